@@ -1,0 +1,30 @@
+"""Table contracts: one module per table. Imports neither heml nor pipelines."""
+
+from data_contracts.bias_scores import ASSOCIATION, BIAS_SCORES, COVERAGE
+from data_contracts.contract import Column, Contract, ContractError
+from data_contracts.debias_effect import DEBIAS_EFFECT
+from data_contracts.embeddings import EMBEDDINGS
+from data_contracts.images import IMAGES
+from data_contracts.quarantine import QUARANTINE
+from data_contracts.rebalance_plan import PLANNED_CELLS, REBALANCE_PLAN
+from data_contracts.rebalanced_dataset import REBALANCED_DATASET
+from data_contracts.recombined_samples import RECOMBINED_SAMPLES
+from data_contracts.segments import SEGMENTS
+
+__all__ = [
+    "ASSOCIATION",
+    "BIAS_SCORES",
+    "COVERAGE",
+    "DEBIAS_EFFECT",
+    "EMBEDDINGS",
+    "IMAGES",
+    "PLANNED_CELLS",
+    "QUARANTINE",
+    "REBALANCED_DATASET",
+    "REBALANCE_PLAN",
+    "RECOMBINED_SAMPLES",
+    "SEGMENTS",
+    "Column",
+    "Contract",
+    "ContractError",
+]

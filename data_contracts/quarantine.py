@@ -1,0 +1,34 @@
+"""`quarantine`: one row per refused input, with the reason."""
+
+import pyarrow as pa
+
+from data_contracts.contract import Column, Contract
+
+REASONS = {
+    "missing_file": "the image file does not exist",
+    "unsafe_path": "the path leaves the source's root",
+    "not_an_image": "the file cannot be decoded as an image",
+    "truncated": "the image data ends early",
+    "too_large": "more pixels than the limit allows",
+    "empty_image": "the image has no area",
+    "animated": "the file holds more than one frame",
+    "missing_mask": "no mask although segments are annotated",
+    "mask_unreadable": "the mask cannot be decoded",
+    "mask_size": "image and mask differ in size",
+    "unknown_class": "the mask holds class ids that the class list does not name",
+    "duplicate_id": "another row before it has the same image id",
+    "duplicate_content": "another row before it has the same image bytes",
+    "missing_label": "the label column is empty",
+    "missing_group": "a group column is empty",
+}
+
+QUARANTINE = Contract(
+    name="quarantine",
+    description="Every input row that was refused, and why. read = accepted + quarantined + excluded.",
+    columns=(
+        Column("row", pa.int64(), "Position in the source, from 0.", at_least=0),
+        Column("file_name", pa.string(), "File name as the source gives it."),
+        Column("reason", pa.string(), "Short reason.", among=tuple(REASONS)),
+        Column("detail", pa.string(), "What exactly was found."),
+    ),
+)

@@ -1,0 +1,38 @@
+"""`rebalanced_dataset`: the rows that users load."""
+
+from dataclasses import replace
+
+import pyarrow as pa
+
+from data_contracts.common import IMAGE, IMAGE_ID, SEGMENT_MASK
+from data_contracts.contract import Column, Contract
+from data_contracts.rebalance_plan import OPERATORS
+from data_contracts.recombined_samples import GATE_COLUMNS
+
+ORIGINS = ("real", "recombined")
+
+#: The input's columns come between `image` and `origin`.
+REBALANCED_DATASET = Contract(
+    name="rebalanced_dataset",
+    description="The rebalanced dataset: real rows untouched, recombined rows with their descent.",
+    columns=(
+        replace(IMAGE_ID, unique=True),
+        Column("image", IMAGE, "Encoded image; of real rows the input's own bytes."),
+        Column("origin", pa.string(), "real or recombined.", among=ORIGINS),
+        Column("host_id", pa.string(), "Image the sample started from.", nullable=True),
+        Column("donor_ids", pa.list_(pa.string()), "Images its segments came from."),
+        Column("nodes", pa.list_(pa.string()), "Tree nodes that were exchanged."),
+        Column("operator", pa.string(), "How.", nullable=True, among=OPERATORS),
+        Column("direction", pa.string(), "What was moved.", nullable=True),
+        Column("seed", pa.int64(), "Seed of the edit.", nullable=True),
+        *GATE_COLUMNS,
+        Column("weight", pa.float64(), "Sample weight: every cell of train weighs the same."),
+        Column("recipe_fingerprint", pa.string(), "Fingerprint of recipe, input and code."),
+        Column("licence", pa.string(), "Licence of the image, as the recipe says.", nullable=True),
+        Column("segmenter", pa.string(), "What made the masks."),
+        Column("segmenter_licence", pa.string(), "Licence of the segmenter.", nullable=True),
+        Column("masks", pa.list_(SEGMENT_MASK), "Segments (COCO compressed RLE)."),
+        Column("width", pa.int32(), "Width in pixels.", at_least=1),
+        Column("height", pa.int32(), "Height in pixels.", at_least=1),
+    ),
+)

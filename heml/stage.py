@@ -1,0 +1,50 @@
+"""Running one stage once: the shared frame around every stage's work."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heml.progress import Progress
+from heml.store import Store
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a stage reports.
+
+    Parameters
+    ----------
+    summary : dict
+        Counts and measures, JSON-like; numbers worth plotting over runs at the top level.
+    reused : bool
+        True if an earlier result with the same fingerprint was kept and nothing was computed.
+    """
+
+    summary: dict[str, Any]
+    reused: bool
+
+
+def run_stage(
+    store: Store,
+    stage: str,
+    fingerprint: str,
+    compute: Callable[[], tuple[dict[str, Any], list[Path]]],
+    progress: Progress,
+) -> Outcome:
+    """Computes a stage unless it is finished under this fingerprint.
+
+    Parameters
+    ----------
+    compute : callable
+        Does the work; returns the summary and the files and folders that it wrote.
+    """
+    summary = store.finished(stage, fingerprint)
+    if summary is not None:
+        progress(f"{stage}: unchanged, kept")
+        return Outcome(summary, reused=True)
+    summary, outputs = compute()
+    store.finish(stage, fingerprint, summary, outputs)
+    return Outcome(summary, reused=False)

@@ -1,0 +1,180 @@
+"""Where everything of one recipe is kept: paths, and writing that never leaves half a result.
+
+No table contents here. A stage writes aside, renames, and writes its manifest last; a stage whose
+manifest carries the wanted fingerprint is finished and is not computed again.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Store:
+    """Paths of one recipe's results.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Usually `$HEML_STORE/<recipe name>`.
+    """
+
+    root: Path
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.root / "quarantine.parquet"
+
+    @property
+    def segments(self) -> Path:
+        return self.root / "segments"
+
+    def node(self, name: str) -> Path:
+        return self.root / "metric" / name
+
+    @property
+    def metric_tree(self) -> Path:
+        return self.root / "metric_tree"
+
+    @property
+    def bias_scores(self) -> Path:
+        return self.root / "bias_scores.parquet"
+
+    @property
+    def coverage(self) -> Path:
+        return self.root / "coverage.parquet"
+
+    @property
+    def association(self) -> Path:
+        return self.root / "association.parquet"
+
+    @property
+    def rebalance_plan(self) -> Path:
+        return self.root / "rebalance_plan.parquet"
+
+    @property
+    def planned_cells(self) -> Path:
+        return self.root / "planned_cells.parquet"
+
+    @property
+    def recombined_samples(self) -> Path:
+        return self.root / "recombined_samples"
+
+    @property
+    def rebalanced_dataset(self) -> Path:
+        return self.root / "rebalanced_dataset"
+
+    @property
+    def debias_effect(self) -> Path:
+        return self.root / "debias_effect.parquet"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    def _manifest(self, stage: str) -> Path:
+        return self.root / "manifests" / f"{stage}.json"
+
+    def fingerprint(self, stage: str) -> str:
+        """Fingerprint under which a stage was last finished.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it never was.
+        """
+        return str(self._read(stage)["fingerprint"])
+
+    def summary(self, stage: str) -> dict[str, Any]:
+        """What the finished stage counted and measured."""
+        return dict(self._read(stage)["summary"])
+
+    def _read(self, stage: str) -> dict[str, Any]:
+        path = self._manifest(stage)
+        if not path.exists():
+            raise FileNotFoundError(f"stage '{stage}' has not run yet in {self.root}: run it first")
+        return dict(json.loads(path.read_text()))
+
+    def finished(self, stage: str, fingerprint: str) -> dict[str, Any] | None:
+        """Summary of the stage if it is finished under this fingerprint and its files are whole."""
+        try:
+            manifest = self._read(stage)
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        if manifest["fingerprint"] != fingerprint:
+            return None
+        for name, size in manifest["files"].items():
+            path = self.root / name
+            if not path.is_file() or path.stat().st_size != size:
+                return None
+        return dict(manifest["summary"])
+
+    def finish(
+        self, stage: str, fingerprint: str, summary: dict[str, Any], outputs: list[Path]
+    ) -> None:
+        """Marks a stage finished: its fingerprint, its summary, its files with their sizes."""
+        files: dict[str, int] = {}
+        for output in outputs:
+            members = sorted(output.rglob("*")) if output.is_dir() else [output]
+            files |= {
+                m.relative_to(self.root).as_posix(): m.stat().st_size
+                for m in members
+                if m.is_file()
+            }
+        manifest = {"fingerprint": fingerprint, "summary": summary, "files": files}
+        with write_aside(self._manifest(stage)) as path:
+            path.write_text(json.dumps(manifest, indent=1, sort_keys=True))
+
+
+@contextmanager
+def write_aside(target: Path) -> Iterator[Path]:
+    """A path to write a file or folder to; it takes the target's place when the block succeeds.
+
+    A folder must be made by the block. On an error the target stays as it was.
+    """
+    target.parent.mkdir(parents=True, exist_ok=True)
+    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    _remove(aside)
+    try:
+        yield aside
+        if target.is_dir():
+            old = target.with_name(f".{target.name}.{os.getpid()}.old")
+            _remove(old)
+            target.rename(old)
+            aside.rename(target)
+            _remove(old)
+        else:
+            os.replace(aside, target)
+    finally:
+        _remove(aside)
+
+
+def _remove(path: Path) -> None:
+    if path.is_dir():
+        shutil.rmtree(path)
+    else:
+        path.unlink(missing_ok=True)
+
+
+def fingerprint(*parts: object) -> str:
+    """A short stable hash of JSON-like parts (dictionaries in any order, tuples as lists).
+
+    Returns
+    -------
+    str
+        16 hexadecimal digits.
+    """
+    text = json.dumps(parts, sort_keys=True, default=str)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]
