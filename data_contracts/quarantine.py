@@ -5,10 +5,12 @@ import pyarrow as pa
 from data_contracts.contract import Column, Contract
 
 REASONS = {
+    "malformed_row": "the row has more or fewer fields than the header",
     "missing_file": "the image file does not exist",
+    "unreadable_file": "the file exists but cannot be read",
     "unsafe_path": "the path leaves the source's root",
     "not_an_image": "the file cannot be decoded as an image",
-    "truncated": "the image data ends early",
+    "truncated": "the image data ends early or is damaged",
     "too_large": "more pixels than the limit allows",
     "empty_image": "the image has no area",
     "animated": "the file holds more than one frame",
@@ -16,15 +18,16 @@ REASONS = {
     "mask_unreadable": "the mask cannot be decoded",
     "mask_size": "image and mask differ in size",
     "unknown_class": "the mask holds class ids that the class list does not name",
-    "duplicate_id": "another row before it has the same image id",
-    "duplicate_content": "another row before it has the same image bytes",
+    "duplicate_id": "an accepted row before it has the same image id",
+    "duplicate_content": "an accepted row before it has the same image bytes",
     "missing_label": "the label column is empty",
     "missing_group": "a group column is empty",
 }
 
 QUARANTINE = Contract(
     name="quarantine",
-    description="Every input row that was refused, and why. read = accepted + quarantined + excluded.",
+    description="Every input row that was refused, and why. "
+    "read = accepted + quarantined + excluded.",
     columns=(
         Column("row", pa.int64(), "Position in the source, from 0.", at_least=0),
         Column("file_name", pa.string(), "File name as the source gives it."),

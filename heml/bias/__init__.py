@@ -1,0 +1,1 @@
+"""Bias scores: coverage, association, leakage, reliance, and the score that joins them."""

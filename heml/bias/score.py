@@ -1,0 +1,33 @@
+"""The bias score of a node for a group attribute: high only where it carries and is fooled."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def bias_score(
+    leakage: np.ndarray | float,
+    accuracy_aligned: np.ndarray | float,
+    accuracy_conflicting: np.ndarray | float,
+) -> np.ndarray:
+    """Geometric mean of how far a node carries the group and how far it is fooled by it.
+
+    Carrying is `2 * AUC - 1` (0 at chance), being fooled is the accuracy lost from aligned to
+    conflicting records; either at or below 0 makes the score 0. A node that shows the group but
+    judges the label rightly is harmless, and so is one that is merely bad at the label.
+
+    Parameters
+    ----------
+    leakage : float or array
+        Within-label AUC.
+    accuracy_aligned, accuracy_conflicting : float or array
+        In [0, 1].
+
+    Returns
+    -------
+    float array
+        In [0, 1].
+    """
+    carries = np.clip(2 * np.asarray(leakage) - 1, 0, 1)
+    fooled = np.clip(np.asarray(accuracy_aligned) - np.asarray(accuracy_conflicting), 0, 1)
+    return np.sqrt(carries * fooled)

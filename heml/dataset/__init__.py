@@ -1,0 +1,1 @@
+"""The rebalanced dataset on disk: Parquet shards, features, card."""

@@ -1,0 +1,1 @@
+"""Metric learning per tree node: SNR distance, node views, networks, training, evaluation."""

@@ -1,0 +1,138 @@
+"""A trained node on disk: weights, embeddings, evaluation. Safetensors, Parquet and JSON only."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+
+from data_contracts import EMBEDDINGS
+from heml.metrics.network import NodeNetwork
+from heml.store import Store
+
+_FINAL = "final"
+
+
+@dataclass(frozen=True)
+class NodeMetric:
+    """What training a node leaves behind.
+
+    Parameters
+    ----------
+    node : str
+    index : DataFrame
+        Columns image_id, split, fold, present; one row per image, in the order of the embeddings.
+    embeddings : float32 array (N, D)
+        By the network that saw the whole train split.
+    cross_fitted : float32 array (K, N, D)
+        By the network of each fold, which never saw that fold's train rows.
+    weights : list of dict of Tensor
+        Final network, then one per fold; empty for an untrained node.
+    report : dict
+        Settings, learning curve, precision at 1, MAP@R, state.
+    """
+
+    node: str
+    index: pd.DataFrame
+    embeddings: np.ndarray
+    cross_fitted: np.ndarray
+    weights: list[dict[str, Tensor]]
+    report: dict[str, Any]
+
+    @property
+    def present(self) -> np.ndarray:
+        """bool array (N,)"""
+        return self.index["present"].to_numpy(bool)
+
+    @property
+    def fold(self) -> np.ndarray:
+        """int array (N,), -1 for rows outside the train split"""
+        return self.index["fold"].to_numpy(int)
+
+    @property
+    def trained(self) -> bool:
+        return bool(self.weights)
+
+    def network(self) -> NodeNetwork:
+        """The final network.
+
+        Raises
+        ------
+        ValueError
+            If the node is untrained.
+        """
+        if not self.weights:
+            raise ValueError(f"node '{self.node}' is untrained: {self.report['state']}")
+        return network_from(self.weights[0])
+
+
+def network_from(weights: dict[str, Tensor]) -> NodeNetwork:
+    """A network in evaluation mode with the given weights."""
+    network = NodeNetwork(embedding=len(weights["embedder.2.bias"]))
+    network.load_state_dict(weights)
+    return network.eval()
+
+
+def save_node(metric: NodeMetric, folder: Path) -> None:
+    """Writes a node's artifacts into a folder that does not exist yet."""
+    folder.mkdir(parents=True)
+    rows = metric.index.assign(embedding=list(metric.embeddings))
+    EMBEDDINGS.validate(rows, columns=["image_id", "split", "fold", "present"])
+    pq.write_table(EMBEDDINGS.table(rows), folder / "embeddings.parquet", compression="zstd")
+    tensors = {"cross_fitted": torch.from_numpy(np.ascontiguousarray(metric.cross_fitted))}
+    save_file(tensors, folder / "cross_fitted.safetensors")
+    named = {
+        f"{_FINAL if number == 0 else number - 1}.{name}": tensor.contiguous()
+        for number, state in enumerate(metric.weights)
+        for name, tensor in state.items()
+    }
+    save_file(named, folder / "weights.safetensors")
+    (folder / "node.json").write_text(json.dumps(metric.report, indent=1, sort_keys=True))
+
+
+def node_folder(store: Store, node: str) -> Path:
+    """Folder of the node's current artifacts: each fingerprint has its own.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the node is not trained yet.
+    """
+    return store.node(node) / store.fingerprint(f"metric/{node}")
+
+
+def load_node(store: Store, node: str) -> NodeMetric:
+    """Reads a node's current artifacts.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the node is not trained yet.
+    ContractError
+        If they were written under another contract.
+    """
+    folder = node_folder(store, node)
+    table = pq.read_table(folder / "embeddings.parquet")
+    EMBEDDINGS.check_version(table.schema)
+    flat = table["embedding"].combine_chunks().flatten().to_numpy()
+    networks: dict[str, dict[str, Tensor]] = {}
+    for key, tensor in load_file(folder / "weights.safetensors").items():
+        network, name = key.split(".", 1)
+        networks.setdefault(network, {})[name] = tensor
+    order = sorted(networks, key=lambda name: -1 if name == _FINAL else int(name))
+    return NodeMetric(
+        node=node,
+        index=table.drop_columns(["embedding"]).to_pandas(),
+        embeddings=flat.reshape(table.num_rows, -1),
+        cross_fitted=load_file(folder / "cross_fitted.safetensors")["cross_fitted"].numpy(),
+        weights=[networks[name] for name in order],
+        report=json.loads((folder / "node.json").read_text()),
+    )

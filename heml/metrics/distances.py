@@ -1,0 +1,54 @@
+"""Distances of a node between images, with absence as a state of its own."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from heml.metrics.snr import bounded_snr_distance
+
+
+@dataclass(frozen=True)
+class NodeDistances:
+    """Distances of every query to every reference at one node.
+
+    Parameters
+    ----------
+    distance : float array (Q, N)
+        Bounded SNR distance in [0, 1] where both have the node, 0 elsewhere.
+    one_absent : bool array (Q, N)
+        Exactly one of the two lacks the node. Where both lack it, `distance` is 0 and this is
+        False: they do not differ there.
+    """
+
+    distance: np.ndarray
+    one_absent: np.ndarray
+
+    def total(self, absence: float = 1.0) -> np.ndarray:
+        """One number per pair, with `absence` for pairs of which one lacks the node."""
+        return np.where(self.one_absent, absence, self.distance)
+
+
+def node_distances(
+    queries: np.ndarray,
+    references: np.ndarray,
+    queries_present: np.ndarray,
+    references_present: np.ndarray,
+) -> NodeDistances:
+    """Distances of all pairs.
+
+    Parameters
+    ----------
+    queries : float array (Q, D)
+    references : float array (N, D)
+    queries_present, references_present : bool arrays (Q,), (N,)
+    """
+    distance = bounded_snr_distance(
+        torch.from_numpy(np.ascontiguousarray(queries)),
+        torch.from_numpy(np.ascontiguousarray(references)),
+    ).numpy()
+    both = queries_present[:, None] & references_present[None, :]
+    either = queries_present[:, None] ^ references_present[None, :]
+    return NodeDistances(np.where(both, distance, 0.0), either)

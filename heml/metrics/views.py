@@ -1,0 +1,138 @@
+"""Node views: what the network of a tree node sees of an image.
+
+The crop around the node's pixels, everything else neutral, as uint8 with the node's mask as fourth
+channel. Views are computed once per node and kept memory-mapped: training reads batches of them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+from PIL import Image
+
+#: Value of pixels that do not belong to the node: the middle of the range, zero after scaling.
+NEUTRAL = 128
+#: Room around the node's box, as a share of its longer side.
+MARGIN = 0.1
+
+
+def union(masks: Mapping[str, np.ndarray], classes: Iterable[str]) -> np.ndarray | None:
+    """Pixels of any of the classes.
+
+    Parameters
+    ----------
+    masks : mapping of class name to bool array (H, W)
+    classes : iterable of str
+
+    Returns
+    -------
+    bool array (H, W), or None if no class has a pixel.
+    """
+    present = [masks[name] for name in classes if name in masks]
+    if not present:
+        return None
+    mask = np.logical_or.reduce(present)
+    return mask if mask.any() else None
+
+
+def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
+    """Bounding box (left, top, right, bottom) in pixels, right and bottom exclusive."""
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def node_view(image: np.ndarray, mask: np.ndarray | None, resolution: int) -> np.ndarray:
+    """One view.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3), RGB
+    mask : bool array (H, W), or None if the node is absent
+    resolution : int
+        Side of the view in pixels.
+
+    Returns
+    -------
+    uint8 array (4, resolution, resolution)
+        RGB and coverage of the node; an absent node is neutral with coverage 0.
+    """
+    view = np.full((4, resolution, resolution), NEUTRAL, np.uint8)
+    view[3] = 0
+    if mask is None:
+        return view
+    left, top, right, bottom = box_of(mask)
+    side = max(right - left, bottom - top) * (1 + MARGIN)
+    x, y = (left + right - side) / 2, (top + bottom - side) / 2
+    # Integer square around the box; what lies outside the image counts as not of the node.
+    x0, y0, size = int(np.floor(x)), int(np.floor(y)), int(np.ceil(side)) + 1
+    patch = np.full((size, size, 4), NEUTRAL, np.uint8)
+    patch[..., 3] = 0
+    source = (
+        slice(max(y0, 0), min(y0 + size, image.shape[0])),
+        slice(max(x0, 0), min(x0 + size, image.shape[1])),
+    )
+    target = (
+        slice(source[0].start - y0, source[0].stop - y0),
+        slice(source[1].start - x0, source[1].stop - x0),
+    )
+    inside = mask[source]
+    patch[target][..., :3][inside] = image[source][inside]
+    patch[target][..., 3][inside] = 255
+    resized = Image.fromarray(patch, "RGBA").split()
+    for channel, plane in enumerate(resized):
+        view[channel] = np.asarray(
+            plane.resize((resolution, resolution), Image.Resampling.BILINEAR)
+        )
+    return view
+
+
+class ViewWriter:
+    """Writes the views of several nodes in one pass over the images.
+
+    Parameters
+    ----------
+    paths : mapping of node to pathlib.Path
+        One `.npy` file per node, uint8 (count, 4, resolution, resolution).
+    resolutions : mapping of node to int
+    classes : mapping of node to sequence of str
+        Semantic classes of each node.
+    count : int
+        Number of images.
+    """
+
+    def __init__(
+        self,
+        paths: Mapping[str, Path],
+        resolutions: Mapping[str, int],
+        classes: Mapping[str, Sequence[str]],
+        count: int,
+    ) -> None:
+        self._resolutions = resolutions
+        self._classes = classes
+        self._row = 0
+        self._views = {}
+        for node, path in paths.items():
+            path.parent.mkdir(parents=True, exist_ok=True)
+            side = resolutions[node]
+            self._views[node] = np.lib.format.open_memmap(
+                path, mode="w+", dtype=np.uint8, shape=(count, 4, side, side)
+            )
+
+    def add(self, image: np.ndarray, masks: Mapping[str, np.ndarray]) -> None:
+        """Appends one image's views to every node's file."""
+        for node, views in self._views.items():
+            mask = union(masks, self._classes[node])
+            views[self._row] = node_view(image, mask, self._resolutions[node])
+        self._row += 1
+
+    def close(self) -> None:
+        """Flushes to disk."""
+        for views in self._views.values():
+            views.flush()
+
+
+def open_views(path: Path) -> np.ndarray:
+    """Views of a node, memory-mapped, uint8 (N, 4, R, R)."""
+    return np.load(path, mmap_mode="r", allow_pickle=False)

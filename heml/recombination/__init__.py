@@ -1,0 +1,1 @@
+"""Recombination: what to edit (plan), how (compose), and what to refuse (gates)."""

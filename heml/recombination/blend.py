@@ -1,0 +1,97 @@
+"""Putting one image's pixels into another without a visible seam."""
+
+from __future__ import annotations
+
+from kornia.color import lab_to_rgb, rgb_to_lab
+from kornia.filters import gaussian_blur2d
+from kornia.geometry.transform import build_laplacian_pyramid, pyrup
+from torch import Tensor
+from torch.nn.functional import interpolate, pad
+
+#: Levels of the Laplacian pyramid: details blend over few pixels, shading over many.
+LEVELS = 4
+#: Contrast of a segment is stretched or squeezed by at most this factor.
+MAX_CONTRAST = 1.6
+
+
+def feather(mask: Tensor, sigma: float) -> Tensor:
+    """Soft edge of a mask.
+
+    Parameters
+    ----------
+    mask : Tensor, shape (B, 1, H, W), in [0, 1]
+    sigma : float
+        Standard deviation in pixels.
+    """
+    size = 2 * int(3 * sigma + 0.5) + 1
+    return gaussian_blur2d(mask, (size, size), (sigma, sigma))
+
+
+def laplacian_blend(base: Tensor, top: Tensor, alpha: Tensor) -> Tensor:
+    """Multiresolution spline (Burt & Adelson, ACM ToG 1983), two levels of detail kept exact.
+
+    Parameters
+    ----------
+    base, top : Tensor, shape (B, 3, H, W), in [0, 1]
+    alpha : Tensor, shape (B, 1, H, W), in [0, 1]
+        1 where `top` shows.
+
+    Returns
+    -------
+    Tensor, shape (B, 3, H, W), in [0, 1]
+    """
+    height, width = base.shape[-2:]
+    step = 2**LEVELS
+    padding = (0, -width % step, 0, -height % step)
+    base, top, alpha = (pad(t, padding, mode="replicate") for t in (base, top, alpha))
+    low = build_laplacian_pyramid(base, LEVELS)
+    high = build_laplacian_pyramid(top, LEVELS)
+    blended = None
+    for level in reversed(range(LEVELS)):
+        share = interpolate(alpha, low[level].shape[-2:], mode="area")
+        mixed = low[level] * (1 - share) + high[level] * share
+        blended = mixed if blended is None else pyrup(blended) + mixed
+    assert blended is not None
+    return blended[..., :height, :width].clamp(0, 1)
+
+
+def segment_statistics(lab: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of each LAB channel inside a mask, each (B, 3, 1, 1)."""
+    area = mask.sum(dim=(-2, -1), keepdim=True).clamp_min(1)
+    mean = (lab * mask).sum(dim=(-2, -1), keepdim=True) / area
+    variance = ((lab - mean).square() * mask).sum(dim=(-2, -1), keepdim=True) / area
+    return mean, variance.sqrt()
+
+
+def transfer_tone(image: Tensor, inside: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
+    """Gives a segment the colour statistics of another (Reinhard et al., IEEE CG&A 2001, in LAB).
+
+    Parameters
+    ----------
+    image : Tensor, shape (B, 3, H, W), RGB in [0, 1]
+        Its pixels inside `inside` are measured; all are mapped.
+    inside : Tensor, shape (B, 1, H, W)
+    reference : Tensor, shape (B, 3, h, w)
+    mask : Tensor, shape (B, 1, h, w)
+        Pixels of the reference that are measured.
+
+    Returns
+    -------
+    Tensor, shape (B, 3, H, W), RGB in [0, 1]
+    """
+    lab = rgb_to_lab(image)
+    mean, deviation = segment_statistics(lab, inside)
+    wanted_mean, wanted_deviation = segment_statistics(rgb_to_lab(reference), mask)
+    contrast = (wanted_deviation / deviation.clamp_min(1)).clamp(1 / MAX_CONTRAST, MAX_CONTRAST)
+    return lab_to_rgb((lab - mean) * contrast + wanted_mean).clamp(0, 1)
+
+
+def shift_colour(image: Tensor, amount: Tensor) -> Tensor:
+    """Adds to every pixel's LAB values.
+
+    Parameters
+    ----------
+    image : Tensor, shape (B, 3, H, W), RGB in [0, 1]
+    amount : Tensor, shape (B, 3, 1, 1), in LAB units (L from 0 to 100)
+    """
+    return lab_to_rgb(rgb_to_lab(image) + amount).clamp(0, 1)

@@ -1,0 +1,1 @@
+"""Segmenters: from an image, or its annotation, to one mask per semantic class."""

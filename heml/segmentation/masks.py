@@ -1,0 +1,147 @@
+"""Masks as COCO run-length encoding, and reading the stored ones back."""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from itertools import groupby
+from typing import Any
+
+import numpy as np
+from pycocotools import mask as coco
+
+from data_contracts.segments import SEGMENTS
+from heml.images import iterate_images
+from heml.shards import RowGroup, ShardedTable
+from heml.store import Store
+
+_COLUMNS = ["image_id", "class_name", "rle", "height", "width"]
+#: Row groups of segments that `SegmentReader` keeps.
+_CACHED_GROUPS = 32
+
+
+def encode(mask: np.ndarray) -> str:
+    """A mask as COCO compressed RLE counts.
+
+    Parameters
+    ----------
+    mask : ndarray of bool, shape (height, width)
+
+    Raises
+    ------
+    ValueError
+        If it is no such array.
+    """
+    if mask.ndim != 2 or mask.dtype != bool:
+        raise ValueError(
+            f"a mask must be a boolean array (height, width), found {mask.dtype} {mask.shape}"
+        )
+    return str(coco.encode(np.asfortranarray(mask, np.uint8))["counts"].decode("ascii"))
+
+
+def decode(rle: str, height: int, width: int) -> np.ndarray:
+    """The mask of `encode`.
+
+    Returns
+    -------
+    ndarray of bool, shape (height, width)
+    """
+    return np.asarray(coco.decode({"size": [height, width], "counts": rle.encode()}), bool)
+
+
+def _decoded(rows: list[dict[str, Any]]) -> dict[str, np.ndarray]:
+    return {r["class_name"]: decode(r["rle"], r["height"], r["width"]) for r in rows}
+
+
+def _table(store: Store) -> ShardedTable:
+    store.summary("segments")  # says that the stage has not run, if so
+    return ShardedTable(store.segments, SEGMENTS)
+
+
+def iterate_masks(store: Store) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+    """Masks of every image in stored order, an image at a time.
+
+    Yields
+    ------
+    image_id : str
+    masks : dict of str to ndarray of bool, shape (height, width)
+        By class name, present classes only; empty for an image of ignored classes alone.
+
+    Raises
+    ------
+    FileNotFoundError
+        If the images or segments stage has not run.
+    """
+    batches = _table(store).batches(_COLUMNS, batch_size=1024)
+    rows = (row for batch in batches for row in batch.to_pylist())
+    images = groupby(rows, key=lambda row: row["image_id"])
+    segmented = next(images, None)
+    for batch in iterate_images(store, ["image_id"], batch_size=1024):
+        for image_id in batch["image_id"].to_pylist():
+            if segmented is not None and segmented[0] == image_id:
+                masks = _decoded(list(segmented[1]))
+                segmented = next(images, None)
+                yield image_id, masks
+            else:
+                yield image_id, {}
+    if segmented is not None:
+        raise ValueError(f"segments of '{segmented[0]}' fit no image: run the segments stage again")
+
+
+class SegmentReader:
+    """Masks of single images by id; only the row groups that hold them are read.
+
+    Parameters
+    ----------
+    store : Store
+
+    Raises
+    ------
+    FileNotFoundError
+        If the images or segments stage has not run.
+    """
+
+    def __init__(self, store: Store) -> None:
+        self._shards = _table(store)
+        self._place: dict[str, tuple[RowGroup, int, int] | None] = {
+            image_id: None
+            for batch in iterate_images(store, ["image_id"], batch_size=4096)
+            for image_id in batch["image_id"].to_pylist()
+        }
+        self._cache: OrderedDict[RowGroup, list[dict[str, Any]]] = OrderedDict()
+        for group in self._shards.row_groups():
+            ids = self._shards.read_row_group(group, ["image_id"])["image_id"].to_pylist()
+            start = 0
+            for image_id, rows in groupby(ids):
+                stop = start + sum(1 for _ in rows)
+                self._place[image_id] = (group, start, stop)
+                start = stop
+
+    def masks(self, image_id: str) -> dict[str, np.ndarray]:
+        """The image's masks by class name.
+
+        Returns
+        -------
+        dict of str to ndarray of bool, shape (height, width)
+            Present classes only.
+
+        Raises
+        ------
+        KeyError
+            If there is no such image.
+        """
+        if image_id not in self._place:
+            raise KeyError(f"no image '{image_id}' among {len(self._place)} stored ones")
+        place = self._place[image_id]
+        if place is None:
+            return {}
+        group, start, stop = place
+        return _decoded(self._rows(group)[start:stop])
+
+    def _rows(self, group: RowGroup) -> list[dict[str, Any]]:
+        if group not in self._cache:
+            self._cache[group] = self._shards.read_row_group(group, _COLUMNS).to_pylist()
+        self._cache.move_to_end(group)
+        if len(self._cache) > _CACHED_GROUPS:
+            self._cache.popitem(last=False)
+        return self._cache[group]

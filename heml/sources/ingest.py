@@ -1,0 +1,317 @@
+"""The `images` stage: every input row is accepted, refused with a reason, or excluded by its split.
+
+Rows stream from the source into Parquet files; what an acceptable image is, `validate` decides.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections import Counter
+from collections.abc import Iterator
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyarrow.parquet as pq
+
+from data_contracts.common import INPUT_PREFIX, SPLITS, input_columns
+from data_contracts.images import IMAGES
+from data_contracts.quarantine import QUARANTINE, REASONS
+from heml.bias.coverage import cell_name
+from heml.pace import Pace
+from heml.progress import Progress
+from heml.settings import FolderSource as FolderSettings
+from heml.settings import PortraitsSource as PortraitsSettings
+from heml.settings import Source as SourceSettings
+from heml.shards import ShardWriter
+from heml.sources.raw import RawRecord, Refusal, Source, SourceError
+from heml.sources.validate import Unacceptable, check_image, check_mask
+from heml.stage import Outcome, run_stage
+from heml.store import Store, fingerprint, write_aside
+from heml.taxonomy import Taxonomy
+
+VERSION = 1
+
+
+class TooManyRefused(ValueError):
+    """More input rows were refused than the settings allow."""
+
+
+def open_source(settings: SourceSettings, base: Path) -> Source:
+    """The reader of a source.
+
+    Parameters
+    ----------
+    settings : heml.settings.Source
+    base : pathlib.Path
+        Folder that relative paths start from: the recipe's.
+
+    Raises
+    ------
+    SourceError
+        If the settings name something that does not exist here.
+    """
+    if isinstance(settings, FolderSettings):
+        from heml.sources.folder import FolderSource
+
+        return FolderSource(settings, base)
+    assert isinstance(settings, PortraitsSettings)
+    from heml.sources.portraits_source import PortraitsSource
+
+    return PortraitsSource(settings)
+
+
+def ingest(
+    store: Store,
+    source: SourceSettings,
+    base: Path,
+    taxonomy: Taxonomy,
+    annotated: bool,
+    progress: Progress,
+) -> Outcome:
+    """Reads a source into the store's `images` and `quarantine` tables.
+
+    Parameters
+    ----------
+    store : Store
+    source : heml.settings.Source
+    base : pathlib.Path
+        Folder that relative paths start from: the recipe's.
+    taxonomy : Taxonomy
+        Must name every class of the source.
+    annotated : bool
+        Whether every image needs a mask.
+    progress : Progress
+
+    Returns
+    -------
+    Outcome
+        Counts `read`, `accepted`, `quarantined` and `excluded`, their breakdown by split, reason
+        and train cell, the `classes`, and `content`: a hash of all accepted rows.
+
+    Raises
+    ------
+    SourceError
+        If the source cannot be used as described; nothing is written.
+    TaxonomyError
+        If the taxonomy does not name one of the source's classes; nothing is written.
+    TooManyRefused
+        If more rows are refused than the settings allow; only the quarantine table is written.
+    """
+    reader = open_source(source, base)
+    reader.check(annotated)
+    taxonomy.check_covers(reader.classes().values())
+    key = fingerprint(
+        VERSION,
+        source.model_dump(),
+        annotated,
+        sorted({*taxonomy.class_names, *taxonomy.ignored}),
+        reader.state(),
+    )
+    ingestion = _Ingestion(store, reader, annotated, Pace(progress))
+    return run_stage(store, "images", key, ingestion.run, progress)
+
+
+@dataclass
+class _Counts:
+    """What happened to the rows."""
+
+    accepted_by_split: Counter[str] = field(default_factory=Counter)
+    excluded_by_split: Counter[str] = field(default_factory=Counter)
+    reasons: Counter[str] = field(default_factory=Counter)
+    cells: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    read: int = 0
+
+    @property
+    def accepted(self) -> int:
+        return self.accepted_by_split.total()
+
+    @property
+    def quarantined(self) -> int:
+        return self.reasons.total()
+
+    @property
+    def excluded(self) -> int:
+        return self.excluded_by_split.total()
+
+
+class _Ingestion:
+    """One pass over a source."""
+
+    def __init__(self, store: Store, source: Source, annotated: bool, pace: Pace) -> None:
+        self._store = store
+        self._source = source
+        self._annotated = annotated
+        self._pace = pace
+        self._classes = source.classes()
+        self._columns = source.columns()
+        self._counts = _Counts()
+        self._content = hashlib.sha256()
+        self._ids: set[str] = set()
+        self._hashes: dict[bytes, str] = {}
+
+    def run(self) -> tuple[dict[str, Any], list[Path]]:
+        """Writes both tables; the summary and what was written."""
+        contract = IMAGES.with_columns(input_columns(self._columns))
+        refused: TooManyRefused | None = None
+        with ExitStack() as stack:
+            quarantine = stack.enter_context(write_aside(self._store.quarantine))
+            try:
+                with write_aside(self._store.images) as folder:
+                    with (
+                        ShardWriter(folder, contract) as images,
+                        _QuarantineWriter(quarantine) as refusals,
+                    ):
+                        self._read(images, refusals)
+                    self._check_result()
+            except TooManyRefused as error:
+                # leaving the outer block without an error keeps the quarantine table
+                refused = error
+        if refused is not None:
+            raise refused
+        return self._summary(), [self._store.images, self._store.quarantine]
+
+    def _read(self, images: ShardWriter, refusals: _QuarantineWriter) -> None:
+        counts = self._counts
+        for record in self._source.records():
+            counts.read += 1
+            if record.refusal is None and record.split not in SPLITS:
+                counts.excluded_by_split[record.split or "(empty)"] += 1
+                continue
+            try:
+                row, size = self._accept(record)
+            except Unacceptable as error:
+                counts.reasons[error.refusal.reason] += 1
+                refusals.write(record, error.refusal)
+            else:
+                images.write([row], size)
+            self._pace.tell(f"images: {counts.read} read, {counts.quarantined} refused")
+        assert counts.read == counts.accepted + counts.quarantined + counts.excluded
+
+    def _accept(self, record: RawRecord) -> tuple[dict[str, object], int]:
+        """The stored row and its size in bytes, with every count that depends on it."""
+        if record.refusal is not None:
+            raise Unacceptable(*record.refusal)
+        if record.image_id in self._ids:
+            raise Unacceptable("duplicate_id", f"'{record.image_id}' is taken by an earlier row")
+        values = [self._value(record, self._source.label, "missing_label")]
+        values += [self._value(record, g, "missing_group") for g in self._source.groups]
+        assert record.image is not None
+        digest = hashlib.sha256(record.image)
+        if digest.digest() in self._hashes:
+            raise Unacceptable("duplicate_content", f"same as '{self._hashes[digest.digest()]}'")
+        width, height = check_image(record.image, self._source.limits.max_pixels)
+        mask = None
+        if record.mask is not None:
+            mask = check_mask(record.mask, (width, height), self._classes)
+        elif self._annotated:
+            raise Unacceptable("missing_mask", "the row names no mask")
+
+        assert record.split is not None
+        self._ids.add(record.image_id)
+        self._hashes[digest.digest()] = record.image_id
+        self._counts.accepted_by_split[record.split] += 1
+        if record.split == "train":
+            self._counts.cells[tuple(values)] += 1
+        row: dict[str, object] = {
+            "image_id": record.image_id,
+            "image": {"bytes": record.image, "path": record.file_name},
+            "mask": mask.png if mask else None,
+            "width": width,
+            "height": height,
+            "split": record.split,
+            "label": values[0],
+            "sha256": digest.hexdigest(),
+        }
+        row |= {INPUT_PREFIX + name: record.columns[name] for name in self._columns}
+        described = [row[k] for k in row if k not in ("image", "mask")]
+        described.append(hashlib.sha256(mask.ids.tobytes()).hexdigest() if mask else None)
+        self._content.update(json.dumps(described).encode())
+        return row, len(record.image) + (len(mask.png) if mask else 0)
+
+    def _value(self, record: RawRecord, column: str, reason: str) -> str:
+        value = record.columns[column]
+        if value is None or not value.strip():
+            raise Unacceptable(reason, f"column '{column}' is empty")
+        return value
+
+    def _check_result(self) -> None:
+        counts = self._counts
+        checked = counts.accepted + counts.quarantined
+        share = counts.quarantined / max(checked, 1)
+        limit = self._source.limits.max_refused
+        if share > limit:
+            common = ", ".join(
+                f"{reason} ({number}: {REASONS[reason]})"
+                for reason, number in counts.reasons.most_common(3)
+            )
+            raise TooManyRefused(
+                f"{counts.quarantined} of {checked} rows ({share:.0%}) were refused, the limit is "
+                f"{limit:.0%}; most often {common}; see {self._store.quarantine}, then repair the "
+                "input or raise source.max_refused"
+            )
+        for position, name in enumerate((self._source.label, *self._source.groups)):
+            if len({cell[position] for cell in counts.cells}) < 2:
+                raise SourceError(
+                    f"of {checked} rows {counts.quarantined} were refused, and the train rows that "
+                    f"are left have fewer than two values of '{name}'; repair the input"
+                )
+
+    def _summary(self) -> dict[str, Any]:
+        counts, source = self._counts, self._source
+        return {
+            "read": counts.read,
+            "accepted": counts.accepted,
+            "quarantined": counts.quarantined,
+            "excluded": counts.excluded,
+            "excluded_by_split": _sorted(counts.excluded_by_split),
+            "accepted_by_split": _sorted(counts.accepted_by_split),
+            "reasons": _sorted(counts.reasons),
+            "classes": {str(i): name for i, name in self._classes.items()},
+            "cells": {
+                cell_name(source.label, cell[0], source.groups, cell[1:]): number
+                for cell, number in sorted(counts.cells.items())
+            },
+            "content": self._content.hexdigest(),
+            "images_per_second": self._pace.rate(counts.read),
+        }
+
+
+class _QuarantineWriter:
+    """Writes refusals to one file as they come."""
+
+    _BATCH = 1024
+
+    def __init__(self, path: Path) -> None:
+        self._file = pq.ParquetWriter(path, QUARANTINE.schema(), compression="zstd")
+        self._rows: list[dict[str, object]] = []
+
+    def __enter__(self) -> _QuarantineWriter:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._flush()
+        self._file.close()
+
+    def write(self, record: RawRecord, refusal: Refusal) -> None:
+        self._rows.append({"row": record.row, "file_name": record.file_name, **refusal._asdict()})
+        if len(self._rows) >= self._BATCH:
+            self._flush()
+
+    def _flush(self) -> None:
+        self._file.write_table(QUARANTINE.table(self._rows))
+        self._rows = []
+
+
+def _sorted(counter: Counter[str]) -> dict[str, int]:
+    return dict(sorted(counter.items()))
+
+
+def quarantined(store: Store) -> Iterator[dict[str, Any]]:
+    """The refused rows, in the order of the input."""
+    with pq.ParquetFile(store.quarantine) as file:
+        QUARANTINE.check_version(file.schema_arrow)
+        for batch in file.iter_batches():
+            yield from batch.to_pylist()

@@ -1,0 +1,125 @@
+"""The drawn portraits as a source: planted bias in the train split, balanced other splits.
+
+Drawing and the words for attributes are in `portraits`.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+import numpy as np
+from PIL import Image
+
+from heml.settings import PortraitsSource as PortraitsSettings
+from heml.sources.portraits import ATTRIBUTES, CLASSES, draw, plan_attributes
+from heml.sources.raw import Limits, RawRecord, SourceError
+from heml.taxonomy import nearest
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+#: Raise it when the drawing changes, so that stored portraits are drawn again.
+VERSION = 1
+
+
+class PortraitsSource:
+    """Portraits drawn from a seed.
+
+    Parameters
+    ----------
+    settings : heml.settings.PortraitsSource
+    """
+
+    def __init__(self, settings: PortraitsSettings) -> None:
+        self.settings = settings
+
+    @property
+    def label(self) -> str:
+        return self.settings.label
+
+    @property
+    def groups(self) -> list[str]:
+        return list(self.settings.groups)
+
+    @property
+    def limits(self) -> Limits:
+        # what is drawn here is never wrong by chance
+        return Limits(max_pixels=self.settings.size**2, max_refused=0.0)
+
+    def check(self, annotated: bool = True) -> None:
+        """Refuses unknown attributes and shares that leave no train split; see `Source.check`."""
+        for key, words in (("label", [self.label]), ("groups", self.groups)):
+            for word in words:
+                if word not in ATTRIBUTES:
+                    raise SourceError(
+                        f"source.{key}: portraits have no attribute '{word}'; "
+                        + nearest(word, ATTRIBUTES)
+                    )
+        if self.label in self.groups:
+            raise SourceError(
+                f"source.groups: '{self.label}' is also the label; name another attribute"
+            )
+        if self._counts()["train"] < 1:
+            raise SourceError(
+                "source: test_share and validation_share leave no train portraits; lower them"
+            )
+
+    def columns(self) -> list[str]:
+        return list(ATTRIBUTES)
+
+    def classes(self) -> dict[int, str]:
+        return dict(enumerate(CLASSES))
+
+    def records(self) -> Iterator[RawRecord]:
+        planned = ((split, row) for split in self._counts() for row in self._plan(split))
+        for number, (split, attributes) in enumerate(planned):
+            image_id = f"portrait-{number:06d}"
+            portrait = draw(attributes, _seed_of(self.settings.seed, number), self.settings.size)
+            yield RawRecord(
+                row=number,
+                file_name=f"{image_id}.png",
+                image_id=image_id,
+                split=split,
+                columns={name: portrait.attributes[name] for name in ATTRIBUTES},
+                image=_png(portrait.image),
+                mask=_png(portrait.mask),
+            )
+
+    def state(self) -> object:
+        """The settings and the drawing's version say everything."""
+        return {"version": VERSION}
+
+    def _counts(self) -> dict[str, int]:
+        count = self.settings.count
+        test = round(count * self.settings.test_share)
+        validation = round(count * self.settings.validation_share)
+        return {"train": count - test - validation, "validation": validation, "test": test}
+
+    def _plan(self, split: str) -> list[Mapping[str, str]]:
+        group = self.groups[0]
+        balanced = 1 / len(ATTRIBUTES[group])
+        association = self.settings.association if split == "train" else balanced
+        position = list(self._counts()).index(split)
+        return list(
+            plan_attributes(
+                self._counts()[split],
+                self.label,
+                group,
+                association,
+                _seed_of(self.settings.seed, position, "plan"),
+            )
+        )
+
+
+def _seed_of(seed: int, number: int, purpose: str = "draw") -> int:
+    """A seed of its own for every portrait and plan, unlike those of neighbouring settings."""
+    words = np.random.SeedSequence([seed, number, int(purpose == "plan")]).generate_state(2)
+    return int(words[0]) << 32 | int(words[1])
+
+
+def _png(pixels: np.ndarray) -> bytes:
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()

@@ -1,0 +1,118 @@
+"""What every source gives: one raw record per input row, unchecked. Nothing is read here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import NamedTuple, Protocol
+
+
+class SourceError(ValueError):
+    """A source cannot be used as described; the message says what to write instead."""
+
+
+class Refusal(NamedTuple):
+    """Why an input row is not used.
+
+    Parameters
+    ----------
+    reason : str
+        A key of `data_contracts.quarantine.REASONS`.
+    detail : str
+        What exactly was found.
+    """
+
+    reason: str
+    detail: str
+
+
+@dataclass(frozen=True)
+class RawRecord:
+    """One input row as the source has it.
+
+    Parameters
+    ----------
+    row : int
+        Position in the source, from 0.
+    file_name : str
+        As the source gives it.
+    image_id : str
+        Unique for distinct files.
+    split : str or None
+        As the source gives it. A row of another split than train, validation or test is excluded
+        and brings neither bytes nor refusal.
+    columns : dict of str to str or None
+        The input's metadata, in the order of `Source.columns`; None where empty.
+    image : bytes or None
+        The encoded image; None if excluded or refused.
+    mask : bytes or None
+        The encoded mask of class ids; None if there is none.
+    refusal : Refusal or None
+        Set if the source itself cannot deliver the row.
+    """
+
+    row: int
+    file_name: str
+    image_id: str
+    split: str | None
+    columns: dict[str, str | None] = field(default_factory=dict)
+    image: bytes | None = None
+    mask: bytes | None = None
+    refusal: Refusal | None = None
+
+
+@dataclass(frozen=True)
+class Limits:
+    """What is still accepted.
+
+    Parameters
+    ----------
+    max_pixels : int
+        Images with more pixels are refused.
+    max_refused : float
+        Share of refused rows, 0 to 1, above which the run stops.
+    """
+
+    max_pixels: int
+    max_refused: float
+
+
+class Source(Protocol):
+    """A dataset that can be read row by row, any number of times, in the same order."""
+
+    @property
+    def label(self) -> str:
+        """Column of the label."""
+
+    @property
+    def groups(self) -> list[str]:
+        """Columns of the group attributes."""
+
+    @property
+    def limits(self) -> Limits:
+        """What is still accepted."""
+
+    def check(self, annotated: bool = True) -> None:
+        """Refuses a source that cannot work, before anything is computed.
+
+        Parameters
+        ----------
+        annotated : bool, default True
+            Whether masks, and so class names, are needed.
+
+        Raises
+        ------
+        SourceError
+        """
+
+    def columns(self) -> list[str]:
+        """The input's metadata columns, without those that name the files."""
+
+    def classes(self) -> dict[int, str]:
+        """Class id in the masks → class name."""
+
+    def records(self) -> Iterator[RawRecord]:
+        """All rows in order, one at a time."""
+
+    def state(self) -> object:
+        """JSON-like description that changes whenever `records` would give something else."""

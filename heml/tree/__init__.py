@@ -1,0 +1,1 @@
+"""The metric tree: calibrated distances of its nodes, joined into explainable similarities."""

@@ -1,0 +1,29 @@
+"""`debias_effect`: accuracy on held-out real images, before and after."""
+
+import dagster as dg
+
+from data_contracts import DEBIAS_EFFECT
+from heml.progress import Progress
+from heml.stage import Outcome
+from heml.store import Store
+from pipelines.assets.stage import stage_asset, stage_spec
+from pipelines.recipe import LoadedRecipe
+
+
+def debias_effect_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
+    def compute(progress: Progress) -> Outcome:
+        from heml.effect import measure_effect
+
+        return measure_effect(store, recipe.label, recipe.groups, recipe.settings.effect, progress)
+
+    spec = stage_spec(
+        recipe,
+        "debias_effect",
+        store.debias_effect,
+        deps=["rebalanced_dataset"],
+        description="Worst-group and average accuracy of a small network on the test split, "
+        "trained on the data as it is, with group-balanced sampling, and on the rebalanced data.",
+        kinds={"parquet", "pytorch"},
+        contract=DEBIAS_EFFECT,
+    )
+    return stage_asset(recipe, store, spec, compute, exclusive=True)

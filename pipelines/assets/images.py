@@ -1,0 +1,62 @@
+"""`images` and `quarantine`: the dataset's records, and every input that was refused."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from data_contracts import IMAGES, QUARANTINE
+from heml.stage import Outcome
+from heml.store import Store
+from pipelines.assets.stage import stage_result, stage_spec
+from pipelines.recipe import LoadedRecipe
+
+
+def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
+    specs = [
+        stage_spec(
+            recipe,
+            "images",
+            store.images,
+            deps=[],
+            description=f"Image records with the label `{recipe.label}` and the groups "
+            f"{', '.join(f'`{group}`' for group in recipe.groups)}.\n\n"
+            "Every input row is accepted here, refused in `quarantine`, or excluded by its split.",
+            kinds={"parquet", "image"},
+            contract=IMAGES,
+        ),
+        stage_spec(
+            recipe,
+            "quarantine",
+            store.quarantine,
+            deps=[],
+            description="Every input row that was refused, with the reason.",
+            kinds={"parquet"},
+            contract=QUARANTINE,
+        ),
+    ]
+
+    @dg.multi_asset(name=f"{recipe.name}__images", specs=specs)
+    def _images(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        from heml.sources.ingest import ingest
+
+        annotated = recipe.settings.segmentation.kind == "annotated"
+        outcome = ingest(
+            store, recipe.source, recipe.folder, recipe.taxonomy, annotated, context.log.info
+        )
+        yield stage_result(context, recipe, store, "images", outcome)
+        # One stage writes both tables, so the quarantine has no summary of its own.
+        yield stage_result(
+            context,
+            recipe,
+            store,
+            "quarantine",
+            Outcome(_quarantined(outcome.summary), outcome.reused),
+            fingerprint_of="images",
+        )
+
+    return _images
+
+
+def _quarantined(summary: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in summary.items() if key in ("quarantined", "reasons")}

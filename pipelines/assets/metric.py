@@ -1,0 +1,69 @@
+"""`metric/<node>`: one asset per tree node, one op per tree level.
+
+Each asset depends on its children's, so the lineage graph in the UI is the metric tree. A level
+trains together in one process; a node is materialized as soon as it is finished, and stays so if
+a later one fails.
+"""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+
+from data_contracts import EMBEDDINGS
+from heml.store import Store
+from pipelines.assets.stage import EXCLUSIVE, asset_key, stage_result, stage_spec
+from pipelines.recipe import LoadedRecipe
+
+
+def metric_assets(recipe: LoadedRecipe, store: Store) -> list[dg.AssetsDefinition]:
+    """One definition per level, leaves first."""
+    levels = recipe.taxonomy.levels
+    return [_level(recipe, store, number, nodes) for number, nodes in enumerate(levels)]
+
+
+def _level(
+    recipe: LoadedRecipe, store: Store, number: int, nodes: list[str]
+) -> dg.AssetsDefinition:
+    @dg.multi_asset(
+        name=f"{recipe.name}__metric_level_{number}",
+        specs=[_node_spec(recipe, store, node) for node in nodes],
+        can_subset=True,
+        op_tags=EXCLUSIVE,
+    )
+    def _metric_level(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        from heml.metrics.level import train_level
+
+        chosen = [n for n in nodes if _key(recipe, n) in context.selected_asset_keys]
+        finished = train_level(
+            store,
+            recipe.taxonomy,
+            chosen,
+            recipe.groups,
+            recipe.settings.metric,
+            context.log.info,
+        )
+        for node, outcome in finished:
+            yield stage_result(context, recipe, store, f"metric/{node}", outcome)
+
+    return _metric_level
+
+
+def _key(recipe: LoadedRecipe, node: str) -> dg.AssetKey:
+    return asset_key(recipe, f"metric/{node}")
+
+
+def _node_spec(recipe: LoadedRecipe, store: Store, node: str) -> dg.AssetSpec:
+    tree = recipe.taxonomy
+    classes = ", ".join(tree.classes_of(node))
+    combines = f" Combines {', '.join(tree.children(node))}." if tree.children(node) else ""
+    return stage_spec(
+        recipe,
+        f"metric/{node}",
+        store.node(node),
+        deps=["segments", *(f"metric/{child}" for child in tree.children(node))],
+        description=f"Metric of the {tree.kind(node)} **{node}**: how far two images are apart "
+        f"there. Sees the classes {classes}.{combines}",
+        kinds={"pytorch", "parquet"},
+        contract=EMBEDDINGS,
+    )

@@ -1,0 +1,27 @@
+"""`metric_tree`: calibrated thresholds and weights; the similarity of any two images."""
+
+import dagster as dg
+
+from heml.progress import Progress
+from heml.stage import Outcome
+from heml.store import Store
+from pipelines.assets.stage import stage_asset, stage_spec
+from pipelines.recipe import LoadedRecipe
+
+
+def metric_tree_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
+    def compute(progress: Progress) -> Outcome:
+        from heml.tree.fit import fit_tree
+
+        return fit_tree(store, recipe.taxonomy, recipe.groups, recipe.settings.metric, progress)
+
+    spec = stage_spec(
+        recipe,
+        "metric_tree",
+        store.metric_tree,
+        deps=[f"metric/{node}" for node in recipe.taxonomy.nodes],
+        description="Joins the node metrics into one similarity that can be read: a threshold and "
+        "a weight per node, and the same fitted so that every cell counts the same.",
+        kinds={"python"},
+    )
+    return stage_asset(recipe, store, spec, compute)

@@ -1,0 +1,36 @@
+"""`rebalance_plan`: the edits to try, before a pixel changes."""
+
+import dagster as dg
+
+from data_contracts import REBALANCE_PLAN
+from heml.progress import Progress
+from heml.stage import Outcome
+from heml.store import Store
+from pipelines.assets.stage import stage_asset, stage_spec
+from pipelines.recipe import LoadedRecipe
+
+
+def rebalance_plan_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
+    def compute(progress: Progress) -> Outcome:
+        from heml.recombination.plan import make_plan
+
+        return make_plan(
+            store,
+            recipe.taxonomy,
+            recipe.label,
+            recipe.groups,
+            recipe.settings.rebalance,
+            progress,
+        )
+
+    spec = stage_spec(
+        recipe,
+        "rebalance_plan",
+        store.rebalance_plan,
+        deps=["images", "segments", "bias_scores"],
+        description="For every missing record of a cell: host, donor, nodes, operator and seed. "
+        "Hosts and donors come from the train split only.",
+        kinds={"parquet"},
+        contract=REBALANCE_PLAN,
+    )
+    return stage_asset(recipe, store, spec, compute)

@@ -1,0 +1,36 @@
+"""`recombined_samples`: what the planned edits gave, accepted or refused by a gate."""
+
+import dagster as dg
+
+from data_contracts import RECOMBINED_SAMPLES
+from heml.progress import Progress
+from heml.stage import Outcome
+from heml.store import Store
+from pipelines.assets.stage import stage_asset, stage_spec
+from pipelines.recipe import LoadedRecipe
+
+
+def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
+    def compute(progress: Progress) -> Outcome:
+        from heml.recombination.run import recombine
+
+        return recombine(
+            store,
+            recipe.taxonomy,
+            recipe.groups,
+            recipe.settings.rebalance,
+            recipe.settings.metric,
+            progress,
+        )
+
+    spec = stage_spec(
+        recipe,
+        "recombined_samples",
+        store.recombined_samples,
+        deps=["rebalance_plan", "segments", "metric_tree"],
+        description="New samples made of real segments. Refused ones are kept with the gate that "
+        "refused them.",
+        kinds={"parquet", "image"},
+        contract=RECOMBINED_SAMPLES,
+    )
+    return stage_asset(recipe, store, spec, compute, exclusive=True)

@@ -1,0 +1,42 @@
+"""`report`: one HTML page of what was found and what was made."""
+
+import dagster as dg
+
+from heml.progress import Progress
+from heml.stage import Outcome
+from heml.store import Store
+from pipelines.assets.stage import stage_asset, stage_spec
+from pipelines.recipe import LoadedRecipe
+
+
+def report_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
+    def compute(progress: Progress) -> Outcome:
+        from heml.report.render import render_report
+
+        return render_report(
+            store,
+            recipe.name,
+            recipe.taxonomy,
+            recipe.label,
+            recipe.groups,
+            recipe.text,
+            progress,
+        )
+
+    spec = stage_spec(
+        recipe,
+        "report",
+        store.report,
+        deps=[
+            "metric_tree",
+            "bias_scores",
+            "rebalance_plan",
+            "recombined_samples",
+            "rebalanced_dataset",
+            *(["debias_effect"] if recipe.settings.effect.enabled else []),
+        ],
+        description="Bias ranking with pictures, the plan, accepted and refused samples, the "
+        "effect: one HTML page without outside files.",
+        kinds={"html"},
+    )
+    return stage_asset(recipe, store, spec, compute)

@@ -1,0 +1,29 @@
+"""`segments`: mask, area, box and confidence of every semantic class in every image."""
+
+import dagster as dg
+
+from data_contracts import SEGMENTS
+from heml.progress import Progress
+from heml.stage import Outcome
+from heml.store import Store
+from pipelines.assets.stage import stage_asset, stage_spec
+from pipelines.recipe import LoadedRecipe
+
+
+def segments_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
+    def compute(progress: Progress) -> Outcome:
+        from heml.segmentation.annotated import segment
+
+        return segment(store, recipe.settings.segmentation, recipe.taxonomy, progress)
+
+    spec = stage_spec(
+        recipe,
+        "segments",
+        store.segments,
+        deps=["images"],
+        description="The pixels of each semantic class in each image, as COCO run-length masks, "
+        "with the segmenter and its licence.",
+        kinds={"parquet"},
+        contract=SEGMENTS,
+    )
+    return stage_asset(recipe, store, spec, compute)

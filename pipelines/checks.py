@@ -1,0 +1,187 @@
+"""Blocking checks: one per table from its contract, and rules that join tables.
+
+What is compared is in `table_check.py` and `leakage_check.py`; here checks become Dagster's.
+Checks of one step share an op, because every op is a process.
+"""
+
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pyarrow.parquet as pq
+
+from data_contracts import (
+    BIAS_SCORES,
+    DEBIAS_EFFECT,
+    EMBEDDINGS,
+    IMAGES,
+    QUARANTINE,
+    REBALANCE_PLAN,
+    REBALANCED_DATASET,
+    RECOMBINED_SAMPLES,
+    SEGMENTS,
+    Contract,
+    ContractError,
+)
+from data_contracts.common import INPUT_PREFIX
+from heml.store import Store
+from pipelines.assets.stage import asset_key
+from pipelines.leakage_check import check_no_test_leakage
+from pipelines.recipe import LoadedRecipe
+from pipelines.table_check import check_table, parquet_files
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One check of one stage.
+
+    Parameters
+    ----------
+    stage : str
+    name : str
+    description : str
+    examine : callable
+        Gives counts for the UI, or raises ContractError.
+    """
+
+    stage: str
+    name: str
+    description: str
+    examine: Callable[[], Mapping[str, int]]
+
+
+def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefinition]:
+    """All checks of one recipe."""
+    images = [
+        contract_rule("images", IMAGES, lambda: store.images, INPUT_PREFIX),
+        contract_rule("quarantine", QUARANTINE, lambda: store.quarantine),
+        Rule(
+            "images",
+            "every_input_accounted_for",
+            "Read = accepted + quarantined + excluded, and the tables have as many rows.",
+            lambda: _account(store),
+        ),
+    ]
+    dataset = [
+        contract_rule(
+            "rebalanced_dataset", REBALANCED_DATASET, lambda: store.rebalanced_dataset / "data", ""
+        ),
+        Rule(
+            "rebalanced_dataset",
+            "no_test_leakage",
+            "No recombined row descends from a held-out image, and validation and test are the "
+            "input's own.",
+            lambda: check_no_test_leakage(store),
+        ),
+    ]
+    steps = {
+        "images": images,
+        "segments": [contract_rule("segments", SEGMENTS, lambda: store.segments)],
+        **{
+            f"metric_level_{level}": [_node_rule(store, node) for node in nodes]
+            for level, nodes in enumerate(recipe.taxonomy.levels)
+        },
+        "bias_scores": [contract_rule("bias_scores", BIAS_SCORES, lambda: store.bias_scores)],
+        "rebalance_plan": [
+            contract_rule("rebalance_plan", REBALANCE_PLAN, lambda: store.rebalance_plan)
+        ],
+        "recombined_samples": [
+            contract_rule(
+                "recombined_samples", RECOMBINED_SAMPLES, lambda: store.recombined_samples
+            )
+        ],
+        "rebalanced_dataset": dataset,
+    }
+    if recipe.settings.effect.enabled:
+        rule = contract_rule("debias_effect", DEBIAS_EFFECT, lambda: store.debias_effect)
+        steps["debias_effect"] = [rule]
+    return [_check(recipe, step, rules) for step, rules in steps.items()]
+
+
+def contract_rule(
+    stage: str,
+    contract: Contract,
+    path: Callable[[], Path],
+    extra_prefix: str | None = None,
+) -> Rule:
+    """The rule that a stored table keeps its contract.
+
+    Parameters
+    ----------
+    path : callable
+        File or folder of the table; asked when the check runs.
+    extra_prefix : str, optional
+        See `check_table`.
+    """
+
+    def examine() -> Mapping[str, int]:
+        files = parquet_files(path())
+        return {"rows": check_table(files, contract, extra_prefix), "files": len(files)}
+
+    version = ".".join(map(str, contract.version))
+    return Rule(
+        stage,
+        "contract",
+        f"The stored table keeps the contract '{contract.name}' {version}: columns, types, rules.",
+        examine,
+    )
+
+
+def _node_rule(store: Store, node: str) -> Rule:
+    stage = f"metric/{node}"
+
+    def path() -> Path:
+        # Earlier fingerprints of the node stay in the store; this is the one in use.
+        return store.node(node) / store.fingerprint(stage) / "embeddings.parquet"
+
+    return contract_rule(stage, EMBEDDINGS, path)
+
+
+def _account(store: Store) -> Mapping[str, int]:
+    summary = store.summary("images")
+    counts = {k: int(summary[k]) for k in ("read", "accepted", "quarantined", "excluded")}
+    if counts["read"] != counts["accepted"] + counts["quarantined"] + counts["excluded"]:
+        raise ContractError(
+            f"{counts['read']} inputs read, but {counts['accepted']} accepted, "
+            f"{counts['quarantined']} quarantined and {counts['excluded']} excluded"
+        )
+    for key, path in (("accepted", store.images), ("quarantined", store.quarantine)):
+        rows = sum(pq.read_metadata(file).num_rows for file in parquet_files(path))
+        if rows != counts[key]:
+            raise ContractError(f"{counts[key]} inputs {key}, but {path.name} has {rows} rows")
+    return counts
+
+
+def _check(recipe: LoadedRecipe, step: str, rules: list[Rule]) -> dg.AssetChecksDefinition:
+    keyed = {dg.AssetCheckKey(asset_key(recipe, rule.stage), rule.name): rule for rule in rules}
+    specs = [
+        dg.AssetCheckSpec(
+            key.name, asset=key.asset_key, description=rule.description, blocking=True
+        )
+        for key, rule in keyed.items()
+    ]
+
+    @dg.multi_asset_check(name=f"{recipe.name}__check_{step}", specs=specs, can_subset=True)
+    def _examine(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        for key, rule in keyed.items():
+            if key in context.selected_asset_check_keys:
+                yield _result(key, rule)
+
+    return _examine
+
+
+def _result(key: dg.AssetCheckKey, rule: Rule) -> dg.AssetCheckResult:
+    passed, description, counts = True, "", dict[str, Any]()
+    try:
+        counts = dict(rule.examine())
+    except (ContractError, FileNotFoundError) as error:
+        passed, description = False, str(error)
+    return dg.AssetCheckResult(
+        passed=passed,
+        asset_key=key.asset_key,
+        check_name=key.name,
+        description=description or None,
+        metadata=counts,
+    )

@@ -1,0 +1,79 @@
+"""The code location: recipes in, Dagster definitions out. Nothing else belongs here."""
+
+import logging
+import os
+from collections.abc import Sequence
+from pathlib import Path
+
+import dagster as dg
+
+from heml.store import Store
+from pipelines.assets import recipe_assets
+from pipelines.checks import recipe_checks
+from pipelines.jobs import EXECUTOR, recipe_job
+from pipelines.recipe import LoadedRecipe, load_recipe, load_recipes, refuse_same_names
+from pipelines.schedules import recipe_schedule
+
+log = logging.getLogger(__name__)
+
+
+def build_defs(
+    recipes_folder: str | Path | None = None,
+    recipe_files: Sequence[str | Path] | None = None,
+    store_root: str | Path | None = None,
+) -> dg.Definitions:
+    """Definitions of every recipe: assets, checks, job and schedule.
+
+    Parameters
+    ----------
+    recipes_folder : path, optional
+        Recipes in it whose dataset folder is absent are left out.
+        Default: `$HEML_RECIPES`, or the recipes that come with the project.
+    recipe_files : sequence of paths, optional
+        Exactly these files, instead of a folder. Default: `$HEML_RECIPE_FILES`, if set, and if
+        no folder was given.
+    store_root : path, optional
+        Default: `$HEML_STORE`, or `./store`.
+
+    Raises
+    ------
+    RecipeError
+    """
+    if recipe_files is None and recipes_folder is None:
+        recipe_files = [f for f in os.environ.get("HEML_RECIPE_FILES", "").split(os.pathsep) if f]
+    if recipe_files:
+        recipes = [load_recipe(path) for path in recipe_files]
+        refuse_same_names(recipes)
+    else:
+        default = os.environ.get("HEML_RECIPES") or Path(__file__).parent / "recipes"
+        recipes = [r for r in load_recipes(recipes_folder or default) if _has_data(r)]
+    root = Path(store_root or os.environ.get("HEML_STORE") or "store").expanduser().absolute()
+    return dg.Definitions.merge(
+        dg.Definitions(executor=EXECUTOR),
+        *(_recipe_defs(recipe, Store(root / recipe.name)) for recipe in recipes),
+    )
+
+
+def _recipe_defs(recipe: LoadedRecipe, store: Store) -> dg.Definitions:
+    job = recipe_job(recipe)
+    schedule = recipe_schedule(recipe, job)
+    return dg.Definitions(
+        assets=recipe_assets(recipe, store),
+        asset_checks=recipe_checks(recipe, store),
+        jobs=[job],
+        schedules=[schedule] if schedule else [],
+    )
+
+
+def _has_data(recipe: LoadedRecipe) -> bool:
+    if recipe.data_is_missing:
+        log.warning(
+            "recipe %s left out: no folder %s (source.root in %s)",
+            recipe.name,
+            recipe.data,
+            recipe.path.name,
+        )
+    return not recipe.data_is_missing
+
+
+defs = build_defs()

@@ -1,0 +1,262 @@
+"""The recipe: one YAML file that says where a dataset is and what to do with it.
+
+The model, and loading it with everything checked that can be checked without opening the dataset.
+Settings of single stages are in `heml.settings`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from pydantic import Field, ValidationError, field_validator
+
+from heml.settings import (
+    EffectSettings,
+    FolderSource,
+    MetricSettings,
+    PortraitsSource,
+    RebalanceSettings,
+    SegmentationSettings,
+    Settings,
+    Source,
+)
+from heml.store import fingerprint
+from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names, from_mapping, nearest
+from pipelines.recipe_text import Location, RecipeError, RecipeText, read_recipe_text
+from pipelines.recipe_wording import problems
+
+__all__ = ["LoadedRecipe", "Recipe", "RecipeError", "load_recipe", "load_recipes"]
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
+_VIEW_SIDES = range(8, 513)
+
+
+class Recipe(Settings):
+    """What a recipe file may say. Every key but `name` and `source` has a default."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$",
+        max_length=60,
+        description="Prefix of the asset keys, folder in the store.",
+    )
+    source: Source
+    segmentation: SegmentationSettings = SegmentationSettings()
+    taxonomy: str | dict[str, Any] | None = Field(
+        None, description="A built-in name, or inline leaves, tree and ignored."
+    )
+    metric: MetricSettings = MetricSettings()
+    rebalance: RebalanceSettings = RebalanceSettings()
+    inpaint: None = None
+    effect: EffectSettings = EffectSettings()
+    schedule: str | None = Field(None, description="A cron line.")
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron_line(cls, value: str | None) -> str | None:
+        if value is not None and not _is_cron(value):
+            raise ValueError(f"'{value}' is no cron line; such as '0 3 * * 1' (Mondays at 3:00)")
+        return value
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A valid recipe with its file and its taxonomy.
+
+    Parameters
+    ----------
+    settings : Recipe
+        The file's content, variables in `source.root` replaced.
+    taxonomy : heml.taxonomy.Taxonomy
+    path : pathlib.Path
+        The file, absolute.
+    text : str
+        The file as written, for the report.
+    """
+
+    settings: Recipe
+    taxonomy: Taxonomy
+    path: Path
+    text: str
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the file: relative paths in the recipe start here."""
+        return self.path.parent
+
+    @property
+    def source(self) -> FolderSource | PortraitsSource:
+        return self.settings.source
+
+    @property
+    def label(self) -> str:
+        return self.source.label
+
+    @property
+    def groups(self) -> list[str]:
+        return list(self.source.groups)
+
+    @property
+    def licence(self) -> str | None:
+        return getattr(self.source, "licence", None)
+
+    @property
+    def data(self) -> Path | None:
+        """Folder of the dataset; None where the source makes its own."""
+        root = getattr(self.source, "root", None)
+        return None if root is None else (self.folder / root).resolve()
+
+    @property
+    def data_is_missing(self) -> bool:
+        return self.data is not None and not self.data.is_dir()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of everything that shapes the dataset; where the input lies and when to run do not."""
+        content = self.settings.model_dump(exclude={"effect", "schedule", "taxonomy"})
+        content["source"].pop("root", None)
+        return fingerprint(content, self.taxonomy.describe())
+
+
+def load_recipe(path: str | Path) -> LoadedRecipe:
+    """Loads and checks one recipe file.
+
+    Raises
+    ------
+    RecipeError
+        One line for each problem, with the file, the key and what to write instead.
+    """
+    source = read_recipe_text(Path(path).expanduser())
+    content = _expand_root(source)
+    try:
+        settings = Recipe.model_validate(content)
+    except ValidationError as error:
+        found = problems(error, Recipe)
+        raise RecipeError("\n".join(source.message(*each) for each in found)) from error
+    taxonomy = _taxonomy(settings, source)
+    if found := list(_inconsistencies(settings, taxonomy)):
+        raise RecipeError("\n".join(source.message(*each) for each in found))
+    return LoadedRecipe(settings, taxonomy, source.path.absolute(), source.text)
+
+
+def load_recipes(folder: str | Path) -> list[LoadedRecipe]:
+    """All recipes of a folder (`*.yaml`, `*.yml`), by file name.
+
+    Raises
+    ------
+    RecipeError
+        Also if two recipes have the same name, or there is no such folder.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise RecipeError(f"{folder}: no such folder of recipes; set HEML_RECIPES to one")
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
+    recipes = [load_recipe(path) for path in files]
+    refuse_same_names(recipes)
+    return recipes
+
+
+def refuse_same_names(recipes: list[LoadedRecipe]) -> None:
+    """Refuses two recipes that would share asset keys and a folder in the store.
+
+    Raises
+    ------
+    RecipeError
+    """
+    first: dict[str, LoadedRecipe] = {}
+    for recipe in recipes:
+        other = first.setdefault(recipe.name, recipe)
+        if other is not recipe:
+            raise RecipeError(
+                f"{recipe.path}: name: '{recipe.name}' is already the name of {other.path}; "
+                "choose another"
+            )
+
+
+def _expand_root(recipe: RecipeText) -> dict[str, Any]:
+    """The content with `$VAR`, `${VAR}` and `${VAR:-default}` in `source.root` replaced."""
+    source = recipe.content.get("source")
+    if not isinstance(source, dict) or not isinstance(source.get("root"), str):
+        return recipe.content
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1) or match.group(3)
+        # As in a shell, `:-` also replaces an empty variable.
+        found = os.environ.get(name) or match.group(2)
+        if found is None:
+            raise recipe.error(
+                ("source", "root"),
+                f"the environment variable {name} is not set; set it, or write a default: "
+                f"${{{name}:-folder}}",
+            )
+        return found
+
+    root = source["root"]
+    first = _VARIABLE.match(root)
+    expanded = Path(_VARIABLE.sub(value, root)).expanduser()
+    if first and os.environ.get(first.group(1) or first.group(3)):
+        # Who sets a variable means a path from where they stand, not from the recipe's folder.
+        expanded = expanded.absolute()
+    return {**recipe.content, "source": {**source, "root": str(expanded)}}
+
+
+def _taxonomy(settings: Recipe, recipe: RecipeText) -> Taxonomy:
+    chosen = settings.taxonomy
+    if chosen is None and isinstance(settings.source, PortraitsSource):
+        chosen = "portraits"
+    if chosen is None:
+        raise recipe.error(
+            ("taxonomy",),
+            f"is missing; use one of: {', '.join(builtin_names())}, or write leaves and tree",
+        )
+    try:
+        return builtin(chosen) if isinstance(chosen, str) else from_mapping(settings.name, chosen)
+    except TaxonomyError as error:
+        raise recipe.error(("taxonomy",), str(error)) from error
+
+
+def _inconsistencies(settings: Recipe, taxonomy: Taxonomy) -> Iterator[tuple[Location, str]]:
+    """Problems between keys that each are well-formed."""
+    source = settings.source
+    for position, group in enumerate(source.groups):
+        if group == source.label:
+            yield ("source", "groups", position), f"'{group}' is the label; name another column"
+        if group in source.groups[:position]:
+            yield ("source", "groups", position), f"'{group}' is named twice; keep one"
+    if isinstance(source, PortraitsSource):
+        yield from _unknown_attributes(source)
+    for node, side in settings.metric.resolution.nodes.items():
+        location = ("metric", "resolution", "nodes", node)
+        if node not in taxonomy.nodes:
+            yield location, f"no such node; {nearest(node, taxonomy.nodes)}"
+        if side not in _VIEW_SIDES:
+            yield location, f"must be {_VIEW_SIDES[0]} to {_VIEW_SIDES[-1]} pixels, found {side}"
+
+
+def _unknown_attributes(source: PortraitsSource) -> Iterator[tuple[Location, str]]:
+    from heml.sources.portraits.vocabulary import ATTRIBUTES
+
+    named: list[tuple[Location, str]] = [(("source", "label"), source.label)]
+    named += [(("source", "groups", n), group) for n, group in enumerate(source.groups)]
+    for location, word in named:
+        if word not in ATTRIBUTES:
+            yield location, f"portraits have no '{word}'; {nearest(word, ATTRIBUTES)}"
+
+
+def _is_cron(line: str) -> bool:
+    import dagster as dg
+
+    try:
+        dg.ScheduleDefinition(job_name="any", cron_schedule=line)
+    except dg.DagsterInvalidDefinitionError:
+        return False
+    return True
