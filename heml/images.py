@@ -7,7 +7,6 @@ The one place where encoded images and masks become arrays. What may be stored a
 from __future__ import annotations
 
 import io
-import warnings
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
 from functools import cache
@@ -58,10 +57,7 @@ def open_image(data: bytes) -> Image.Image:
     PIL.Image.DecompressionBombError
         Above 178 million pixels.
     """
-    with warnings.catch_warnings():
-        # the size is checked against the settings' own limit, so PIL's lower one need not warn
-        warnings.simplefilter("ignore", Image.DecompressionBombWarning)
-        return Image.open(io.BytesIO(data), formats=_readable())
+    return Image.open(io.BytesIO(data), formats=_readable())
 
 
 def orientation(image: Image.Image) -> int:

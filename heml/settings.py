@@ -30,7 +30,12 @@ class FolderSource(Settings):
     groups: list[str] = Field(min_length=1, description="Columns of the group attributes.")
     split: str | None = Field("split", description="Column of the split; null: split at random.")
     licence: str | None = Field(None, description="Licence of the images, carried to every row.")
-    max_pixels: int = Field(50_000_000, gt=0, description="Larger images are refused.")
+    max_pixels: int = Field(
+        50_000_000,
+        gt=0,
+        le=178_956_970,  # PIL itself refuses more
+        description="Images of more pixels are refused.",
+    )
     max_refused: float = Field(
         0.2, ge=0, le=1, description="Share of quarantined rows above which the run stops."
     )

@@ -69,9 +69,10 @@ def bounded_snr_distance(a: Tensor, b: Tensor) -> Tensor:
         If the shapes do not fit.
     """
     var_a, var_b, covariance = _moments(a, b)
-    scale = var_a.sqrt() + var_b.sqrt()
+    # The root's gradient is infinite at zero.
+    scale = var_a.clamp_min(EPSILON).sqrt() + var_b.clamp_min(EPSILON).sqrt()
     difference = (var_a + var_b - 2 * covariance).clamp_min(0)
-    return (difference / scale.square().clamp_min(EPSILON)).clamp(0, 1)
+    return (difference / scale.square()).clamp(0, 1)
 
 
 class SNRDistance(BaseDistance):

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import math
+
 from kornia.color import lab_to_rgb, rgb_to_lab
 from kornia.filters import gaussian_blur2d
 from kornia.geometry.transform import build_laplacian_pyramid, pyrup
 from torch import Tensor
 from torch.nn.functional import interpolate, pad
 
-#: Levels of the Laplacian pyramid: details blend over few pixels, shading over many.
+#: Most levels of the Laplacian pyramid: details blend over few pixels, shading over many.
 LEVELS = 4
+#: Width in pixels of a segment below which the coarsest level would wash its colour out.
+PIXELS_PER_LEVEL = 8
 #: Contrast of a segment is stretched or squeezed by at most this factor.
 MAX_CONTRAST = 1.6
 
@@ -27,27 +31,36 @@ def feather(mask: Tensor, sigma: float) -> Tensor:
     return gaussian_blur2d(mask, (size, size), (sigma, sigma))
 
 
-def laplacian_blend(base: Tensor, top: Tensor, alpha: Tensor) -> Tensor:
-    """Multiresolution spline (Burt & Adelson, ACM ToG 1983), two levels of detail kept exact.
+def levels_for(area: float) -> int:
+    """Pyramid levels that suit a segment of some pixels: small ones keep their own colour."""
+    return int(min(max(math.log2(max(area, 1) ** 0.5 / PIXELS_PER_LEVEL) + 1, 1), LEVELS))
+
+
+def laplacian_blend(base: Tensor, top: Tensor, alpha: Tensor, levels: int = LEVELS) -> Tensor:
+    """Multiresolution spline (Burt & Adelson, ACM ToG 1983).
 
     Parameters
     ----------
     base, top : Tensor, shape (B, 3, H, W), in [0, 1]
     alpha : Tensor, shape (B, 1, H, W), in [0, 1]
         1 where `top` shows.
+    levels : int
+        1 mixes pixel by pixel; each further level blends shading over twice the width.
 
     Returns
     -------
     Tensor, shape (B, 3, H, W), in [0, 1]
     """
+    if levels == 1:
+        return base * (1 - alpha) + top * alpha
     height, width = base.shape[-2:]
-    step = 2**LEVELS
+    step = 2**levels
     padding = (0, -width % step, 0, -height % step)
     base, top, alpha = (pad(t, padding, mode="replicate") for t in (base, top, alpha))
-    low = build_laplacian_pyramid(base, LEVELS)
-    high = build_laplacian_pyramid(top, LEVELS)
+    low = build_laplacian_pyramid(base, levels)
+    high = build_laplacian_pyramid(top, levels)
     blended = None
-    for level in reversed(range(LEVELS)):
+    for level in reversed(range(levels)):
         share = interpolate(alpha, low[level].shape[-2:], mode="area")
         mixed = low[level] * (1 - share) + high[level] * share
         blended = mixed if blended is None else pyrup(blended) + mixed

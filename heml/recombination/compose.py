@@ -18,6 +18,7 @@ from heml.recombination.align import align_donor
 from heml.recombination.blend import (
     feather,
     laplacian_blend,
+    levels_for,
     segment_statistics,
     shift_colour,
     transfer_tone,
@@ -141,7 +142,7 @@ def _transplant(
     # would bleed in: the segment is extended over them.
     extended = fill_holes(warped, new) if new.any() else warped
     alpha = feather(new, sigma)
-    blended = laplacian_blend(base, extended, alpha)
+    blended = laplacian_blend(base, extended, alpha, levels_for(float(new.sum())))
     touched = torch.maximum(feather(hole, sigma), feather(new, 4 * sigma)).clamp(0, 1)
     result = _tensor(host.image) * (1 - touched) + blended * touched
     masks = _masks_after(host.masks, {k: (v > 0.5) for k, v in parts.items()}, new, moved)

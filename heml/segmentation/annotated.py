@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ import numpy as np
 from pycocotools import mask as coco
 
 from data_contracts.segments import SEGMENTS
+from heml.ahead import map_ahead
 from heml.images import decode_mask, iterate_images
 from heml.pace import Pace
 from heml.progress import Progress
@@ -65,22 +66,21 @@ def _compute(
 ) -> tuple[dict[str, Any], list[Path]]:
     count = segments = 0
     presence: Counter[str] = Counter()
-    area: Counter[str] = Counter()
+    area: defaultdict[str, float] = defaultdict(float)
     content = hashlib.sha256()
     pace = Pace(progress)
     with write_aside(store.segments) as folder, ShardWriter(folder, SEGMENTS) as writer:
-        for batch in iterate_images(store, ["image_id", "mask"]):
-            for image in batch.to_pylist():
-                ids = decode_mask(image["mask"])
-                rows = annotated_rows(image["image_id"], ids, classes)
-                writer.write(rows, sum(len(str(row["rle"])) + 64 for row in rows))
-                for row in rows:
-                    presence[str(row["class_name"])] += 1
-                    area[str(row["class_name"])] += row["area"] / ids.size  # type: ignore[assignment, operator]
-                content.update(json.dumps(rows).encode())
-                count += 1
-                segments += len(rows)
-                pace.tell(f"segments: {count} images, {segments} segments")
+        batches = iterate_images(store, ["image_id", "mask"])
+        images = (image for batch in batches for image in batch.to_pylist())
+        for rows in map_ahead(lambda image: _rows_of(image, classes), images):
+            writer.write(rows, sum(len(row["rle"]) + 64 for row in rows))
+            for row in rows:
+                presence[row["class_name"]] += 1
+                area[row["class_name"]] += row["area"] / (row["height"] * row["width"])
+            content.update(json.dumps(rows).encode())
+            count += 1
+            segments += len(rows)
+            pace.tell(f"segments: {count} images, {segments} segments")
     summary = {
         "images": count,
         "segments": segments,
@@ -96,9 +96,17 @@ def _compute(
     return summary, [store.segments]
 
 
+def _rows_of(image: Mapping[str, Any], classes: Mapping[int, str]) -> list[dict[str, Any]]:
+    if image["mask"] is None:
+        raise ValueError(
+            f"image '{image['image_id']}' has no mask; remove the store's images and run again"
+        )
+    return annotated_rows(image["image_id"], decode_mask(image["mask"]), classes)
+
+
 def annotated_rows(
     image_id: str, ids: np.ndarray, classes: Mapping[int, str]
-) -> list[dict[str, object]]:
+) -> list[dict[str, Any]]:
     """Rows of the `segments` contract for one mask, in the order of the class ids.
 
     Parameters
@@ -113,8 +121,9 @@ def annotated_rows(
     present = [i for i in sorted(classes) if found[i]]
     if not present:
         return []
-    # class last and column by column, as COCO wants it; equal to one call per class but faster
-    stacked = np.asfortranarray((ids[..., None] == np.array(present, np.uint8)).view(np.uint8))
+    # COCO wants the class last and columns first: the transpose of what is made here
+    columns_first = np.ascontiguousarray(ids.T)
+    stacked = (np.array(present, np.uint8)[:, None, None] == columns_first).view(np.uint8).T
     encoded = coco.encode(stacked)
     boxes = coco.toBbox(encoded).astype(int)
     return [

@@ -23,6 +23,9 @@ from heml.taxonomy import nearest
 
 FILE, MASK = "file_name", "mask_name"
 
+#: Columns beside the groups in every table of records.
+_RESERVED = ("image_id", "split", "label")
+
 #: Shares of a drawn split: train up to .7, validation up to .8, test above.
 _DRAWN = ((0.7, "train"), (0.8, "validation"), (1.0, "test"))
 
@@ -308,6 +311,11 @@ class FolderSource:
         for group in self.groups:
             if group not in self.columns():
                 raise self._no_column("groups", group)
+            if group in _RESERVED:
+                raise SourceError(
+                    f"source.groups: '{group}' names a column of HEML's own tables; rename it in "
+                    f"{self.metadata}"
+                )
             if group == self.label or self.groups.count(group) > 1:
                 raise SourceError(
                     f"source.groups: '{group}' is named twice or is the label; name other columns"

@@ -19,6 +19,7 @@ import pyarrow.parquet as pq
 from data_contracts.common import INPUT_PREFIX, SPLITS, input_columns
 from data_contracts.images import IMAGES
 from data_contracts.quarantine import QUARANTINE, REASONS
+from heml.ahead import map_ahead
 from heml.bias.coverage import cell_name
 from heml.pace import Pace
 from heml.progress import Progress
@@ -27,7 +28,7 @@ from heml.settings import PortraitsSource as PortraitsSettings
 from heml.settings import Source as SourceSettings
 from heml.shards import ShardWriter
 from heml.sources.raw import RawRecord, Refusal, Source, SourceError
-from heml.sources.validate import Unacceptable, check_image, check_mask
+from heml.sources.validate import CheckedMask, Unacceptable, check_image, check_mask
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
@@ -137,6 +138,18 @@ class _Counts:
         return self.excluded_by_split.total()
 
 
+@dataclass(frozen=True)
+class _Examined:
+    """What the bytes of an acceptable row told: width and height, and the mask."""
+
+    size: tuple[int, int]
+    mask: CheckedMask | None
+
+
+def _excluded(record: RawRecord) -> bool:
+    return record.refusal is None and record.split not in SPLITS
+
+
 class _Ingestion:
     """One pass over a source."""
 
@@ -175,13 +188,13 @@ class _Ingestion:
 
     def _read(self, images: ShardWriter, refusals: _QuarantineWriter) -> None:
         counts = self._counts
-        for record in self._source.records():
+        for record, examined in map_ahead(self._examine, self._source.records()):
             counts.read += 1
-            if record.refusal is None and record.split not in SPLITS:
+            if _excluded(record):
                 counts.excluded_by_split[record.split or "(empty)"] += 1
                 continue
             try:
-                row, size = self._accept(record)
+                row, size = self._accept(record, examined)
             except Unacceptable as error:
                 counts.reasons[error.refusal.reason] += 1
                 refusals.write(record, error.refusal)
@@ -190,26 +203,41 @@ class _Ingestion:
             self._pace.tell(f"images: {counts.read} read, {counts.quarantined} refused")
         assert counts.read == counts.accepted + counts.quarantined + counts.excluded
 
-    def _accept(self, record: RawRecord) -> tuple[dict[str, object], int]:
+    def _examine(self, record: RawRecord) -> tuple[RawRecord, _Examined | Unacceptable | None]:
+        """What the bytes alone tell; runs in threads."""
+        if record.refusal is not None or record.image is None:
+            return record, None
+        try:
+            size = check_image(record.image, self._source.limits.max_pixels)
+            mask = None
+            if record.mask is not None:
+                mask = check_mask(record.mask, size, self._classes)
+            elif self._annotated:
+                raise Unacceptable("missing_mask", "the row names no mask")
+        except Unacceptable as error:
+            return record, error
+        return record, _Examined(size, mask)
+
+    def _accept(
+        self, record: RawRecord, examined: _Examined | Unacceptable | None
+    ) -> tuple[dict[str, object], int]:
         """The stored row and its size in bytes, with every count that depends on it."""
         if record.refusal is not None:
             raise Unacceptable(*record.refusal)
+        assert record.image is not None
+        assert record.split is not None
+        assert examined is not None
         if record.image_id in self._ids:
             raise Unacceptable("duplicate_id", f"'{record.image_id}' is taken by an earlier row")
         values = [self._value(record, self._source.label, "missing_label")]
         values += [self._value(record, g, "missing_group") for g in self._source.groups]
-        assert record.image is not None
         digest = hashlib.sha256(record.image)
         if digest.digest() in self._hashes:
             raise Unacceptable("duplicate_content", f"same as '{self._hashes[digest.digest()]}'")
-        width, height = check_image(record.image, self._source.limits.max_pixels)
-        mask = None
-        if record.mask is not None:
-            mask = check_mask(record.mask, (width, height), self._classes)
-        elif self._annotated:
-            raise Unacceptable("missing_mask", "the row names no mask")
+        if isinstance(examined, Unacceptable):
+            raise examined
 
-        assert record.split is not None
+        mask = examined.mask
         self._ids.add(record.image_id)
         self._hashes[digest.digest()] = record.image_id
         self._counts.accepted_by_split[record.split] += 1
@@ -219,8 +247,8 @@ class _Ingestion:
             "image_id": record.image_id,
             "image": {"bytes": record.image, "path": record.file_name},
             "mask": mask.png if mask else None,
-            "width": width,
-            "height": height,
+            "width": examined.size[0],
+            "height": examined.size[1],
             "split": record.split,
             "label": values[0],
             "sha256": digest.hexdigest(),
@@ -275,7 +303,7 @@ class _Ingestion:
                 for cell, number in sorted(counts.cells.items())
             },
             "content": self._content.hexdigest(),
-            "images_per_second": self._pace.rate(counts.read),
+            "images_per_second": self._pace.rate(counts.accepted + counts.quarantined),
         }
 
 

@@ -146,7 +146,8 @@ def _unopened(data: bytes, error: Exception) -> Unacceptable:
             width, height = struct.unpack_from(form, data, offset)
             if width == 0 or height == 0:
                 return Unacceptable("empty_image", f"{width}×{height} pixels")
-    return Unacceptable("not_an_image", _said(error))
+    known = not isinstance(error, UnidentifiedImageError)
+    return Unacceptable("truncated" if known else "not_an_image", _said(error))
 
 
 def _said(error: Exception) -> str:

@@ -1,0 +1,60 @@
+"""The Dagster instance: where runs, events and schedules are kept."""
+
+import os
+import shutil
+import socket
+from collections.abc import Mapping
+from pathlib import Path
+
+import dagster as dg
+
+TEMPLATE = Path(__file__).parents[1] / "dagster.yaml"
+_PID, _HOST = "heml/pid", "heml/host"
+
+
+def ensure_home() -> Path:
+    """Makes `$DAGSTER_HOME` (default `./.dagster`) absolute and existing, with settings.
+
+    Returns
+    -------
+    pathlib.Path
+    """
+    home = Path(os.environ.get("DAGSTER_HOME") or ".dagster").expanduser().absolute()
+    home.mkdir(parents=True, exist_ok=True)
+    settings = home / "dagster.yaml"
+    if not settings.exists() and TEMPLATE.exists():
+        shutil.copyfile(TEMPLATE, settings)
+    os.environ["DAGSTER_HOME"] = str(home)
+    return home
+
+
+def process_tags() -> Mapping[str, str]:
+    """Tags of a run that say which process drives it."""
+    return {_PID: str(os.getpid()), _HOST: socket.gethostname()}
+
+
+def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
+    """Marks runs as failed whose process was killed: they would look running forever.
+
+    Returns
+    -------
+    list of str
+        Their run ids.
+    """
+    unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
+    here = dg.RunsFilter(statuses=unfinished, tags={_HOST: socket.gethostname()})
+    dead = [record.dagster_run for record in instance.get_run_records(here)]
+    dead = [run for run in dead if not _alive(int(run.tags[_PID]))]
+    for run in dead:
+        instance.report_run_failed(run, "The process of this run is gone: it was killed.")
+    return [run.run_id for run in dead]
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

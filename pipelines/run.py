@@ -1,0 +1,126 @@
+"""`python -m pipelines.run RECIPE.yaml`: a whole recipe from the terminal, recorded by Dagster."""
+
+import argparse
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TextIO
+
+from pipelines.recipe import LoadedRecipe, RecipeError, load_recipe
+
+HELP = """\
+Brings everything of one recipe up to date: images, segments, metrics, bias scores, plan, samples,
+rebalanced dataset, effect and report. What is unchanged since the last run is kept, and a run that
+was stopped goes on where it was. Runs are seen in the UI too: make ui.
+"""
+EPILOG = """\
+environment:
+  HEML_STORE     folder of the results (default ./store)
+  HEML_DATA      folder of the datasets that the recipes in pipelines/recipes/ read
+  DAGSTER_HOME   where runs are recorded (default ./.dagster)
+
+exit status: 0 done, 1 a stage failed, 2 the recipe or its data cannot be used, 130 interrupted
+"""
+FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Runs a recipe; returns the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m pipelines.run",
+        description=HELP,
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("recipe", metavar="RECIPE.yaml", help="such as pipelines/recipes/demo.yaml")
+    path = parser.parse_args(arguments).recipe
+    try:
+        recipe = load_recipe(path)
+    except RecipeError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return UNUSABLE
+    if recipe.data_is_missing:
+        print(f"error: {recipe.path}: source.root: no such folder: {recipe.data}", file=sys.stderr)
+        return UNUSABLE
+    return _run(recipe)
+
+
+def _run(recipe: LoadedRecipe) -> int:
+    # Step processes build their definitions from these.
+    os.environ["HEML_RECIPE_FILES"] = str(recipe.path)
+    root = Path(os.environ.get("HEML_STORE") or "store").expanduser().absolute()
+    os.environ["HEML_STORE"] = str(root)
+
+    import dagster as dg
+
+    from heml.store import Store
+    from pipelines.home import end_dead_runs, ensure_home, process_tags
+    from pipelines.jobs import stored_job
+    from pipelines.run_summary import summary_lines
+    from pipelines.watch import Watcher
+
+    log = ensure_home() / "logs" / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    session = ("heml/session", uuid.uuid4().hex)
+    with _output_into(log) as terminal, dg.DagsterInstance.get() as instance:
+
+        def say(line: str) -> None:
+            print(line, file=terminal, flush=True)
+
+        nodes = len(recipe.taxonomy.nodes)
+        say(f"{recipe.name}: {nodes} nodes, label {recipe.label}, groups {recipe.groups}")
+        end_dead_runs(instance)
+        watcher = Watcher(instance, session, say)
+        watcher.start()
+        interrupted = False
+        try:
+            job = dg.build_reconstructable_job(
+                stored_job.__module__, stored_job.__name__, (recipe.name,)
+            )
+            tags = {**process_tags(), session[0]: session[1]}
+            success = dg.execute_job(job, instance, tags=tags).success
+        except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+            interrupted = True
+        finally:
+            watcher.finish()
+        if interrupted:
+            say("interrupted: what is finished is kept, run again to go on")
+            return INTERRUPTED
+        if not success:
+            say(f"failed after {watcher.elapsed():.0f} s; the full log is {log}")
+            unusable = any(kind == "SourceError" for kind, _ in watcher.failures)
+            return UNUSABLE if unusable else FAILED
+        for line in summary_lines(recipe, Store(root / recipe.name), watcher.reused):
+            say(line)
+        say(f"Done in {watcher.elapsed():.0f} s; make ui shows the run, {log} is its full log")
+    return 0
+
+
+@contextmanager
+def _output_into(log: Path) -> Iterator[TextIO]:
+    """Sends what this and every child process prints to a file; gives the terminal for our lines.
+
+    By file descriptor: Dagster, libraries and step processes write to it without asking Python.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    with log.open("w") as file, os.fdopen(os.dup(1), "w", encoding="utf-8") as terminal:
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield terminal
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for target, descriptor in zip((1, 2), kept, strict=True):
+                os.dup2(descriptor, target)
+                os.close(descriptor)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

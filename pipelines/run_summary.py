@@ -1,0 +1,99 @@
+"""What a run found and made, in a few lines for the terminal. Everything is read from the store."""
+
+from collections.abc import Iterator, Mapping, Sequence
+
+import pandas as pd
+
+from data_contracts.debias_effect import ARMS
+from heml.store import Store
+from pipelines.recipe import LoadedRecipe
+
+#: Leaves shown per group; the report shows all.
+MOST_LEAVES = 5
+
+
+def summary_lines(recipe: LoadedRecipe, store: Store, reused: Mapping[str, bool]) -> Iterator[str]:
+    """Bias ranking, effect, what was kept, and where the results are.
+
+    Parameters
+    ----------
+    reused : mapping of str to bool
+        Stage → whether an earlier result was kept.
+    """
+    scores = pd.read_parquet(store.bias_scores)
+    for group in recipe.groups:
+        yield ""
+        yield from _ranking(recipe.label, group, scores[scores["group"] == group])
+    if recipe.settings.effect.enabled:
+        yield ""
+        yield from _effect(pd.read_parquet(store.debias_effect))
+    yield ""
+    yield _kept(reused)
+    yield f"Dataset  {store.rebalanced_dataset}"
+    yield f"Report   {store.report}"
+
+
+def _ranking(label: str, group: str, scores: pd.DataFrame) -> Iterator[str]:
+    leaves = scores[scores["kind"] == "leaf"].sort_values("rank")
+    shown = leaves.head(MOST_LEAVES)
+    yield (
+        f"Bias: leaves that carry {group} and are fooled by it when judging {label} "
+        f"({len(shown)} of {len(leaves)})"
+    )
+    yield from _table(
+        ["node", "score", "95% interval", "right on aligned", "on conflicting"],
+        [
+            [
+                row.node,
+                _share(row.score),
+                f"{_share(row.score_low)} to {_share(row.score_high)}",
+                _share(row.accuracy_aligned),
+                _share(row.accuracy_conflicting),
+            ]
+            for row in shown.itertuples()
+        ],
+    )
+
+
+def _effect(effect: pd.DataFrame) -> Iterator[str]:
+    seeds = effect["seed"].nunique()
+    times = "one seed" if seeds == 1 else f"mean of {seeds} seeds"
+    yield f"Effect: accuracy on {effect['n_test'].max()} held-out real images, {times}"
+    means = effect.groupby("arm")[["worst_group_accuracy", "average_accuracy"]].mean()
+    yield from _table(
+        ["trained on", "worst group", "average"],
+        [
+            [
+                arm.replace("_", " "),
+                _share(means.loc[arm, "worst_group_accuracy"]),
+                _share(means.loc[arm, "average_accuracy"]),
+            ]
+            for arm in ARMS
+            if arm in means.index
+        ],
+    )
+
+
+def _kept(reused: Mapping[str, bool]) -> str:
+    metrics = {s: kept for s, kept in reused.items() if s.startswith("metric/")}
+    trained = [stage.removeprefix("metric/") for stage, kept in metrics.items() if not kept]
+    kept = len(metrics) - len(trained)
+    if not trained:
+        return f"Kept     {kept} of {len(metrics)} metrics, nothing retrained"
+    if not kept:
+        return f"Trained  {len(trained)} metrics"
+    return f"Trained  {len(trained)} of {len(metrics)} metrics ({', '.join(trained)}), {kept} kept"
+
+
+def _share(value: object) -> str:
+    return "–" if pd.isna(value) else f"{value:.2f}"  # type: ignore[call-overload]
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
+    for cells in (header, *rows):
+        first, *rest = (
+            c.ljust(w) if n == 0 else c.rjust(w)
+            for n, (c, w) in enumerate(zip(cells, widths, strict=True))
+        )
+        yield "  " + "   ".join((first, *rest))

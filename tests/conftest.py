@@ -1,0 +1,124 @@
+"""Small datasets in temporary folders, for tests of every kind."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from heml.settings import FolderSource
+from heml.store import Store
+from heml.taxonomy import Taxonomy
+
+CLASSES = {0: "background", 1: "shape", 2: "void"}
+
+
+def png(pixels: np.ndarray) -> bytes:
+    """An array as PNG."""
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
+class DatasetFolder:
+    """A dataset in the format of `kind: folder`, made row by row.
+
+    Every image has noise of its own; every mask a rectangle of class 1 on class 0.
+    """
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.rows: list[dict[str, str]] = []
+        (root / "images").mkdir(parents=True)
+        (root / "masks").mkdir()
+        self.classes(CLASSES)
+
+    def classes(self, classes: Mapping[int, str]) -> None:
+        content = {str(key): name for key, name in classes.items()}
+        (self.root / "classes.json").write_text(json.dumps(content))
+
+    def put(self, name: str, content: bytes) -> None:
+        """Writes a file, whatever it holds."""
+        path = self.root / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(content)
+
+    def pixels(self, width: int = 24, height: int = 16) -> np.ndarray:
+        """Noise that no other row has."""
+        rng = np.random.default_rng(len(self.rows))
+        return rng.integers(0, 256, (height, width, 3), np.uint8)
+
+    def ids(self, width: int = 24, height: int = 16) -> np.ndarray:
+        ids = np.zeros((height, width), np.uint8)
+        ids[2 : 6 + len(self.rows) % 8, 3:9] = 1
+        return ids
+
+    def row(
+        self,
+        image: bytes | None = None,
+        mask: bytes | None = None,
+        **fields: str,
+    ) -> str:
+        """Adds a row and its files; fields replace what it would say.
+
+        Files are not written where `file_name` or `mask_name` is given without their content.
+        """
+        number = len(self.rows)
+        row = {
+            "file_name": f"images/{number:04d}.png",
+            "mask_name": f"masks/{number:04d}.png",
+            "split": "train" if number % 4 < 2 else "test",
+            "label": "round" if number % 2 else "square",
+            "tone": "light" if number % 8 < 4 else "dark",
+        } | fields
+        if image is not None or "file_name" not in fields:
+            self.put(row["file_name"], image if image is not None else png(self.pixels()))
+        if mask is not None or "mask_name" not in fields:
+            self.put(row["mask_name"], mask if mask is not None else png(self.ids()))
+        self.rows.append(row)
+        return row["file_name"]
+
+    def good(self, count: int = 16) -> None:
+        """Adds rows that are all accepted, with every label and group in every split."""
+        for _ in range(count):
+            self.row()
+
+    def write(self, name: str = "metadata.csv") -> None:
+        """Writes the metadata."""
+        with (self.root / name).open("w", newline="") as file:
+            writer = csv.DictWriter(file, list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+
+    def settings(self, **changes: Any) -> FolderSource:
+        content = {"kind": "folder", "root": str(self.root), "label": "label", "groups": ["tone"]}
+        return FolderSource.model_validate(content | changes)
+
+
+@pytest.fixture
+def dataset(tmp_path: Path) -> DatasetFolder:
+    """An empty dataset folder with a class list."""
+    return DatasetFolder(tmp_path / "data")
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> Store:
+    return Store(tmp_path / "store" / "test")
+
+
+@pytest.fixture
+def taxonomy() -> Taxonomy:
+    """Names the classes of `dataset`, and ignores one."""
+    return Taxonomy(
+        "test",
+        {"background": ("background",), "shape": ("shape",)},
+        {"image": ("background", "shape")},
+        ignored=("void",),
+    )

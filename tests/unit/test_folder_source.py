@@ -1,0 +1,377 @@
+"""The folder source: what it reads, and what it says when it cannot."""
+
+import json
+from pathlib import Path
+
+import pytest
+
+from heml.sources.folder import FolderSource, drawn_split
+from heml.sources.raw import RawRecord, SourceError
+
+
+def source(dataset, base=Path("/"), **changes):
+    return FolderSource(dataset.settings(**changes), base)
+
+
+def records(dataset, **changes) -> list[RawRecord]:
+    dataset.write()
+    return list(source(dataset, **changes).records())
+
+
+def refusal_of(dataset, file_name: str, **fields) -> str:
+    """Reason for which the last row is refused."""
+    dataset.row(file_name=file_name, **fields)
+    refusal = records(dataset)[-1].refusal
+    assert refusal is not None
+    return refusal.reason
+
+
+def test_rows_come_with_their_files_and_columns(dataset):
+    dataset.good(2)
+    first, second = records(dataset)
+    assert first.image == (dataset.root / "images/0000.png").read_bytes()
+    assert first.mask == (dataset.root / "masks/0000.png").read_bytes()
+    assert (first.row, first.image_id, first.split) == (0, "images/0000", "train")
+    assert first.columns == {"split": "train", "label": "square", "tone": "light"}
+    assert second.image_id == "images/0001"
+
+
+def test_columns_leave_out_the_file_names(dataset):
+    dataset.good(1)
+    dataset.write()
+    assert source(dataset).columns() == ["split", "label", "tone"]
+    assert source(dataset).classes() == {0: "background", 1: "shape", 2: "void"}
+
+
+def test_byte_order_mark_blank_lines_and_quotes_are_read(dataset):
+    dataset.put("images/a, b.png", b"x")
+    text = 'file_name,mask_name,split,label,tone\n\n"images/a, b.png",,train,"say ""round""",\n\n'
+    (dataset.root / "metadata.csv").write_bytes(b"\xef\xbb\xbf" + text.encode())
+    (record,) = source(dataset).records()
+    assert record.image == b"x"
+    assert record.mask is None
+    assert record.columns == {"split": "train", "label": 'say "round"', "tone": None}
+
+
+@pytest.mark.parametrize("line", ["images/0000.png,masks/0000.png", "a,b,c,d,e,f"])
+def test_a_ragged_row_is_refused_alone(dataset, line):
+    dataset.good(2)
+    dataset.write()
+    with (dataset.root / "metadata.csv").open("a") as file:
+        file.write(line + "\n")
+    *others, ragged = source(dataset).records()
+    assert ragged.refusal.reason == "malformed_row"
+    assert "fields" in ragged.refusal.detail
+    assert all(record.refusal is None for record in others)
+
+
+# --- image ids ----------------------------------------------------------------------------------
+
+
+def test_same_stem_in_two_folders_and_with_two_suffixes_gives_distinct_ids(dataset):
+    for name in ("a/1.png", "b/1.png", "b/1.jpg", "b/1", "2.tar.png"):
+        dataset.row(image=name.encode(), file_name=name)
+    ids = [record.image_id for record in records(dataset)]
+    assert ids == ["a/1", "b/1.png", "b/1.jpg", "b/1", "2.tar"]
+
+
+def test_spellings_of_one_file_give_one_id(dataset):
+    dataset.good(1)
+    for name in ("./images/0000.png", "images//0000.png", "images/../images/0000.png"):
+        dataset.row(file_name=name)
+    assert {record.image_id for record in records(dataset)} == {"images/0000"}
+
+
+def test_an_excluded_row_does_not_change_another_rows_id(dataset):
+    dataset.row(image=b"1", file_name="1.png", split="train")
+    dataset.row(image=b"2", file_name="1.jpg", split="oracle")
+    assert records(dataset)[0].image_id == "1"
+
+
+# --- splits -------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("split", ["oracle", ""])
+def test_rows_of_other_splits_are_not_read(dataset, split):
+    dataset.row(file_name="images/nowhere.png", split=split)
+    (record,) = records(dataset)
+    assert record.split == (split or None)
+    assert record.image is record.mask is record.refusal is None
+
+
+def without_split(dataset) -> None:
+    for row in dataset.rows:
+        del row["split"]
+
+
+def test_split_is_drawn_where_the_table_has_none(dataset):
+    dataset.good(40)
+    without_split(dataset)
+    splits = {record.image_id: record.split for record in records(dataset)}
+    assert splits == {image_id: drawn_split(image_id) for image_id in splits}
+    dataset.rows.reverse()
+    assert {record.image_id: record.split for record in records(dataset)} == splits
+
+
+def test_split_null_draws_although_there_is_a_column(dataset):
+    dataset.good(40)
+    assert [r.split for r in records(dataset, split=None)] == [
+        drawn_split(f"images/{n:04d}") for n in range(40)
+    ]
+
+
+def test_drawn_split_has_the_promised_shares():
+    splits = [drawn_split(f"images/{number}") for number in range(5000)]
+    shares = {split: splits.count(split) / 5000 for split in set(splits)}
+    assert shares == {
+        "train": pytest.approx(0.7, abs=0.03),
+        "validation": pytest.approx(0.1, abs=0.03),
+        "test": pytest.approx(0.2, abs=0.03),
+    }
+
+
+def test_a_split_column_that_is_named_must_exist(dataset):
+    dataset.good()
+    without_split(dataset)
+    dataset.write()
+    source(dataset).check()
+    with pytest.raises(SourceError, match=r"source\.split: .* no column 'split'"):
+        source(dataset, split="split").check()
+    with pytest.raises(SourceError, match="no column 'part'"):
+        source(dataset, split="part").check()
+
+
+# --- paths --------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["../secret.png", "/etc/passwd", "images/../../secret.png", "C:\\secret.png", "..", "a\0b"],
+)
+def test_paths_out_of_the_root_are_refused(dataset, name):
+    dataset.put("../secret.png", b"secret")
+    assert refusal_of(dataset, name) == "unsafe_path"
+
+
+def test_mask_paths_out_of_the_root_are_refused(dataset):
+    dataset.good(1)
+    assert refusal_of(dataset, "images/0000.png", mask_name="../mask.png") == "unsafe_path"
+
+
+def test_links_out_of_the_root_are_refused(dataset):
+    dataset.put("../outside/secret.png", b"secret")
+    (dataset.root / "link.png").symlink_to(dataset.root.parent / "outside" / "secret.png")
+    (dataset.root / "folder").symlink_to(dataset.root.parent / "outside")
+    assert refusal_of(dataset, "link.png") == "unsafe_path"
+    assert refusal_of(dataset, "folder/secret.png") == "unsafe_path"
+
+
+def test_links_within_the_root_are_followed(dataset):
+    dataset.good(1)
+    (dataset.root / "link.png").symlink_to("images/0000.png")
+    dataset.row(file_name="link.png")
+    assert records(dataset)[-1].image == (dataset.root / "images/0000.png").read_bytes()
+
+
+def test_a_folder_whose_name_continues_the_roots_is_outside(dataset):
+    dataset.put("../data_secret/a.png", b"secret")
+    assert refusal_of(dataset, "../data_secret/a.png") == "unsafe_path"
+
+
+@pytest.mark.parametrize("name", ["images/nowhere.png", "images", "", "  ", "x" * 5000])
+def test_names_without_a_file_are_refused(dataset, name):
+    assert refusal_of(dataset, name) == "missing_file"
+
+
+def test_a_backslash_name_is_told_what_to_write(dataset):
+    dataset.row(file_name="images\\0000.png")
+    assert "write /" in records(dataset)[-1].refusal.detail
+
+
+def test_a_named_mask_must_exist(dataset):
+    dataset.good(1)
+    assert refusal_of(dataset, "images/0000.png", mask_name="masks/no.png") == "missing_mask"
+
+
+def test_a_file_far_above_the_limit_is_not_even_read(dataset):
+    with (dataset.root / "huge.png").open("wb") as file:
+        file.truncate(1 << 30)
+    dataset.row(file_name="huge.png")
+    dataset.write()
+    (record,) = source(dataset, max_pixels=1000).records()
+    assert record.refusal.reason == "too_large"
+
+
+# --- checks -------------------------------------------------------------------------------------
+
+
+def test_a_whole_dataset_passes(dataset):
+    dataset.good()
+    dataset.write()
+    source(dataset).check()
+
+
+def test_a_relative_root_starts_from_the_base(dataset):
+    dataset.good()
+    dataset.write()
+    source(dataset, base=dataset.root.parent, root="data").check()
+
+
+def test_variables_in_the_root_are_expanded(dataset, monkeypatch):
+    dataset.good()
+    dataset.write()
+    monkeypatch.setenv("HEML_TEST_DATA", str(dataset.root.parent))
+    source(dataset, root="$HEML_TEST_DATA/data").check()
+    source(dataset, root="${HEML_TEST_DATA}/data").check()
+    monkeypatch.setenv("HOME", str(dataset.root.parent))
+    source(dataset, root="~/data").check()
+
+
+@pytest.mark.parametrize("root", ["$HEML_TEST_UNSET/data", "${HEML_TEST_UNSET}/data"])
+def test_an_unset_variable_is_named(dataset, monkeypatch, root):
+    monkeypatch.delenv("HEML_TEST_UNSET", raising=False)
+    with pytest.raises(SourceError, match="HEML_TEST_UNSET, which is not set"):
+        source(dataset, root=root)
+
+
+def refused(dataset, **changes) -> str:
+    """What `check` says."""
+    with pytest.raises(SourceError) as error:
+        source(dataset, **changes).check()
+    return str(error.value)
+
+
+def test_missing_files_are_named_with_a_hint(dataset):
+    dataset.good()
+    dataset.write()
+    assert "no folder /nowhere" in refused(dataset, root="/nowhere")
+    message = refused(dataset, metadata="meta.csv")
+    assert str(dataset.root / "meta.csv") in message
+    assert "did you mean 'metadata.csv'?" in message
+    (dataset.root / "classes.json").unlink()
+    assert str(dataset.root / "classes.json") in refused(dataset)
+    source(dataset).check(annotated=False)
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("{", "is not JSON"),
+        ("[]", "must be an object"),
+        ("{}", "must be an object"),
+        ('{"skin": 1}', "class id 'skin'"),
+        ('{"-1": "skin"}', "class id '-1'"),
+        ('{"256": "skin"}', "class id '256'"),
+        ('{"0": 1}', "must be text"),
+        ('{"0": ""}', "must be text"),
+        ('{"0": "skin", "1": "skin"}', "twice"),
+        ('{"0": "skin", "00": "hair"}', "twice"),
+    ],
+)
+def test_malformed_class_lists_are_refused(dataset, content, words):
+    dataset.good()
+    dataset.write()
+    (dataset.root / "classes.json").write_text(content)
+    message = refused(dataset)
+    assert words in message
+    assert str(dataset.root / "classes.json") in message
+
+
+def test_missing_columns_are_named_with_the_nearest(dataset):
+    dataset.good()
+    dataset.write()
+    message = refused(dataset, label="labell")
+    assert "source.label" in message
+    assert "no column 'labell'; did you mean 'label'?" in message
+    message = refused(dataset, groups=["tones"])
+    assert "source.groups" in message
+    assert "did you mean 'tone'?" in message
+
+
+def test_group_must_be_another_column(dataset):
+    dataset.good()
+    dataset.write()
+    assert "HEML's own" in refused(dataset, groups=["label"])
+    assert "twice" in refused(dataset, groups=["tone", "tone"])
+    assert "is the label" in refused(dataset, label="tone")
+
+
+@pytest.mark.parametrize("column", ["file_name", "mask_name"])
+def test_file_columns_must_be_there(dataset, column):
+    dataset.good()
+    for row in dataset.rows:
+        del row[column]
+    dataset.write()
+    assert f"no column '{column}'" in refused(dataset)
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        (b"", "is empty"),
+        (b"file_name,,label\n", "column 2 has no name"),
+        (b"file_name,label,label\n", "'label' is there twice"),
+        (b"\xff\xfefile_name", "UTF-8"),
+        (b'file_name,mask_name,split,label,tone\n"a', "is not a CSV"),
+        (b"file_name;mask_name;label\n", "no column 'file_name'"),
+    ],
+)
+def test_tables_that_are_none_are_refused(dataset, text, words):
+    (dataset.root / "metadata.csv").write_bytes(text)
+    assert words in refused(dataset)
+
+
+def test_label_and_group_need_two_values(dataset):
+    dataset.good()
+    for row in dataset.rows:
+        row["label"] = "round"
+    dataset.write()
+    message = refused(dataset)
+    assert "needs at least two label values" in message
+    assert "only 'round'" in message
+
+
+def test_the_group_needs_two_values_in_the_train_split(dataset):
+    dataset.good()
+    for row in dataset.rows:
+        if row["split"] == "train":
+            row["tone"] = "light"
+    dataset.write()
+    assert "group column 'tone' has only 'light' in the train split" in refused(dataset)
+
+
+def test_train_rows_are_needed(dataset):
+    dataset.good()
+    for row in dataset.rows:
+        row["split"] = "training"
+    dataset.write()
+    message = refused(dataset)
+    assert "no row has the split 'train'" in message
+    assert "'training'" in message
+
+
+# --- state --------------------------------------------------------------------------------------
+
+
+def test_state_follows_every_file_that_is_used_and_no_other(dataset):
+    dataset.good(2)
+    dataset.row(split="oracle")
+    dataset.write()
+    states = [json.dumps(source(dataset).state())]
+
+    def changed() -> bool:
+        states.append(json.dumps(source(dataset).state()))
+        return states[-1] != states[-2]
+
+    assert not changed()
+    dataset.put("images/0002.png", b"excluded")
+    assert not changed()
+    dataset.put("images/0001.png", b"image")
+    assert changed()
+    dataset.put("masks/0001.png", b"mask")
+    assert changed()
+    dataset.classes({0: "other"})
+    assert changed()
+    dataset.rows[0]["label"] = "other"
+    dataset.write()
+    assert changed()
