@@ -6,9 +6,7 @@ The networks of this module exist only to compare training sets.
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +26,7 @@ from heml.progress import Progress
 from heml.settings import EffectSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
+from heml.workers import worker_pool
 
 VERSION = 1
 
@@ -126,13 +125,8 @@ def _measure(
         }
 
     jobs = [(arm, seed) for seed in range(settings.seeds) for arm in ARMS]
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
-    try:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
-            return list(pool.map(lambda job: run(*job), jobs))
-    finally:
-        torch.set_num_threads(threads)
+    with worker_pool() as pool:
+        return list(pool.map(lambda job: run(*job), jobs))
 
 
 def _training_sets(

@@ -84,7 +84,8 @@ def decode_image(data: bytes) -> np.ndarray:
     """Pixels of an encoded image of any accepted kind.
 
     Grey, palette, CMYK and 16-bit images are converted, transparency is put on white, and the
-    image is turned as its EXIF data says.
+    image is turned as its EXIF data says. Colour profiles are left alone, as training code leaves
+    them: converting them would tint recombined samples against the real rows they stand beside.
 
     Returns
     -------

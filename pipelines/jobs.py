@@ -12,9 +12,32 @@ if TYPE_CHECKING:
         UnresolvedAssetJobDefinition,
     )
 
-#: Imported once by the fork server, so that a step starts in a fraction of a second.
-#: Importing them must start no threads and touch no accelerator: forked children would inherit it.
-PRELOADED = ["pipelines.definitions", "torch", "pandera.pandas", "sklearn"]
+#: Imported once by the fork server, so that a step starts in a fraction of a second. A module that
+#: cannot be imported is left to the step that needs it. Importing these touches no accelerator:
+#: forked children could not use it.
+PRELOADED = [
+    "pipelines.definitions",
+    # What Dagster imports only when an instance is opened.
+    "dagster._core.instance.factory",
+    "dagster._core.launcher.default_run_launcher",
+    "dagster._core.scheduler.scheduler",
+    "dagster._core.secrets.env_file",
+    "dagster._core.storage.local_compute_log_manager",
+    "dagster._core.storage.sqlite_storage",
+    "dagster._core.workspace.context",
+    "sqlalchemy.dialects.sqlite",
+    # What asset modules import inside their functions.
+    "heml.sources.ingest",
+    "heml.segmentation.annotated",
+    "heml.metrics.level",
+    "heml.tree.fit",
+    "heml.bias.measure",
+    "heml.recombination.run",
+    "heml.dataset.write",
+    "heml.effect",
+    "heml.report.figures",
+    "heml.report.render",
+]
 
 #: Within a run stages wait for each other; only steps that share the accelerator need a limit.
 EXECUTOR = dg.multiprocess_executor.configured(

@@ -4,6 +4,7 @@ Reads ids only. Knows nothing of Dagster.
 """
 
 from pathlib import Path
+from typing import Any
 
 import pyarrow.parquet as pq
 
@@ -50,13 +51,11 @@ def check_no_test_leakage(store: Store) -> dict[str, int]:
     return counts
 
 
-def _check_descent(row: dict[str, object], split: str, split_of: dict[str, str]) -> None:
+def _check_descent(row: dict[str, Any], split: str, split_of: dict[str, str]) -> None:
     if split != "train":
         raise ContractError(f"the recombined row '{row['image_id']}' is in the {split} split")
-    donors = row["donor_ids"]
-    assert isinstance(donors, list)
-    for parent in (row["host_id"], *donors):
-        of = split_of.get(str(parent), "no image of the input")
+    for parent in (row["host_id"], *row["donor_ids"]):
+        of = split_of.get(parent, "no image of the input")
         if of != "train":
             raise ContractError(
                 f"the recombined row '{row['image_id']}' descends from '{parent}', which is {of}"
@@ -71,6 +70,6 @@ def _splits(store: Store) -> dict[str, str]:
     }
 
 
-def _rows(path: Path, columns: list[str]) -> list[dict[str, str]]:
-    rows: list[dict[str, str]] = pq.read_table(path, columns=columns).to_pylist()
+def _rows(path: Path, columns: list[str]) -> list[dict[str, Any]]:
+    rows: list[dict[str, Any]] = pq.read_table(path, columns=columns).to_pylist()
     return rows

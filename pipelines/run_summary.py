@@ -44,7 +44,7 @@ def _ranking(label: str, group: str, scores: pd.DataFrame) -> Iterator[str]:
         ["node", "score", "95% interval", "right on aligned", "on conflicting"],
         [
             [
-                row.node,
+                str(row.node),
                 _share(row.score),
                 f"{_share(row.score_low)} to {_share(row.score_high)}",
                 _share(row.accuracy_aligned),

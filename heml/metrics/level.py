@@ -8,7 +8,6 @@ operation, and makes results independent of the number of cores.
 from __future__ import annotations
 
 import json
-import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -35,6 +34,7 @@ from heml.settings import MetricSettings
 from heml.stage import Outcome
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
+from heml.workers import worker_pool
 
 VERSION = 1
 #: A network needs this many images of each of two labels.
@@ -114,24 +114,20 @@ def train_level(
     fold[train] = assign_folds(strata[train].tolist(), settings.folds, settings.seed)
     labels = np.unique(index["label"], return_inverse=True)[1]
     data = _LevelData(index, labels, train, fold)
-    threads = torch.get_num_threads()
-    torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        with worker_pool() as pool:
             jobs = {
                 node: _NodeJob(store, taxonomy, node, views[node], data, settings, pool, progress)
                 for node in wanted
             }
             for node, key in wanted.items():
                 metric = jobs[node].result()
-                folder = store.node(node) / key
-                with write_aside(folder) as aside:
+                with write_aside(store.node(node) / key) as aside:
                     save_node(metric, aside)
                 summary = _remember(store, node, key)
                 progress(f"metric/{node}: {_in_words(summary)}")
                 yield node, Outcome(summary, reused=False)
     finally:
-        torch.set_num_threads(threads)
         for path in views.values():
             path.unlink(missing_ok=True)
 

@@ -68,12 +68,23 @@ def laplacian_blend(base: Tensor, top: Tensor, alpha: Tensor, levels: int = LEVE
     return blended[..., :height, :width].clamp(0, 1)
 
 
-def segment_statistics(lab: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of each LAB channel inside a mask, each (B, 3, 1, 1)."""
-    area = mask.sum(dim=(-2, -1), keepdim=True).clamp_min(1)
-    mean = (lab * mask).sum(dim=(-2, -1), keepdim=True) / area
-    variance = ((lab - mean).square() * mask).sum(dim=(-2, -1), keepdim=True) / area
-    return mean, variance.sqrt()
+def lab_statistics(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    """Mean and standard deviation of the LAB values of an image's masked pixels.
+
+    Parameters
+    ----------
+    image : Tensor, shape (1, 3, H, W), RGB in [0, 1]
+    mask : Tensor, shape (1, 1, H, W)
+        Above 0.5 where pixels count; at least one does.
+
+    Returns
+    -------
+    mean, deviation : Tensor, shape (1, 3, 1, 1)
+    """
+    pixels = rgb_to_lab(image[:, :, mask[0, 0] > 0.5][..., None])
+    return pixels.mean(dim=(2, 3), keepdim=True), pixels.std(
+        dim=(2, 3), keepdim=True, unbiased=False
+    )
 
 
 def transfer_tone(image: Tensor, inside: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
@@ -81,22 +92,21 @@ def transfer_tone(image: Tensor, inside: Tensor, reference: Tensor, mask: Tensor
 
     Parameters
     ----------
-    image : Tensor, shape (B, 3, H, W), RGB in [0, 1]
+    image : Tensor, shape (1, 3, H, W), RGB in [0, 1]
         Its pixels inside `inside` are measured; all are mapped.
-    inside : Tensor, shape (B, 1, H, W)
-    reference : Tensor, shape (B, 3, h, w)
-    mask : Tensor, shape (B, 1, h, w)
+    inside : Tensor, shape (1, 1, H, W)
+    reference : Tensor, shape (1, 3, h, w)
+    mask : Tensor, shape (1, 1, h, w)
         Pixels of the reference that are measured.
 
     Returns
     -------
-    Tensor, shape (B, 3, H, W), RGB in [0, 1]
+    Tensor, shape (1, 3, H, W), RGB in [0, 1]
     """
-    lab = rgb_to_lab(image)
-    mean, deviation = segment_statistics(lab, inside)
-    wanted_mean, wanted_deviation = segment_statistics(rgb_to_lab(reference), mask)
+    mean, deviation = lab_statistics(image, inside)
+    wanted_mean, wanted_deviation = lab_statistics(reference, mask)
     contrast = (wanted_deviation / deviation.clamp_min(1)).clamp(1 / MAX_CONTRAST, MAX_CONTRAST)
-    return lab_to_rgb((lab - mean) * contrast + wanted_mean).clamp(0, 1)
+    return lab_to_rgb((rgb_to_lab(image) - mean) * contrast + wanted_mean).clamp(0, 1)
 
 
 def shift_colour(image: Tensor, amount: Tensor) -> Tensor:

@@ -7,19 +7,19 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from kornia.color import rgb_to_lab
 from kornia.geometry.transform import warp_affine
 from kornia.morphology import erosion
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 from torch.nn.functional import interpolate
 
-from heml.metrics.views import union
+from heml.metrics.views import box_of, union
 from heml.recombination.align import align_donor
 from heml.recombination.blend import (
     feather,
+    lab_statistics,
     laplacian_blend,
     levels_for,
-    segment_statistics,
     shift_colour,
     transfer_tone,
 )
@@ -118,13 +118,9 @@ def _transplant(
     shape = host.image.shape
     moved = _classes(nodes, taxonomy)
     old = _plane(union(host.masks, moved), shape)
-    transform = torch.from_numpy(align_donor(taxonomy, nodes, host.masks, donor.masks)).float()[
-        None
-    ]
+    matrix = align_donor(taxonomy, nodes, host.masks, donor.masks)
+    transform = torch.from_numpy(matrix).float()[None]
     size = (shape[0], shape[1])
-    donor_image = _tensor(donor.image)
-    # Beyond the donor's border its last pixels go on: a transplant there ends in colour, not black.
-    warped = warp_affine(donor_image, transform, size, padding_mode="border", align_corners=True)
     parts = {
         name: warp_affine(_plane(donor.masks[name], donor.image.shape), transform, size)
         for name in moved
@@ -132,40 +128,59 @@ def _transplant(
     }
     new = torch.stack(list(parts.values())).amax(0) if parts else torch.zeros_like(old)
     kept = _plane(union(host.masks, _classes(protected, taxonomy)), shape)
-    new = (new > 0.5).float() * (1 - kept) if kept.any() else (new > 0.5).float()
-
-    warped = _match_light(warped, new, host, donor, nodes, taxonomy)
-    sigma = _sigma(shape)
-    hole = torch.maximum(old, feather(old, sigma).gt(0.02).float()) if old.any() else old
-    base = fill_holes(_tensor(host.image), 1 - hole)
-    # Behind the new segment the fill matters only for blending, where the donor's own surroundings
-    # would bleed in: the segment is extended over them.
-    extended = fill_holes(warped, new) if new.any() else warped
-    alpha = feather(new, sigma)
-    blended = laplacian_blend(base, extended, alpha, levels_for(float(new.sum())))
-    touched = torch.maximum(feather(hole, sigma), feather(new, 4 * sigma)).clamp(0, 1)
-    result = _tensor(host.image) * (1 - touched) + blended * touched
+    new = (new > 0.5).float() * (1 - kept)
     masks = _masks_after(host.masks, {k: (v > 0.5) for k, v in parts.items()}, new, moved)
-    return Picture(_array(result), masks)
+    if not (old.any() or new.any()):
+        return Picture(host.image.copy(), masks)
+
+    sigma = _sigma(shape)
+    rows, columns = _window(torch.maximum(old, new), margin=int(16 * sigma) + 8)
+    shift = np.array([[0, 0, -columns.start], [0, 0, -rows.start]])
+    transform = torch.from_numpy(matrix + shift).float()[None]
+    old, new = old[..., rows, columns], new[..., rows, columns]
+    own = _tensor(host.image)[..., rows, columns]
+    # Beyond the donor's border its last pixels go on: a transplant there ends in colour, not black.
+    warped = warp_affine(
+        _tensor(donor.image),
+        transform,
+        (own.shape[-2], own.shape[-1]),
+        padding_mode="border",
+        align_corners=True,
+    )
+    warped = _match_light(warped, host, donor, moved, taxonomy)
+    # The old segment's soft outline goes with it.
+    hole = feather(old, sigma).gt(0.02).float()
+    base = fill_holes(own, 1 - hole)
+    # In blending, the donor's own surroundings would bleed in: its segment is extended over them.
+    extended = fill_holes(warped, new)
+    blended = laplacian_blend(base, extended, feather(new, sigma), levels_for(float(new.sum())))
+    touched = torch.maximum(feather(hole, sigma), feather(new, 4 * sigma)).clamp(0, 1)
+    result = host.image.copy()
+    result[rows, columns] = _array(own * (1 - touched) + blended * touched)
+    return Picture(result, masks)
+
+
+def _window(mask: Tensor, margin: int) -> tuple[slice, slice]:
+    """Rows and columns around a mask."""
+    left, top, right, bottom = box_of(mask[0, 0].numpy() > 0.5)
+    height, width = mask.shape[-2:]
+    return (
+        slice(max(top - margin, 0), min(bottom + margin, height)),
+        slice(max(left - margin, 0), min(right + margin, width)),
+    )
 
 
 def _match_light(
-    warped: Tensor,
-    new: Tensor,
-    host: Picture,
-    donor: Picture,
-    nodes: Sequence[str],
-    taxonomy: Taxonomy,
+    warped: Tensor, host: Picture, donor: Picture, moved: Sequence[str], taxonomy: Taxonomy
 ) -> Tensor:
     """Takes out part of the lighting difference, measured on leaves that both have and keep."""
-    moved = set(_classes(nodes, taxonomy))
-    frame = set(taxonomy.leaves.get("background", ()))
-    shared = [c for c in host.masks if c in donor.masks and c not in moved and c not in frame]
+    left_out = {*moved, *taxonomy.leaves.get("background", ())}
+    shared = [c for c in host.masks if c in donor.masks and c not in left_out]
     in_host, in_donor = union(host.masks, shared), union(donor.masks, shared)
-    if in_host is None or in_donor is None or not new.any():
+    if in_host is None or in_donor is None:
         return warped
     levels = [
-        segment_statistics(rgb_to_lab(_tensor(p.image)), _plane(mask, p.image.shape))[0]
+        lab_statistics(_tensor(p.image), _plane(mask, p.image.shape))[0]
         for p, mask in ((host, in_host), (donor, in_donor))
     ]
     amount = ((levels[0] - levels[1]) * LIGHT_MATCH).clamp(-MAX_LIGHT, MAX_LIGHT)
@@ -177,16 +192,18 @@ def _masks_after(
 ) -> dict[str, np.ndarray]:
     """Segments of a transplant: what the hole shows belongs to the nearest class beside it."""
     covered = new[0, 0].numpy() > 0.5
+    old = union(host, moved)
     left = {name: mask & ~covered for name, mask in host.items() if name not in moved}
     names = list(left)
-    hole = (union(host, moved) if union(host, moved) is not None else np.zeros_like(covered)) & (
-        ~covered
-    )
-    if hole.any() and names:
-        planes = torch.from_numpy(np.stack([left[n] for n in names]))[None].float()
-        spread = fill_holes(planes, 1 - torch.from_numpy(hole)[None, None].float())
-        owner = spread[0].argmax(0).numpy()
-        left = {name: mask | (hole & (owner == i)) for i, (name, mask) in enumerate(left.items())}
+    if old is not None and names:
+        owner = np.full(covered.shape, -1)
+        for number, name in enumerate(names):
+            owner[left[name]] = number
+        if (owner >= 0).any():
+            nearest = distance_transform_edt(owner < 0, return_distances=False, return_indices=True)
+            hole = old & ~covered
+            owner[hole] = owner[tuple(nearest)][hole]
+            left = {name: owner == number for number, name in enumerate(names)}
     for name, plane in moved_in.items():
         left[name] = plane[0, 0].numpy() & covered
     return {name: mask for name, mask in left.items() if mask.any()}
@@ -197,6 +214,8 @@ def _recolour(host: Picture, donor: Picture, nodes: Sequence[str], taxonomy: Tax
     classes = _classes(nodes, taxonomy)
     inside = _plane(union(host.masks, classes), host.image.shape)
     reference = _plane(union(donor.masks, classes), donor.image.shape)
+    if not (inside.any() and reference.any()):
+        return Picture(host.image.copy(), dict(host.masks))
     image = _tensor(host.image)
     toned = transfer_tone(image, inside, _tensor(donor.image), reference)
     alpha = feather(inside, _sigma(host.image.shape))

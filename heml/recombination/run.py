@@ -6,6 +6,7 @@ import io
 import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +29,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree
+from heml.workers import worker_pool
 
 VERSION = 1
 BATCH = 32
@@ -56,9 +58,10 @@ def recombine(
         labels = index.loc[index["split"] == "train", "label"].nunique()
         roles = find_roles(pd.read_parquet(store.bias_scores), labels)
         limit = distribution_limit(load_node(store, taxonomy.root), metric.neighbours)
-        worker = _Recombiner(store, taxonomy, roles, Gates(tree, roles, groups, limit))
+        gates = Gates(tree, roles, groups, limit)
         cells = wanted_samples(pd.read_parquet(store.coverage), rebalance)
-        with write_aside(store.recombined_samples) as folder:
+        with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
+            worker = _Recombiner(store, taxonomy, roles, gates, pool)
             folder.mkdir(parents=True)
             summary = worker.write(folder / "part-00000.parquet", cells, progress)
         progress(f"recombined_samples: {summary['words']}")
@@ -68,7 +71,15 @@ def recombine(
 
 
 class _Recombiner:
-    def __init__(self, store: Store, taxonomy: Taxonomy, roles: Roles, gates: Gates) -> None:
+    def __init__(
+        self,
+        store: Store,
+        taxonomy: Taxonomy,
+        roles: Roles,
+        gates: Gates,
+        pool: ThreadPoolExecutor,
+    ) -> None:
+        self._pool = pool
         self._store = store
         self._taxonomy = taxonomy
         self._roles = roles
@@ -127,20 +138,15 @@ class _Recombiner:
         row = self._images.rows([image_id], ["image"])[0]
         return Picture(decode_image(row["image"]["bytes"]), self._segments.masks(image_id))
 
+    def _compose(self, edit: dict[str, Any], host: Picture, donor: Picture) -> Picture:
+        protected = [leaf for leaf in self._roles.label_carriers if leaf not in edit["nodes"]]
+        nodes = list(edit["nodes"])
+        return compose(edit["operator"], host, donor, nodes, self._taxonomy, protected)
+
     def _try(self, edits: list[dict[str, Any]]) -> list[dict[str, Any]]:
         hosts = [self._picture(edit["host_id"]) for edit in edits]
         donors = [self._picture(edit["donor_id"]) for edit in edits]
-        samples = [
-            compose(
-                edit["operator"],
-                host,
-                donor,
-                list(edit["nodes"]),
-                self._taxonomy,
-                [leaf for leaf in self._roles.label_carriers if leaf not in edit["nodes"]],
-            )
-            for edit, host, donor in zip(edits, hosts, donors, strict=True)
-        ]
+        samples = list(self._pool.map(self._compose, edits, hosts, donors))
         verdicts = self._gates.judge(samples, hosts, edits)
         return [
             _row(edit, sample, verdict)

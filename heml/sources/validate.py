@@ -72,7 +72,7 @@ def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
         raise Unacceptable("empty_image", "the file has no bytes")
     try:
         image = open_image(data)
-    except Image.DecompressionBombError as error:
+    except (Image.DecompressionBombError, Image.DecompressionBombWarning) as error:
         raise Unacceptable("too_large", str(error)) from error
     except Exception as error:  # PIL's parsers raise whatever broken bytes lead to
         raise _unopened(data, error) from error

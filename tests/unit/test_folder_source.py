@@ -175,7 +175,9 @@ def test_links_within_the_root_are_followed(dataset):
 
 def test_a_folder_whose_name_continues_the_roots_is_outside(dataset):
     dataset.put("../data_secret/a.png", b"secret")
+    (dataset.root / "link.png").symlink_to(dataset.root.parent / "data_secret/a.png")
     assert refusal_of(dataset, "../data_secret/a.png") == "unsafe_path"
+    assert refusal_of(dataset, "link.png") == "unsafe_path"
 
 
 @pytest.mark.parametrize("name", ["images/nowhere.png", "images", "", "  ", "x" * 5000])

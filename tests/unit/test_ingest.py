@@ -9,7 +9,6 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from conftest import png
 from PIL import Image
 
 from data_contracts import IMAGES, QUARANTINE
@@ -44,6 +43,10 @@ def encoded(image: Image.Image, form: str, **options) -> bytes:
     buffer = io.BytesIO()
     image.save(buffer, form, **options)
     return buffer.getvalue()
+
+
+def png(pixels: np.ndarray) -> bytes:
+    return encoded(Image.fromarray(pixels), "PNG")
 
 
 def png_header(width: int, height: int) -> bytes:
@@ -170,10 +173,17 @@ def test_every_reason_at_once_gives_one_row_each_and_the_run_goes_on(dataset, ru
     assert counts["excluded_by_split"] == {"oracle": 1}
 
 
-@pytest.mark.skipif(os.geteuid() == 0, reason="root reads every file")
-def test_a_file_that_may_not_be_read_is_refused(dataset, run, store):
+def test_a_file_that_may_not_be_read_is_refused(dataset, run, store, monkeypatch):
     dataset.good(16)
-    (dataset.root / dataset.row()).chmod(0)
+    secret = dataset.root / dataset.row()
+    read_bytes = Path.read_bytes
+
+    def denied(self):
+        if self == secret:
+            raise PermissionError(13, "Permission denied")
+        return read_bytes(self)
+
+    monkeypatch.setattr(Path, "read_bytes", denied)
     run()
     assert reasons(store) == [(16, "unreadable_file")]
 

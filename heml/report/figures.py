@@ -1,0 +1,17 @@
+"""Every figure by one name: what Dagster assets and the report call.
+
+Each function reads finished stages from the store and returns one PNG of at most about 150 kB and
+900 pixels of width, or what another encoder of `heml.report.style` makes of the same figure.
+"""
+
+from heml.report.bias_figures import bias_figure, tree_figure
+from heml.report.data_figures import images_figure, segments_figure
+from heml.report.node_figures import node_figure
+
+__all__ = [
+    "bias_figure",
+    "images_figure",
+    "node_figure",
+    "segments_figure",
+    "tree_figure",
+]

@@ -1,0 +1,159 @@
+"""One look for every figure: colours, sizes, and how a figure becomes bytes.
+
+Colours are those of Okabe and Ito, which people with any colour vision tell apart; what colour says
+is always said by words or shape too. No picture content here.
+"""
+
+from __future__ import annotations
+
+import io
+import textwrap
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import numpy as np
+from matplotlib import rc_context
+from matplotlib.axes import Axes
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import LinearSegmentedColormap, to_rgb
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+from PIL import Image
+
+INK, MUTED, LINE, PAPER = "#1b2430", "#566170", "#cfd6dd", "#ffffff"
+BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a949f"
+PALE_BLUE, PALE_ORANGE, PALE_GREY = "#d7e8f4", "#fbe0cf", "#eef0f2"
+
+#: Aligned records, and what agrees; conflicting records, and what differs.
+ALIGNED, CONFLICTING = BLUE, ORANGE
+SIMILAR, DIFFERENT = PALE_BLUE, PALE_ORANGE
+
+#: Bias score 0 to 1: paper to vermilion.
+SCORES = LinearSegmentedColormap.from_list("scores", ["#ffffff", "#fbe0cf", "#f0a06a", "#c04a00"])
+
+#: Inches; at `DPI` a figure is 900 pixels wide.
+WIDTH, DPI = 9.0, 100
+#: Bytes of a picture in the Dagster UI, where it is stored with every materialization.
+SMALL = 150_000
+
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 10,
+    "axes.titlesize": 11,
+    "axes.titleweight": "bold",
+    "axes.titlelocation": "left",
+    "axes.labelsize": 10,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": MUTED,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.axisbelow": True,
+    "text.color": INK,
+    "text.parse_math": False,
+    "xtick.color": LINE,
+    "ytick.color": LINE,
+    "xtick.labelcolor": MUTED,
+    "ytick.labelcolor": INK,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.5,
+    "figure.facecolor": PAPER,
+    "legend.frameon": False,
+}
+
+#: Figure → encoded bytes.
+Encoder = Callable[[Figure], bytes]
+
+
+@contextmanager
+def new_figure(height: float) -> Iterator[Figure]:
+    """A figure of the common width; the common style holds inside the block.
+
+    Parameters
+    ----------
+    height : float
+        In inches of 100 pixels.
+    """
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+        FigureCanvasAgg(figure)
+        yield figure
+
+
+def pixels(figure: Figure, scale: float = 1.0) -> Image.Image:
+    """The drawn figure, `scale` times its nominal size."""
+    with rc_context(_STYLE):
+        figure.set_dpi(DPI * scale)
+        canvas = FigureCanvasAgg(figure)
+        canvas.draw()
+        return Image.fromarray(np.asarray(canvas.buffer_rgba())[..., :3].copy())
+
+
+def small_png(figure: Figure) -> bytes:
+    """PNG of at most `SMALL` bytes: fewer colours first, then fewer pixels."""
+    image = pixels(figure)
+    data = _png(image)
+    scale = 1.0
+    while len(data) > SMALL and scale > 0.3:
+        data = _png(_fewer_colours(image))
+        scale *= 0.85
+        image = pixels(figure, scale)
+    return data
+
+
+def sharp_webp(figure: Figure) -> bytes:
+    """Lossless WebP at twice the nominal size: charts for screens with small pixels."""
+    buffer = io.BytesIO()
+    pixels(figure, 2).save(buffer, "WEBP", lossless=True, quality=60, method=4)
+    return buffer.getvalue()
+
+
+def photo_webp(figure: Figure) -> bytes:
+    """Lossy WebP at twice the nominal size, for figures that hold photographs."""
+    buffer = io.BytesIO()
+    pixels(figure, 2).save(buffer, "WEBP", quality=82, method=4)
+    return buffer.getvalue()
+
+
+def _png(image: Image.Image) -> bytes:
+    buffer = io.BytesIO()
+    image.save(buffer, "PNG", optimize=True)
+    return buffer.getvalue()
+
+
+def _fewer_colours(image: Image.Image) -> Image.Image:
+    return image.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+
+
+def ink_on(colour: str | tuple[float, ...]) -> str:
+    """Dark or white text, whichever contrasts more with a background."""
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
+    return INK if luminance > 0.25 else "#ffffff"
+
+
+def bare(axes: Axes) -> None:
+    """Leaves only what is drawn: no ticks, no frame."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    axes.spines[:].set_visible(False)
+
+
+def say(figure: Figure, title: str, note: str = "") -> None:
+    """A title on the left and, below it, how to read the figure; the axes get the rest.
+
+    Parameters
+    ----------
+    note : str
+        Plain words; long ones are wrapped.
+    """
+    lines = textwrap.wrap(note, 128)
+    height = float(figure.get_size_inches()[1])
+    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=12.5, fontweight="bold")
+    for number, line in enumerate(lines):
+        below = 0.36 + 0.18 * number
+        figure.text(0.01, 1 - below / height, line, va="top", fontsize=9.5, color=MUTED)
+    used = (0.40 + 0.18 * len(lines)) / height
+    engine = figure.get_layout_engine()
+    if isinstance(engine, ConstrainedLayoutEngine):
+        engine.set(rect=(0.0, 0.0, 1.0, 1.0 - used))
