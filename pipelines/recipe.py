@@ -46,14 +46,14 @@ class Recipe(Settings):
         description="Prefix of the asset keys, folder in the store.",
     )
     source: Source
-    segmentation: SegmentationSettings = Field(default_factory=SegmentationSettings)
+    segmentation: SegmentationSettings = SegmentationSettings()
     taxonomy: str | dict[str, Any] | None = Field(
         None, description="A built-in name, or inline leaves, tree and ignored."
     )
-    metric: MetricSettings = Field(default_factory=MetricSettings)
-    rebalance: RebalanceSettings = Field(default_factory=RebalanceSettings)
+    metric: MetricSettings = MetricSettings()
+    rebalance: RebalanceSettings = RebalanceSettings()
     inpaint: None = None
-    effect: EffectSettings = Field(default_factory=EffectSettings)
+    effect: EffectSettings = EffectSettings()
     schedule: str | None = Field(None, description="A cron line.")
 
     @field_validator("schedule")

@@ -28,6 +28,7 @@ from heml.metrics.folds import assign_folds
 from heml.metrics.network import combine
 from heml.metrics.training import embed, train_network
 from heml.metrics.views import ViewWriter, open_views
+from heml.pace import Pace
 from heml.progress import Progress
 from heml.segmentation.masks import iterate_masks
 from heml.settings import MetricSettings
@@ -164,20 +165,19 @@ def _write_views(
         count,
     )
     masks = iterate_masks(store)
-    done, told = 0, time.monotonic()
-    for batch in iterate_images(store, ["image_id", "image"]):
-        for row in batch.to_pylist():
-            image_id, segments = next(masks)
-            if image_id != row["image_id"]:
-                raise ValueError(
-                    f"segments are of '{image_id}' where images have '{row['image_id']}': "
-                    "run the segments stage again"
-                )
-            writer.add(decode_image(row["image"]["bytes"]), segments)
-            done += 1
-        if time.monotonic() - told > 2:
-            told = time.monotonic()
-            progress(f"metric: views of {len(nodes)} nodes, image {done}/{count}")
+    done, pace = 0, Pace(progress)
+
+    def put(row: int, data: bytes, segments: dict[str, np.ndarray]) -> None:
+        writer.put(row, decode_image(data), segments)
+
+    with worker_pool() as pool:
+        for batch in iterate_images(store, ["image_id", "image"]):
+            images = batch.to_pylist()
+            segments = [next(masks)[1] for _ in images]
+            rows = range(done, done + len(images))
+            list(pool.map(put, rows, [image["image"]["bytes"] for image in images], segments))
+            done += len(images)
+            pace.tell(f"metric: views of {len(nodes)} nodes, image {done}/{count}")
     writer.close()
     return paths
 

@@ -58,10 +58,10 @@ def node_view(image: np.ndarray, mask: np.ndarray | None, resolution: int) -> np
     uint8 array (4, resolution, resolution)
         RGB and coverage of the node; an absent node is neutral with coverage 0.
     """
-    view = np.full((4, resolution, resolution), NEUTRAL, np.uint8)
-    view[3] = 0
     if mask is None:
-        return view
+        absent = np.full((4, resolution, resolution), NEUTRAL, np.uint8)
+        absent[3] = 0
+        return absent
     left, top, right, bottom = box_of(mask)
     side = max(right - left, bottom - top) * (1 + MARGIN)
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
@@ -80,12 +80,11 @@ def node_view(image: np.ndarray, mask: np.ndarray | None, resolution: int) -> np
     inside = mask[source]
     patch[target][..., :3][inside] = image[source][inside]
     patch[target][..., 3][inside] = 255
-    resized = Image.fromarray(patch, "RGBA").split()
-    for channel, plane in enumerate(resized):
-        view[channel] = np.asarray(
-            plane.resize((resolution, resolution), Image.Resampling.BILINEAR)
-        )
-    return view
+    # Four plain bands: in RGBA mode colours would be weighted by the fourth.
+    resized = Image.fromarray(patch, "CMYK").resize(
+        (resolution, resolution), Image.Resampling.BILINEAR
+    )
+    return np.ascontiguousarray(np.asarray(resized).transpose(2, 0, 1))
 
 
 class ViewWriter:
@@ -111,7 +110,6 @@ class ViewWriter:
     ) -> None:
         self._resolutions = resolutions
         self._classes = classes
-        self._row = 0
         self._views = {}
         for node, path in paths.items():
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -120,12 +118,11 @@ class ViewWriter:
                 path, mode="w+", dtype=np.uint8, shape=(count, 4, side, side)
             )
 
-    def add(self, image: np.ndarray, masks: Mapping[str, np.ndarray]) -> None:
-        """Appends one image's views to every node's file."""
+    def put(self, row: int, image: np.ndarray, masks: Mapping[str, np.ndarray]) -> None:
+        """Writes one image's views into its row of every node's file; threads may share this."""
         for node, views in self._views.items():
             mask = union(masks, self._classes[node])
-            views[self._row] = node_view(image, mask, self._resolutions[node])
-        self._row += 1
+            views[row] = node_view(image, mask, self._resolutions[node])
 
     def close(self) -> None:
         """Flushes to disk."""

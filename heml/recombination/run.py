@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import time
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -18,6 +17,7 @@ from PIL import Image
 from data_contracts import RECOMBINED_SAMPLES
 from heml.images import ImageReader, decode_image, image_index
 from heml.metrics.artifacts import load_node
+from heml.pace import Pace
 from heml.progress import Progress
 from heml.recombination.cells import wanted_samples
 from heml.recombination.compose import Picture, compose
@@ -97,7 +97,7 @@ class _Recombiner:
         wanted = sum(missing.values())
         accepted: Counter[str] = Counter()
         refused: Counter[str] = Counter()
-        tried, told, started = 0, time.monotonic(), time.monotonic()
+        tried, pace = 0, Pace(progress)
         schema = RECOMBINED_SAMPLES.schema()
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
             for edits in _batches(plan, missing):
@@ -114,13 +114,10 @@ class _Recombiner:
                     ] += 1
                 writer.write_table(RECOMBINED_SAMPLES.table(rows))
                 tried += len(rows)
-                if time.monotonic() - told > 2:
-                    told = time.monotonic()
-                    progress(
-                        f"recombined_samples: {accepted.total()}/{wanted} accepted, "
-                        f"{refused.total()} refused"
-                    )
-        seconds = time.monotonic() - started
+                pace.tell(
+                    f"recombined_samples: {accepted.total()}/{wanted} accepted, "
+                    f"{refused.total()} refused"
+                )
         return {
             "wanted": wanted,
             "tried": tried,
@@ -129,7 +126,7 @@ class _Recombiner:
             "accepted_by_operator": dict(sorted(accepted.items())),
             "refused_by_reason": dict(sorted(refused.items())),
             "missing": sum(missing.values()),
-            "images_per_second": round(tried / seconds, 1) if tried else 0.0,
+            "images_per_second": pace.rate(tried),
             "words": f"{accepted.total()} of {wanted} wanted samples accepted, "
             f"{refused.total()} refused",
         }

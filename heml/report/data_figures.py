@@ -11,24 +11,14 @@ from heml.bias.coverage import cell_name
 from heml.images import image_index
 from heml.report.choose import examples_per_cell, train_examples
 from heml.report.pictures import Pictures, fitted, leaf_colours, overlaid, side_by_side
-from heml.report.style import (
-    BLUE,
-    GREY,
-    INK,
-    LINE,
-    MUTED,
-    Encoder,
-    bare,
-    new_figure,
-    say,
-    small_png,
-)
+from heml.report.style import MUTED, Encoder, bare, new_figure, say, small_png
 from heml.store import Store
 from heml.taxonomy import Taxonomy
 
 PER_CELL = 7
 MOST_CELLS = 8
 SEGMENTED = 4
+LEGEND_COLUMNS = 5
 
 
 def images_figure(
@@ -58,7 +48,7 @@ def images_figure(
     note = f"{total} train images; {PER_CELL} of each cell, evenly spread over the stored order."
     if len(cells) > len(shown):
         note += f" {len(cells) - len(shown)} smaller cells are not shown."
-    with new_figure(0.75 + 1.28 * len(shown)) as figure:
+    with new_figure(0.62 + 1.14 * len(shown)) as figure:
         say(figure, "Train images by cell", note)
         grid = figure.subplots(
             len(shown), PER_CELL + 1, squeeze=False, width_ratios=[1.55, *[1] * PER_CELL]
@@ -68,9 +58,9 @@ def images_figure(
                 bare(axes)
             row[0].axis("off")
             words = cell_name(label_name, key[0], groups, key[1:]).replace(" · ", "\n")
-            row[0].text(0, 0.95, words, va="top", fontsize=9.5, transform=row[0].transAxes)
+            row[0].text(0.03, 0.97, words, va="top", fontsize=9.5, transform=row[0].transAxes)
             text = f"{count} ({count / total:.1%})"
-            row[0].text(0, 0.06, text, fontweight="bold", transform=row[0].transAxes)
+            row[0].text(0.03, 0.03, text, fontweight="bold", transform=row[0].transAxes)
             for axes, image_id in zip(row[1:], ids, strict=False):
                 axes.imshow(fitted(pictures.image(image_id), 160, 160))
         return encode(figure)
@@ -99,18 +89,25 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
     )[:40]
     colours = leaf_colours(taxonomy)
     bars = max(1.2, 0.19 * len(classes) + 0.7)
-    with new_figure(max(3.4, bars + 0.5)) as figure:
+    legend_lines = -(-len(taxonomy.leaves) // LEGEND_COLUMNS)
+    with new_figure(max(3.4 + 0.22 * legend_lines, bars + 0.5)) as figure:
         say(figure, "Images and their segments")
-        left, right = figure.subplots(1, 2, width_ratios=[1.75, 1])
+        axes = figure.subplot_mosaic(
+            [["images", "bars"], ["legend", "bars"]],
+            width_ratios=[1.75, 1],
+            height_ratios=[3, 0.22 * legend_lines],
+        )
+        left, right = axes["images"], axes["bars"]
         bare(left)
+        axes["legend"].axis("off")
         rows = []
         for image_id in ids:
             image, masks = pictures.image(image_id), pictures.segments(image_id)
             rows.append(side_by_side([image, overlaid(image, masks, taxonomy)], 150))
         left.imshow(_tiled(rows, 2))
         handles = [Patch(color=colours[leaf], label=leaf) for leaf in taxonomy.leaves]
-        left.legend(
-            handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=5, fontsize=9
+        axes["legend"].legend(
+            handles=handles, loc="upper center", ncols=LEGEND_COLUMNS, fontsize=9, handlelength=1
         )
         places = np.arange(len(classes))
         shares = [presence[name] for name in classes]

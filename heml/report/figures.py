@@ -6,12 +6,22 @@ Each function reads finished stages from the store and returns one PNG of at mos
 
 from heml.report.bias_figures import bias_figure, tree_figure
 from heml.report.data_figures import images_figure, segments_figure
+from heml.report.effect_figures import effect_figure
 from heml.report.node_figures import node_figure
+from heml.report.pair_figures import contribution_figure, pair_figure, segment_strip_figure
+from heml.report.plan_figures import plan_figure, rejected_figure, samples_figure
 
 __all__ = [
     "bias_figure",
+    "contribution_figure",
+    "effect_figure",
     "images_figure",
     "node_figure",
+    "pair_figure",
+    "plan_figure",
+    "rejected_figure",
+    "samples_figure",
+    "segment_strip_figure",
     "segments_figure",
     "tree_figure",
 ]

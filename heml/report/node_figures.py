@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from matplotlib.ticker import MaxNLocator
+
 from heml.images import image_index
 from heml.report.choose import train_examples
 from heml.report.pictures import Pictures
@@ -60,6 +62,7 @@ def node_figure(
         plot.grid(axis="y")
         plot.tick_params(length=0)
         plot.set_ylim(bottom=0)
+        plot.xaxis.set_major_locator(MaxNLocator(integer=True))
         if not curve:
             plot.text(0.5, 0.5, "no training", ha="center", color=MUTED, transform=plot.transAxes)
         for number in range(VIEWS):

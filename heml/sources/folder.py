@@ -7,17 +7,18 @@ from __future__ import annotations
 
 import csv
 import hashlib
-import json
 import os
 import re
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path, PurePosixPath, PureWindowsPath
+from pathlib import Path, PurePosixPath
 
 from data_contracts.common import SPLITS
 from heml.settings import FolderSource as FolderSettings
+from heml.sources.class_list import read_classes
+from heml.sources.files import Files, PathError, normal
 from heml.sources.raw import Limits, RawRecord, Refusal, SourceError
 from heml.taxonomy import nearest
 
@@ -31,14 +32,6 @@ _DRAWN = ((0.7, "train"), (0.8, "validation"), (1.0, "test"))
 
 #: No image format needs more bytes per pixel than 16-bit RGBA; metadata gets some room.
 _BYTES_PER_PIXEL, _SPARE_BYTES = 8, 1 << 24
-
-
-class PathError(ValueError):
-    """A file cannot be read from below the root; carries the reason's short name."""
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.refusal = Refusal(reason, detail)
 
 
 @dataclass(frozen=True)
@@ -68,6 +61,7 @@ class FolderSource:
     def __init__(self, settings: FolderSettings, base: Path) -> None:
         self.settings = settings
         self.root = base / _expanded(settings.root)
+        self._files = Files(self.root, settings.max_pixels * _BYTES_PER_PIXEL + _SPARE_BYTES)
         self.metadata = self.root / settings.metadata
         self.class_list = self.root / settings.classes
 
@@ -122,7 +116,7 @@ class FolderSource:
         for row in self._rows():
             if row.refusal is None and self._split(row) in SPLITS:
                 for column in (FILE, MASK):
-                    files.update(f"{self._stamp(row.fields.get(column, ''))}\n".encode())
+                    files.update(f"{self._files.stamp(row.fields.get(column, ''))}\n".encode())
         return {
             "metadata": _hash_file(self.metadata),
             "classes": _hash_file(self.class_list) if self.class_list.is_file() else None,
@@ -190,9 +184,9 @@ class FolderSource:
         if split not in SPLITS:
             return record()
         try:
-            image = self._read(name, "missing_file")
+            image = self._files.read(name, "missing_file")
             mask_name = row.fields.get(MASK, "")
-            mask = self._read(mask_name, "missing_mask") if mask_name.strip() else None
+            mask = self._files.read(mask_name, "missing_mask") if mask_name.strip() else None
         except PathError as error:
             return record(refusal=error.refusal)
         return record(image=image, mask=mask)
@@ -214,7 +208,7 @@ class FolderSource:
 
     def _image_id(self, name: str) -> str:
         """The relative path without extension; with it where another file shares the rest."""
-        path = _normal(name)
+        path = normal(name)
         stem = _stem(path)
         return path if stem in self._shared_stems else stem
 
@@ -227,53 +221,11 @@ class FolderSource:
             if row.refusal is None and (
                 column is None or row.fields.get(column, "").strip() in SPLITS
             ):
-                path = _normal(row.fields.get(FILE, ""))
+                path = normal(row.fields.get(FILE, ""))
                 suffix = PurePosixPath(path).suffix
                 if first.setdefault(_stem(path), suffix) != suffix:
                     shared.add(_stem(path))
         return shared
-
-    # --- files ----------------------------------------------------------------------------------
-
-    @cached_property
-    def _real_root(self) -> str:
-        return os.path.realpath(self.root)
-
-    def _locate(self, name: str) -> str:
-        """Absolute path of a file below the root, links resolved."""
-        if "\0" in name:
-            raise PathError("unsafe_path", "the name holds a NUL character")
-        if name.startswith("/") or PureWindowsPath(name).is_absolute():
-            raise PathError("unsafe_path", f"'{name}' is absolute; names are relative to the root")
-        if _normal(name).split("/")[0] == "..":
-            raise PathError("unsafe_path", f"'{name}' leaves the root")
-        path = os.path.realpath(os.path.join(self._real_root, name))
-        if os.path.commonpath([path, self._real_root]) != self._real_root:
-            raise PathError("unsafe_path", f"'{name}' leads out of the root, to {path}")
-        return path
-
-    def _read(self, name: str, missing: str) -> bytes:
-        if not name.strip():
-            raise PathError(missing, "the name is empty")
-        path = self._locate(name)
-        # also keeps pipes and devices away, which would block
-        if not os.path.isfile(path):
-            hint = " (write / between folders)" if "\\" in name else ""
-            raise PathError(missing, f"there is no file '{name}'{hint}")
-        try:
-            size = os.path.getsize(path)
-            if size > self.settings.max_pixels * _BYTES_PER_PIXEL + _SPARE_BYTES:
-                raise PathError("too_large", f"'{name}' has {size} bytes")
-            return Path(path).read_bytes()
-        except OSError as error:
-            raise PathError("unreadable_file", f"'{name}': {error.strerror}") from error
-
-    def _stamp(self, name: str) -> tuple[int, int] | None:
-        try:
-            status = os.stat(self._locate(name))
-        except (PathError, OSError):
-            return None
-        return status.st_size, status.st_mtime_ns
 
     # --- checks ---------------------------------------------------------------------------------
 
@@ -349,36 +301,6 @@ class FolderSource:
                 )
 
 
-def read_classes(path: Path) -> dict[int, str]:
-    """Class id → name from a JSON object.
-
-    Raises
-    ------
-    SourceError
-        If the file is missing or is not an object of ids 0 to 255 and distinct names.
-    """
-    form = '{"0": "background", "1": "skin", ...}'
-    if not path.is_file():
-        raise SourceError(f"source.classes: there is no file {path}; write {form} there")
-    try:
-        content = json.loads(path.read_text(encoding="utf-8-sig"))
-    except ValueError as error:
-        raise SourceError(f"{path} is not JSON ({error}); write {form}") from error
-    if not isinstance(content, dict) or not content:
-        raise SourceError(f"{path} must be an object of class ids and names, like {form}")
-    classes: dict[int, str] = {}
-    for key, name in content.items():
-        # masks are stored with 8 bits
-        if not re.fullmatch(r"\d{1,3}", key) or int(key) > 255:
-            raise SourceError(f"{path}: class id '{key}' must be a whole number from 0 to 255")
-        if not isinstance(name, str) or not name.strip():
-            raise SourceError(f"{path}: the name of class {key} must be text, found {name!r}")
-        if int(key) in classes or name in classes.values():
-            raise SourceError(f"{path}: class {key} '{name}' is there twice; rename or remove one")
-        classes[int(key)] = name
-    return dict(sorted(classes.items()))
-
-
 def drawn_split(image_id: str) -> str:
     """A split that depends on nothing but the id: 70% train, 10% validation, 20% test."""
     digest = hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).digest()
@@ -395,11 +317,6 @@ def _expanded(root: str) -> str:
                 f"set it or write the folder"
             )
     return os.path.expanduser(os.path.expandvars(root))
-
-
-def _normal(name: str) -> str:
-    """The name without `.` parts, doubled slashes and `..` parts that stay inside."""
-    return os.path.normpath(name.strip()) if name.strip() else ""
 
 
 def _stem(path: str) -> str:

@@ -46,8 +46,8 @@ def test_writer_keeps_order(tmp_path):
     paths = {"all": tmp_path / "all.npy"}
     writer = ViewWriter(paths, {"all": 8}, {"all": ["thing"]}, count=3)
     full = {"thing": np.ones((10, 10), bool)}
-    for value in (0, 100, 200):
-        writer.add(np.full((10, 10, 3), value, np.uint8), full)
+    for row, value in enumerate((0, 100, 200)):
+        writer.put(row, np.full((10, 10, 3), value, np.uint8), full)
     writer.close()
     views = open_views(paths["all"])
     assert views.shape == (3, 4, 8, 8)

@@ -1,0 +1,79 @@
+"""Figure of the effect: accuracy of every training arm on the held-out test split."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+from matplotlib.lines import Line2D
+
+from heml.report.effect_statistics import ArmEffect, arm_effects
+from heml.report.style import BLUE, GREY, INK, ORANGE, Encoder, new_figure, say, small_png
+from heml.store import Store
+
+_COLOURS = {"as_is": ORANGE, "group_balanced": GREY, "rebalanced": BLUE}
+
+
+def effect_figure(store: Store, encode: Encoder = small_png) -> bytes:
+    """Worst-group and average accuracy of every arm: seeds, mean and 95% intervals.
+
+    Parameters
+    ----------
+    store : Store
+    encode : callable, default small_png
+
+    Returns
+    -------
+    bytes
+        A PNG, unless `encode` makes something else.
+    """
+    arms = arm_effects(pd.read_parquet(store.debias_effect))
+    with new_figure(0.55 * len(arms) + 2.1) as figure:
+        say(
+            figure,
+            "Accuracy on held-out images, by what the network was trained on",
+            f"{arms[0].seeds} seed(s), {arms[0].n_test} real test images. Worst group: the cell "
+            f"with the lowest accuracy, {_range([arm.n_worst for arm in arms])} images.",
+        )
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, title, worst in zip(
+            panels, ("Worst group", "Average of all cells"), (True, False), strict=True
+        ):
+            axes.set_title(title)
+            for place, arm in enumerate(arms):
+                _draw_arm(axes, place, arm, worst)
+            axes.set_xlim(-0.02, 1.04)
+            axes.set_xticks(np.linspace(0, 1, 5), ["0%", "25%", "50%", "75%", "100%"])
+            axes.grid(axis="x")
+            axes.tick_params(length=0)
+            axes.spines["left"].set_visible(False)
+        panels[0].set_yticks(range(len(arms)), [f"{a.words}\n{a.n_train} images" for a in arms])
+        panels[0].set_ylim(len(arms) - 0.4, -0.6)
+        handles = [
+            Line2D([], [], color=INK, marker="o", lw=4, markersize=9, alpha=0.9,
+                   label="mean, 95% t-interval over seeds"),
+            Line2D([], [], color=INK, lw=1, label="95% Wilson interval over the worst group's images"),
+            Line2D([], [], color=INK, marker="o", lw=0, markersize=4, markerfacecolor="white",
+                   label="one seed"),
+        ]  # fmt: skip
+        figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8.5)
+        return encode(figure)
+
+
+def _draw_arm(axes, place: int, arm: ArmEffect, worst: bool) -> None:  # type: ignore[no-untyped-def]
+    colour = _COLOURS[arm.arm]
+    interval = arm.worst if worst else arm.average
+    values = arm.worst_values if worst else arm.average_values
+    if worst:
+        axes.hlines(place, arm.worst_images.low, arm.worst_images.high, color=colour, lw=1.2)
+        axes.plot([arm.worst_images.low, arm.worst_images.high], [place] * 2, "|", color=colour)
+    axes.hlines(place, interval.low, interval.high, color=colour, lw=5, alpha=0.35)
+    axes.plot(interval.mean, place, "o", color=colour, markersize=10)
+    axes.plot(values, np.full(len(values), place + 0.24), "o", color=colour, markersize=4.5,
+              markerfacecolor="white")  # fmt: skip
+    axes.text(interval.mean, place - 0.2, f"{interval.mean:.0%}", ha="center", va="bottom",
+              fontweight="bold", color=INK)  # fmt: skip
+
+
+def _range(values: list[int]) -> str:
+    low, high = min(values), max(values)
+    return str(low) if low == high else f"{low} to {high}"

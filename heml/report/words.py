@@ -1,0 +1,43 @@
+"""The short names of tables in plain words, and numbers as the report writes them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import pandas as pd
+
+DIRECTION_WORDS = {
+    "group_onto_host": "group moved onto the host",
+    "label_onto_donor": "label moved onto the host",
+    "control": "control within a cell",
+}
+
+REASON_WORDS = {
+    "label_kept": "label no longer recognized",
+    "group_changed": "group not recognized",
+    "in_distribution": "unlike any real image",
+    "not_duplicate": "hardly changed",
+    "not_needed": "not needed any more",
+}
+
+
+def cell_of(label: str, groups: Sequence[str]) -> str:
+    """A cell by its values alone."""
+    return " · ".join([label, *groups])
+
+
+def percent(value: float | None) -> str:
+    """A share as whole per cent; a dash if it is missing."""
+    return "–" if value is None or pd.isna(value) else f"{value:.0%}"
+
+
+def decimal(value: float | None) -> str:
+    """Two decimals; a dash if it is missing."""
+    return "–" if value is None or pd.isna(value) else f"{value:.2f}"
+
+
+def chance(value: float | None) -> str:
+    """A p- or q-value: three decimals, never 0."""
+    if value is None or pd.isna(value):
+        return "–"
+    return "< 0.001" if value < 0.001 else f"{value:.3f}"

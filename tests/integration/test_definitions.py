@@ -1,0 +1,147 @@
+"""The code location: assets follow the recipe's tree, checks block, absent data is left out."""
+
+from pathlib import Path
+
+import dagster as dg
+import pytest
+
+import pipelines.definitions
+from heml.taxonomy import builtin
+from pipelines.definitions import build_defs
+from pipelines.recipe import RecipeError
+
+RECIPES = Path(pipelines.definitions.__file__).parent / "recipes"
+DEMO = RECIPES / "demo.yaml"
+FOLDER = """\
+name: streets
+source: {kind: folder, root: absent, label: lower_body, groups: [background]}
+taxonomy: ccp
+"""
+STAGES = {
+    "images",
+    "quarantine",
+    "segments",
+    "metric_tree",
+    "bias_scores",
+    "rebalance_plan",
+    "recombined_samples",
+    "rebalanced_dataset",
+    "debias_effect",
+    "report",
+}
+
+
+def graph_of(tmp_path, *files, **folder):
+    defs = build_defs(recipe_files=files or None, store_root=tmp_path / "store", **folder)
+    dg.Definitions.validate_loadable(defs)
+    return defs.resolve_asset_graph()
+
+
+def keys(graph):
+    return {"/".join(key.path) for key in graph.get_all_asset_keys()}
+
+
+def parents(graph, key):
+    return {"/".join(parent.path) for parent in graph.get(dg.AssetKey(key.split("/"))).parent_keys}
+
+
+@pytest.fixture(scope="module")
+def demo(tmp_path_factory):
+    return graph_of(tmp_path_factory.mktemp("demo"), DEMO)
+
+
+def test_every_stage_and_node_is_an_asset(demo):
+    nodes = {f"metric/{node}" for node in builtin("portraits").nodes}
+    assert keys(demo) == {f"demo/{name}" for name in STAGES | nodes}
+
+
+def test_lineage_of_metrics_is_the_tree(demo):
+    tree = builtin("portraits")
+    for node in tree.nodes:
+        children = {f"demo/metric/{child}" for child in tree.children(node)}
+        assert parents(demo, f"demo/metric/{node}") == {"demo/segments"} | children
+
+
+def test_lineage_from_images_to_report(demo):
+    assert parents(demo, "demo/segments") == {"demo/images"}
+    assert "demo/metric_tree" in parents(demo, "demo/bias_scores")
+    assert "demo/bias_scores" in parents(demo, "demo/rebalance_plan")
+    assert "demo/rebalance_plan" in parents(demo, "demo/recombined_samples")
+    assert "demo/recombined_samples" in parents(demo, "demo/rebalanced_dataset")
+    assert parents(demo, "demo/debias_effect") == {"demo/rebalanced_dataset"}
+    assert "demo/debias_effect" in parents(demo, "demo/report")
+
+
+def test_every_table_has_a_blocking_contract_check(demo):
+    checked = {
+        "/".join(key.asset_key.path[1:]) for key in demo.asset_check_keys if key.name == "contract"
+    }
+    assert checked == {k.removeprefix("demo/") for k in keys(demo)} - {"metric_tree", "report"}
+    assert all(demo.get(key).blocking for key in demo.asset_check_keys)
+
+
+def test_dataset_is_checked_for_leakage_and_images_for_their_count(demo):
+    names = {(key.asset_key.path[-1], key.name) for key in demo.asset_check_keys}
+    assert ("rebalanced_dataset", "no_test_leakage") in names
+    assert ("images", "every_input_accounted_for") in names
+
+
+def test_level_is_one_op_that_can_train_some_of_its_nodes(tmp_path):
+    defs = build_defs(recipe_files=[DEMO], store_root=tmp_path)
+    levels = [a for a in defs.assets or [] if "metric_level" in a.op.name]
+    assert [a.op.name for a in levels] == [f"demo__metric_level_{n}" for n in range(5)]
+    assert all(level.can_subset for level in levels)
+    assert all(level.op.tags["gpu"] == "exclusive" for level in levels)
+    leaves = {key.path[-1] for key in levels[0].keys}
+    assert leaves == set(builtin("portraits").leaves)
+
+
+def test_job_of_a_selection_holds_only_that_node(tmp_path):
+    defs = build_defs(recipe_files=[DEMO], store_root=tmp_path)
+    job = dg.define_asset_job("mouth", selection=["demo/metric/mouth"])
+    resolved = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("mouth")
+    assert {key.path[-1] for key in resolved.asset_layer.selected_asset_keys} == {"mouth"}
+
+
+def test_assets_show_their_columns_before_a_run(demo):
+    metadata = demo.get(dg.AssetKey(["demo", "bias_scores"])).metadata
+    names = [column.name for column in metadata["dagster/column_schema"].schema.columns]
+    assert {"node", "group", "score"} <= set(names)
+
+
+def test_recipes_of_a_folder_are_groups_of_their_own(tmp_path):
+    (tmp_path / "one.yaml").write_text("name: one\nsource: {kind: portraits}\n")
+    (tmp_path / "two.yaml").write_text(
+        "name: two\nsource: {kind: portraits}\neffect: {enabled: false}\nschedule: '0 3 * * 1'\n"
+    )
+    defs = build_defs(recipes_folder=tmp_path, store_root=tmp_path / "store")
+    graph = defs.resolve_asset_graph()
+    groups = {graph.get(key).group_name for key in graph.get_all_asset_keys()}
+    assert groups == {"one", "two"}
+    assert "one/debias_effect" in keys(graph)
+    assert "two/debias_effect" not in keys(graph)
+    assert "two/report" in keys(graph)
+    repository = defs.get_repository_def()
+    assert {"one", "two"} <= set(repository.job_names)
+    schedule = repository.get_schedule_def("two_schedule")
+    assert (schedule.cron_schedule, schedule.job_name) == ("0 3 * * 1", "two")
+
+
+def test_recipe_of_a_folder_without_its_data_is_left_out(tmp_path, caplog):
+    (tmp_path / "one.yaml").write_text("name: one\nsource: {kind: portraits}\n")
+    (tmp_path / "streets.yaml").write_text(FOLDER)
+    graph = graph_of(tmp_path, recipes_folder=tmp_path)
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"one"}
+    assert "recipe streets left out: no folder" in caplog.text
+
+
+def test_recipe_that_was_asked_for_is_there_even_without_its_data(tmp_path):
+    (tmp_path / "streets.yaml").write_text(FOLDER)
+    assert "streets/images" in keys(graph_of(tmp_path, tmp_path / "streets.yaml"))
+
+
+def test_two_files_of_one_name_are_refused(tmp_path):
+    for name in ("one.yaml", "two.yaml"):
+        (tmp_path / name).write_text("name: same\nsource: {kind: portraits}\n")
+    with pytest.raises(RecipeError, match="'same' is already the name of"):
+        build_defs(recipe_files=[tmp_path / "one.yaml", tmp_path / "two.yaml"])

@@ -1,0 +1,57 @@
+"""The run command: what cannot be run is refused in one line, without a traceback."""
+
+import pytest
+
+from pipelines.run import main
+from pipelines.watch import cause, stage_of
+
+
+class Error:
+    """What Dagster keeps of an exception."""
+
+    def __init__(self, cls_name, message, cause=None):
+        self.cls_name, self.message, self.cause = cls_name, message, cause
+
+
+def test_mistake_in_the_recipe(tmp_path, capsys):
+    recipe = tmp_path / "faces.yaml"
+    recipe.write_text("name: faces\nsource: {kind: portraits}\nrebalance: {budgt: 1}\n")
+    assert main([str(recipe)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {recipe}, line 3: rebalance.budgt: unknown key; did you mean 'budget'?\n"
+    )
+
+
+def test_absent_data(tmp_path, capsys):
+    recipe = tmp_path / "faces.yaml"
+    recipe.write_text(
+        "name: faces\n"
+        "source: {kind: folder, root: none, label: mouth, groups: [tone]}\n"
+        "taxonomy: celebamask_hq\n"
+    )
+    assert main([str(recipe)]) == 2
+    assert capsys.readouterr().err == (
+        f"error: {recipe}: source.root: no such folder: {tmp_path / 'none'}\n"
+    )
+
+
+def test_help_names_the_environment(capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["--help"])
+    assert stopped.value.code == 0
+    assert "HEML_STORE" in capsys.readouterr().out
+
+
+def test_cause_of_a_failure_is_one_line():
+    ours = Error("SourceError", "heml.sources.raw.SourceError: no column 'mouht'\n")
+    wrapped = Error("DagsterExecutionStepExecutionError", "…", ours)
+    assert cause(wrapped) == ("SourceError", "no column 'mouht'")
+    assert cause(Error("KeyError", "KeyError: 'x'\n"))[1] == "KeyError: 'x'"
+    assert cause(Error("MemoryError", "MemoryError\n"))[1] == "MemoryError"
+    assert "its process died" in cause(Error("ChildProcessCrashException", "…"))[1]
+    assert cause(None)[1] == "unknown cause"
+
+
+def test_steps_are_named_as_stages():
+    assert stage_of("demo__metric_level_0") == "metric level 0"
+    assert stage_of("demo__bias_scores") == "bias_scores"

@@ -1,0 +1,156 @@
+"""A whole recipe through Dagster: run, run again, change one leaf. Takes one to two minutes."""
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import dagster as dg
+import pandas as pd
+import pytest
+
+from heml.store import Store
+from heml.taxonomy import builtin
+from pipelines.definitions import build_defs
+
+ROOT = Path(__file__).parents[2]
+RECIPE = """\
+name: small
+source: {kind: portraits, count: 160, size: 64, association: 0.9}
+metric:
+  epochs: 2
+  resolution: {leaf: 16, branch: 24, root: 32}
+rebalance: {budget: 0.3}
+effect: {seeds: 1, steps: 30, size: 32}
+"""
+MOUTH_AND_ABOVE = {"mouth", "lower_face", "face", "head", "image"}
+
+pytestmark = pytest.mark.timeout(900)
+
+
+class Runs:
+    """Runs of one recipe into one store."""
+
+    def __init__(self, folder: Path) -> None:
+        self.recipe = folder / "small.yaml"
+        self.root = folder / "store"
+        self.home = folder / "home"
+        self.store = Store(self.root / "small")
+
+    def command(self, text: str) -> subprocess.CompletedProcess[str]:
+        """As people run it: the command, a process for every step."""
+        self.recipe.write_text(text)
+        environment = {**os.environ, "HEML_STORE": str(self.root), "DAGSTER_HOME": str(self.home)}
+        return subprocess.run(
+            [sys.executable, "-m", "pipelines.run", str(self.recipe)],
+            cwd=ROOT,
+            env=environment,
+            capture_output=True,
+            text=True,
+        )
+
+    def in_process(self, text: str) -> dg.ExecuteInProcessResult:
+        self.recipe.write_text(text)
+        defs = build_defs(recipe_files=[self.recipe], store_root=self.root)
+        with dg.DagsterInstance.ephemeral() as instance:
+            return defs.resolve_job_def("small").execute_in_process(instance=instance)
+
+
+@pytest.fixture(scope="module")
+def runs(tmp_path_factory):
+    return Runs(tmp_path_factory.mktemp("whole run"))
+
+
+@pytest.fixture(scope="module")
+def first(runs):
+    return runs.command(RECIPE)
+
+
+@pytest.fixture(scope="module")
+def second(runs, first):
+    return runs.in_process(RECIPE)
+
+
+@pytest.fixture(scope="module")
+def changed(runs, second):
+    """One leaf is trained at another resolution."""
+    return runs.in_process(RECIPE.replace("root: 32}", "root: 32, nodes: {mouth: 24}}"))
+
+
+def reused(result):
+    """Stage → whether the run kept an earlier result."""
+    return {
+        "/".join(event.materialization.asset_key.path[1:]): event.materialization.metadata[
+            "reused"
+        ].value
+        for event in result.get_asset_materialization_events()
+        for event in [event.step_materialization_data]
+    }
+
+
+def retrained(result):
+    return {
+        stage.removeprefix("metric/")
+        for stage, kept in reused(result).items()
+        if stage.startswith("metric/") and not kept
+    }
+
+
+def test_command_succeeds_and_tells_what_was_found(runs, first):
+    assert first.returncode == 0, first.stdout
+    assert first.stderr == ""
+    assert "Bias: leaves that carry hair_tone" in first.stdout
+    assert "Effect: accuracy on" in first.stdout
+    assert "Trained  16 metrics" in first.stdout
+    assert str(runs.store.rebalanced_dataset) in first.stdout
+    assert "Traceback" not in first.stdout
+
+
+def test_every_result_is_in_the_store(runs, first):
+    store = runs.store
+    assert store.report.is_file()
+    assert (store.rebalanced_dataset / "README.md").is_file()
+    assert set(pd.read_parquet(store.bias_scores)["node"]) == set(builtin("portraits").nodes)
+    assert len(pd.read_parquet(store.debias_effect)) == 3
+
+
+def test_run_is_recorded_with_every_check_passed(runs, first):
+    with dg.DagsterInstance.from_config(str(runs.home)) as instance:
+        (run,) = instance.get_runs()
+        assert (run.job_name, run.status) == ("small", dg.DagsterRunStatus.SUCCESS)
+        checks = instance.get_records_for_run(
+            run.run_id, of_type=dg.DagsterEventType.ASSET_CHECK_EVALUATION
+        ).records
+    evaluations = [
+        record.event_log_entry.dagster_event.asset_check_evaluation_data for record in checks
+    ]
+    assert len(evaluations) == 26
+    assert all(evaluation.passed and evaluation.blocking for evaluation in evaluations)
+
+
+def test_second_run_keeps_everything(second):
+    assert second.success
+    assert set(reused(second).values()) == {True}
+
+
+def test_asset_is_recorded_with_numbers_picture_and_version(second, runs):
+    event = next(
+        event.step_materialization_data.materialization
+        for event in second.get_asset_materialization_events()
+        if event.asset_key == dg.AssetKey(["small", "metric", "mouth"])
+    )
+    assert isinstance(event.metadata["precision_at_1"], dg.FloatMetadataValue)
+    assert event.metadata["picture"].value.startswith("![metric/mouth](data:image/png;base64,")
+    assert event.tags["dagster/data_version"] == runs.store.fingerprint("metric/mouth")
+
+
+def test_changed_leaf_retrains_only_itself_and_what_is_above_it(changed):
+    assert changed.success
+    assert retrained(changed) == MOUTH_AND_ABOVE
+    assert reused(changed)["images"]
+    assert reused(changed)["segments"]
+    assert not reused(changed)["bias_scores"]
+
+
+def test_changing_back_retrains_nothing(runs, changed):
+    assert retrained(runs.in_process(RECIPE)) == set()
