@@ -70,7 +70,8 @@ def aligned_records(records: pd.DataFrame, train: pd.DataFrame, group: str) -> n
     bool array (N,)
     """
     cells = coverage(train, "label", [group])
-    aligned = {(row.label, row.groups[0]) for row in cells.itertuples() if row.aligned}
+    cells = cells[cells["aligned"]]
+    aligned = set(zip(cells["label"], cells["groups"].str[0], strict=True))
     return np.array(
         [key in aligned for key in zip(records["label"], records[group], strict=True)], dtype=bool
     )

@@ -109,10 +109,10 @@ def train_level(
         return
     index = image_index(store, list(groups))
     views = _write_views(store, taxonomy, wanted, settings, len(index), progress)
-    strata = index["label"].str.cat([index[g] for g in groups], sep="\x1f")
+    strata = ["\x1f".join(row) for row in index[["label", *groups]].astype(str).to_numpy()]
     train = (index["split"] == "train").to_numpy()
     fold = np.full(len(index), -1, np.int8)
-    fold[train] = assign_folds(strata[train].tolist(), settings.folds, settings.seed)
+    fold[train] = assign_folds(np.array(strata)[train].tolist(), settings.folds, settings.seed)
     labels = np.unique(index["label"], return_inverse=True)[1]
     data = _LevelData(index, labels, train, fold)
     try:

@@ -93,7 +93,7 @@ def train_network(
     network = new_network(settings.embedding, settings.seed)
     if start is not None:
         network.load_state_dict(start)
-    network = network.to(memory_format=torch.channels_last)
+    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     criterion = TripletMarginLoss(
         margin=settings.margin, distance=SNRDistance(), reducer=DoNothingReducer()
     )
@@ -130,6 +130,7 @@ def embed(network: NodeNetwork, views: np.ndarray, batch_size: int = 256) -> np.
     Parameters
     ----------
     views : uint8 array (N, 4, R, R)
+        At least one.
 
     Returns
     -------
@@ -140,5 +141,4 @@ def embed(network: NodeNetwork, views: np.ndarray, batch_size: int = 256) -> np.
         network(scale_views(torch.from_numpy(np.array(views[i : i + batch_size]))))
         for i in range(0, len(views), batch_size)
     ]
-    dimensions = network.embedder[-1].num_features
-    return torch.cat(parts).numpy() if parts else np.zeros((0, int(dimensions)), np.float32)
+    return torch.cat(parts).numpy()

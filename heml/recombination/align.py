@@ -98,6 +98,8 @@ def align_donor(
     source, target, importance = [], [], []
     for leaf, weight in weights:
         in_host, in_donor = masks[leaf]
+        assert in_host is not None
+        assert in_donor is not None
         (to, to_spread), (start, start_spread) = leaf_points(in_host), leaf_points(in_donor)
         for direction in np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]]):
             source.append(start + direction * start_spread)

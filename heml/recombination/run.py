@@ -162,7 +162,8 @@ def _batches(
     """Edits in order, left out once their cell has what it wants."""
     batch: list[dict[str, Any]] = []
     pending: Counter[tuple[bool, str]] = Counter()
-    for edit in plan.to_dict("records"):
+    for record in plan.to_dict("records"):
+        edit = {str(name): value for name, value in record.items()}
         slot = _slot(edit)
         if missing[slot] <= 0:
             continue

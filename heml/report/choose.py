@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -10,6 +11,8 @@ import pandas as pd
 import pyarrow.dataset as ds
 from scipy.special import expit
 
+from data_contracts.rebalance_plan import DIRECTIONS, OPERATORS
+from heml.report.words import cell_of
 from heml.store import Store
 from heml.tree.tree import MetricTree, Which
 
@@ -121,8 +124,8 @@ _GATES = ["accepted", "reason", "gate_label", "gate_group", "gate_distribution",
 def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataFrame:
     """A few samples of every kind, in the order in which they were tried.
 
-    A kind is an operator and direction of accepted samples, a reason of refused ones. The first of
-    each kind are taken, those with hosts and donors that are not yet shown before others.
+    A kind is a direction and operator of accepted samples, a reason of refused ones. The first of
+    each kind are taken; cells, hosts and donors that are not yet shown come before others.
 
     Returns
     -------
@@ -133,17 +136,28 @@ def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataF
     wanted = ds.field("accepted") == accepted
     table = data.to_table(columns=[*_EDIT, *_GATES], filter=wanted).to_pandas()
     by = ["direction", "operator"] if accepted else ["reason"]
-    shown: set[str] = set()
+    table["cell"] = [cell_of(row.label, row.groups) for row in table.itertuples()]
+    kinds = sorted(table.groupby(by), key=lambda kind: (*map(_order, kind[0]), kind[0]))
+    shown: Counter[str] = Counter()
     chosen: list[int] = []
-    for _, own in table.groupby(by, sort=True):
-        fresh = [not {row.host_id, row.donor_id} & shown for row in own.itertuples()]
-        order = np.argsort(~np.array(fresh, bool), kind="stable")[:per_kind]
-        for row in own.index[order]:
-            chosen.append(int(row))
-            shown |= {str(table.at[row, "host_id"]), str(table.at[row, "donor_id"])}
+    for _, own in kinds:
+        for _ in range(per_kind):
+            rest = own[~own.index.isin(chosen)]
+            if rest.empty:
+                break
+            seen = [(shown[r.cell], shown[r.host_id] + shown[r.donor_id]) for r in rest.itertuples()]
+            row = int(rest.index[min(range(len(seen)), key=seen.__getitem__)])
+            chosen.append(row)
+            shown.update(table.loc[row, ["cell", "host_id", "donor_id"]])
     kept = table.loc[chosen].reset_index(drop=True)
     images = data.to_table(
         columns=["edit_id", "image"], filter=ds.field("edit_id").isin(kept["edit_id"].tolist())
     ).to_pylist()
     by_id = {row["edit_id"]: row["image"]["bytes"] for row in images}
     return kept.assign(image=[by_id[edit] for edit in kept["edit_id"]])
+
+
+def _order(word: str) -> int:
+    """Place of a direction or operator in its contract; other words first."""
+    known = (*DIRECTIONS, *OPERATORS)
+    return known.index(word) if word in known else -1

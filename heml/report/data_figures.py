@@ -17,7 +17,7 @@ from heml.taxonomy import Taxonomy
 
 PER_CELL = 7
 MOST_CELLS = 8
-SEGMENTED = 4
+SEGMENTED = 6
 LEGEND_COLUMNS = 5
 
 
@@ -90,7 +90,7 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
     colours = leaf_colours(taxonomy)
     bars = max(1.2, 0.19 * len(classes) + 0.7)
     legend_lines = -(-len(taxonomy.leaves) // LEGEND_COLUMNS)
-    with new_figure(max(3.4 + 0.22 * legend_lines, bars + 0.5)) as figure:
+    with new_figure(max(3.9 + 0.22 * legend_lines, bars + 0.5)) as figure:
         say(figure, "Images and their segments")
         axes = figure.subplot_mosaic(
             [["images", "bars"], ["legend", "bars"]],

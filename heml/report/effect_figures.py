@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pandas as pd
+from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from heml.report.effect_statistics import ArmEffect, arm_effects
@@ -31,7 +32,7 @@ def effect_figure(store: Store, encode: Encoder = small_png) -> bytes:
         say(
             figure,
             "Accuracy on held-out images, by what the network was trained on",
-            f"{arms[0].seeds} seed(s), {arms[0].n_test} real test images. Worst group: the cell "
+            f"{_seeds(arms[0].seeds)}, {arms[0].n_test} real test images. Worst group: the cell "
             f"with the lowest accuracy, {_range([arm.n_worst for arm in arms])} images.",
         )
         panels = figure.subplots(1, 2, sharey=True)
@@ -59,7 +60,7 @@ def effect_figure(store: Store, encode: Encoder = small_png) -> bytes:
         return encode(figure)
 
 
-def _draw_arm(axes, place: int, arm: ArmEffect, worst: bool) -> None:  # type: ignore[no-untyped-def]
+def _draw_arm(axes: Axes, place: int, arm: ArmEffect, worst: bool) -> None:
     colour = _COLOURS[arm.arm]
     interval = arm.worst if worst else arm.average
     values = arm.worst_values if worst else arm.average_values
@@ -77,3 +78,7 @@ def _draw_arm(axes, place: int, arm: ArmEffect, worst: bool) -> None:  # type: i
 def _range(values: list[int]) -> str:
     low, high = min(values), max(values)
     return str(low) if low == high else f"{low} to {high}"
+
+
+def _seeds(count: int) -> str:
+    return "1 seed" if count == 1 else f"{count} seeds"

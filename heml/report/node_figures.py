@@ -44,16 +44,16 @@ def node_figure(
         views = [view for view, _ in zip(filter(_present, found), range(VIEWS), strict=False)]
     state = summary["state"]
     note = (
-        f"{summary['train_images']} train images have it; precision at 1 "
-        f"{summary['precision_at_1']:.2f} out of fold"
+        f"{summary['train_images']} train images have it. For {summary['precision_at_1']:.0%} of them "
+        "the nearest other image has the same label, out of fold"
         if state == "trained"
         else f"Not trained: {state}"
     )
-    with new_figure(2.9) as figure:
+    with new_figure(3.3) as figure:
         say(figure, f"Node {node}", f"{note}. It sees {side} × {side} pixels.")
         axes = figure.subplot_mosaic(
             [["curve", *(f"{n}" for n in range(3))], ["curve", *(f"{n}" for n in range(3, 6))]],
-            width_ratios=[2.4, 1, 1, 1],
+            width_ratios=[2.4, 1.08, 1.08, 1.08],
         )
         plot = axes["curve"]
         plot.plot(range(1, len(curve) + 1), curve, color=BLUE, lw=2)

@@ -28,10 +28,13 @@ from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree, NodeExplanation, PairExplanation
 
 #: Pixels of a node's view in the tree, and of a segment in the strip.
-THUMB, SEGMENT = 64, 110
+THUMB, SEGMENT = 72, 220
 STRIP_COLUMNS = 7
 #: Nodes of the contribution figure; smaller ones are summed up.
 MOST_SHARES = 10
+
+
+_SIGNS = {"similar": "≈", "different": "≠"}
 
 
 def explained(store: Store, first_id: str, second_id: str) -> tuple[MetricTree, PairExplanation]:
@@ -43,9 +46,11 @@ def explained(store: Store, first_id: str, second_id: str) -> tuple[MetricTree, 
 def verdict(node: NodeExplanation) -> str:
     """What a node says, in a word or two."""
     if node.distance is None:
-        return {"absent in both": "in neither", "not trained": "not trained"}.get(
-            node.state, node.state.replace("absent in", "not in")
-        )
+        return {
+            "absent in both": "in neither",
+            "absent in the first": "only in 2nd",
+            "absent in the second": "only in 1st",
+        }.get(node.state, node.state)
     return "similar" if node.similar else "different"
 
 
@@ -81,7 +86,7 @@ def pair_figure(
         said = verdict(node)
         boxes[node.node] = Box(
             node.node,
-            said if node.distance is None else f"{node.distance:.2f} {said}",
+            said if node.distance is None else f"{node.distance:.2f} {_SIGNS[said]}",
             _fill(node),
             dashed=node.distance is None,
             pictures=[np.full((THUMB, THUMB, 3), 255, np.uint8) if v is None else v for v in views],
@@ -90,8 +95,8 @@ def pair_figure(
         say(
             figure,
             "Two images compared, node by node",
-            "What each node sees of both, and their distance (0 same, 1 opposite). Blue: below the "
-            "node's own threshold, so similar; orange: above, so different.",
+            "What each node sees of both images, and their distance (0 same, 1 opposite). ≈ blue: "
+            "below the node's own threshold, similar; ≠ orange: above it, different.",
         )
         draw_tree(figure.subplots(), taxonomy, boxes)
         return encode(figure)
@@ -180,8 +185,8 @@ def contribution_figure(
         say(
             figure,
             "What makes the two images differ",
-            "Each node's share of the total distance; the shares sum to the total. Above the "
-            "offset (dashed), the pair is more likely of different labels than of one.",
+            "Each node's share of the total distance; the shares sum to the total. A total left of "
+            "the dashed line makes one label more likely than two.",
         )
         axes = figure.subplot_mosaic(
             [["first", "plain", "debiased"], ["second", "plain", "debiased"]],
@@ -194,12 +199,13 @@ def contribution_figure(
                                                     strict=True))  # fmt: skip
         for which, colour in (("plain", ORANGE), ("debiased", BLUE)):
             own = axes[which]
+            offset = tree.similarities[which].offset
             values = [*shares[which], explanation.totals[which]]
             own.barh([*places, len(names) + 0.3], values, height=0.68,
                      color=[*[colour] * len(names), GREY])  # fmt: skip
             for place, value in zip([*places, len(names) + 0.3], values, strict=True):
-                own.text(value + widest * 0.02, place, f"{value:.2f}", va="center", fontsize=8.5)
-            offset = tree.similarities[which].offset
+                beyond = max(value, offset) if place > places[-1] else value
+                own.text(beyond + widest * 0.02, place, f"{value:.2f}", va="center", fontsize=8.5)
             if offset > 0:
                 own.plot([offset] * 2, [len(names) - 0.15, len(names) + 0.75], color="#1b2430",
                          lw=1.2, linestyle=(0, (3, 2)))  # fmt: skip
@@ -210,7 +216,7 @@ def contribution_figure(
             own.set_xticks([])
             own.spines[["left", "bottom"]].set_visible(False)
             same = explanation.probability_same[which]
-            own.set_title(f"{which.capitalize()}: {same:.0%} one label")
+            own.set_title(f"{which.capitalize()}: same label {same:.0%}")
         axes["debiased"].set_yticklabels([])
         return encode(figure)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -73,9 +74,9 @@ def plan_figure(store: Store, accepted: bool = False, encode: Encoder = small_pn
         axes.barh(places, added, left=real, color=BLUE, height=0.66)
         axes.vlines(target, places - 0.42, places + 0.42, color=ORANGE, lw=2)
         widest = max((real + added).max(), target.max(), 1)
-        for place, before, more in zip(places, real, added, strict=True):
-            axes.text(max(before + more, 0) + widest * 0.02, place, f"{before} + {more}",
-                      va="center", fontsize=9.5)  # fmt: skip
+        for place, before, more, aim in zip(places, real, added, target, strict=True):
+            beyond = max(before + more, aim) + widest * 0.02
+            axes.text(beyond, place, f"{before} + {more}", va="center", fontsize=9.5)
         axes.set_yticks(places, cells["cell"])
         axes.invert_yaxis()
         axes.set_xlim(0, widest * 1.16)
@@ -125,24 +126,27 @@ def _gallery(store: Store, samples: pd.DataFrame, title: str, note: str, encode:
     """Two samples a line, each as host, donor, result with a caption."""
     lines = max(-(-len(samples) // 2), 1)
     pictures = Pictures(store)
-    with new_figure(0.6 + 1.92 * lines) as figure:
+    with new_figure(0.6 + 1.95 * lines) as figure:
         say(figure, title, note if len(samples) else "There are none.")
-        grid = figure.subplots(lines, 7, squeeze=False, width_ratios=[1, 1, 1, 0.12, 1, 1, 1])
-        for axes in grid.flat:
-            bare(axes)
+        grid = figure.add_gridspec(
+            2 * lines, 7, width_ratios=[1, 1, 1, 0.1, 1, 1, 1], height_ratios=[0.28, 1] * lines
+        )
         for number, row in enumerate(samples.to_dict("records")):
-            start = 0 if number % 2 == 0 else 4
-            own = grid[number // 2, start : start + 3]
+            line, start = 2 * (number // 2), 4 * (number % 2)
+            caption = figure.add_subplot(grid[line, start : start + 3])
+            caption.axis("off")
+            caption.text(0, 0, _caption(row), va="bottom", fontsize=9).set_in_layout(False)
             trio = [pictures.image(row["host_id"]), pictures.image(row["donor_id"]),
                     decode_image(row["image"])]  # fmt: skip
-            for axes, image, word in zip(own, trio, ("host", "donor", "result"), strict=True):
-                axes.imshow(fitted(image, 150, 150))
+            for column, word in enumerate(("host", "donor", "result")):
+                axes = figure.add_subplot(grid[line + 1, start + column])
+                bare(axes)
+                axes.imshow(fitted(trio[column], 150, 150))
                 axes.set_xlabel(word, fontsize=8.5, color=INK if word == "result" else MUTED)
-            own[0].set_title(_caption(row), fontsize=9, fontweight="normal")
         return encode(figure)
 
 
-def _caption(row: dict) -> str:
+def _caption(row: dict[Any, Any]) -> str:
     nodes = ", ".join(row["nodes"])
     second = (
         f"→ {cell_of(row['label'], row['groups'])}"

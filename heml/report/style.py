@@ -122,7 +122,14 @@ def _png(image: Image.Image) -> bytes:
 
 
 def _fewer_colours(image: Image.Image) -> Image.Image:
-    return image.quantize(128, Image.Quantize.MEDIANCUT, dither=Image.Dither.NONE)
+    """At most 160 colours; those of flat areas (bars, legends, text) stay exactly as they are."""
+    colours, counts = np.unique(np.asarray(image).reshape(-1, 3), axis=0, return_counts=True)
+    common = counts >= 60
+    flat = colours[common][np.argsort(-counts[common], kind="stable")][:64]
+    photo = np.asarray(image.quantize(96, Image.Quantize.MEDIANCUT).getpalette()).reshape(-1, 3)
+    palette = Image.new("P", (1, 1))
+    palette.putpalette(np.concatenate([flat, photo[:96]]).astype(np.uint8).tobytes())
+    return image.quantize(palette=palette, dither=Image.Dither.NONE)
 
 
 def ink_on(colour: str | tuple[float, ...]) -> str:

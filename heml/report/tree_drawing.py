@@ -16,7 +16,7 @@ from heml.report.style import GREY, INK, LINE, bare, ink_on
 from heml.taxonomy import Taxonomy
 
 #: Height of a line of boxes in inches, and the gap between columns in widths of a column.
-LINE_HEIGHT, GAP = 0.5, 0.14
+LINE_HEIGHT, GAP = 0.5, 0.12
 _BOX_HEIGHT = 0.8
 
 
@@ -83,12 +83,11 @@ def draw_tree(axes: Axes, taxonomy: Taxonomy, boxes: Mapping[str, Box]) -> None:
             axes.plot(
                 [start, bend, bend, stop], [line, line, to_line, to_line], color=GREY, lw=1, zorder=1
             )
-    small = columns > 5
     for node, (depth, line) in where.items():
-        _draw_box(axes, depth, line, boxes[node], small)
+        _draw_box(axes, depth, line, boxes[node])
 
 
-def _draw_box(axes: Axes, left: float, line: float, box: Box, small: bool) -> None:
+def _draw_box(axes: Axes, left: float, line: float, box: Box) -> None:
     height = _BOX_HEIGHT
     axes.add_patch(
         FancyBboxPatch(
@@ -127,7 +126,11 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box, small: bool) -> No
         )
         text_left += square + 0.02
     colour = ink_on(box.fill)
-    size = 8.5 if small else 9.5
+    inch = float(figure.get_size_inches()[0]) / columns
+    room = 72 * inch * (left + 1 - GAP - text_left - 0.03)
+    # Bold letters are about 0.68 of the font's size wide on average, others 0.6.
+    size = min(9.5, room / (0.68 * max(len(box.title), 1)))
+    text_size = min(8.5, room / (0.6 * max(len(box.text), 1)))
     up = 0.17 if box.text else 0
     axes.text(
         text_left, line - up, box.title, va="center", fontsize=size, fontweight="bold",
@@ -135,5 +138,5 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box, small: bool) -> No
     )  # fmt: skip
     if box.text:
         axes.text(
-            text_left, line + 0.2, box.text, va="center", fontsize=size - 1, color=colour, zorder=5
+            text_left, line + 0.2, box.text, va="center", fontsize=text_size, color=colour, zorder=5
         )

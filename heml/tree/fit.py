@@ -67,8 +67,8 @@ def fit_tree(
 
 def cells_of(index: pd.DataFrame, groups: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Cell (label × all groups) of each image as int array (N,), and the cells in words."""
-    text = index["label"].astype(str).str.cat([index[g].astype(str) for g in groups], sep=" · ")
-    names, codes = np.unique(text.to_numpy(str), return_inverse=True)
+    text = [" · ".join(row) for row in index[["label", *groups]].astype(str).to_numpy()]
+    names, codes = np.unique(text, return_inverse=True)
     return codes, names.tolist()
 
 
@@ -119,7 +119,10 @@ def build_tree(
         {m.node: m.network() for m in metrics if m.trained},
         similarities,
         everything.rows(train),
-        index.iloc[train][["image_id", "label", *groups]].astype(str).to_dict("records"),
+        [
+            {str(name): str(value) for name, value in record.items()}
+            for record in index.iloc[train][["image_id", "label", *groups]].to_dict("records")
+        ],
         settings.neighbours,
     )
 
@@ -161,7 +164,7 @@ def _describe(
         truth = index["label"].to_numpy(str)[test]
         cells = cells_of(index.iloc[test], groups)
         for which in ("plain", "debiased"):
-            correct = np.array(tree.classify(queries, which)) == truth  # type: ignore[arg-type]
+            correct = np.array(tree.classify(queries, which)) == truth
             summary |= _accuracies(correct, *cells, prefix=f"{which}_")
         summary["node_accuracy_test"] = {
             node: round(float(np.mean(np.array(tree.classify(queries, node=node)) == truth)), 4)

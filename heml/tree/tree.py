@@ -172,7 +172,8 @@ class MetricTree:
         nodes : sequence of str, optional
             Only these nodes; all by default.
         """
-        vectors, present = {}, {}
+        vectors: dict[str, np.ndarray] = {}
+        present: dict[str, np.ndarray] = {}
         dimensions = next(iter(self.references.vectors.values())).shape[1]
         for node in nodes or self.taxonomy.nodes:
             classes = self.taxonomy.classes_of(node)
@@ -181,7 +182,7 @@ class MetricTree:
             views = np.zeros((len(images), 4, side, side), np.uint8)
             for row, ((image, _), mask) in enumerate(zip(images, masks, strict=True)):
                 views[row] = node_view(image, mask, side)
-            has = views[:, 3].reshape(len(views), -1).any(axis=1)
+            has = np.asarray(views[:, 3].any(axis=(1, 2)))
             if node in self.networks and len(images):
                 vectors[node] = embed(self.networks[node], views)
                 vectors[node][~has] = 0
@@ -193,9 +194,13 @@ class MetricTree:
     def _embedded(self, images: Embedded | Sequence[str] | Sequence[Segmented]) -> Embedded:
         if isinstance(images, Embedded):
             return images
-        if all(isinstance(image, str) for image in images):
-            return self.references.rows([self.row(str(image)) for image in images])
-        return self.embed(images)  # type: ignore[arg-type]
+        rows = [self.row(image) for image in images if isinstance(image, str)]
+        if rows:
+            return self.references.rows(rows)
+        return self.embed([image for image in images if not isinstance(image, str)])
+
+    def _one(self, image: str | Segmented) -> Embedded:
+        return self._embedded([image]) if isinstance(image, str) else self.embed([image])
 
     def node_distances(self, node: str, a: Embedded, b: Embedded) -> NodeDistances:
         """Distances of all images of `a` to all of `b` at one node."""
@@ -217,12 +222,12 @@ class MetricTree:
 
     def distance(self, a: str | Segmented, b: str | Segmented, which: Which = "debiased") -> float:
         """Total distance of two images, given as train image ids or with their segments."""
-        first, second = self._embedded([a]), self._embedded([b])  # type: ignore[list-item]
+        first, second = self._one(a), self._one(b)
         return float(self.total_distances(first, second, which)[0, 0])
 
     def explain(self, a: str | Segmented, b: str | Segmented) -> PairExplanation:
         """Distances of a pair over every node, with contributions that sum to the totals."""
-        first, second = self._embedded([a]), self._embedded([b])  # type: ignore[list-item]
+        first, second = self._one(a), self._one(b)
         nodes = [self._explain_node(node, first, second) for node in self.taxonomy.nodes]
         totals = {
             which: sum(node.contributions[which] for node in nodes) for which in self.similarities
@@ -318,7 +323,7 @@ class MetricTree:
         self, image: str | Segmented, k: int, node: str | None = None, which: Which = "debiased"
     ) -> list[tuple[str, float]]:
         """The k nearest train images, itself left out, with their distances."""
-        query = self._embedded([image])  # type: ignore[list-item]
+        query = self._one(image)
         distances = (
             self.total_distances(query, self.references, which)
             if node is None
