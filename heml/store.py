@@ -145,6 +145,7 @@ def write_aside(target: Path) -> Iterator[Path]:
     A folder must be made by the block. On an error the target stays as it was.
     """
     target.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(target)
     aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
     _remove(aside)
     try:
@@ -159,6 +160,24 @@ def write_aside(target: Path) -> Iterator[Path]:
             os.replace(aside, target)
     finally:
         _remove(aside)
+
+
+def _remove_abandoned(target: Path) -> None:
+    """Removes what killed writers of the target left; writers that live keep theirs."""
+    for leftover in target.parent.glob(f".{target.name}.*"):
+        pid = leftover.name.removeprefix(f".{target.name}.").partition(".")[0]
+        if leftover.suffix in (".tmp", ".old") and pid.isdigit() and not _alive(int(pid)):
+            _remove(leftover)
+
+
+def _alive(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
 
 
 def _remove(path: Path) -> None:

@@ -231,7 +231,7 @@ class Planner:
         donor = self._donor(cell, host, donors, nodes, wanted)
         if donor is None:
             return 0
-        operator = self._operator(host, donor, nodes, direction, large)
+        operator = self._operator(host, donor, nodes, large)
         if operator is None:
             return 0
         self._used[cell, donor] += 1
@@ -265,9 +265,7 @@ class Planner:
         best = max(int(len(donors) * NEAREST_SHARE), NEAREST_LEAST)
         return int(self._rng.choice(donors[order[:best]]))
 
-    def _operator(
-        self, host: int, donor: int, nodes: list[str], direction: str, large: bool
-    ) -> str | None:
+    def _operator(self, host: int, donor: int, nodes: list[str], large: bool) -> str | None:
         """An allowed operator that fits what host and donor have, or None."""
         in_host = any(self._layouts.present(n)[host] for n in nodes)
         in_donor = any(self._layouts.present(n)[donor] for n in nodes)
@@ -279,7 +277,7 @@ class Planner:
             kinds = {(True, True): "transplant", (False, True): "insert", (True, False): "remove"}
             fitting.append(kinds[in_host, in_donor])
         # A label's segment differs in shape: its colours alone would not carry the label over.
-        if in_host and in_donor and direction != "label_onto_donor":
+        if in_host and in_donor and not set(nodes) & set(self._roles.label_carriers):
             fitting.append("recolour")
         allowed = [operator for operator in fitting if operator in self._settings.operators]
         if not allowed:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-#: A leaf belongs to the carriers if its score reaches this share of the best leaf's.
-NEAR_BEST = 0.6
+#: A leaf belongs to the carriers if it reaches this share of the best one: the fewer leaves are
+#: exchanged, the less else changes.
+NEAR_BEST = 0.75
 #: Highest q-value of the leakage of a carrier.
 SIGNIFICANT = 0.05
 

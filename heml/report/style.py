@@ -129,7 +129,19 @@ def _fewer_colours(image: Image.Image) -> Image.Image:
     photo = np.asarray(image.quantize(96, Image.Quantize.MEDIANCUT).getpalette()).reshape(-1, 3)
     palette = Image.new("P", (1, 1))
     palette.putpalette(np.concatenate([flat, photo[:96]]).astype(np.uint8).tobytes())
-    return image.quantize(palette=palette, dither=Image.Dither.NONE)
+    # Pillow matches colours roughly, so the flat ones are put in by hand.
+    indices = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE)).copy()
+    packed = _packed(np.asarray(image))
+    for number, colour in enumerate(_packed(flat)):
+        indices[packed == colour] = number
+    result = Image.fromarray(indices, "P")
+    result.putpalette(palette.getpalette() or [])
+    return result
+
+
+def _packed(colours: np.ndarray) -> np.ndarray:
+    """RGB in one number, int32 (...)."""
+    return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1])
 
 
 def ink_on(colour: str | tuple[float, ...]) -> str:

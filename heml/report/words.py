@@ -41,3 +41,8 @@ def chance(value: float | None) -> str:
     if value is None or pd.isna(value):
         return "–"
     return "< 0.001" if value < 0.001 else f"{value:.3f}"
+
+
+def plural(count: int, one: str, many: str) -> str:
+    """A count with its noun."""
+    return f"{count} {one if count == 1 else many}"

@@ -1,0 +1,46 @@
+"""Pictures inside the page: bytes as data URIs, with the size and words that a browser needs."""
+
+from __future__ import annotations
+
+import base64
+import io
+from dataclasses import dataclass
+
+from PIL import Image
+
+
+@dataclass(frozen=True)
+class Embedded:
+    """A picture as the template places it.
+
+    Parameters
+    ----------
+    uri : str
+        The picture itself.
+    alt : str
+        What it shows, for readers who do not see it.
+    width, height : int
+        At which it is laid out, in CSS pixels.
+    """
+
+    uri: str
+    alt: str
+    width: int
+    height: int
+
+
+def embed(data: bytes, alt: str, density: float = 1.0) -> Embedded:
+    """An encoded picture for the page.
+
+    Parameters
+    ----------
+    data : bytes
+        PNG or WebP.
+    alt : str
+    density : float, default 1
+        Pixels of the picture per CSS pixel.
+    """
+    with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
+        kind, (width, height) = str(image.format).lower(), image.size
+    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
+    return Embedded(uri, alt, round(width / density), round(height / density))
