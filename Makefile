@@ -41,7 +41,7 @@ clean: ## remove .venv and caches; results (store, .dagster) stay
 .PHONY: home
 home:
 	@mkdir -p "$(DAGSTER_HOME)"
-	@test -e "$(DAGSTER_HOME)/dagster.yaml" || cp dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
+	@test -e "$(DAGSTER_HOME)/dagster.yaml" || cp pipelines/dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
 
 # Made again when what is installed changes; -c pins every version.
 $(VENV)/.ready: pyproject.toml constraints.txt

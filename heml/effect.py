@@ -28,7 +28,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.workers import worker_pool
 
-VERSION = 1
+VERSION = 2
 
 
 @dataclass(frozen=True)
@@ -167,16 +167,21 @@ def _small(data: bytes, size: int) -> np.ndarray:
 
 
 def _network(classes: int) -> nn.Sequential:
+    """A plain convolutional network that sees small cues: it pools only after convolving."""
     layers: list[nn.Module] = []
     before = 3
-    for after, kernel in ((24, 5), (48, 3), (96, 3), (128, 3)):
+    for after, kernel, stride in ((24, 5, 2), (48, 3, 1), (96, 3, 1), (128, 3, 1)):
         layers += [
-            nn.Conv2d(before, after, kernel, stride=2, padding=kernel // 2, bias=False),
+            nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False),
             nn.BatchNorm2d(after),
             nn.ReLU(inplace=True),
         ]
+        if stride == 1:
+            layers.append(nn.MaxPool2d(2))
         before = after
-    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(before, classes))
+    cells = 4
+    head = nn.Linear(before * cells**2, classes)
+    return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(cells), nn.Flatten(), head)
 
 
 def _scaled(images: np.ndarray) -> Tensor:

@@ -20,7 +20,11 @@ def worker_pool() -> Iterator[ThreadPoolExecutor]:
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        with ThreadPoolExecutor(os.cpu_count() or 1) as pool:
+        pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        try:
             yield pool
+        finally:
+            # After an error or an interruption, jobs that wait are not begun.
+            pool.shutdown(cancel_futures=True)
     finally:
         torch.set_num_threads(threads)

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import dagster as dg
 
-TEMPLATE = Path(__file__).parents[1] / "dagster.yaml"
+TEMPLATE = Path(__file__).with_name("dagster.yaml")
 _PID, _HOST = "heml/pid", "heml/host"
 
 
@@ -22,7 +22,7 @@ def ensure_home() -> Path:
     home = Path(os.environ.get("DAGSTER_HOME") or ".dagster").expanduser().absolute()
     home.mkdir(parents=True, exist_ok=True)
     settings = home / "dagster.yaml"
-    if not settings.exists() and TEMPLATE.exists():
+    if not settings.exists():
         shutil.copyfile(TEMPLATE, settings)
     os.environ["DAGSTER_HOME"] = str(home)
     return home

@@ -26,6 +26,8 @@ environment:
 exit status: 0 done, 1 a stage failed, 2 the recipe or its data cannot be used, 130 interrupted
 """
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
+#: What stages raise where no run can succeed before somebody changes recipe or data.
+UNUSABLE_ERRORS = {"SourceError", "TaxonomyError"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -75,7 +77,7 @@ def _run(recipe: LoadedRecipe) -> int:
         end_dead_runs(instance)
         watcher = Watcher(instance, session, say)
         watcher.start()
-        interrupted = False
+        success = False
         try:
             job = dg.build_reconstructable_job(
                 stored_job.__module__, stored_job.__name__, (recipe.name,)
@@ -83,15 +85,15 @@ def _run(recipe: LoadedRecipe) -> int:
             tags = {**process_tags(), session[0]: session[1]}
             success = dg.execute_job(job, instance, tags=tags).success
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
-            interrupted = True
+            watcher.interrupted = True
         finally:
             watcher.finish()
-        if interrupted:
+        if watcher.interrupted:
             say("interrupted: what is finished is kept, run again to go on")
             return INTERRUPTED
         if not success:
             say(f"failed after {watcher.elapsed():.0f} s; the full log is {log}")
-            unusable = any(kind == "SourceError" for kind, _ in watcher.failures)
+            unusable = any(kind in UNUSABLE_ERRORS for kind, _ in watcher.failures)
             return UNUSABLE if unusable else FAILED
         for line in summary_lines(recipe, Store(root / recipe.name), watcher.reused):
             say(line)

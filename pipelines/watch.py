@@ -32,6 +32,8 @@ class Watcher(threading.Thread):
         Materialized stage → whether an earlier result was kept.
     failures : list of (str, str)
         Class and message of what made steps fail.
+    interrupted : bool
+        Whether somebody stopped the run.
     """
 
     def __init__(
@@ -40,6 +42,7 @@ class Watcher(threading.Thread):
         super().__init__(daemon=True)
         self.reused: dict[str, bool] = {}
         self.failures: list[tuple[str, str]] = []
+        self.interrupted = False
         self.run_id: str | None = None
         self._instance = instance
         self._filter = dg.RunsFilter(tags=dict([tag]))
@@ -85,6 +88,8 @@ class Watcher(threading.Thread):
     def _tell(self, entry: dg.EventLogEntry) -> None:
         event, step = entry.dagster_event, entry.step_key or ""
         if event is None:
+            if entry.user_message.startswith("Dependencies for step"):
+                return  # Dagster's list of what a failure keeps from running.
             self._starting.pop(step, None)
             level = entry.level if isinstance(entry.level, int) else logging.INFO
             if level >= logging.INFO:
@@ -103,6 +108,9 @@ class Watcher(threading.Thread):
             case dg.DagsterEventType.STEP_FAILURE:
                 self._starting.pop(step, None)
                 self._tell_failure(entry.timestamp, step, event.step_failure_data.error)
+            case dg.DagsterEventType.ENGINE_EVENT if "termination signal" in entry.user_message:
+                self.interrupted = True
+                self._line(entry.timestamp, "stopping: the running stage ends first")
 
     def _note_reuse(self, event: dg.DagsterEvent) -> None:
         materialization = event.step_materialization_data.materialization
@@ -117,6 +125,8 @@ class Watcher(threading.Thread):
             self._line(when, f"FAILED {what}")
 
     def _tell_failure(self, when: float, step: str, error: Any) -> None:
+        if self.interrupted:
+            return
         kind, message = cause(error)
         self.failures.append((kind, message))
         if kind != "DagsterAssetCheckFailedError":

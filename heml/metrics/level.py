@@ -8,6 +8,7 @@ operation, and makes results independent of the number of cores.
 from __future__ import annotations
 
 import json
+import os
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -157,7 +158,9 @@ def _write_views(
     count: int,
     progress: Progress,
 ) -> dict[str, Path]:
-    paths = {node: store.node(node) / f".views-{key}.npy" for node, key in nodes.items()}
+    paths = {
+        node: store.node(node) / f".{key}.{os.getpid()}.views.tmp" for node, key in nodes.items()
+    }
     writer = ViewWriter(
         paths,
         {node: resolution_of(node, taxonomy, settings) for node in nodes},

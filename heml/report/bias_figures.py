@@ -41,9 +41,7 @@ def scores_of(store: Store, group: str) -> pd.DataFrame:
     return own.sort_values(["kind", "rank"]).reset_index(drop=True)
 
 
-def tree_figure(
-    store: Store, taxonomy: Taxonomy, group: str, encode: Encoder = small_png
-) -> bytes:
+def tree_figure(store: Store, taxonomy: Taxonomy, group: str, encode: Encoder = small_png) -> bytes:
     """The metric tree, every node coloured by its bias score for one group attribute.
 
     Parameters
@@ -59,7 +57,7 @@ def tree_figure(
         A PNG, unless `encode` makes something else.
     """
     rows = scores_of(store, group).set_index("node")
-    boxes = {}
+    boxes: dict[str, Box] = {}
     for node in taxonomy.nodes:
         row = rows.loc[node]
         aligned, conflicting = row["accuracy_aligned"], row["accuracy_conflicting"]
@@ -150,5 +148,3 @@ def _accuracies(axes: Axes, places: np.ndarray, leaves: pd.DataFrame, chance: fl
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, fontsize=9, handletextpad=0.4
     )
-
-

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.dataset as ds
 from scipy.special import expit
 
@@ -145,13 +146,16 @@ def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataF
             rest = own[~own.index.isin(chosen)]
             if rest.empty:
                 break
-            seen = [(shown[r.cell], shown[r.host_id] + shown[r.donor_id]) for r in rest.itertuples()]
+            seen = [
+                (shown[r.cell], shown[r.host_id] + shown[r.donor_id]) for r in rest.itertuples()
+            ]
             row = int(rest.index[min(range(len(seen)), key=seen.__getitem__)])
             chosen.append(row)
             shown.update(table.loc[row, ["cell", "host_id", "donor_id"]])
     kept = table.loc[chosen].reset_index(drop=True)
+    wanted_ids = pa.array(kept["edit_id"], pa.string())
     images = data.to_table(
-        columns=["edit_id", "image"], filter=ds.field("edit_id").isin(kept["edit_id"].tolist())
+        columns=["edit_id", "image"], filter=ds.field("edit_id").isin(wanted_ids)
     ).to_pylist()
     by_id = {row["edit_id"]: row["image"]["bytes"] for row in images}
     return kept.assign(image=[by_id[edit] for edit in kept["edit_id"]])

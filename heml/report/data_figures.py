@@ -119,7 +119,7 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
         right.set_title("Share of images with the class")
         right.tick_params(length=0)
         right.spines["left"].set_visible(False)
-        for place, share in zip(places, shares, strict=True):
+        for place, share in zip(places.tolist(), shares, strict=True):
             right.text(share + 0.02, place, f"{share:.0%}", va="center", fontsize=8, color=MUTED)
         return encode(figure)
 
@@ -133,5 +133,3 @@ def _tiled(rows: list[np.ndarray], columns: int, gap: int = 12) -> np.ndarray:
         top = number * (150 + gap)
         sheet[top : top + 150, : line.shape[1]] = line
     return sheet
-
-

@@ -52,7 +52,7 @@ def effect_figure(store: Store, encode: Encoder = small_png) -> bytes:
         handles = [
             Line2D([], [], color=INK, marker="o", lw=4, markersize=9, alpha=0.9,
                    label="mean, 95% t-interval over seeds"),
-            Line2D([], [], color=INK, lw=1, label="95% Wilson interval over the worst group's images"),
+            Line2D([], [], color=INK, lw=1, label="95% Wilson interval over its test images"),
             Line2D([], [], color=INK, marker="o", lw=0, markersize=4, markerfacecolor="white",
                    label="one seed"),
         ]  # fmt: skip

@@ -6,6 +6,7 @@ import platform
 from collections.abc import Sequence
 from dataclasses import dataclass
 from importlib.metadata import PackageNotFoundError, version
+from itertools import islice
 from typing import Any
 
 import pandas as pd
@@ -105,7 +106,8 @@ class Facts:
         own = self.scores[self.scores["group"] == group].sort_values(
             ["score", "leakage", "node"], ascending=[False, False, True]
         )
-        return own.astype(object).where(own.notna(), None).to_dict("records")
+        rows = own.astype(object).where(own.notna(), None).to_dict("records")
+        return [{str(column): value for column, value in row.items()} for row in rows]
 
     def arm(self, name: str) -> ArmEffect | None:
         """One training arm, if it was measured."""
@@ -136,7 +138,7 @@ def gather(store: Store, label_name: str, groups: Sequence[str], effect: bool) -
         plan=store.summary("rebalance_plan"),
         samples=store.summary("recombined_samples"),
         dataset=dataset,
-        quarantined=[row for row, _ in zip(quarantined(store), range(MOST_QUARANTINED))],
+        quarantined=list(islice(quarantined(store), MOST_QUARANTINED)),
         cells=_cells(store, index, groups, dataset),
         association=pd.read_parquet(store.association),
         scores=pd.read_parquet(store.bias_scores),
@@ -213,5 +215,3 @@ def versions() -> dict[str, str]:
         except PackageNotFoundError:  # run from a source tree that is not installed
             found[package] = "not installed"
     return found
-
-

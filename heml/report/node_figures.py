@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from itertools import islice
+
+import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from heml.images import image_index
@@ -34,18 +37,18 @@ def node_figure(
     """
     summary = store.summary(f"metric/{node}")
     curve = summary.get("learning_curve") or []
-    views = []
+    views: list[np.ndarray] = []
     side = int(summary["resolution"])
     if taxonomy is not None:
         pictures = Pictures(store)
         # More are looked at than shown: a hat is in few images.
         candidates = train_examples(image_index(store, []), [], 60)
         found = (pictures.view(image_id, node, taxonomy, side) for image_id in candidates)
-        views = [view for view, _ in zip(filter(_present, found), range(VIEWS), strict=False)]
+        views = list(islice((view for view in found if view is not None), VIEWS))
     state = summary["state"]
     note = (
-        f"{summary['train_images']} train images have it. For {summary['precision_at_1']:.0%} of them "
-        "the nearest other image has the same label, out of fold"
+        f"{summary['train_images']} train images have it. For {summary['precision_at_1']:.0%} "
+        "of them the nearest other image has the same label, out of fold"
         if state == "trained"
         else f"Not trained: {state}"
     )
@@ -72,7 +75,3 @@ def node_figure(
         if views:
             axes["0"].set_title("What it sees")
         return encode(figure)
-
-
-def _present(view: object) -> bool:
-    return view is not None

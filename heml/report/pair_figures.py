@@ -37,9 +37,11 @@ MOST_SHARES = 10
 _SIGNS = {"similar": "≈", "different": "≠"}
 
 
-def explained(store: Store, first_id: str, second_id: str) -> tuple[MetricTree, PairExplanation]:
-    """The stored tree and what it says of two train images."""
-    tree = MetricTree.load(store.metric_tree)
+def explained(
+    store: Store, first_id: str, second_id: str, tree: MetricTree | None
+) -> tuple[MetricTree, PairExplanation]:
+    """The tree, read if it is not given, and what it says of two train images."""
+    tree = tree or MetricTree.load(store.metric_tree)
     return tree, tree.explain(first_id, second_id)
 
 
@@ -61,7 +63,12 @@ def _fill(node: NodeExplanation) -> str:
 
 
 def pair_figure(
-    store: Store, taxonomy: Taxonomy, first_id: str, second_id: str, encode: Encoder = small_png
+    store: Store,
+    taxonomy: Taxonomy,
+    first_id: str,
+    second_id: str,
+    tree: MetricTree | None = None,
+    encode: Encoder = small_png,
 ) -> bytes:
     """The hierarchy of a pair comparison: both views and the distance at every node.
 
@@ -71,6 +78,8 @@ def pair_figure(
     taxonomy : Taxonomy
     first_id, second_id : str
         Train images.
+    tree : MetricTree, optional
+        Spares reading it from the store.
     encode : callable, default small_png
 
     Returns
@@ -78,7 +87,7 @@ def pair_figure(
     bytes
         A PNG, unless `encode` makes something else.
     """
-    _, explanation = explained(store, first_id, second_id)
+    _, explanation = explained(store, first_id, second_id, tree)
     pictures = Pictures(store)
     boxes = {}
     for node in explanation.nodes:
@@ -103,7 +112,12 @@ def pair_figure(
 
 
 def segment_strip_figure(
-    store: Store, taxonomy: Taxonomy, first_id: str, second_id: str, encode: Encoder = small_png
+    store: Store,
+    taxonomy: Taxonomy,
+    first_id: str,
+    second_id: str,
+    tree: MetricTree | None = None,
+    encode: Encoder = small_png,
 ) -> bytes:
     """Single segments of two images above each other, with their distances.
 
@@ -113,6 +127,8 @@ def segment_strip_figure(
     taxonomy : Taxonomy
     first_id, second_id : str
         Train images.
+    tree : MetricTree, optional
+        Spares reading it from the store.
     encode : callable, default small_png
 
     Returns
@@ -120,7 +136,7 @@ def segment_strip_figure(
     bytes
         A PNG, unless `encode` makes something else.
     """
-    _, explanation = explained(store, first_id, second_id)
+    _, explanation = explained(store, first_id, second_id, tree)
     by_node = {node.node: node for node in explanation.nodes}
     leaves = [leaf for leaf in taxonomy.leaves if by_node[leaf].state != "absent in both"]
     absent = [leaf for leaf in taxonomy.leaves if leaf not in leaves]
@@ -160,7 +176,12 @@ def _show(axes: Axes, view: np.ndarray | None) -> None:
 
 
 def contribution_figure(
-    store: Store, taxonomy: Taxonomy, first_id: str, second_id: str, encode: Encoder = small_png
+    store: Store,
+    taxonomy: Taxonomy,
+    first_id: str,
+    second_id: str,
+    tree: MetricTree | None = None,
+    encode: Encoder = small_png,
 ) -> bytes:
     """What every node adds to the total distance, in the plain and the debiased similarity.
 
@@ -170,6 +191,8 @@ def contribution_figure(
     taxonomy : Taxonomy
     first_id, second_id : str
         Train images.
+    tree : MetricTree, optional
+        Spares reading it from the store.
     encode : callable, default small_png
 
     Returns
@@ -177,7 +200,7 @@ def contribution_figure(
     bytes
         A PNG, unless `encode` makes something else.
     """
-    tree, explanation = explained(store, first_id, second_id)
+    tree, explanation = explained(store, first_id, second_id, tree)
     names, shares = _shares(explanation, taxonomy.nodes)
     pictures = Pictures(store)
     places = np.arange(len(names))

@@ -60,7 +60,7 @@ def plan_figure(store: Store, accepted: bool = False, encode: Encoder = small_pn
     added = cells["n_wanted"].to_numpy(int)
     if accepted:
         made = accepted_per_cell(store)
-        added = np.array([made[row.label, *row.groups] for row in cells.itertuples()])  # type: ignore[misc]
+        added = np.array([made[row["label"], *row["groups"]] for row in cells.to_dict("records")])
     real, target = cells["n_real"].to_numpy(int), cells["n_target"].to_numpy(int)
     places = np.arange(len(cells))
     word = "accepted" if accepted else "wanted"
@@ -74,7 +74,9 @@ def plan_figure(store: Store, accepted: bool = False, encode: Encoder = small_pn
         axes.barh(places, added, left=real, color=BLUE, height=0.66)
         axes.vlines(target, places - 0.42, places + 0.42, color=ORANGE, lw=2)
         widest = max((real + added).max(), target.max(), 1)
-        for place, before, more, aim in zip(places, real, added, target, strict=True):
+        for place, before, more, aim in zip(
+            places.tolist(), real.tolist(), added.tolist(), target.tolist(), strict=True
+        ):
             beyond = max(before + more, aim) + widest * 0.02
             axes.text(beyond, place, f"{before} + {more}", va="center", fontsize=9.5)
         axes.set_yticks(places, cells["cell"])

@@ -54,7 +54,7 @@ def leading_group(facts: Facts) -> str:
 
 
 def _leans(facts: Facts, group: str) -> Finding:
-    link = facts.association.set_index("group").loc[group]
+    link = facts.association.set_index("group").loc[group].to_dict()
     leaves = facts.leaves(group)
     n, conflicting = int(leaves["n"].max()), int(leaves["n_conflicting"].max())
     text = Markup(
@@ -74,7 +74,7 @@ def _leans(facts: Facts, group: str) -> Finding:
         doubts.append("The interval touches 0: the two may not be associated at all.")
     others = [g for g in facts.groups if g != group]
     if others:
-        values = facts.association.set_index("group")["cramers_v"]
+        values = facts.association.set_index("group")["cramers_v"].to_dict()
         text += Markup(" Also measured: {}.").format(
             ", ".join(f"{g} (V {decimal(values[g])})" for g in others)
         )
@@ -83,7 +83,7 @@ def _leans(facts: Facts, group: str) -> Finding:
 
 def _sits(facts: Facts, group: str) -> Finding:
     leaves = facts.leaves(group)
-    first = leaves.iloc[0]
+    first = leaves.iloc[0].to_dict()
     n = f"{first['n']} images, {first['n_conflicting']} of them conflicting"
     if not first["score"] > 0:
         text = Markup(

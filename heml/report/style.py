@@ -10,6 +10,7 @@ import io
 import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 from matplotlib import rc_context
@@ -36,7 +37,7 @@ WIDTH, DPI = 9.0, 100
 #: Bytes of a picture in the Dagster UI, where it is stored with every materialization.
 SMALL = 150_000
 
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",
     "font.size": 10,
     "axes.titlesize": 11,
@@ -144,7 +145,11 @@ def _packed(colours: np.ndarray) -> np.ndarray:
     return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1])
 
 
-def ink_on(colour: str | tuple[float, ...]) -> str:
+#: As matplotlib takes it: a name, "#rrggbb", or RGBA in [0, 1].
+Colour = str | tuple[float, float, float, float]
+
+
+def ink_on(colour: Colour) -> str:
     """Dark or white text, whichever contrasts more with a background."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
     luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))

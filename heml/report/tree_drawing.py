@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from heml.report.style import GREY, INK, LINE, bare, ink_on
+from heml.report.style import GREY, INK, LINE, WIDTH, Colour, bare, ink_on
 from heml.taxonomy import Taxonomy
 
 #: Height of a line of boxes in inches, and the gap between columns in widths of a column.
@@ -37,7 +37,7 @@ class Box:
 
     title: str
     text: str = ""
-    fill: str | tuple[float, ...] = "#ffffff"
+    fill: Colour = "#ffffff"
     dashed: bool = False
     pictures: Sequence[np.ndarray] = field(default=())
 
@@ -80,9 +80,8 @@ def draw_tree(axes: Axes, taxonomy: Taxonomy, boxes: Mapping[str, Box]) -> None:
         for child in taxonomy.children(node):
             to_depth, to_line = where[child]
             start, bend, stop = depth + 1 - GAP, depth + 1 - GAP / 2, to_depth
-            axes.plot(
-                [start, bend, bend, stop], [line, line, to_line, to_line], color=GREY, lw=1, zorder=1
-            )
+            lines = [line, line, to_line, to_line]
+            axes.plot([start, bend, bend, stop], lines, color=GREY, lw=1, zorder=1)
     for node, (depth, line) in where.items():
         _draw_box(axes, depth, line, boxes[node])
 
@@ -105,10 +104,9 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box) -> None:
     )
     text_left = left + 0.04
     # Pixels per unit differ between the axes; the small pictures are to be square.
-    figure = axes.get_figure()
-    assert figure is not None
     columns = axes.get_xlim()[1]
-    square = 0.66 * LINE_HEIGHT * columns / float(figure.get_size_inches()[0])
+    inch = WIDTH / columns
+    square = 0.66 * LINE_HEIGHT / inch
     for picture in box.pictures:
         extent = (text_left, text_left + square, line + 0.33, line - 0.33)
         axes.imshow(picture, extent=extent, aspect="auto", zorder=3, interpolation="bilinear")
@@ -126,7 +124,6 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box) -> None:
         )
         text_left += square + 0.02
     colour = ink_on(box.fill)
-    inch = float(figure.get_size_inches()[0]) / columns
     room = 72 * inch * (left + 1 - GAP - text_left - 0.03)
     # Bold letters are about 0.68 of the font's size wide on average, others 0.6.
     size = min(9.5, room / (0.68 * max(len(box.title), 1)))

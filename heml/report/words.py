@@ -15,7 +15,7 @@ DIRECTION_WORDS = {
 REASON_WORDS = {
     "label_kept": "label no longer recognized",
     "group_changed": "group not recognized",
-    "in_distribution": "unlike any real image",
+    "in_distribution": "too far from real images",
     "not_duplicate": "hardly changed",
     "not_needed": "not needed any more",
 }
@@ -46,3 +46,11 @@ def chance(value: float | None) -> str:
 def plural(count: int, one: str, many: str) -> str:
     """A count with its noun."""
     return f"{count} {one if count == 1 else many}"
+
+
+GATE_WORDS = {
+    "label_kept": "Does the debiased similarity still tell the intended label?",
+    "group_changed": "Do the carrying segments show the intended group?",
+    "in_distribution": "Does the whole image lie among real ones?",
+    "not_duplicate": "Did it change visibly from its host?",
+}

@@ -8,7 +8,7 @@ import dagster as dg
 from data_contracts import IMAGES, QUARANTINE
 from heml.stage import Outcome
 from heml.store import Store
-from pipelines.assets.stage import stage_result, stage_spec
+from pipelines.assets.stage import progress_of, stage_result, stage_spec
 from pipelines.recipe import LoadedRecipe
 
 
@@ -42,7 +42,7 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
 
         annotated = recipe.settings.segmentation.kind == "annotated"
         outcome = ingest(
-            store, recipe.source, recipe.folder, recipe.taxonomy, annotated, context.log.info
+            store, recipe.source, recipe.folder, recipe.taxonomy, annotated, progress_of(context)
         )
         yield stage_result(context, recipe, store, "images", outcome)
         # One stage writes both tables, so the quarantine has no summary of its own.

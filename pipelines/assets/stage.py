@@ -14,6 +14,7 @@ from heml.progress import Progress
 from heml.stage import Outcome
 from heml.store import Store
 from pipelines.metadata import column_schema, location, summary_metadata
+from pipelines.orphans import end_with_the_run
 from pipelines.pictures import picture
 from pipelines.recipe import LoadedRecipe
 
@@ -70,10 +71,16 @@ def stage_asset(
         name=f"{recipe.name}__{stage}", specs=[spec], op_tags=EXCLUSIVE if exclusive else None
     )
     def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        outcome = compute(context.log.info)
+        outcome = compute(progress_of(context))
         return stage_result(context, recipe, store, stage, outcome)
 
     return _asset
+
+
+def progress_of(context: dg.AssetExecutionContext) -> Progress:
+    """Where a stage's lines go: the run's log, which the UI and the run command show."""
+    end_with_the_run()
+    return context.log.info
 
 
 def stage_result(

@@ -1,0 +1,83 @@
+"""The report's rows of small pictures: images of a cell, and samples as host, donor and result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from heml.images import decode_image
+from heml.report.choose import sample_examples
+from heml.report.embed import Embedded, embed
+from heml.report.facts import Cell
+from heml.report.pictures import Pictures, encoded
+from heml.report.words import DIRECTION_WORDS, REASON_WORDS, cell_of
+from heml.store import Store
+
+#: Box of a small picture in pixels, and its pixels per CSS pixel.
+BOX, DENSITY = 256, 1.6
+#: Samples of every kind, and of all kinds together.
+PER_KIND, MOST = 2, 12
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One recombined sample as the page shows it.
+
+    Parameters
+    ----------
+    operator, nodes, direction, cell, reason : str
+        In words; `reason` is empty for accepted samples.
+    gates : list of tuple of str and float or None
+        What each gate measured.
+    host, donor, result : Embedded
+    """
+
+    operator: str
+    nodes: str
+    direction: str
+    cell: str
+    reason: str
+    gates: list[tuple[str, float | None]]
+    host: Embedded
+    donor: Embedded
+    result: Embedded
+
+
+def cell_gallery(pictures: Pictures, cell: Cell) -> list[Embedded]:
+    """Example images of a cell."""
+    return [
+        _small(pictures.image(image_id), f"Train image {image_id}, {cell.name}")
+        for image_id in cell.examples
+    ]
+
+
+def sample_gallery(store: Store, pictures: Pictures, accepted: bool) -> list[Sample]:
+    """Examples of accepted or refused samples, chosen by `sample_examples`."""
+    rows = sample_examples(store, accepted, PER_KIND).head(MOST)
+    return [_sample(pictures, row) for row in rows.to_dict("records")]
+
+
+def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
+    nodes = ", ".join(row["nodes"])
+    cell = cell_of(row["label"], row["groups"])
+    return Sample(
+        operator=row["operator"],
+        nodes=nodes,
+        direction=DIRECTION_WORDS[row["direction"]],
+        cell=cell,
+        reason=REASON_WORDS.get(row["reason"], row["reason"]),
+        gates=[
+            ("Label vote", row["gate_label"]),
+            ("group vote", row["gate_group"]),
+            ("distance", row["gate_distribution"]),
+        ],
+        host=_small(pictures.image(row["host_id"]), f"Host {row['host_id']}"),
+        donor=_small(pictures.image(row["donor_id"]), f"Donor {row['donor_id']}"),
+        result=_small(
+            decode_image(row["image"]), f"Result: {row['operator']} of {nodes}, meant as {cell}"
+        ),
+    )
+
+
+def _small(image: Any, alt: str) -> Embedded:
+    return embed(encoded(image, BOX, BOX), alt, DENSITY)

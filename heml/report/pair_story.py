@@ -1,0 +1,95 @@
+"""One explained pair as the page shows it: its images, three figures, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heml.report.choose import ChosenPair, telling_pairs
+from heml.report.embed import Embedded, embed
+from heml.report.figures import contribution_figure, pair_figure, segment_strip_figure
+from heml.report.style import photo_webp
+from heml.report.words import cell_of
+from heml.store import Store
+from heml.taxonomy import Taxonomy
+from heml.tree.tree import MetricTree
+
+
+@dataclass(frozen=True)
+class PairStory:
+    """An explained pair.
+
+    Parameters
+    ----------
+    title : str
+    same_label : bool
+    cells : tuple of str
+        Cells of both images, by value.
+    plain, debiased : float
+        Probability of one label by each similarity.
+    top_plain, top_debiased : str
+        Node with the largest share of each total.
+    similar, different : list of str
+        Leaves by what they say.
+    tree, strip, shares : Embedded
+    """
+
+    title: str
+    same_label: bool
+    cells: tuple[str, str]
+    plain: float
+    debiased: float
+    top_plain: str
+    top_debiased: str
+    similar: list[str]
+    different: list[str]
+    tree: Embedded
+    strip: Embedded
+    shares: Embedded
+
+
+def pair_stories(store: Store, taxonomy: Taxonomy, groups: Sequence[str]) -> list[PairStory]:
+    """The pairs that `telling_pairs` chooses, explained."""
+    tree = MetricTree.load(store.metric_tree)
+    return [_story(store, taxonomy, groups, tree, pair) for pair in telling_pairs(tree, groups)]
+
+
+def _story(
+    store: Store, taxonomy: Taxonomy, groups: Sequence[str], tree: MetricTree, pair: ChosenPair
+) -> PairStory:
+    said = tree.explain(pair.first, pair.second)
+    ids = pair.first, pair.second
+    records = [tree.index[tree.row(image_id)] for image_id in ids]
+    cells = [cell_of(record["label"], [record[g] for g in groups]) for record in records]
+    leaves = [node for node in said.nodes if taxonomy.kind(node.node) == "leaf"]
+    totals = ", ".join(f"{which} {total:.2f}" for which, total in said.totals.items())
+
+    def top(which: str) -> str:
+        return max(said.nodes, key=lambda node: node.contributions[which]).node
+
+    def picture(data: bytes, alt: str) -> Embedded:
+        return embed(data, alt, density=2)
+
+    return PairStory(
+        title="Same label, different group" if pair.same_label else "Same group, different label",
+        same_label=pair.same_label,
+        cells=(cells[0], cells[1]),
+        plain=said.probability_same["plain"],
+        debiased=said.probability_same["debiased"],
+        top_plain=top("plain"),
+        top_debiased=top("debiased"),
+        similar=[node.node for node in leaves if node.similar],
+        different=[node.node for node in leaves if node.similar is False],
+        tree=picture(
+            pair_figure(store, taxonomy, *ids, tree=tree, encode=photo_webp),
+            f"The metric tree with what each node sees of {ids[0]} and {ids[1]}, and distances",
+        ),
+        strip=picture(
+            segment_strip_figure(store, taxonomy, *ids, tree=tree, encode=photo_webp),
+            "Each segment of both images above each other, with distances",
+        ),
+        shares=picture(
+            contribution_figure(store, taxonomy, *ids, tree=tree, encode=photo_webp),
+            f"Bars of each node's share of the total distance: {totals}",
+        ),
+    )

@@ -1,0 +1,205 @@
+"""The stage that writes the report: facts and pictures into one page of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from data_contracts.quarantine import REASONS
+from data_contracts.recombined_samples import GATES
+from heml.progress import Progress
+from heml.report.embed import Embedded, embed
+from heml.report.facts import Facts, fingerprints, gather, versions
+from heml.report.figures import (
+    bias_figure,
+    effect_figure,
+    plan_figure,
+    segments_figure,
+    tree_figure,
+)
+from heml.report.galleries import cell_gallery, sample_gallery
+from heml.report.glossary import GLOSSARY
+from heml.report.pair_story import pair_stories
+from heml.report.pictures import Pictures
+from heml.report.sentences import effect_doubts, findings
+from heml.report.style import photo_webp, sharp_webp
+from heml.report.words import GATE_WORDS, REASON_WORDS, chance, decimal, percent, plural
+from heml.stage import Outcome, run_stage
+from heml.store import Store, fingerprint, write_aside
+from heml.taxonomy import Taxonomy
+
+VERSION = 1
+
+SECTIONS = (
+    ("short", "In short"),
+    ("data", "The data"),
+    ("where", "Where the bias sits"),
+    ("why", "Why: pairs explained"),
+    ("done", "What was done"),
+    ("effect", "The effect"),
+    ("reproduce", "How to reproduce"),
+    ("words", "Words explained"),
+)
+
+
+def render_report(
+    store: Store,
+    name: str,
+    taxonomy: Taxonomy,
+    label_name: str,
+    groups: Sequence[str],
+    recipe_text: str,
+    progress: Progress,
+    effect: bool = True,
+) -> Outcome:
+    """Writes `store.report`: one HTML file that needs nothing else, neither network nor scripts.
+
+    Parameters
+    ----------
+    store : Store
+        With every stage finished; `debias_effect` may be missing.
+    name : str
+        The recipe's.
+    taxonomy : Taxonomy
+    label_name : str
+        What the label is called in the input.
+    groups : sequence of str
+    recipe_text : str
+        The recipe file as written.
+    progress : Progress
+    effect : bool, default True
+        False leaves out the effect, even if an earlier run measured one.
+
+    Returns
+    -------
+    Outcome
+        Counts `bytes`, `pictures` and `sections`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a stage has not run.
+    """
+    effect = effect and store.debias_effect.exists()
+    rests_on = fingerprints(store, taxonomy, effect)
+    key = fingerprint(
+        VERSION, name, label_name, list(groups), recipe_text, taxonomy.describe(), rests_on,
+        versions(),
+    )  # fmt: skip
+
+    def compute() -> tuple[dict[str, Any], list[Path]]:
+        facts = gather(store, label_name, groups, effect)
+        html = _page(store, name, taxonomy, facts, recipe_text, rests_on, progress)
+        with write_aside(store.report) as aside:
+            aside.write_text(html, encoding="utf-8")
+        size, pictures = len(html.encode()), html.count('src="data:image/')
+        words = f"{len(SECTIONS)} sections, {pictures} pictures, {size / 1e6:.1f} MB"
+        progress(f"report: {words}: {store.report}")
+        summary = {"bytes": size, "pictures": pictures, "sections": len(SECTIONS), "words": words}
+        return summary, [store.report]
+
+    return run_stage(store, "report", key, compute, progress)
+
+
+def _page(
+    store: Store,
+    name: str,
+    taxonomy: Taxonomy,
+    facts: Facts,
+    recipe_text: str,
+    rests_on: dict[str, str],
+    progress: Progress,
+) -> str:
+    pictures = Pictures(store)
+    progress("report: figures")
+    figures = _figures(store, taxonomy, facts)
+    progress("report: pairs")
+    pairs = pair_stories(store, taxonomy, facts.groups)
+    progress("report: galleries")
+    before, after = facts.arm("as_is"), facts.arm("rebalanced")
+    return _environment().get_template("report.html.j2").render(
+        name=name,
+        sections=SECTIONS,
+        facts=facts,
+        findings=findings(facts),
+        figures=figures,
+        pairs=pairs,
+        cells=[(cell, cell_gallery(pictures, cell)) for cell in facts.cells],
+        accepted=sample_gallery(store, pictures, accepted=True),
+        refused=sample_gallery(store, pictures, accepted=False),
+        gates=[(gate, facts.samples["refused_by_reason"].get(gate, 0)) for gate in GATES],
+        gate_words=GATE_WORDS,
+        reason_words=REASON_WORDS,
+        quarantine_words=REASONS,
+        effect_doubts=effect_doubts(before, after) if before and after else [],
+        recipe_text=recipe_text,
+        fingerprints=rests_on,
+        versions=versions(),
+        glossary=GLOSSARY,
+    )  # fmt: skip
+
+
+def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
+    """The charts; `trees` and `scores` have one per group."""
+    trees, scores = {}, {}
+    for group in facts.groups:
+        best = facts.nodes(group)[:3]
+        top = ", ".join(f"{row['node']} {decimal(row['score'])}" for row in best)
+        trees[group] = _chart(
+            tree_figure(store, taxonomy, group, encode=sharp_webp),
+            f"Tree of {len(taxonomy.nodes)} nodes coloured by bias score for {group}. "
+            f"Highest: {top}.",
+        )
+        scores[group] = _chart(
+            bias_figure(store, group, encode=sharp_webp),
+            f"Bars of the leaves' bias scores for {group} with intervals, and their accuracy on "
+            "aligned and conflicting records. The numbers are in the table below.",
+        )
+    figures: dict[str, Any] = {
+        "trees": trees,
+        "scores": scores,
+        "segments": _chart(
+            segments_figure(store, taxonomy, encode=photo_webp),
+            "Train images beside the same images with every segment tinted, and bars of how many "
+            "images have each class.",
+        ),
+        "plan": _chart(
+            plan_figure(store, accepted=True, encode=sharp_webp),
+            "Bars of real and recombined train records per cell. The numbers are in the table.",
+        ),
+        "effect": None,
+    }
+    if facts.arms:
+        words = "; ".join(
+            f"{arm.words} {percent(arm.worst.mean)} and {percent(arm.average.mean)}"
+            for arm in facts.arms
+        )
+        figures["effect"] = _chart(
+            effect_figure(store, encode=sharp_webp),
+            f"Worst-group and average accuracy by training data: {words}.",
+        )
+    return figures
+
+
+def _chart(data: bytes, alt: str) -> Embedded:
+    return embed(data, alt, density=2)
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("heml", "report/templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "decimal": decimal,
+        "chance": chance,
+        "plural": plural,
+    }
+    return environment

@@ -1,0 +1,654 @@
+"""The report and its figures: complete, self-contained, true to the tables, safe, repeatable."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Sequence
+from html.parser import HTMLParser
+from itertools import product
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from data_contracts import (
+    ASSOCIATION,
+    BIAS_SCORES,
+    COVERAGE,
+    DEBIAS_EFFECT,
+    IMAGES,
+    PLANNED_CELLS,
+    QUARANTINE,
+    RECOMBINED_SAMPLES,
+    SEGMENTS,
+)
+from data_contracts.common import INPUT_PREFIX, input_columns
+from heml.bias.coverage import coverage
+from heml.metrics.network import new_network
+from heml.progress import silent
+from heml.report import figures
+from heml.report.choose import sample_examples, spread, telling_pairs
+from heml.report.effect_statistics import arm_effects, over_images, over_seeds
+from heml.report.facts import gather
+from heml.report.render import SECTIONS, render_report
+from heml.report.sentences import findings
+from heml.report.style import SMALL, ink_on
+from heml.report.tree_drawing import places
+from heml.report.words import chance, decimal, percent
+from heml.segmentation.annotated import annotated_rows
+from heml.segmentation.masks import encode
+from heml.shards import ShardWriter
+from heml.store import Store
+from heml.taxonomy import Taxonomy
+from heml.tree.similarity import Similarity
+from heml.tree.tree import Embedded, MetricTree
+
+TAXONOMY = Taxonomy(
+    "test",
+    {"background": ("background",), "shape": ("shape",), "hat": ("hat",)},
+    {"thing": ("shape", "hat"), "image": ("background", "thing")},
+)
+CLASSES = {0: "background", 1: "shape", 2: "hat"}
+EVIL = "<script>alert(1)</script>"
+RECIPE = f"name: test\n# </code></pre>{EVIL}\nsource: {{kind: portraits}}\n"
+SIDE = 24
+
+
+class ReportStore:
+    """A store with every stage "finished": real tables of invented content.
+
+    Parameters
+    ----------
+    root : Path
+    labels, tones : pairs of str
+        Label and group values.
+    group : str
+        Name of the group column.
+    more : sequence of str
+        Further group columns, which have nothing to do with the label.
+    """
+
+    def __init__(
+        self,
+        root: Path,
+        labels: tuple[str, str] = ("round", "square"),
+        tones: tuple[str, str] = ("dark", "light"),
+        group: str = "tone",
+        more: Sequence[str] = (),
+    ) -> None:
+        self.store = Store(root)
+        self.label, self.groups = "outline", [group, *more]
+        self._rng = np.random.default_rng(0)
+        # Aligned eight times, conflicting once, in train; every cell twice in test.
+        cells = [(label, tone) for label in labels for tone in tones]
+        habit = {cells[0]: 8, cells[1]: 1, cells[2]: 1, cells[3]: 8}
+        self.index = pd.DataFrame(
+            [(*cell, "train") for cell, count in habit.items() for _ in range(count)]
+            + [(*cell, "test") for cell in cells for _ in range(2)],
+            columns=["label", group, "split"],
+        )
+        self.index["image_id"] = [f"image-{n:02d}" for n in range(len(self.index))]
+        for name in more:
+            self.index[name] = np.where(np.arange(len(self.index)) % 2, "odd", "even")
+        self.train = self.index[self.index["split"] == "train"]
+        self.masks = {i: self._mask(n) for n, i in enumerate(self.index["image_id"])}
+        self._images()
+        self._segments()
+        self._nodes()
+        self._tree()
+        self._bias()
+        self._plan()
+        self._samples()
+        self._dataset()
+        self._effect()
+
+    def _finish(self, stage: str, summary: dict[str, Any]) -> None:
+        self.store.finish(stage, f"made-of-{stage}", summary, [])
+
+    def _mask(self, number: int) -> np.ndarray:
+        ids = np.zeros((SIDE, SIDE), np.uint8)
+        ids[8:20, 4 : 12 + number % 8] = 1
+        if number % 4 == 0:
+            ids[2:8, 6:12] = 2
+        return ids
+
+    def _png(self) -> bytes:
+        buffer = io.BytesIO()
+        pixels = self._rng.integers(0, 256, (SIDE, SIDE, 3), np.uint8)
+        Image.fromarray(pixels).save(buffer, "PNG")
+        return buffer.getvalue()
+
+    def _images(self) -> None:
+        contract = IMAGES.with_columns(input_columns(self.groups))
+        with ShardWriter(self.store.images, contract) as writer:
+            for row in self.index.to_dict("records"):
+                image = {"bytes": self._png(), "path": f"{row['image_id']}.png"}
+                known = {k: row[k] for k in ("image_id", "split", "label")}
+                known |= {INPUT_PREFIX + g: row[g] for g in self.groups}
+                size = {"width": SIDE, "height": SIDE, "sha256": "0", "mask": None}
+                writer.write([known | size | {"image": image}], 1000)
+        refused = [{"row": 5, "file_name": f"{EVIL}.png", "reason": "missing_file", "detail": EVIL}]
+        pq.write_table(QUARANTINE.table(refused), self.store.quarantine)
+        self._finish(
+            "images",
+            {
+                "read": len(self.index) + 4,
+                "accepted": len(self.index),
+                "quarantined": 1,
+                "excluded": 3,
+                "accepted_by_split": {"test": 8, "train": 18},
+                "reasons": {"missing_file": 1},
+                "content": "images",
+            },
+        )
+
+    def _segments(self) -> None:
+        with ShardWriter(self.store.segments, SEGMENTS) as writer:
+            for image_id, ids in self.masks.items():
+                writer.write(annotated_rows(image_id, ids, CLASSES), 100)
+        presence = {"background": 1.0, "shape": 1.0, "hat": 0.25}
+        self._finish("segments", {"content": "segments", "presence": presence})
+
+    def _nodes(self) -> None:
+        for node in TAXONOMY.nodes:
+            trained = {
+                "state": "trained",
+                "resolution": 16,
+                "train_images": 18,
+                "precision_at_1": 0.75,
+                "learning_curve": [0.3, 0.2, 0.1],
+            }
+            untrained = {"state": "only 4 train images", "resolution": 16, "train_images": 4}
+            self._finish(f"metric/{node}", untrained if node == "hat" else trained)
+
+    def _tree(self) -> None:
+        nodes, count = TAXONOMY.nodes, len(self.train)
+        weights = np.array([0.0, 2.0, 0.1, 1.0, 0.5])
+        vectors = {n: self._rng.normal(size=(count, 8)).astype(np.float32) for n in nodes}
+        hats = np.array([2 in self.masks[i] for i in self.train["image_id"]])
+        present = {n: hats if n == "hat" else np.ones(count, bool) for n in nodes}
+        tree = MetricTree(
+            TAXONOMY,
+            dict.fromkeys(nodes, 16),
+            dict.fromkeys(nodes, 0.4),
+            {n: new_network(8, 0) for n in nodes if n != "hat"},
+            {
+                "plain": Similarity(tuple(nodes), weights, weights / 10, 1.0),
+                "debiased": Similarity(tuple(nodes), weights[::-1].copy(), weights / 10, 1.2),
+            },
+            Embedded(vectors, present),
+            self.train[["image_id", "label", *self.groups]].to_dict("records"),
+            3,
+        )
+        tree.save(self.store.metric_tree)
+        summary: dict[str, Any] = {
+            "weights": {
+                which: dict(zip(nodes, map(float, w), strict=True))
+                for which, w in (("plain", weights), ("debiased", weights[::-1]))
+            }
+        }
+        for which, accuracy in (("plain", 0.37), ("debiased", 0.83)):
+            summary |= {
+                f"{which}_worst_group_accuracy": accuracy,
+                f"{which}_worst_group_accuracy_low": accuracy - 0.1,
+                f"{which}_worst_group_accuracy_high": accuracy + 0.1,
+                f"{which}_worst_group": "round · light",
+                f"{which}_worst_group_n": 2,
+                f"{which}_average_accuracy": accuracy + 0.05,
+            }
+        self._finish("metric_tree", summary)
+
+    def _bias(self) -> None:
+        rows = []
+        known = {"shape": 0.91, "background": 0.33, "hat": None, "thing": 0.71, "image": 0.55}
+        for group, (node, score) in product(self.groups, known.items()):
+            row: dict[str, Any] = dict.fromkeys(BIAS_SCORES.column_names)
+            row |= {
+                "node": node,
+                "kind": TAXONOMY.kind(node),
+                "group": group,
+                "rank": {"shape": 1, "background": 2, "hat": 3}.get(node, 1),
+                "n": 18,
+                "n_conflicting": 2,
+                "present": 0.25 if node == "hat" else 1.0,
+                "score": score or 0.0,
+                "score_low": (score or 0.0) * 0.9,
+                "score_high": (score or 0.0) * 1.05,
+            }
+            if score is not None:
+                for name, value in (("leakage", 0.87), ("accuracy_aligned", 0.94),
+                                    ("accuracy_conflicting", 0.06)):  # fmt: skip
+                    row |= {name: value, f"{name}_low": value - 0.05, f"{name}_high": value + 0.05}
+                row |= {"leakage_p": 0.002, "leakage_q": 0.004}
+            rows.append(row)
+        pq.write_table(BIAS_SCORES.table(rows), self.store.bias_scores)
+        cells = coverage(self.train, self.label, self.groups)
+        pq.write_table(COVERAGE.table(cells), self.store.coverage)
+        links = [
+            {"group": group, "n": 18, "cramers_v": 0.77 / place, "cramers_v_low": 0.61 / place,
+             "cramers_v_high": 0.89 / place, "p_value": 0.0001}
+            for place, group in enumerate(self.groups, start=1)
+        ]  # fmt: skip
+        pq.write_table(ASSOCIATION.table(links), self.store.association)
+        self._finish("bias_scores", {})
+
+    def _plan(self) -> None:
+        cells = coverage(self.train, self.label, self.groups).to_dict("records")
+        planned = [
+            {
+                **{k: cell[k] for k in ("cell", "label", "groups")},
+                "n_real": cell["n"],
+                "n_target": 8,
+                "n_wanted": 8 - cell["n"],
+                "n_planned": 2 * (8 - cell["n"]),
+                "note": "",
+            }
+            for cell in cells
+        ]
+        pq.write_table(PLANNED_CELLS.table(planned), self.store.planned_cells)
+        summary = {"edits": 28, "wanted": 14, "group_carriers": dict.fromkeys(self.groups, "shape"),
+                   "label_carriers": "hat", "notes": {}, "words": "planned"}  # fmt: skip
+        self._finish("rebalance_plan", summary)
+
+    def _samples(self) -> None:
+        ids = self.train["image_id"].tolist()
+        sizes = self.train.groupby(["label", self.groups[0]])["split"].transform("size")
+        rare = self.train[sizes == 1]
+        rows = []
+        for number in range(12):
+            cell = rare.iloc[number % 2]
+            reason = ("", "", "label_kept", "in_distribution")[number % 4]
+            rows.append(
+                {
+                    "edit_id": f"edit-{number:06d}",
+                    "label": cell["label"],
+                    "groups": [cell[g] for g in self.groups],
+                    "direction": ("group_onto_host", "control")[number % 3 == 0],
+                    "operator": ("transplant", "recolour")[number % 2],
+                    "nodes": ["shape"],
+                    "host_id": ids[number],
+                    "donor_id": ids[-1 - number],
+                    "seed": number,
+                    "accepted": not reason,
+                    "reason": reason,
+                    "gate_label": 0.9,
+                    "gate_group": 0.8,
+                    "gate_distribution": None if reason else 0.7,
+                    "gate_change": 0.1,
+                    "image": {"bytes": self._png(), "path": "sample.png"},
+                    "masks": [{"class_name": "shape", "rle": encode(self.masks[ids[0]] == 1)}],
+                    "width": SIDE,
+                    "height": SIDE,
+                }
+            )
+        self.store.recombined_samples.mkdir()
+        path = self.store.recombined_samples / "part-00000.parquet"
+        pq.write_table(RECOMBINED_SAMPLES.table(rows), path)
+        summary = {"wanted": 14, "tried": 12, "accepted": 6, "refused": 6,
+                   "accepted_by_operator": {"recolour": 3, "transplant": 3},
+                   "refused_by_reason": {"label_kept": 3, "in_distribution": 3}}  # fmt: skip
+        self._finish("recombined_samples", summary)
+
+    def _dataset(self) -> None:
+        cells = coverage(self.train, self.label, self.groups)["cell"]
+        counts = {cell: {"real": 1, "recombined": 1, "weight": 1.25} for cell in cells}
+        summary = {"rows": 32, "real": 26, "recombined": 6, "cells": counts}
+        self._finish("rebalanced_dataset", summary)
+
+    def _effect(self) -> None:
+        worst = {"as_is": (0.11, 0.15, 0.13), "group_balanced": (0.2, 0.3, 0.25),
+                 "rebalanced": (0.71, 0.69, 0.73)}  # fmt: skip
+        self.effect(worst, n=60)
+
+    def effect(self, worst: dict[str, tuple[float, ...]], n: int) -> None:
+        """Replaces the measured effect: worst-group accuracies by arm and seed."""
+        rows = [
+            {
+                "arm": arm,
+                "seed": seed,
+                "worst_group_accuracy": value,
+                "average_accuracy": (value + 1) / 2,
+                "worst_group": "outline=round · tone=light",
+                "n_worst_group": n,
+                "n_test": 4 * n,
+                "n_train": 18,
+            }
+            for arm, values in worst.items()
+            for seed, value in enumerate(values)
+        ]
+        pq.write_table(DEBIAS_EFFECT.table(rows), self.store.debias_effect)
+        self._finish("debias_effect", {})
+
+    def scores(self, **changes: float) -> None:
+        """Changes columns of the best leaf's scores."""
+        scores = pd.read_parquet(self.store.bias_scores)
+        scores.loc[scores["node"] == "shape", list(changes)] = list(changes.values())
+        pq.write_table(BIAS_SCORES.table(scores), self.store.bias_scores)
+
+    def render(self, **changes: Any) -> str:
+        """The report's HTML."""
+        arguments = {"name": "test", "recipe_text": RECIPE} | changes
+        render_report(
+            self.store,
+            taxonomy=TAXONOMY,
+            label_name=self.label,
+            groups=self.groups,
+            progress=silent,
+            **arguments,
+        )
+        return self.store.report.read_text()
+
+
+class Page(HTMLParser):
+    """What a page is made of.
+
+    Attributes
+    ----------
+    tags : list of (name, attributes)
+    text : str
+        Text outside `style`, white space collapsed.
+    open_tags : list of str
+        Tags still open at the end.
+    """
+
+    _VOID = frozenset({"meta", "img", "br"})
+
+    def __init__(self, html: str) -> None:
+        super().__init__()
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.open_tags: list[str] = []
+        self._parts: list[str] = []
+        self.feed(html)
+        self.text = " ".join("".join(self._parts).split())
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self._VOID:
+            self.open_tags.append(tag)
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open_tags.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        if "style" not in self.open_tags:
+            self._parts.append(data)
+
+    def named(self, tag: str) -> list[dict[str, str | None]]:
+        return [attributes for name, attributes in self.tags if name == tag]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> ReportStore:
+    return ReportStore(tmp_path_factory.mktemp("report") / "store")
+
+
+@pytest.fixture(scope="module")
+def page(made: ReportStore) -> Page:
+    return Page(made.render())
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> ReportStore:
+    """A store that a test may change."""
+    return ReportStore(tmp_path / "store")
+
+
+FIGURES = {
+    "images": lambda m: figures.images_figure(m.store, m.label, m.groups),
+    "segments": lambda m: figures.segments_figure(m.store, TAXONOMY),
+    "node": lambda m: figures.node_figure(m.store, "shape", TAXONOMY),
+    "node_without_views": lambda m: figures.node_figure(m.store, "shape"),
+    "untrained_node": lambda m: figures.node_figure(m.store, "hat", TAXONOMY),
+    "tree": lambda m: figures.tree_figure(m.store, TAXONOMY, m.groups[0]),
+    "bias": lambda m: figures.bias_figure(m.store, m.groups[0]),
+    "plan": lambda m: figures.plan_figure(m.store),
+    "plan_accepted": lambda m: figures.plan_figure(m.store, accepted=True),
+    "samples": lambda m: figures.samples_figure(m.store),
+    "rejected": lambda m: figures.rejected_figure(m.store),
+    "effect": lambda m: figures.effect_figure(m.store),
+    "pair": lambda m: figures.pair_figure(m.store, TAXONOMY, "image-00", "image-01"),
+    "strip": lambda m: figures.segment_strip_figure(m.store, TAXONOMY, "image-00", "image-01"),
+    "shares": lambda m: figures.contribution_figure(m.store, TAXONOMY, "image-00", "image-09"),
+}
+
+
+@pytest.mark.parametrize("name", FIGURES)
+def test_every_figure_is_a_small_png(made: ReportStore, name: str) -> None:
+    data = FIGURES[name](made)
+    with Image.open(io.BytesIO(data), formats=("PNG",)) as image:
+        pixels = np.asarray(image.convert("RGB"))
+    assert pixels.shape[1] <= 900
+    assert len(data) <= SMALL
+    assert pixels.std() > 1, "the picture is not blank"
+
+
+@pytest.mark.parametrize("name", ["samples", "pair", "tree"])
+def test_same_figure_same_bytes(made: ReportStore, name: str) -> None:
+    assert FIGURES[name](made) == FIGURES[name](made)
+
+
+def test_report_has_every_section_and_the_contents_lead_there(page: Page) -> None:
+    sections = [tag["id"] for tag in page.named("section")]
+    assert sections == [name for name, _ in SECTIONS]
+    links = [str(tag["href"]) for tag in page.named("a")]
+    assert links[0] == "#main", "the skip link comes first"
+    ids = {tag.get("id") for _, tag in page.tags}
+    assert {link.removeprefix("#") for link in links} <= ids
+    assert set(sections) <= {link.removeprefix("#") for link in links}
+    assert not page.open_tags
+    assert page.named("html")[0]["lang"] == "en"
+
+
+def test_report_needs_nothing_else(page: Page, made: ReportStore) -> None:
+    sources = [v for _, tag in page.tags for k, v in tag.items() if k in ("src", "href", "srcset")]
+    assert sources
+    assert all(str(s).startswith(("data:image/", "#")) for s in sources)
+    assert not page.named("script")
+    assert not page.named("link")
+    assert not re.search(r"url\(|@import", made.store.report.read_text())
+    assert not re.search(r"\son\w+=", re.sub(r'"[^"]*"', '""', made.store.report.read_text()))
+
+
+def test_every_picture_decodes_and_says_what_it_shows(page: Page) -> None:
+    from base64 import b64decode
+
+    pictures = page.named("img")
+    assert len(pictures) > 20
+    for picture in pictures:
+        data = b64decode(str(picture["src"]).split(",", 1)[1])
+        with Image.open(io.BytesIO(data)) as image:
+            image.load()
+            ratio = image.width / image.height
+        assert len(str(picture["alt"])) > 5
+        assert int(str(picture["width"])) / int(str(picture["height"])) == pytest.approx(ratio, 0.1)
+
+
+def test_numbers_are_those_of_the_tables(page: Page) -> None:
+    assert "30 records were read: 26 accepted, 1 quarantined, 3 excluded" in page.text
+    assert "Cramér’s V 0.77 (95% interval 0.61 to 0.89" in page.text
+    assert "Of 3 segments, shape carries tone most" in page.text
+    assert "on 94% of the aligned images and on 6% of the conflicting" in page.text
+    assert "bias score 0.91 (95% interval 0.82 to 0.96; 18 images, 2 of them" in page.text
+    assert "6 images were recombined" in page.text
+    assert "6 tries were refused" in page.text
+    assert "right on 71% of its worst group, trained on the data as it is on 13%" in page.text
+    low, high = over_images(0.71, 60).low, over_images(0.71, 60).high
+    assert f"{low:.0%}–{high:.0%}" in page.text
+    assert "37% [27%, 47%]" in page.text, "plain similarity on test"
+    assert "outline=round · tone=dark: 8 images (44.4% of train, ratio 1.78)" in page.text
+
+
+def test_few_conflicting_records_and_missing_samples_are_owned_up_to(page: Page) -> None:
+    assert "2 conflicting images are few" in page.text
+    assert "8 of 14 wanted samples could not be made" in page.text
+
+
+def test_values_that_look_like_markup_stay_text(tmp_path: Path) -> None:
+    hostile = ReportStore(tmp_path / "s", ("round", EVIL), ("dark", '"><b>'), "tone<i>")
+    page = Page(hostile.render(name=EVIL))
+    assert not page.named("script")
+    assert page.text.count(EVIL) >= 5, "name, label, recipe, quarantine: shown, not run"
+    assert not page.open_tags
+
+
+def test_every_group_has_its_figures_and_its_table(tmp_path: Path) -> None:
+    page = Page(ReportStore(tmp_path / "s", more=["camera"]).render())
+    for group in ("tone", "camera"):
+        assert f"All nodes for {group}, most biased first" in page.text
+        assert any(f"bias score for {group}" in str(tag["alt"]) for tag in page.named("img"))
+    assert "Also measured: camera (V 0.39)" in page.text
+
+
+def test_same_input_gives_the_same_bytes(own: ReportStore) -> None:
+    first = own.render()
+    (own.store.root / "manifests" / "report.json").unlink()
+    assert own.render() == first
+
+
+def test_an_unchanged_report_is_kept_and_a_changed_recipe_renders_again(own: ReportStore) -> None:
+    arguments = (own.store, "test", TAXONOMY, own.label, own.groups)
+    first = render_report(*arguments, RECIPE, silent)
+    assert not first.reused
+    assert set(first.summary) >= {"bytes", "pictures", "sections", "words"}
+    assert first.summary["bytes"] == own.store.report.stat().st_size < 15e6
+    assert render_report(*arguments, RECIPE, silent).reused
+    assert not render_report(*arguments, RECIPE + "# more", silent).reused
+
+
+@pytest.mark.parametrize("how", ["never measured", "left out"])
+def test_without_an_effect_the_report_says_so(own: ReportStore, how: str) -> None:
+    if how == "never measured":
+        own.store.debias_effect.unlink()
+    text = Page(own.render(effect=how != "left out")).text
+    assert "The effect on a held-out test split was not measured." in text
+    assert "71%" not in text
+
+
+def test_a_stage_that_is_missing_is_named(own: ReportStore) -> None:
+    (own.store.root / "manifests" / "recombined_samples.json").unlink()
+    with pytest.raises(FileNotFoundError, match="recombined_samples"):
+        own.render()
+
+
+def test_no_samples_at_all_is_no_error(own: ReportStore) -> None:
+    path = own.store.recombined_samples / "part-00000.parquet"
+    pq.write_table(RECOMBINED_SAMPLES.schema().empty_table(), path)
+    summary = {"wanted": 14, "tried": 0, "accepted": 0, "refused": 0, "refused_by_reason": {}}
+    own.store.finish("recombined_samples", "none", summary, [])
+    text = Page(own.render()).text
+    assert "0 images were recombined" in text
+    assert "No sample was refused." in text
+    for name in ("samples", "rejected"):
+        assert FIGURES[name](own)
+
+
+def doubts(made: ReportStore) -> list[str]:
+    facts = gather(made.store, made.label, made.groups, effect=True)
+    return [doubt for finding in findings(facts) for doubt in finding.doubts]
+
+
+def test_a_score_whose_interval_touches_0_is_doubted(own: ReportStore) -> None:
+    assert not any("touches 0" in doubt for doubt in doubts(own))
+    own.scores(score_low=0.0)
+    assert any("touches 0" in doubt for doubt in doubts(own))
+
+
+def test_a_rival_within_the_interval_is_named(own: ReportStore) -> None:
+    own.scores(score_low=0.2)
+    assert any("overlaps that of background" in doubt for doubt in doubts(own))
+
+
+def test_no_carrier_is_said_and_not_turned_into_a_finding(own: ReportStore) -> None:
+    scores = pd.read_parquet(own.store.bias_scores).assign(score=0.0, score_low=0.0)
+    pq.write_table(BIAS_SCORES.table(scores), own.store.bias_scores)
+    facts = gather(own.store, own.label, own.groups, effect=True)
+    assert "No segment was found" in findings(facts)[1].text
+
+
+@pytest.mark.parametrize(
+    ("after", "n", "expected"),
+    [
+        ((0.71, 0.69, 0.73), 60, None),
+        ((0.30, 0.31, 0.32), 20, "over test images overlap"),
+        ((0.20, 0.90, 0.60), 400, "over seeds overlap"),
+        ((0.10, 0.09, 0.11), 60, "did not gain"),
+        ((0.70,), 60, "One seed"),
+    ],
+)
+def test_an_effect_is_doubted_where_it_should_be(
+    own: ReportStore, after: tuple[float, ...], n: int, expected: str | None
+) -> None:
+    before = (0.11, 0.15, 0.13)[: len(after)]
+    own.effect({"as_is": before, "rebalanced": after}, n)
+    found = [d for d in doubts(own) if "wanted" not in d and "few" not in d]
+    assert (expected is None) == (not found)
+    assert expected is None or any(expected in doubt for doubt in found)
+
+
+def test_intervals_of_an_arm() -> None:
+    values = np.array([0.5, 0.6, 0.7])
+    interval = over_seeds(values)
+    # t(0.975, 2 degrees of freedom) = 4.3027; standard error 0.1 / sqrt(3).
+    assert interval.mean == pytest.approx(0.6)
+    assert interval.low == pytest.approx(0.6 - 4.3027 * 0.1 / 3**0.5, abs=1e-4)
+    assert over_seeds(np.array([0.01, 0.99])).low == 0
+    assert over_seeds(values[:1]).low == over_seeds(values[:1]).high == 0.5
+    # Wilson interval of 6 in 10, as published tables have it.
+    assert over_images(0.6, 10).low == pytest.approx(0.3127, abs=1e-3)
+    assert over_images(0.6, 10).high == pytest.approx(0.8318, abs=1e-3)
+
+
+def test_seeds_add_no_test_images(made: ReportStore) -> None:
+    arms = arm_effects(pd.read_parquet(made.store.debias_effect))
+    assert [arm.arm for arm in arms] == ["as_is", "group_balanced", "rebalanced"]
+    assert arms[2].n_worst == 60
+    assert arms[2].worst_images == over_images(arms[2].worst.mean, 60)
+
+
+def test_pairs_share_the_label_or_the_group_but_not_both(made: ReportStore) -> None:
+    tree = MetricTree.load(made.store.metric_tree)
+    pairs = telling_pairs(tree, made.groups)
+    assert [pair.same_label for pair in pairs] == [True, False]
+    known = made.train.set_index("image_id")
+    for pair in pairs:
+        first, second = known.loc[pair.first], known.loc[pair.second]
+        assert (first["label"] == second["label"]) == pair.same_label
+        assert (first["tone"] == second["tone"]) != pair.same_label
+
+
+def test_examples_of_samples_cover_every_kind(made: ReportStore) -> None:
+    accepted = sample_examples(made.store, accepted=True)
+    kinds = list(zip(accepted["direction"], accepted["operator"], strict=True))
+    assert len(set(kinds)) == len(kinds) == 4
+    assert kinds[0][0] == "group_onto_host", "controls come last"
+    refused = sample_examples(made.store, accepted=False, per_kind=2)
+    assert sorted(refused["reason"]) == ["in_distribution"] * 2 + ["label_kept"] * 2
+
+
+def test_tree_places_leaves_on_lines_of_their_own_and_branches_amid_children() -> None:
+    where = places(TAXONOMY)
+    assert sorted(where[leaf][1] for leaf in TAXONOMY.leaves) == [0, 1, 2]
+    assert where["thing"] == (1, pytest.approx((where["shape"][1] + where["hat"][1]) / 2))
+    assert where["image"][0] == 0
+
+
+def test_spread_keeps_both_ends() -> None:
+    assert spread(3, 5) == [0, 1, 2]
+    assert spread(100, 3) == [0, 50, 99]
+    assert spread(0, 3) == []
+
+
+def test_numbers_in_words() -> None:
+    assert (percent(0.876), percent(None), percent(float("nan"))) == ("88%", "–", "–")
+    assert (decimal(0.126), decimal(None)) == ("0.13", "–")
+    assert (chance(0.0004), chance(0.04), chance(None)) == ("< 0.001", "0.040", "–")
+
+
+def test_text_contrasts_with_its_background() -> None:
+    assert ink_on("#ffffff") != "#ffffff"
+    assert ink_on("#c04a00") == "#ffffff"
