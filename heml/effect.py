@@ -28,7 +28,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.workers import worker_pool
 
-VERSION = 2
+VERSION = 3
 
 
 @dataclass(frozen=True)
@@ -170,7 +170,7 @@ def _network(classes: int) -> nn.Sequential:
     """A plain convolutional network that sees small cues: it pools only after convolving."""
     layers: list[nn.Module] = []
     before = 3
-    for after, kernel, stride in ((24, 5, 2), (48, 3, 1), (96, 3, 1), (128, 3, 1)):
+    for after, kernel, stride in ((16, 5, 2), (32, 3, 1), (64, 3, 1), (96, 3, 1)):
         layers += [
             nn.Conv2d(before, after, kernel, stride, padding=kernel // 2, bias=False),
             nn.BatchNorm2d(after),

@@ -4,7 +4,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import pandas as pd
 
-from data_contracts.debias_effect import ARMS
+from heml.report.effect_statistics import arm_effects
 from heml.store import Store
 from pipelines.recipe import LoadedRecipe
 
@@ -38,7 +38,8 @@ def _ranking(label: str, group: str, scores: pd.DataFrame) -> Iterator[str]:
     shown = leaves.head(MOST_LEAVES)
     yield (
         f"Bias: leaves that carry {group} and are fooled by it when judging {label} "
-        f"({len(shown)} of {len(leaves)})"
+        f"({len(shown)} of {len(leaves)}; n = {leaves['n'].max()}, "
+        f"{leaves['n_conflicting'].max()} conflicting)"
     )
     yield from _table(
         ["node", "score", "95% interval", "right on aligned", "on conflicting"],
@@ -56,20 +57,23 @@ def _ranking(label: str, group: str, scores: pd.DataFrame) -> Iterator[str]:
 
 
 def _effect(effect: pd.DataFrame) -> Iterator[str]:
+    arms = arm_effects(effect)
     seeds = effect["seed"].nunique()
     times = "one seed" if seeds == 1 else f"mean of {seeds} seeds"
-    yield f"Effect: accuracy on {effect['n_test'].max()} held-out real images, {times}"
-    means = effect.groupby("arm")[["worst_group_accuracy", "average_accuracy"]].mean()
+    yield (
+        f"Effect: accuracy on {effect['n_test'].max()} held-out real images, {times}; "
+        f"95% interval over the {min(arm.n_worst for arm in arms)} images of the worst group"
+    )
     yield from _table(
-        ["trained on", "worst group", "average"],
+        ["trained on", "worst group", "95% interval", "average"],
         [
             [
-                arm.replace("_", " "),
-                _share(means.loc[arm, "worst_group_accuracy"]),
-                _share(means.loc[arm, "average_accuracy"]),
+                arm.words,
+                _share(arm.worst.mean),
+                f"{_share(arm.worst_images.low)} to {_share(arm.worst_images.high)}",
+                _share(arm.average.mean),
             ]
-            for arm in ARMS
-            if arm in means.index
+            for arm in arms
         ],
     )
 

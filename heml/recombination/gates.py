@@ -13,7 +13,7 @@ from heml.recombination.compose import Picture
 from heml.recombination.roles import Roles
 from heml.tree.tree import MetricTree
 
-#: Quantile of held-out real images' distances that the distribution gate allows.
+#: Quantile of a cell's held-out real images' distances that the distribution gate allows.
 DISTRIBUTION_QUANTILE = 0.99
 #: A sample with fewer visibly changed pixels than this share is a duplicate of its host.
 LEAST_CHANGE = 0.002
@@ -46,15 +46,24 @@ def root_distance(distances: np.ndarray, k: int) -> np.ndarray:
     return np.partition(distances, k - 1, axis=1)[:, :k].mean(axis=1)
 
 
-def distribution_limit(root: NodeMetric, k: int) -> float:
+def distribution_limit(root: NodeMetric, cells: np.ndarray, k: int) -> float:
     """How far from the others a real image that the network never saw lies at the root.
+
+    Parameters
+    ----------
+    root : NodeMetric
+    cells : int array (N,)
+        Cell of each image. A scarce cell lies far from the others by nature, and its like is what
+        recombination makes: the limit is that of the farthest cell.
+    k : int
+        Neighbours whose distance counts.
 
     Returns
     -------
     float
-        Quantile `DISTRIBUTION_QUANTILE` over the train split, cross-fitted.
+        The largest of the cells' quantiles over the train split, cross-fitted.
     """
-    far = []
+    distances = np.full(len(cells), np.nan)
     for fold, embeddings in enumerate(root.cross_fitted):
         queries = (root.fold == fold) & root.present
         references = (root.fold != fold) & (root.fold >= 0) & root.present
@@ -65,8 +74,13 @@ def distribution_limit(root: NodeMetric, k: int) -> float:
                 root.present[queries],
                 root.present[references],
             )
-            far.append(root_distance(measured.distance, k))
-    return float(np.quantile(np.concatenate(far), DISTRIBUTION_QUANTILE)) if far else 1.0
+            distances[queries] = root_distance(measured.distance, k)
+    known = ~np.isnan(distances)
+    limits = [
+        np.quantile(distances[known & (cells == cell)], DISTRIBUTION_QUANTILE)
+        for cell in np.unique(cells[known])
+    ]
+    return float(max(limits, default=1.0))
 
 
 class Gates:

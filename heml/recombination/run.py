@@ -28,10 +28,11 @@ from heml.settings import MetricSettings, RebalanceSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
+from heml.tree.fit import cells_of
 from heml.tree.tree import MetricTree
 from heml.workers import worker_pool
 
-VERSION = 1
+VERSION = 2
 BATCH = 32
 
 
@@ -57,7 +58,9 @@ def recombine(
         index = image_index(store, list(groups))
         labels = index.loc[index["split"] == "train", "label"].nunique()
         roles = find_roles(pd.read_parquet(store.bias_scores), labels)
-        limit = distribution_limit(load_node(store, taxonomy.root), metric.neighbours)
+        cells_of_images, _ = cells_of(index, groups)
+        root = load_node(store, taxonomy.root)
+        limit = distribution_limit(root, cells_of_images, metric.neighbours)
         gates = Gates(tree, roles, groups, limit)
         cells = wanted_samples(pd.read_parquet(store.coverage), rebalance)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:

@@ -74,7 +74,7 @@ def tree_figure(store: Store, taxonomy: Taxonomy, group: str, encode: Encoder = 
         say(
             figure,
             f"Where {group} sits in the tree",
-            "Bias score, 0 harmless to 1 (dark): carries the group and is fooled by it. Below it, "
+            "Bias score, 0 harmless to 1 orange: carries the group and is fooled by it. Below it, "
             f"label accuracy on aligned → on conflicting records (n {first['n']}, "
             f"{first['n_conflicting']} of them conflicting).",
         )

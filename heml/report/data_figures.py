@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from heml.bias.coverage import cell_name
@@ -19,6 +20,9 @@ PER_CELL = 7
 MOST_CELLS = 8
 SEGMENTED = 6
 LEGEND_COLUMNS = 5
+MOST_CLASSES = 22
+#: Height of an image in pixels.
+TILE = 220
 
 
 def images_figure(
@@ -86,50 +90,63 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
     of_leaf = {name: leaf for leaf in taxonomy.leaves for name in taxonomy.classes_of(leaf)}
     classes = sorted(
         (name for name in presence if name in of_leaf), key=lambda name: (-presence[name], name)
-    )[:40]
+    )
+    rest = len(classes) - MOST_CLASSES
+    note = f"{rest} rarer classes have no bar." if rest > 0 else ""
+    classes = classes[:MOST_CLASSES]
     colours = leaf_colours(taxonomy)
-    bars = max(1.2, 0.19 * len(classes) + 0.7)
     legend_lines = -(-len(taxonomy.leaves) // LEGEND_COLUMNS)
-    with new_figure(max(3.9 + 0.22 * legend_lines, bars + 0.5)) as figure:
-        say(figure, "Images and their segments")
+    height = max(3.6, 0.19 * len(classes) + 0.7) + 0.22 * legend_lines
+    with new_figure(height) as figure:
+        say(figure, "Images and their segments", note)
         axes = figure.subplot_mosaic(
             [["images", "bars"], ["legend", "bars"]],
-            width_ratios=[1.75, 1],
-            height_ratios=[3, 0.22 * legend_lines],
+            width_ratios=[1.9, 1],
+            height_ratios=[height - 0.8 - 0.22 * legend_lines, 0.22 * legend_lines],
         )
-        left, right = axes["images"], axes["bars"]
-        bare(left)
-        axes["legend"].axis("off")
-        rows = []
+        pairs = []
         for image_id in ids:
             image, masks = pictures.image(image_id), pictures.segments(image_id)
-            rows.append(side_by_side([image, overlaid(image, masks, taxonomy)], 150))
-        left.imshow(_tiled(rows, 2))
-        handles = [Patch(color=colours[leaf], label=leaf) for leaf in taxonomy.leaves]
+            pairs.append(side_by_side([image, overlaid(image, masks, taxonomy)], TILE))
+        bare(axes["images"])
+        axes["images"].imshow(_tiled(pairs, 5.4 / (height - 0.8 - 0.22 * legend_lines)))
+        axes["legend"].axis("off")
         axes["legend"].legend(
-            handles=handles, loc="upper center", ncols=LEGEND_COLUMNS, fontsize=9, handlelength=1
+            handles=[Patch(color=colours[leaf], label=leaf) for leaf in taxonomy.leaves],
+            loc="upper center",
+            ncols=LEGEND_COLUMNS,
+            fontsize=9,
+            handlelength=1,
         )
-        places = np.arange(len(classes))
-        shares = [presence[name] for name in classes]
-        right.barh(places, shares, color=[colours[of_leaf[c]] for c in classes], height=0.7)
-        right.set_yticks(places, classes, fontsize=8.5)
-        right.invert_yaxis()
-        right.set_xlim(0, 1.18)
-        right.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
-        right.set_title("Share of images with the class")
-        right.tick_params(length=0)
-        right.spines["left"].set_visible(False)
-        for place, share in zip(places.tolist(), shares, strict=True):
-            right.text(share + 0.02, place, f"{share:.0%}", va="center", fontsize=8, color=MUTED)
+        shares = {name: float(presence[name]) for name in classes}
+        _presence(axes["bars"], shares, [colours[of_leaf[name]] for name in classes])
         return encode(figure)
 
 
-def _tiled(rows: list[np.ndarray], columns: int, gap: int = 12) -> np.ndarray:
-    """Pictures of one height, `columns` in a line, on white."""
-    lines = [side_by_side(rows[i : i + columns], 150, gap) for i in range(0, len(rows), columns)]
-    width = max(line.shape[1] for line in lines)
-    sheet = np.full((len(lines) * (150 + gap) - gap, width, 3), 255, np.uint8)
-    for number, line in enumerate(lines):
-        top = number * (150 + gap)
-        sheet[top : top + 150, : line.shape[1]] = line
-    return sheet
+def _presence(axes: Axes, shares: dict[str, float], colours: list[str]) -> None:
+    places = list(range(len(shares)))
+    axes.barh(places, list(shares.values()), color=colours, height=0.7)
+    axes.set_yticks(places, list(shares), fontsize=8.5)
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.2)
+    axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
+    axes.set_title("Images with the class")
+    axes.tick_params(length=0)
+    axes.spines["left"].set_visible(False)
+    for place, share in zip(places, shares.values(), strict=True):
+        axes.text(share + 0.02, place, f"{share:.0%}", va="center", fontsize=8, color=MUTED)
+
+
+def _tiled(pictures: list[np.ndarray], aspect: float, gap: int = 12) -> np.ndarray:
+    """Pictures of height `TILE` in lines on white, as large as fits a box of width / height."""
+    sheets = []
+    for columns in range(1, len(pictures) + 1):
+        starts = range(0, len(pictures), columns)
+        lines = [side_by_side(pictures[i : i + columns], TILE, gap) for i in starts]
+        width = max(line.shape[1] for line in lines)
+        sheet = np.full((len(lines) * (TILE + gap) - gap, width, 3), 255, np.uint8)
+        for number, line in enumerate(lines):
+            top = number * (TILE + gap)
+            sheet[top : top + TILE, : line.shape[1]] = line
+        sheets.append(sheet)
+    return max(sheets, key=lambda sheet: min(aspect / sheet.shape[1], 1 / sheet.shape[0]))

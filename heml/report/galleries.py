@@ -10,7 +10,7 @@ from heml.report.choose import sample_examples
 from heml.report.embed import Embedded, embed
 from heml.report.facts import Cell
 from heml.report.pictures import Pictures, encoded
-from heml.report.words import DIRECTION_WORDS, REASON_WORDS, cell_of
+from heml.report.words import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, cell_of
 from heml.store import Store
 
 #: Box of a small picture in pixels, and its pixels per CSS pixel.
@@ -29,6 +29,8 @@ class Sample:
         In words; `reason` is empty for accepted samples.
     gates : list of tuple of str and float or None
         What each gate measured.
+    changed : float
+        Share of the host's pixels that changed visibly.
     host, donor, result : Embedded
     """
 
@@ -38,6 +40,7 @@ class Sample:
     cell: str
     reason: str
     gates: list[tuple[str, float | None]]
+    changed: float
     host: Embedded
     donor: Embedded
     result: Embedded
@@ -59,9 +62,10 @@ def sample_gallery(store: Store, pictures: Pictures, accepted: bool) -> list[Sam
 
 def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
     nodes = ", ".join(row["nodes"])
+    operator = OPERATOR_WORDS[row["operator"]]
     cell = cell_of(row["label"], row["groups"])
     return Sample(
-        operator=row["operator"],
+        operator=operator,
         nodes=nodes,
         direction=DIRECTION_WORDS[row["direction"]],
         cell=cell,
@@ -71,11 +75,10 @@ def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
             ("group vote", row["gate_group"]),
             ("distance", row["gate_distribution"]),
         ],
+        changed=float(row["gate_change"] or 0),
         host=_small(pictures.image(row["host_id"]), f"Host {row['host_id']}"),
         donor=_small(pictures.image(row["donor_id"]), f"Donor {row['donor_id']}"),
-        result=_small(
-            decode_image(row["image"]), f"Result: {row['operator']} of {nodes}, meant as {cell}"
-        ),
+        result=_small(decode_image(row["image"]), f"Result: {operator} of {nodes}, as {cell}"),
     )
 
 

@@ -24,7 +24,7 @@ from heml.report.style import (
     say,
     small_png,
 )
-from heml.report.words import DIRECTION_WORDS, REASON_WORDS, cell_of
+from heml.report.words import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, cell_of
 from heml.store import Store
 
 #: Cells and samples that a figure shows at most.
@@ -155,4 +155,5 @@ def _caption(row: dict[Any, Any]) -> str:
         if row["accepted"]
         else REASON_WORDS.get(row["reason"], row["reason"])
     )
-    return f"{row['operator']} of {nodes}, {DIRECTION_WORDS[row['direction']]}\n{second}"
+    operator = OPERATOR_WORDS[row["operator"]].capitalize()
+    return f"{operator} of {nodes}, {DIRECTION_WORDS[row['direction']]}\n{second}"

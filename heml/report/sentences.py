@@ -12,7 +12,7 @@ from markupsafe import Markup
 
 from heml.report.effect_statistics import ArmEffect
 from heml.report.facts import Facts
-from heml.report.words import decimal, percent, plural
+from heml.report.words import OPERATOR_WORDS, decimal, listed, percent, plural
 
 #: Fewer conflicting records than this are called few.
 FEW = 30
@@ -78,7 +78,8 @@ def _leans(facts: Facts, group: str) -> Finding:
         text += Markup(" Also measured: {}.").format(
             ", ".join(f"{g} (V {decimal(values[g])})" for g in others)
         )
-    return Finding(decimal(link["cramers_v"]), f"{facts.label} with {group}", text, doubts)
+    title = f"association of {facts.label} with {group}"
+    return Finding(decimal(link["cramers_v"]), title, text, doubts)
 
 
 def _sits(facts: Facts, group: str) -> Finding:
@@ -92,8 +93,8 @@ def _sits(facts: Facts, group: str) -> Finding:
         return Finding("0", "highest bias score", text, ["That none was found does not prove "
                        "that there is none: see the intervals."])  # fmt: skip
     text = Markup(
-        "Of {count} segments, <b>{leaf}</b> carries {group} most. Judged by it alone, {label} is "
-        "told rightly on {aligned} of the aligned images and on {conflicting} of the conflicting "
+        "Of {count} segments, <b>{leaf}</b> carries the group {group} most. Judged by it alone, "
+        "{label} is told rightly on {aligned} of the aligned images and on {conflicting} of the conflicting "
         "ones: bias score {score} (95% interval {low} to {high}; {n})."
     ).format(
         count=len(leaves),
@@ -130,7 +131,7 @@ def _score_doubts(leaves: list[dict[Any, Any]]) -> list[str]:
 def _done(facts: Facts) -> Finding:
     samples, dataset = facts.samples, facts.dataset
     accepted, refused = samples["accepted"], samples["refused"]
-    how = ", ".join(samples.get("accepted_by_operator", {}))
+    how = listed([OPERATOR_WORDS[o] for o in samples.get("accepted_by_operator", {})])
     text = Markup(
         "{made} recombined from segments of real train images{how} and added; {refused} refused. "
         "No real image was changed. The dataset now has {rows} rows; weights make every cell of "

@@ -12,6 +12,14 @@ DIRECTION_WORDS = {
     "control": "control within a cell",
 }
 
+OPERATOR_WORDS = {
+    "transplant": "transplant",
+    "recolour": "recolouring",
+    "background": "exchange",
+    "insert": "insertion",
+    "remove": "removal",
+}
+
 REASON_WORDS = {
     "label_kept": "label no longer recognized",
     "group_changed": "group not recognized",
@@ -54,3 +62,8 @@ GATE_WORDS = {
     "in_distribution": "Does the whole image lie among real ones?",
     "not_duplicate": "Did it change visibly from its host?",
 }
+
+
+def listed(words: Sequence[str]) -> str:
+    """Words as a sentence lists them: a, b and c."""
+    return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))

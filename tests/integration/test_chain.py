@@ -1,6 +1,7 @@
 """The whole method on a small portraits set, called directly: what every stage promises."""
 
 import hashlib
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -87,12 +88,12 @@ def test_same_input_gives_the_same_bytes(store, tmp_path):
 
 
 def test_nothing_temporary_is_left(store):
-    assert [p for p in store.root.rglob(".*")] == []
+    assert list(store.root.rglob(".*")) == []
 
 
 def test_contributions_sum_to_the_total(store, tree):
     ids = [record["image_id"] for record in tree.index[:6]]
-    for a, b in zip(ids, ids[1:], strict=False):
+    for a, b in pairwise(ids):
         explained = tree.explain(a, b)
         for which in ("plain", "debiased"):
             total = sum(node.contributions[which] for node in explained.nodes)

@@ -471,7 +471,7 @@ def test_every_picture_decodes_and_says_what_it_shows(page: Page) -> None:
 def test_numbers_are_those_of_the_tables(page: Page) -> None:
     assert "30 records were read: 26 accepted, 1 quarantined, 3 excluded" in page.text
     assert "Cramér’s V 0.77 (95% interval 0.61 to 0.89" in page.text
-    assert "Of 3 segments, shape carries tone most" in page.text
+    assert "Of 3 segments, shape carries the group tone most" in page.text
     assert "on 94% of the aligned images and on 6% of the conflicting" in page.text
     assert "bias score 0.91 (95% interval 0.82 to 0.96; 18 images, 2 of them" in page.text
     assert "6 images were recombined" in page.text
