@@ -123,5 +123,5 @@ class EffectSettings(Settings):
     enabled: bool = True
     seeds: int = Field(3, ge=1)
     size: int = Field(64, ge=16, description="Side of the training images in pixels.")
-    steps: int = Field(500, ge=1, description="Optimizer steps of every arm.")
+    steps: int = Field(400, ge=1, description="Optimizer steps of every arm.")
     batch_size: int = Field(64, ge=2)

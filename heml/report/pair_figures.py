@@ -23,6 +23,7 @@ from heml.report.style import (
     small_png,
 )
 from heml.report.tree_drawing import Box, draw_tree, tree_height
+from heml.report.words import distance_words
 from heml.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree, NodeExplanation, PairExplanation
@@ -95,7 +96,7 @@ def pair_figure(
         said = verdict(node)
         boxes[node.node] = Box(
             node.node,
-            said if node.distance is None else f"{node.distance:.2f} {_SIGNS[said]}",
+            said if node.distance is None else f"{distance_words(node.distance)} {_SIGNS[said]}",
             _fill(node),
             dashed=node.distance is None,
             pictures=[np.full((THUMB, THUMB, 3), 255, np.uint8) if v is None else v for v in views],
@@ -156,7 +157,7 @@ def segment_strip_figure(
                 for axes, image_id in ((upper, first_id), (lower, second_id)):
                     _show(axes, pictures.view(image_id, leaf, taxonomy, SEGMENT))
                 node = by_node[leaf]
-                distance = "" if node.distance is None else f"{node.distance:.2f}  "
+                distance = "" if node.distance is None else f"{distance_words(node.distance)}  "
                 lower.set_xlabel(
                     distance + verdict(node),
                     fontsize=8.5,

@@ -94,8 +94,8 @@ def _sits(facts: Facts, group: str) -> Finding:
                        "that there is none: see the intervals."])  # fmt: skip
     text = Markup(
         "Of {count} segments, <b>{leaf}</b> carries the group {group} most. Judged by it alone, "
-        "{label} is told rightly on {aligned} of the aligned images and on {conflicting} of the conflicting "
-        "ones: bias score {score} (95% interval {low} to {high}; {n})."
+        "{label} is told rightly on {aligned} of the aligned images and on {conflicting} of the "
+        "conflicting ones: bias score {score} (95% interval {low} to {high}; {n})."
     ).format(
         count=len(leaves),
         leaf=first["node"],

@@ -67,3 +67,8 @@ GATE_WORDS = {
 def listed(words: Sequence[str]) -> str:
     """Words as a sentence lists them: a, b and c."""
     return " and ".join(filter(None, [", ".join(words[:-1]), *words[-1:]]))
+
+
+def distance_words(value: float) -> str:
+    """A distance in [0, 1] with enough decimals to compare it with a small threshold."""
+    return f"{value:.2f}" if value >= 0.095 else f"{value:.3f}"
