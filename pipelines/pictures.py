@@ -76,7 +76,7 @@ def _node_picture(node: str) -> Picture:
     def draw(store: Store, recipe: LoadedRecipe) -> bytes | None:
         from heml.report.figures import node_figure
 
-        return node_figure(store, node)
+        return node_figure(store, node, recipe.taxonomy)
 
     return draw
 

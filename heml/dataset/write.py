@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from itertools import chain, groupby
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -86,6 +88,7 @@ class _Writer:
         self._names = output_names(self._inputs)
         self.contract = dataset_contract(self._inputs)
         self._schema = with_features(self.contract.schema())
+        self._segmenter = _segmenter(store)
 
     def write(self, folder: Path) -> dict[str, Any]:
         index = image_index(self._store, self._groups)
@@ -104,7 +107,7 @@ class _Writer:
                 continue
             source = self._real_rows(split, weights)
             if split == "train":
-                source = _chain(source, self._recombined_rows(weights))
+                source = chain(source, self._recombined_rows(weights))
             rows[split] = self._write_split(folder / "data", split, source)
         cells = {
             cell_name(self._label, cell[0], self._groups, cell[1:]): {
@@ -161,31 +164,34 @@ class _Writer:
         inputs = [INPUT_PREFIX + name for name in self._inputs]
         columns = ["image_id", "image", "split", "label", "width", "height", *inputs]
         segments = _segments_in_order(self._store)
+        pending = next(segments, None)
         for batch in iterate_images(self._store, columns):
             for row in batch.to_pylist():
-                image_id, masks, segmenter, segmenter_licence = next(segments)
-                if image_id != row["image_id"]:
-                    raise ValueError("images and segments are out of step: run segments again")
+                masks: list[dict] = []
+                # An image all of whose classes are ignored has no segments.
+                if pending is not None and pending[0] == row["image_id"]:
+                    masks, pending = pending[1], next(segments, None)
                 if row["split"] != split:
                     continue
                 cell = (row["label"], *(row[INPUT_PREFIX + g] for g in self._groups))
                 yield {
-                    **self._common(row, masks, segmenter, segmenter_licence),
+                    **self._common(row, masks),
                     **{self._names[n]: row[INPUT_PREFIX + n] for n in self._inputs},
-                    "image_id": image_id,
+                    "image_id": row["image_id"],
                     "origin": "real",
                     "weight": weights[cell] if split == "train" else 1.0,
                 }
+        if pending is not None:
+            raise ValueError("images and segments are out of step: run the segments stage again")
 
     def _recombined_rows(self, weights: dict[tuple[str, ...], float]) -> Iterator[dict]:
         samples = ds.dataset(self._store.recombined_samples, format="parquet")
-        segmenter = next(_segments_in_order(self._store))[2:]
         for batch in samples.to_batches(filter=ds.field("accepted"), batch_size=ROWS_PER_GROUP):
             for row in batch.to_pylist():
                 values = dict(zip(self._groups, row["groups"], strict=True))
                 known = {self._label: row["label"], **values}
                 yield {
-                    **self._common(row, row["masks"], *segmenter),
+                    **self._common(row, row["masks"]),
                     # Only label and groups are known of a recombined image.
                     **{self._names[n]: known.get(n) for n in self._inputs},
                     **{name: row[name] for name in row if name.startswith("gate_")},
@@ -200,9 +206,7 @@ class _Writer:
                     "weight": weights[(row["label"], *row["groups"])],
                 }
 
-    def _common(
-        self, row: dict[str, Any], masks: list, segmenter: str, segmenter_licence: str | None
-    ) -> dict[str, Any]:
+    def _common(self, row: dict[str, Any], masks: list[dict]) -> dict[str, Any]:
         empty: dict[str, Any] = dict.fromkeys(self.contract.column_names)
         return {
             **empty,
@@ -210,8 +214,8 @@ class _Writer:
             "width": row["width"],
             "height": row["height"],
             "masks": masks,
-            "segmenter": segmenter,
-            "segmenter_licence": segmenter_licence,
+            "segmenter": self._segmenter[0],
+            "segmenter_licence": self._segmenter[1],
             "donor_ids": [],
             "nodes": [],
             "licence": self._licence,
@@ -219,24 +223,20 @@ class _Writer:
         }
 
 
-def _chain(first: Iterator[dict], second: Iterator[dict]) -> Iterator[dict]:
-    yield from first
-    yield from second
+def _segmenter(store: Store) -> tuple[str, str | None]:
+    """What made the masks, and its licence: one segmenter makes all of a dataset."""
+    columns = ["segmenter", "segmenter_licence"]
+    rows = ds.dataset(store.segments, format="parquet").head(1, columns=columns).to_pylist()
+    return (rows[0]["segmenter"], rows[0]["segmenter_licence"]) if rows else ("none", None)
 
 
-def _segments_in_order(store: Store) -> Iterator[tuple[str, list[dict], str, str | None]]:
-    """Per image, in stored order: id, masks, segmenter, its licence."""
-    columns = ["image_id", "class_name", "rle", "segmenter", "segmenter_licence"]
-    current: tuple[str, list[dict], str, str | None] | None = None
-    for batch in ds.dataset(store.segments, format="parquet").to_batches(columns=columns):
-        for row in batch.to_pylist():
-            if current is None or current[0] != row["image_id"]:
-                if current is not None:
-                    yield current
-                current = (row["image_id"], [], row["segmenter"], row["segmenter_licence"])
-            current[1].append({"class_name": row["class_name"], "rle": row["rle"]})
-    if current is not None:
-        yield current
+def _segments_in_order(store: Store) -> Iterator[tuple[str, list[dict]]]:
+    """Image ids with their masks, in stored order; images without any are left out."""
+    columns = ["image_id", "class_name", "rle"]
+    table = ds.dataset(store.segments, format="parquet")
+    rows = (row for batch in table.to_batches(columns=columns) for row in batch.to_pylist())
+    for image_id, own in groupby(rows, key=itemgetter("image_id")):
+        yield image_id, [{"class_name": r["class_name"], "rle": r["rle"]} for r in own]
 
 
 def read_split(folder: Path, split: str, columns: list[str]) -> Iterator[pa.RecordBatch]:

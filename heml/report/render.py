@@ -134,7 +134,7 @@ def _page(
         gate_words=GATE_WORDS,
         reason_words=REASON_WORDS,
         quarantine_words=REASONS,
-        effect_doubts=effect_doubts(before, after) if before and after else [],
+        effect_doubts=effect_doubts(before, after, facts.labels) if before and after else [],
         recipe_text=recipe_text,
         fingerprints=rests_on,
         versions=versions(),

@@ -16,6 +16,8 @@ from heml.report.words import OPERATOR_WORDS, decimal, listed, percent, plural
 
 #: Fewer conflicting records than this are called few.
 FEW = 30
+#: An average accuracy that beats guessing by less than this is called out.
+HARDLY = 0.1
 #: Scores whose interval starts below this are said to touch 0.
 TOUCHES_ZERO = 0.005
 
@@ -176,11 +178,18 @@ def _changed(facts: Facts) -> Finding:
         average_after=percent(after.average.mean),
     )
     key = f"{percent(before.worst.mean)} → {percent(after.worst.mean)}"
-    return Finding(key, "worst-group accuracy", text, effect_doubts(before, after))
+    return Finding(key, "worst-group accuracy", text, effect_doubts(before, after, facts.labels))
 
 
-def effect_doubts(before: ArmEffect, after: ArmEffect) -> list[str]:
-    """What speaks against taking the difference of two arms for certain."""
+def effect_doubts(before: ArmEffect, after: ArmEffect, labels: int) -> list[str]:
+    """What speaks against taking the difference of two arms for certain.
+
+    Parameters
+    ----------
+    before, after : ArmEffect
+    labels : int
+        Number of label values: guessing is right on one in so many.
+    """
     doubts = []
     if after.worst.mean <= before.worst.mean:
         doubts.append("The worst group did not gain.")
@@ -192,4 +201,12 @@ def effect_doubts(before: ArmEffect, after: ArmEffect) -> list[str]:
         doubts.append("The intervals over seeds overlap: the gain may be chance of training.")
     if after.average.mean < before.average.mean:
         doubts.append("The average over all groups fell.")
+    guess = 1 / labels
+    if after.average.mean < guess + HARDLY:
+        doubts.append(
+            f"With an average of {percent(after.average.mean)} the network hardly tells the label: "
+            f"guessing gets {percent(guess)}. It leans less on the group, but is no good model."
+        )
+    elif after.worst.mean < guess:
+        doubts.append(f"The worst group is still below guessing, {percent(guess)}.")
     return doubts

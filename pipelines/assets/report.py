@@ -21,6 +21,7 @@ def report_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             recipe.groups,
             recipe.text,
             progress,
+            recipe.settings.effect.enabled,
         )
 
     spec = stage_spec(

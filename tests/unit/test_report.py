@@ -578,6 +578,8 @@ def test_no_carrier_is_said_and_not_turned_into_a_finding(own: ReportStore) -> N
         ((0.20, 0.90, 0.60), 400, "over seeds overlap"),
         ((0.10, 0.09, 0.11), 60, "did not gain"),
         ((0.70,), 60, "One seed"),
+        ((0.41, 0.40, 0.42), 400, "still below guessing, 50%"),
+        ((0.15, 0.16, 0.17), 4000, "hardly tells the label"),
     ],
 )
 def test_an_effect_is_doubted_where_it_should_be(
