@@ -12,7 +12,8 @@ def _proportion(name: str, description: str) -> Column:
 BIAS_SCORES = Contract(
     name="bias_scores",
     description="How much each tree node carries a group attribute and is fooled by it. Measured "
-    "out of fold on the train split; intervals are 95% percentile bootstrap.",
+    "out of fold on the train split. Intervals are 95%: Wilson for accuracies, percentile "
+    "bootstrap for leakage, and for the score bootstrap with Jeffreys draws of the accuracies.",
     columns=(
         Column("node", pa.string(), "Tree node."),
         Column("kind", pa.string(), "leaf, branch or root.", among=("leaf", "branch", "root")),

@@ -26,9 +26,11 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 1
+VERSION = 2
 RESAMPLES = 500
 PERMUTATIONS = 500
+#: Where the group or its conflict cannot be measured, nothing is known to be wrong.
+_NO_SCORE = {"score": 0.0, "score_low": 0.0, "score_high": 0.0}
 
 
 def measure_bias(
@@ -113,11 +115,13 @@ def score_node(
     weights = _resamples(np.where(train, cells * folds + metric.fold, -1), settings.seed)
 
     accuracies: dict[str, Any] = {}
-    resampled = []
+    drawn_accuracies = []
+    rng = np.random.default_rng(settings.seed)
     for name, chosen in (("aligned", train & aligned), ("conflicting", train & ~aligned)):
         accuracies |= _accuracy(f"accuracy_{name}", correct[chosen])
-        counts = weights[:, chosen].astype(float)
-        resampled.append((counts @ correct[chosen]) / np.maximum(counts.sum(axis=1), 1))
+        right, n = correct[chosen].sum(), chosen.sum()
+        # Resampled counts would be certain of 0 of 12; Jeffreys' posterior is not.
+        drawn_accuracies.append(rng.beta(right + 0.5, n - right + 0.5, RESAMPLES))
     leakage = auc.value()
     row: dict[str, Any] = {
         "group": group,
@@ -126,27 +130,25 @@ def score_node(
         "present": float(metric.present[train].mean()),
         **accuracies,
     }
-    measurable = leakage is not None and None not in accuracies.values()
     if leakage is None:
         row |= dict.fromkeys(("leakage", "leakage_low", "leakage_high", "leakage_p"))
-    else:
-        leaks = auc.resampled(weights)
-        null = auc.permuted(PERMUTATIONS, settings.seed)
-        row |= {
-            "leakage": leakage,
-            "leakage_low": float(np.quantile(leaks, 0.025)),
-            "leakage_high": float(np.quantile(leaks, 0.975)),
-            "leakage_p": float((1 + (null >= leakage).sum()) / (1 + len(null))),
-        }
-    if not measurable:
-        return row | {"score": 0.0, "score_low": 0.0, "score_high": 0.0}
-    drawn = bias_score(leaks, *resampled)
+        return row | _NO_SCORE
+    leaks = auc.resampled(weights)
+    null = auc.permuted(PERMUTATIONS, settings.seed)
+    row |= {
+        "leakage": leakage,
+        "leakage_low": float(np.quantile(leaks, 0.025)),
+        "leakage_high": float(np.quantile(leaks, 0.975)),
+        "leakage_p": float((1 + (null >= leakage).sum()) / (1 + len(null))),
+    }
+    if None in accuracies.values():
+        return row | _NO_SCORE
+    score = float(bias_score(leakage, row["accuracy_aligned"], row["accuracy_conflicting"]))
+    low, high = np.quantile(bias_score(leaks, *drawn_accuracies), [0.025, 0.975])
     return row | {
-        "score": float(
-            bias_score(leakage, row["accuracy_aligned"], row["accuracy_conflicting"])  # type: ignore[arg-type]
-        ),
-        "score_low": float(np.quantile(drawn, 0.025)),
-        "score_high": float(np.quantile(drawn, 0.975)),
+        "score": score,
+        "score_low": min(float(low), score),
+        "score_high": max(float(high), score),
     }
 
 
