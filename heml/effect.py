@@ -26,9 +26,9 @@ from heml.progress import Progress
 from heml.settings import EffectSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
-from heml.workers import worker_pool
+from heml.workers import seeded, worker_pool
 
-VERSION = 3
+VERSION = 4
 
 
 @dataclass(frozen=True)
@@ -201,8 +201,7 @@ def train_classifier(
     Every arm takes the same number of steps, so that a larger training set is no longer training.
     """
     rng = np.random.default_rng(seed)
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         network = _network(classes)
     network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.05)

@@ -166,11 +166,12 @@ def _remove_abandoned(target: Path) -> None:
     """Removes what killed writers of the target left; writers that live keep theirs."""
     for leftover in target.parent.glob(f".{target.name}.*"):
         pid = leftover.name.removeprefix(f".{target.name}.").partition(".")[0]
-        if leftover.suffix in (".tmp", ".old") and pid.isdigit() and not _alive(int(pid)):
+        if leftover.suffix in (".tmp", ".old") and pid.isdigit() and not process_lives(int(pid)):
             _remove(leftover)
 
 
-def _alive(pid: int) -> bool:
+def process_lives(pid: int) -> bool:
+    """Whether a process of this machine runs."""
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

@@ -7,11 +7,23 @@ threads than they gain, and results do not depend on the number of cores.
 from __future__ import annotations
 
 import os
+import threading
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 
 import torch
+
+#: Torch initializes weights from one generator that all threads share.
+_GENERATOR = threading.Lock()
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Torch's global generator, seeded and for this thread alone; restored afterwards."""
+    with _GENERATOR, torch.random.fork_rng(devices=[]):
+        torch.manual_seed(seed)
+        yield
 
 
 @contextmanager

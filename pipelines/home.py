@@ -8,6 +8,8 @@ from pathlib import Path
 
 import dagster as dg
 
+from heml.store import process_lives
+
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
 _PID, _HOST = "heml/pid", "heml/host"
 
@@ -44,17 +46,7 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     here = dg.RunsFilter(statuses=unfinished, tags={_HOST: socket.gethostname()})
     dead = [record.dagster_run for record in instance.get_run_records(here)]
-    dead = [run for run in dead if not _alive(int(run.tags[_PID]))]
+    dead = [run for run in dead if not process_lives(int(run.tags[_PID]))]
     for run in dead:
         instance.report_run_failed(run, "The process of this run is gone: it was killed.")
     return [run.run_id for run in dead]
-
-
-def _alive(pid: int) -> bool:
-    try:
-        os.kill(pid, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

@@ -38,7 +38,7 @@ from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
 
-VERSION = 1
+VERSION = 2
 #: A network needs this many images of each of two labels.
 MINIMUM_PER_LABEL = 2
 

@@ -8,6 +8,8 @@ from itertools import pairwise
 import torch
 from torch import Tensor, nn
 
+from heml.workers import seeded
+
 _CHANNELS = (4, 24, 48, 96)
 
 
@@ -78,8 +80,7 @@ def new_network(embedding: int, seed: int) -> NodeNetwork:
     All nodes of a tree share the seed, hence the initial weights: averages of trained siblings
     then stay meaningful.
     """
-    with torch.random.fork_rng(devices=[]):
-        torch.manual_seed(seed)
+    with seeded(seed):
         return NodeNetwork(embedding)
 
 
