@@ -66,7 +66,7 @@ def _run(recipe: LoadedRecipe) -> int:
     from pipelines.watch import Watcher
 
     log = ensure_home() / "logs" / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
-    session = ("heml/session", uuid.uuid4().hex)
+    invocation = ("heml/invocation", uuid.uuid4().hex)
     with _output_into(log) as terminal, dg.DagsterInstance.get() as instance:
 
         def say(line: str) -> None:
@@ -75,14 +75,14 @@ def _run(recipe: LoadedRecipe) -> int:
         nodes = len(recipe.taxonomy.nodes)
         say(f"{recipe.name}: {nodes} nodes, label {recipe.label}, groups {recipe.groups}")
         end_dead_runs(instance)
-        watcher = Watcher(instance, session, say)
+        watcher = Watcher(instance, invocation, say)
         watcher.start()
         success = False
         try:
             job = dg.build_reconstructable_job(
                 stored_job.__module__, stored_job.__name__, (recipe.name,)
             )
-            tags = {**process_tags(), session[0]: session[1]}
+            tags = {**process_tags(), invocation[0]: invocation[1]}
             success = dg.execute_job(job, instance, tags=tags).success
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             watcher.interrupted = True
