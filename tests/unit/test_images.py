@@ -1,7 +1,6 @@
 """Pixels and rows that come back from the store."""
 
 import io
-import pickle
 from pathlib import Path
 
 import numpy as np
@@ -199,11 +198,6 @@ def test_reader_knows_its_ids(stored):
     assert "images/0150" not in reader
     with pytest.raises(KeyError, match="no image 'images/0150'"):
         reader.rows(["images/0150"], ["label"])
-
-
-def test_reader_goes_to_worker_processes(stored):
-    reader = pickle.loads(pickle.dumps(ImageReader(stored)))
-    assert reader.rows(["images/0001"], ["label"]) == [{"label": "round"}]
 
 
 def test_reading_before_the_stage_ran_says_so(store):
