@@ -102,7 +102,7 @@ class RebalanceSettings(Settings):
         1.0, ge=0, le=20, description="At most this many recombined samples per real train record."
     )
     operators: list[Literal[OPERATORS]] = Field(  # type: ignore[valid-type]
-        default=["transplant", "recolour", "background", "insert", "remove"], min_length=1
+        default=list(OPERATORS), min_length=1
     )
     controls: float = Field(
         0.5,

@@ -16,6 +16,8 @@ from typing import Literal
 import yaml
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
+#: The leaf that surrounds all others, where a taxonomy has it.
+BACKGROUND = "background"
 Kind = Literal["leaf", "branch", "root"]
 
 

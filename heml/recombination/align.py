@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from heml.metrics.views import union
-from heml.taxonomy import Taxonomy
+from heml.taxonomy import BACKGROUND, Taxonomy
 
 #: How much more a moved leaf's own place counts than that of a kept one.
 OWN_WEIGHT = 2.0
@@ -58,13 +58,12 @@ def align_donor(
     nodes: Sequence[str],
     host: Mapping[str, np.ndarray],
     donor: Mapping[str, np.ndarray],
-    frame: str | None = "background",
 ) -> np.ndarray:
     """Transform from donor to host pixels for moving some leaves.
 
     Anchors are the leaves around the moved ones: the smallest branch above them in which host and
-    donor share at least two others. Each gives its centroid and the four points one standard
-    deviation away from it, so size and place count, outlines do not.
+    donor share at least two others, the background aside. Each gives its centroid and the four
+    points one standard deviation away from it, so size and place count, outlines do not.
 
     Parameters
     ----------
@@ -72,8 +71,6 @@ def align_donor(
     nodes : sequence of str
         Leaves that are moved.
     host, donor : mapping of class name to bool array (H, W)
-    frame : str, optional
-        Leaf that surrounds the others and is no anchor.
 
     Returns
     -------
@@ -85,7 +82,9 @@ def align_donor(
         for leaf, classes in taxonomy.leaves.items()
     }
     shared = [
-        leaf for leaf, (a, b) in masks.items() if a is not None and b is not None and leaf != frame
+        leaf
+        for leaf, (a, b) in masks.items()
+        if a is not None and b is not None and leaf != BACKGROUND
     ]
     anchors: list[str] = []
     for branch in _branches_above(taxonomy, nodes):

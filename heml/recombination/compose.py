@@ -24,7 +24,7 @@ from heml.recombination.blend import (
     transfer_tone,
 )
 from heml.recombination.fill import fill_holes
-from heml.taxonomy import Taxonomy
+from heml.taxonomy import BACKGROUND, Taxonomy
 
 #: Feathering of edges as a share of the shorter side.
 FEATHER = 0.005
@@ -174,7 +174,7 @@ def _match_light(
     warped: Tensor, host: Picture, donor: Picture, moved: Sequence[str], taxonomy: Taxonomy
 ) -> Tensor:
     """Takes out part of the lighting difference, measured on leaves that both have and keep."""
-    left_out = {*moved, *taxonomy.leaves.get("background", ())}
+    left_out = {*moved, *taxonomy.leaves.get(BACKGROUND, ())}
     shared = [c for c in host.masks if c in donor.masks and c not in left_out]
     in_host, in_donor = union(host.masks, shared), union(donor.masks, shared)
     if in_host is None or in_donor is None:

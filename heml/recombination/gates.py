@@ -7,11 +7,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from data_contracts.recombined_samples import GATES
 from heml.metrics.artifacts import NodeMetric
 from heml.metrics.distances import node_distances
 from heml.recombination.compose import Picture
 from heml.recombination.roles import Roles
 from heml.tree.tree import MetricTree
+
+LABEL_KEPT, GROUP_CHANGED, IN_DISTRIBUTION, NOT_DUPLICATE = GATES
 
 #: Quantile of a cell's held-out real images' distances that the distribution gate allows.
 DISTRIBUTION_QUANTILE = 0.99
@@ -158,11 +161,11 @@ def _changed(sample: Picture, host: Picture) -> float:
 
 def _reason(keeps: bool, changes: bool, far: float, change: float) -> str:
     if not keeps:
-        return "label_kept"
+        return LABEL_KEPT
     if not changes:
-        return "group_changed"
+        return GROUP_CHANGED
     if not np.isfinite(far) or far > 1:
-        return "in_distribution"
+        return IN_DISTRIBUTION
     if change < LEAST_CHANGE:
-        return "not_duplicate"
+        return NOT_DUPLICATE
     return ""

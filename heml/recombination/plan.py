@@ -20,14 +20,13 @@ from heml.recombination.roles import Roles, find_roles
 from heml.settings import RebalanceSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
-from heml.taxonomy import Taxonomy
+from heml.taxonomy import BACKGROUND, Taxonomy
 
 VERSION = 2
 #: Edits planned per wanted sample: gates refuse some.
 SPARES = 2.0
 #: Donors are drawn among the best-matching share, at least this many.
 NEAREST_SHARE, NEAREST_LEAST = 0.25, 8
-BACKGROUND = "background"
 #: Leaves that fill more than this share of the image leave holes too large to fill well: they are
 #: transplanted only where nothing else reaches the cell.
 LARGE = 0.04

@@ -22,7 +22,7 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
 INK, MUTED, LINE, PAPER = "#1b2430", "#566170", "#cfd6dd", "#ffffff"
-BLUE, ORANGE, GREEN, GREY = "#0072b2", "#d55e00", "#009e73", "#8a949f"
+BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#8a949f"
 PALE_BLUE, PALE_ORANGE, PALE_GREY = "#d7e8f4", "#fbe0cf", "#eef0f2"
 
 #: Aligned records, and what agrees; conflicting records, and what differs.

@@ -6,23 +6,7 @@ import os
 from functools import cached_property
 from pathlib import Path, PureWindowsPath
 
-from heml.sources.raw import Refusal
-
-
-class PathError(ValueError):
-    """A file cannot be read from below the root.
-
-    Parameters
-    ----------
-    reason : str
-        A key of `data_contracts.quarantine.REASONS`.
-    detail : str
-        What exactly was found.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.refusal = Refusal(reason, detail)
+from heml.sources.raw import Unacceptable
 
 
 class Files:
@@ -46,14 +30,16 @@ class Files:
     def _locate(self, name: str) -> str:
         """Absolute path of a file below the root, links resolved."""
         if "\0" in name:
-            raise PathError("unsafe_path", "the name holds a NUL character")
+            raise Unacceptable("unsafe_path", "the name holds a NUL character")
         if name.startswith("/") or PureWindowsPath(name).is_absolute():
-            raise PathError("unsafe_path", f"'{name}' is absolute; names are relative to the root")
+            raise Unacceptable(
+                "unsafe_path", f"'{name}' is absolute; names are relative to the root"
+            )
         if normal(name).split("/")[0] == "..":
-            raise PathError("unsafe_path", f"'{name}' leaves the root")
+            raise Unacceptable("unsafe_path", f"'{name}' leaves the root")
         path = os.path.realpath(os.path.join(self._real_root, name))
         if os.path.commonpath([path, self._real_root]) != self._real_root:
-            raise PathError("unsafe_path", f"'{name}' leads out of the root, to {path}")
+            raise Unacceptable("unsafe_path", f"'{name}' leads out of the root, to {path}")
         return path
 
     def read(self, name: str, missing: str) -> bytes:
@@ -68,28 +54,28 @@ class Files:
 
         Raises
         ------
-        PathError
+        Unacceptable
         """
         if not name.strip():
-            raise PathError(missing, "the name is empty")
+            raise Unacceptable(missing, "the name is empty")
         path = self._locate(name)
         # also keeps pipes and devices away, which would block
         if not os.path.isfile(path):
             hint = " (write / between folders)" if "\\" in name else ""
-            raise PathError(missing, f"there is no file '{name}'{hint}")
+            raise Unacceptable(missing, f"there is no file '{name}'{hint}")
         try:
             size = os.path.getsize(path)
             if size > self._max_bytes:
-                raise PathError("too_large", f"'{name}' has {size} bytes")
+                raise Unacceptable("too_large", f"'{name}' has {size} bytes")
             return Path(path).read_bytes()
         except OSError as error:
-            raise PathError("unreadable_file", f"'{name}': {error.strerror}") from error
+            raise Unacceptable("unreadable_file", f"'{name}': {error.strerror}") from error
 
     def stamp(self, name: str) -> tuple[int, int] | None:
         """Size in bytes and time of change in nanoseconds; None if there is no such file."""
         try:
             status = os.stat(self._locate(name))
-        except (PathError, OSError):
+        except (Unacceptable, OSError):
             return None
         return status.st_size, status.st_mtime_ns
 

@@ -18,8 +18,8 @@ from pathlib import Path, PurePosixPath
 from data_contracts.common import SPLITS
 from heml.settings import FolderSource as FolderSettings
 from heml.sources.class_list import read_classes
-from heml.sources.files import Files, PathError, normal
-from heml.sources.raw import Limits, RawRecord, Refusal, SourceError
+from heml.sources.files import Files, normal
+from heml.sources.raw import Limits, RawRecord, Refusal, SourceError, Unacceptable
 from heml.taxonomy import nearest
 
 FILE, MASK = "file_name", "mask_name"
@@ -187,7 +187,7 @@ class FolderSource:
             image = self._files.read(name, "missing_file")
             mask_name = row.fields.get(MASK, "")
             mask = self._files.read(mask_name, "missing_mask") if mask_name.strip() else None
-        except PathError as error:
+        except Unacceptable as error:
             return record(refusal=error.refusal)
         return record(image=image, mask=mask)
 

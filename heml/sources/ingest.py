@@ -27,8 +27,8 @@ from heml.settings import FolderSource as FolderSettings
 from heml.settings import PortraitsSource as PortraitsSettings
 from heml.settings import Source as SourceSettings
 from heml.shards import ShardWriter
-from heml.sources.raw import RawRecord, Refusal, Source, SourceError
-from heml.sources.validate import CheckedMask, Unacceptable, check_image, check_mask
+from heml.sources.raw import RawRecord, Refusal, Source, SourceError, Unacceptable
+from heml.sources.validate import CheckedMask, check_image, check_mask
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy

@@ -26,6 +26,22 @@ class Refusal(NamedTuple):
     detail: str
 
 
+class Unacceptable(ValueError):
+    """An input is refused.
+
+    Parameters
+    ----------
+    reason : str
+        A key of `data_contracts.quarantine.REASONS`.
+    detail : str
+        What exactly was found.
+    """
+
+    def __init__(self, reason: str, detail: str) -> None:
+        super().__init__(detail)
+        self.refusal = Refusal(reason, detail)
+
+
 @dataclass(frozen=True)
 class RawRecord:
     """One input row as the source has it.

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from heml.images import decode_mask, displayed_size, open_image
-from heml.sources.raw import Refusal
+from heml.sources.raw import Unacceptable
 
 _LOSSY = ("JPEG", "MPO", "AVIF", "JPEG2000")
 
@@ -22,22 +22,6 @@ _DECLARED_SIZE = {
     b"GIF8": ("<HH", 6),
     b"BM": ("<ii", 18),
 }
-
-
-class Unacceptable(ValueError):
-    """An image or mask is refused.
-
-    Parameters
-    ----------
-    reason : str
-        A key of `data_contracts.quarantine.REASONS`.
-    detail : str
-        What exactly was found.
-    """
-
-    def __init__(self, reason: str, detail: str) -> None:
-        super().__init__(detail)
-        self.refusal = Refusal(reason, detail)
 
 
 @dataclass(frozen=True)

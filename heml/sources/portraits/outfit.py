@@ -165,9 +165,6 @@ def _hat_colours(rng: Rng) -> tuple[Colour, Colour]:
     )
 
 
-Crown = tuple[Image.Image, Plane]
-
-
 def _dome(width: float, rim: float, top: float, lean: float = 0.0) -> Points:
     return np.concatenate(
         [
