@@ -25,11 +25,11 @@ ui: $(VENV)/.ready | home ## Dagster's UI with every recipe, on 127.0.0.1:PORT
 	@echo "http://127.0.0.1:$(PORT)  (stop with Ctrl-C)"
 	@$(BIN)/dg dev --host 127.0.0.1 --port $(PORT)
 
-test: $(VENV)/.ready ## lint, types and all tests
+test: $(VENV)/.ready-dev ## lint, types and all tests
 	@$(MAKE) --no-print-directory lint
 	@$(BIN)/python -m pytest
 
-lint: $(VENV)/.ready ## style and types
+lint: $(VENV)/.ready-dev ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
@@ -50,6 +50,13 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	  echo "Name another one: make PYTHON=python3.11 ..." >&2; exit 1; }
 	@echo "Installing into $(VENV) (once; some minutes: torch is large) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
 	@touch $@
 	@echo "Installed."
+
+# Tests also need the extras: they start a local Ray cluster and talk to S3 and Postgres.
+$(VENV)/.ready-dev: $(VENV)/.ready
+	@echo "Installing what the tests need into $(VENV) (once) ..."
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
+	  -e '.[dev,postgres,ray,s3]'
+	@touch $@
