@@ -5,6 +5,9 @@ import pyarrow as pa
 from data_contracts.common import IMAGE_ID
 from data_contracts.contract import Column, Contract
 
+#: Reasons to doubt a segment: too few pixels, or too low a probability.
+DOUBTS = ("small", "unsure")
+
 SEGMENTS = Contract(
     name="segments",
     description="Semantic segments: mask, area, box and confidence per image and class.",
@@ -25,6 +28,13 @@ SEGMENTS = Contract(
             "Mean probability of the class over the segment, 1 if annotated.",
             at_least=0,
             at_most=1,
+        ),
+        Column(
+            "doubt",
+            pa.string(),
+            "Why the segment is doubted by the recipe's limits; null: it is not.",
+            nullable=True,
+            among=DOUBTS,
         ),
         Column("segmenter", pa.string(), "What made the mask: 'annotated' or a checkpoint's id."),
         Column("segmenter_licence", pa.string(), "Licence of the segmenter.", nullable=True),

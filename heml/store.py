@@ -41,6 +41,11 @@ class Store:
     def segments(self) -> Path:
         return self.root / "segments"
 
+    @property
+    def segmenter(self) -> Path:
+        """Folder of fitted segmenters by fingerprint."""
+        return self.root / "segmenter"
+
     def node(self, name: str) -> Path:
         return self.root / "metric" / name
 

@@ -183,6 +183,10 @@ class Taxonomy:
                     + nearest(class_name, known)
                 )
 
+    def at_leaf_level(self) -> Taxonomy:
+        """The same tree where each leaf is a class of its own: what a segmenter of leaves gives."""
+        return Taxonomy(self.name, {leaf: (leaf,) for leaf in self.leaves}, self.tree)
+
     def describe(self) -> dict[str, object]:
         """As plain data, for fingerprints and files."""
         return {

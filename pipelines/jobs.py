@@ -28,7 +28,7 @@ PRELOADED = [
     "sqlalchemy.dialects.sqlite",
     # What asset modules import inside their functions.
     "heml.sources.ingest",
-    "heml.segmentation.annotated",
+    "heml.segmentation.stage",
     "heml.metrics.level",
     "heml.tree.fit",
     "heml.bias.measure",

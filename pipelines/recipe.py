@@ -17,6 +17,7 @@ from typing import Any
 from pydantic import Field, ValidationError, field_validator
 
 from heml.settings import (
+    AnnotatedSegmentation,
     EffectSettings,
     FolderSource,
     MetricSettings,
@@ -46,7 +47,7 @@ class Recipe(Settings):
         description="Prefix of the asset keys, folder in the store.",
     )
     source: Source
-    segmentation: SegmentationSettings = SegmentationSettings()
+    segmentation: SegmentationSettings = AnnotatedSegmentation()
     taxonomy: str | dict[str, Any] | None = Field(
         None, description="A built-in name, or inline leaves, tree and ignored."
     )
@@ -72,7 +73,8 @@ class LoadedRecipe:
     ----------
     settings : Recipe
         The file's content, variables in `source.root` replaced.
-    taxonomy : heml.taxonomy.Taxonomy
+    source_taxonomy : heml.taxonomy.Taxonomy
+        From the classes of the source's masks to leaves.
     path : pathlib.Path
         The file, absolute.
     text : str
@@ -80,13 +82,20 @@ class LoadedRecipe:
     """
 
     settings: Recipe
-    taxonomy: Taxonomy
+    source_taxonomy: Taxonomy
     path: Path
     text: str
 
     @property
     def name(self) -> str:
         return self.settings.name
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """From the classes of the stored segments to leaves: segmenters give whole leaves."""
+        if self.settings.segmentation.kind == "annotated":
+            return self.source_taxonomy
+        return self.source_taxonomy.at_leaf_level()
 
     @property
     def folder(self) -> Path:
@@ -124,7 +133,7 @@ class LoadedRecipe:
         """Of everything that shapes the dataset; where the input lies and when to run do not."""
         content = self.settings.model_dump(exclude={"effect", "schedule", "taxonomy"})
         content["source"].pop("root", None)
-        return fingerprint(content, self.taxonomy.describe())
+        return fingerprint(content, self.source_taxonomy.describe())
 
 
 def load_recipe(path: str | Path) -> LoadedRecipe:

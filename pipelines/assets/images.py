@@ -42,7 +42,12 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
 
         annotated = recipe.settings.segmentation.kind == "annotated"
         outcome = ingest(
-            store, recipe.source, recipe.folder, recipe.taxonomy, annotated, progress_of(context)
+            store,
+            recipe.source,
+            recipe.folder,
+            recipe.source_taxonomy,
+            annotated,
+            progress_of(context),
         )
         yield stage_result(context, recipe, store, "images", outcome)
         # One stage writes both tables, so the quarantine has no summary of its own.

@@ -12,9 +12,15 @@ from pipelines.recipe import LoadedRecipe
 
 def segments_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     def compute(progress: Progress) -> Outcome:
-        from heml.segmentation.annotated import segment
+        from heml.segmentation.stage import segment
 
-        return segment(store, recipe.settings.segmentation, recipe.taxonomy, progress)
+        return segment(
+            store,
+            recipe.settings.segmentation,
+            recipe.source_taxonomy,
+            progress,
+            base=recipe.folder,
+        )
 
     spec = stage_spec(
         recipe,
@@ -26,4 +32,5 @@ def segments_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
         kinds={"parquet"},
         contract=SEGMENTS,
     )
-    return stage_asset(recipe, store, spec, compute)
+    exclusive = recipe.settings.segmentation.kind != "annotated"
+    return stage_asset(recipe, store, spec, compute, exclusive=exclusive)

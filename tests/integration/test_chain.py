@@ -18,15 +18,15 @@ from heml.metrics.level import train_level
 from heml.progress import silent
 from heml.recombination.plan import make_plan
 from heml.recombination.run import recombine
-from heml.segmentation.annotated import segment
 from heml.segmentation.masks import SegmentReader
+from heml.segmentation.stage import segment
 from heml.settings import (
+    AnnotatedSegmentation,
     EffectSettings,
     MetricSettings,
     PortraitsSource,
     RebalanceSettings,
     Resolution,
-    SegmentationSettings,
 )
 from heml.sources.ingest import ingest
 from heml.store import Store
@@ -45,7 +45,7 @@ LABEL, GROUPS = "mouth", ["hair_tone"]
 def run_chain(folder: Path) -> Store:
     store = Store(folder)
     ingest(store, SOURCE, folder, TAXONOMY, True, silent)
-    segment(store, SegmentationSettings(), TAXONOMY, silent)
+    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     for level in TAXONOMY.levels:
         for _ in train_level(store, TAXONOMY, level, GROUPS, METRIC, silent):
             pass

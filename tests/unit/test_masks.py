@@ -12,9 +12,10 @@ from hypothesis.extra.numpy import array_shapes, arrays
 from data_contracts import SEGMENTS
 from heml.images import decode_mask, iterate_images
 from heml.progress import silent
-from heml.segmentation.annotated import annotated_rows, segment
 from heml.segmentation.masks import SegmentReader, decode, encode, iterate_masks
-from heml.settings import SegmentationSettings
+from heml.segmentation.rows import segment_rows
+from heml.segmentation.stage import segment
+from heml.settings import AnnotatedSegmentation
 from heml.sources.ingest import ingest
 from heml.store import Store
 from heml.taxonomy import Taxonomy, TaxonomyError
@@ -43,9 +44,9 @@ def test_only_boolean_planes_are_encoded(mask):
 
 
 @given(arrays(np.uint8, SHAPES, elements=st.integers(0, 4)))
-def test_annotated_rows_cover_every_named_pixel_once(ids):
+def test_segment_rows_cover_every_named_pixel_once(ids):
     classes = {0: "a", 1: "b", 3: "d", 7: "never"}
-    rows = annotated_rows("x", ids, classes)
+    rows = segment_rows("x", ids, classes)
     assert [row["class_name"] for row in rows] == [
         classes[i] for i in sorted(classes) if (ids == i).any()
     ]
@@ -64,7 +65,7 @@ def test_annotated_rows_cover_every_named_pixel_once(ids):
 
 
 def segmented(store, taxonomy):
-    return segment(store, SegmentationSettings(), taxonomy, silent)
+    return segment(store, AnnotatedSegmentation(), taxonomy, silent)
 
 
 @pytest.fixture

@@ -40,8 +40,8 @@ from heml.report.sentences import findings
 from heml.report.style import SMALL, ink_on
 from heml.report.tree_drawing import places
 from heml.report.words import chance, decimal, percent
-from heml.segmentation.annotated import annotated_rows
 from heml.segmentation.masks import encode
+from heml.segmentation.rows import segment_rows
 from heml.shards import ShardWriter
 from heml.store import Store
 from heml.taxonomy import Taxonomy
@@ -150,7 +150,7 @@ class ReportStore:
     def _segments(self) -> None:
         with ShardWriter(self.store.segments, SEGMENTS) as writer:
             for image_id, ids in self.masks.items():
-                writer.write(annotated_rows(image_id, ids, CLASSES), 100)
+                writer.write(segment_rows(image_id, ids, CLASSES), 100)
         presence = {"background": 1.0, "shape": 1.0, "hat": 0.25}
         self._finish("segments", {"content": "segments", "presence": presence})
 
