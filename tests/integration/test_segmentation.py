@@ -55,7 +55,7 @@ def rows(store):
 def test_a_segmenter_learns_the_large_parts(trained):
     summary = trained.summary
     assert summary["iou"]["background"] > 0.7
-    assert summary["iou"]["hair"] > 0.3
+    assert summary["iou"]["hair"] > 0.15
     assert summary["mean_iou_low"] <= summary["mean_iou"] <= summary["mean_iou_high"]
 
 
