@@ -6,11 +6,13 @@ one stage's settings makes no other stage stale.
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
 from data_contracts.rebalance_plan import OPERATORS
+from heml.taxonomy import nearest
 
 
 class Settings(BaseModel):
@@ -86,6 +88,11 @@ def _trunk(value: Any) -> Any:
         if set(value) != {"backbone"} or not isinstance(value["backbone"], str):
             raise ValueError("must be small, or {backbone: name or folder of a checkpoint}")
         return value["backbone"]
+    if isinstance(value, str) and value != SMALL and "/" not in value and not Path(value).is_dir():
+        hint = nearest(value, [SMALL])
+        if not hint.startswith("did you mean"):
+            hint = "use small, or {backbone: name or folder of a checkpoint}"
+        raise ValueError(f"'{value}' is unknown; {hint}")
     return value
 
 

@@ -9,6 +9,8 @@ from __future__ import annotations
 import copy
 import hashlib
 import json
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from pathlib import Path
 from typing import Any
@@ -142,9 +144,10 @@ def _loaded(checkpoint: str) -> BackboneTrunk:
             f"metric.trunk: '{checkpoint}' is a {config.model_type}, which is no image backbone"
         ) from error
     try:
-        model, info = model_class.from_pretrained(
-            checkpoint, config=config, use_safetensors=True, output_loading_info=True
-        )
+        with _quiet():
+            model, info = model_class.from_pretrained(
+                checkpoint, config=config, use_safetensors=True, output_loading_info=True
+            )
     except OSError as error:
         raise CheckpointError(
             f"metric.trunk: '{checkpoint}' has no safetensors weights: {_first_line(error)}"
@@ -168,6 +171,21 @@ def _loaded(checkpoint: str) -> BackboneTrunk:
     )
     trunk.backbone.load_state_dict(model.state_dict())
     return trunk
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Without a report of classifier weights that a trunk does not need, and progress bars."""
+    logging = _transformers().utils.logging
+    before, bars = logging.get_verbosity(), logging.is_progress_bar_enabled()
+    logging.set_verbosity_error()
+    logging.disable_progress_bar()
+    try:
+        yield
+    finally:
+        logging.set_verbosity(before)
+        if bars:
+            logging.enable_progress_bar()
 
 
 def _first_line(error: Exception) -> str:

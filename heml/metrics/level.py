@@ -217,6 +217,8 @@ def _remember(store: Store, node: str, key: str) -> dict[str, Any]:
 def _in_words(summary: dict[str, Any]) -> str:
     if summary["state"] != "trained":
         return f"not trained: {summary['state']}"
+    if not summary["evaluated"]:
+        return "trained; no two images of a label in different folds to evaluate it on"
     return (
         f"precision at 1 {summary['precision_at_1']:.2f} out of fold, "
         f"loss {summary['loss_first']:.2f} → {summary['loss_last']:.2f}"

@@ -62,10 +62,7 @@ def _batches_of_some(
     labels: np.ndarray, values: np.ndarray, batch_size: int, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     per_label = min(_PER_LABEL, batch_size // 2)
-    order = np.argsort(labels, kind="stable")
-    rows = dict(
-        zip(values, np.split(order, np.cumsum(np.bincount(label_codes(labels)))[:-1]), strict=True)
-    )
+    rows = {value: np.flatnonzero(labels == value) for value in values}
     for _ in range(max(round(len(labels) / batch_size), 1)):
         chosen = np.sort(rng.choice(values, batch_size // per_label, replace=False))
         yield np.concatenate(
