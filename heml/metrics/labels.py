@@ -56,10 +56,9 @@ def metric_labels(index: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
         0 and up; -1 where a column is empty. Such images are embedded, but not learned from.
     """
     chosen = index[list(columns) or ["label"]]
-    text = chosen.astype(str).apply("\x1f".join, axis=1)
-    known = chosen.notna().all(axis=1) & chosen.astype(str).apply(
-        lambda c: c.str.strip() != ""
-    ).all(axis=1)
+    text = chosen.astype(object).where(chosen.notna(), "").astype(str)
+    known = (text.apply(lambda column: column.str.strip()) != "").all(axis=1).to_numpy()
+    combined = np.array(["\x1f".join(row) for row in text.to_numpy()], dtype=object)
     codes = np.full(len(index), -1, np.int64)
-    codes[known] = np.unique(text[known], return_inverse=True)[1]
+    codes[known] = np.unique(combined[known], return_inverse=True)[1]
     return codes

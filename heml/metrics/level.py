@@ -32,7 +32,7 @@ from heml.progress import Progress
 from heml.segmentation.masks import iterate_masks
 from heml.settings import SMALL, MetricSettings
 from heml.stage import Outcome
-from heml.store import Store, fingerprint, write_aside
+from heml.store import Store, fingerprint, process_lives, write_aside
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
 
@@ -111,6 +111,7 @@ def train_level(
         If the trunk's checkpoint cannot be used.
     """
     _refuse_other_classes(store, taxonomy)
+    _remove_abandoned_views(store, nodes)
     wanted: dict[str, str] = {}
     for node in nodes:
         if settings.warm_start:
@@ -150,11 +151,24 @@ def train_level(
                 with write_aside(store.node(node) / key) as aside:
                     save_node(metric, aside)
                 summary = _remember(store, node, key)
+                views[node].unlink()
                 progress(f"metric/{node}: {_in_words(summary)}")
                 yield node, Outcome(summary, reused=False)
     finally:
         for path in views.values():
             path.unlink(missing_ok=True)
+
+
+def _views_path(store: Store, node: str, key: str) -> Path:
+    return store.node(node) / f".{key}.{os.getpid()}.views.tmp"
+
+
+def _remove_abandoned_views(store: Store, nodes: Sequence[str]) -> None:
+    for node in nodes:
+        for path in store.node(node).glob(".*.views.tmp"):
+            pid = path.name.split(".")[2]
+            if pid.isdigit() and not process_lives(int(pid)):
+                path.unlink(missing_ok=True)
 
 
 def _refuse_other_classes(store: Store, taxonomy: Taxonomy) -> None:
@@ -233,9 +247,7 @@ def _write_views(
     count: int,
     progress: Progress,
 ) -> dict[str, Path]:
-    paths = {
-        node: store.node(node) / f".{key}.{os.getpid()}.views.tmp" for node, key in nodes.items()
-    }
+    paths = {node: _views_path(store, node, key) for node, key in nodes.items()}
     writer = ViewWriter(
         paths,
         {node: resolution_of(node, taxonomy, settings) for node in nodes},

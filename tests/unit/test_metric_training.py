@@ -211,7 +211,7 @@ def test_checkpoints_start_with_their_weights_and_normalization(checkpoint):
 
 def test_checkpoints_learn_and_are_rebuilt_without_their_folder(planted, checkpoint):
     views, labels = planted
-    chosen = settings(trunk=str(checkpoint), trunk_learning_rate=3e-3, epochs=10)
+    chosen = settings(trunk=str(checkpoint), trunk_learning_rate=1e-2, epochs=20)
     rows = np.arange(COUNT // 2)
     network, _ = train_network(views, rows, labels[rows], chosen, None, seed=0)
     assert precision(planted, chosen) > 0.8
