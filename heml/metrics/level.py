@@ -130,8 +130,9 @@ def train_level(
         return
     device = choose_device(settings.device)
     data = _level_data(store, groups, settings)
-    views = _write_views(store, taxonomy, wanted, settings, len(data.index), progress)
+    views = {node: _views_path(store, node, key) for node, key in wanted.items()}
     try:
+        write_views(store, taxonomy, views, settings, len(data.index), progress)
         with worker_pool() as pool:
             jobs = {
                 node: NodeTraining(
@@ -239,19 +240,27 @@ def _in_words(summary: dict[str, Any]) -> str:
     )
 
 
-def _write_views(
+def write_views(
     store: Store,
     taxonomy: Taxonomy,
-    nodes: Mapping[str, str],
+    paths: Mapping[str, Path],
     settings: MetricSettings,
     count: int,
     progress: Progress,
-) -> dict[str, Path]:
-    paths = {node: _views_path(store, node, key) for node, key in nodes.items()}
+) -> None:
+    """Writes the views of some nodes, in one pass over all images.
+
+    Parameters
+    ----------
+    paths : mapping of node to pathlib.Path
+        Where to; `open_views` reads them.
+    count : int
+        Number of images.
+    """
     writer = ViewWriter(
         paths,
-        {node: resolution_of(node, taxonomy, settings) for node in nodes},
-        {node: taxonomy.classes_of(node) for node in nodes},
+        {node: resolution_of(node, taxonomy, settings) for node in paths},
+        {node: taxonomy.classes_of(node) for node in paths},
         count,
     )
     masks = iterate_masks(store)
@@ -267,6 +276,5 @@ def _write_views(
             rows = range(done, done + len(images))
             list(pool.map(put, rows, [image["image"]["bytes"] for image in images], segments))
             done += len(images)
-            pace.tell(f"metric: views of {len(nodes)} nodes, image {done}/{count}")
+            pace.tell(f"metric: views of {len(paths)} nodes, image {done}/{count}")
     writer.close()
-    return paths
