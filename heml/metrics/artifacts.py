@@ -15,10 +15,12 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data_contracts import EMBEDDINGS
-from heml.metrics.network import NodeNetwork
+from heml.metrics.network import NodeNetwork, network_of
 from heml.store import Store
 
 _FINAL = "final"
+_REPORT = "node.json"
+_ARCHITECTURE = "architecture.json"
 
 
 @dataclass(frozen=True)
@@ -37,7 +39,9 @@ class NodeMetric:
     weights : list of dict of Tensor
         Final network, then one per fold; empty for an untrained node.
     report : dict
-        Settings, learning curve, precision at 1, MAP@R, state.
+        Settings, learning curves, precision at 1, MAP@R, state.
+    architecture : dict, optional
+        What the networks are built like (`NodeNetwork.architecture`); the small trunk if missing.
     """
 
     node: str
@@ -46,6 +50,7 @@ class NodeMetric:
     cross_fitted: np.ndarray
     weights: list[dict[str, Tensor]]
     report: dict[str, Any]
+    architecture: dict[str, Any] | None = None
 
     @property
     def present(self) -> np.ndarray:
@@ -71,12 +76,24 @@ class NodeMetric:
         """
         if not self.weights:
             raise ValueError(f"node '{self.node}' is untrained: {self.report['state']}")
-        return network_from(self.weights[0])
+        return network_from(self.weights[0], self.architecture)
 
 
-def network_from(weights: dict[str, Tensor]) -> NodeNetwork:
-    """A network in evaluation mode with the given weights."""
-    network = NodeNetwork(embedding=len(weights["embedder.2.bias"]))
+def network_from(
+    weights: dict[str, Tensor], architecture: dict[str, Any] | None = None
+) -> NodeNetwork:
+    """A network in evaluation mode with the given weights.
+
+    Parameters
+    ----------
+    weights : dict of Tensor
+    architecture : dict, optional
+        `NodeNetwork.architecture`; a small trunk and the SNR distance if not given.
+    """
+    if architecture is None:
+        network = NodeNetwork(embedding=len(weights["embedder.2.bias"]))
+    else:
+        network = network_of(architecture)
     network.load_state_dict(weights)
     return network.eval()
 
@@ -95,7 +112,10 @@ def save_node(metric: NodeMetric, folder: Path) -> None:
         for name, tensor in state.items()
     }
     save_file(named, folder / "weights.safetensors")
-    (folder / "node.json").write_text(json.dumps(metric.report, indent=1, sort_keys=True))
+    for name, content in ((_REPORT, metric.report), (_ARCHITECTURE, metric.architecture)):
+        # Python would write NaN, which no other reader of JSON takes.
+        text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)
+        (folder / name).write_text(text)
 
 
 def node_folder(store: Store, node: str) -> Path:
@@ -134,5 +154,6 @@ def load_node(store: Store, node: str) -> NodeMetric:
         embeddings=flat.reshape(table.num_rows, -1),
         cross_fitted=load_file(folder / "cross_fitted.safetensors")["cross_fitted"].numpy(),
         weights=[networks[name] for name in order],
-        report=json.loads((folder / "node.json").read_text()),
+        report=json.loads((folder / _REPORT).read_text()),
+        architecture=json.loads((folder / _ARCHITECTURE).read_text()),
     )

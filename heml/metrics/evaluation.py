@@ -7,11 +7,15 @@ import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
 
-from heml.metrics.snr import BoundedSNRDistance
+from heml.metrics.losses import ranking_distance
 
 
 def evaluate(
-    queries: np.ndarray, query_labels: np.ndarray, references: np.ndarray, labels: np.ndarray
+    queries: np.ndarray,
+    query_labels: np.ndarray,
+    references: np.ndarray,
+    labels: np.ndarray,
+    distance: str = "snr",
 ) -> dict[str, float]:
     """Precision at 1 and mean average precision at R (Musgrave et al., ECCV 2020).
 
@@ -21,6 +25,8 @@ def evaluate(
     query_labels : int array (Q,)
     references : float array (N, D), disjoint from the queries
     labels : int array (N,)
+    distance : str, default "snr"
+        What the network was trained with.
 
     Returns
     -------
@@ -31,7 +37,7 @@ def evaluate(
         include=("precision_at_1", "mean_average_precision_at_r"),
         k="max_bin_count",
         device=torch.device("cpu"),
-        knn_func=CustomKNN(BoundedSNRDistance()),
+        knn_func=CustomKNN(ranking_distance(distance)),
     )
     result = calculator.get_accuracy(
         torch.from_numpy(queries),

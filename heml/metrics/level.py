@@ -2,45 +2,45 @@
 
 A node has one network trained on the whole train split and one per cross-fitting fold. They are
 small, so they train side by side, one thread each: that is faster than sharing threads inside each
-operation, and makes results independent of the number of cores.
+operation, and makes results independent of the number of cores and of which other nodes train.
+`benchmarks/level_training.py` compares it with one network of grouped convolutions and with stacked
+parameters.
 """
 
 from __future__ import annotations
 
 import json
 import os
-import threading
-import time
-from collections.abc import Iterator, Sequence
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
 import torch
-from torch import Tensor
 
 from heml.images import decode_image, image_index, iterate_images
-from heml.metrics.artifacts import NodeMetric, load_node, save_node
-from heml.metrics.evaluation import evaluate
+from heml.metrics.artifacts import load_node, save_node
+from heml.metrics.backbone import checkpoint_identity
+from heml.metrics.device import choose_device
 from heml.metrics.folds import assign_folds
+from heml.metrics.labels import TooFewLabels, label_columns, metric_labels
 from heml.metrics.network import combine
-from heml.metrics.training import embed, train_network
+from heml.metrics.node_training import LevelData, NodeTraining, enough
 from heml.metrics.views import ViewWriter, open_views
 from heml.pace import Pace
 from heml.progress import Progress
 from heml.segmentation.masks import iterate_masks
-from heml.settings import MetricSettings
+from heml.settings import SMALL, MetricSettings
 from heml.stage import Outcome
-from heml.store import Store, fingerprint, write_aside
+from heml.store import Store, fingerprint, process_lives, write_aside
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
 
-VERSION = 2
-#: A network needs this many images of each of two labels.
-MINIMUM_PER_LABEL = 2
+VERSION = 3
+
+
+class LevelError(ValueError):
+    """A level cannot be trained on what the store holds; the message says what to do."""
 
 
 def stage_name(node: str) -> str:
@@ -57,8 +57,12 @@ def resolution_of(node: str, taxonomy: Taxonomy, settings: MetricSettings) -> in
 def node_fingerprint(
     store: Store, taxonomy: Taxonomy, node: str, groups: Sequence[str], settings: MetricSettings
 ) -> str:
-    """Everything that a node's artifacts depend on: input, classes, settings, children, code."""
+    """Everything that a node's artifacts depend on: input, classes, settings, children, code.
+
+    The device does not count: what was trained on one machine is not trained again on another.
+    """
     children = [store.fingerprint(stage_name(child)) for child in taxonomy.children(node)]
+    trunk = settings.trunk
     return fingerprint(
         VERSION,
         store.summary("images")["content"],
@@ -66,7 +70,8 @@ def node_fingerprint(
         list(groups),
         taxonomy.classes_of(node),
         resolution_of(node, taxonomy, settings),
-        settings.model_dump(exclude={"resolution", "neighbours"}),
+        settings.model_dump(exclude={"resolution", "neighbours", "device"}),
+        trunk if trunk == SMALL else checkpoint_identity(trunk),
         children if settings.warm_start else [],
         torch.__version__,
     )
@@ -92,10 +97,25 @@ def train_level(
     Yields
     ------
     node, Outcome
-        Finished nodes first. A node's artifacts are complete in the store when it is yielded.
+        Finished nodes first. A node's artifacts are complete in the store when it is yielded. A
+        node that cannot be trained is finished too: its summary's `state` says why.
+
+    Raises
+    ------
+    LevelError
+        If the segments are of other classes than the taxonomy's, or a child is untrained or was
+        trained under other settings.
+    TooFewLabels
+        If no node could be trained: two label values with two train images each are needed.
+    CheckpointError
+        If the trunk's checkpoint cannot be used.
     """
+    _refuse_other_classes(store, taxonomy)
+    _remove_abandoned_views(store, nodes)
     wanted: dict[str, str] = {}
     for node in nodes:
+        if settings.warm_start:
+            _refuse_stale_children(store, taxonomy, node, groups, settings)
         key = node_fingerprint(store, taxonomy, node, groups, settings)
         summary = store.finished(stage_name(node), key)
         if summary is None and (store.node(node) / key).is_dir():
@@ -108,18 +128,23 @@ def train_level(
             wanted[node] = key
     if not wanted:
         return
-    index = image_index(store, list(groups))
-    views = _write_views(store, taxonomy, wanted, settings, len(index), progress)
-    strata = ["\x1f".join(row) for row in index[["label", *groups]].astype(str).to_numpy()]
-    train = (index["split"] == "train").to_numpy()
-    fold = np.full(len(index), -1, np.int8)
-    fold[train] = assign_folds(np.array(strata)[train].tolist(), settings.folds, settings.seed)
-    labels = np.unique(index["label"], return_inverse=True)[1]
-    data = _LevelData(index, labels, train, fold)
+    device = choose_device(settings.device)
+    data = _level_data(store, groups, settings)
+    views = {node: _views_path(store, node, key) for node, key in wanted.items()}
     try:
+        write_views(store, taxonomy, views, settings, len(data.index), progress)
         with worker_pool() as pool:
             jobs = {
-                node: _NodeJob(store, taxonomy, node, views[node], data, settings, pool, progress)
+                node: NodeTraining(
+                    node,
+                    open_views(views[node]),
+                    data,
+                    settings,
+                    _starts(store, taxonomy, node, settings),
+                    device,
+                    pool,
+                    progress,
+                )
                 for node in wanted
             }
             for node, key in wanted.items():
@@ -127,11 +152,74 @@ def train_level(
                 with write_aside(store.node(node) / key) as aside:
                     save_node(metric, aside)
                 summary = _remember(store, node, key)
+                views[node].unlink()
                 progress(f"metric/{node}: {_in_words(summary)}")
                 yield node, Outcome(summary, reused=False)
     finally:
         for path in views.values():
             path.unlink(missing_ok=True)
+
+
+def _views_path(store: Store, node: str, key: str) -> Path:
+    return store.node(node) / f".{key}.{os.getpid()}.views.tmp"
+
+
+def _remove_abandoned_views(store: Store, nodes: Sequence[str]) -> None:
+    for node in nodes:
+        for path in store.node(node).glob(".*.views.tmp"):
+            pid = path.name.split(".")[2]
+            if pid.isdigit() and not process_lives(int(pid)):
+                path.unlink(missing_ok=True)
+
+
+def _refuse_other_classes(store: Store, taxonomy: Taxonomy) -> None:
+    found = sorted(name for name, share in store.summary("segments")["presence"].items() if share)
+    if not set(found) & set(taxonomy.class_names):
+        raise LevelError(
+            f"{store.root}: no segment is of a class of the taxonomy '{taxonomy.name}'; the store "
+            f"holds {', '.join(found[:10]) or 'no segments'}: use their taxonomy, or another store"
+        )
+
+
+def _refuse_stale_children(
+    store: Store, taxonomy: Taxonomy, node: str, groups: Sequence[str], settings: MetricSettings
+) -> None:
+    for child in taxonomy.children(node):
+        try:
+            current = store.fingerprint(stage_name(child))
+            stale = current != node_fingerprint(store, taxonomy, child, groups, settings)
+        except FileNotFoundError:
+            stale = True
+        if stale:
+            raise LevelError(
+                f"metric/{node} starts from metric/{child}, which is not trained under these "
+                f"settings and this taxonomy: train metric/{child} first"
+            )
+
+
+def _level_data(store: Store, groups: Sequence[str], settings: MetricSettings) -> LevelData:
+    columns = label_columns(settings)
+    index = image_index(store, [*groups, *(c for c in columns if c not in groups)])
+    train = (index["split"] == "train").to_numpy()
+    labels = metric_labels(index, columns)
+    strata = ["\x1f".join(row) for row in index[["label", *groups]].astype(str).to_numpy()]
+    fold = np.full(len(index), -1, np.int8)
+    fold[train] = assign_folds(np.array(strata)[train].tolist(), settings.folds, settings.seed)
+    if not all(enough(labels[train & (fold != left_out)]) for left_out in range(settings.folds)):
+        raise TooFewLabels(labels[train], columns)
+    return LevelData(index, labels, train, fold)
+
+
+def _starts(
+    store: Store, taxonomy: Taxonomy, node: str, settings: MetricSettings
+) -> list[dict[str, torch.Tensor]] | None:
+    """Initial weights of the final network and of each fold's, from the children's."""
+    if not settings.warm_start:
+        return None
+    children = [load_node(store, child) for child in taxonomy.children(node)]
+    trained = [child.weights for child in children if child.trained]
+    # Fold by fold: a branch's fold network must not inherit from one that saw the fold.
+    return [combine(states) for states in zip(*trained, strict=True)] or None
 
 
 def _remember(store: Store, node: str, key: str) -> dict[str, Any]:
@@ -144,27 +232,35 @@ def _remember(store: Store, node: str, key: str) -> dict[str, Any]:
 def _in_words(summary: dict[str, Any]) -> str:
     if summary["state"] != "trained":
         return f"not trained: {summary['state']}"
+    if not summary["evaluated"]:
+        return "trained; no two images of a label in different folds to evaluate it on"
     return (
         f"precision at 1 {summary['precision_at_1']:.2f} out of fold, "
         f"loss {summary['loss_first']:.2f} → {summary['loss_last']:.2f}"
     )
 
 
-def _write_views(
+def write_views(
     store: Store,
     taxonomy: Taxonomy,
-    nodes: dict[str, str],
+    paths: Mapping[str, Path],
     settings: MetricSettings,
     count: int,
     progress: Progress,
-) -> dict[str, Path]:
-    paths = {
-        node: store.node(node) / f".{key}.{os.getpid()}.views.tmp" for node, key in nodes.items()
-    }
+) -> None:
+    """Writes the views of some nodes, in one pass over all images.
+
+    Parameters
+    ----------
+    paths : mapping of node to pathlib.Path
+        Where to; `open_views` reads them.
+    count : int
+        Number of images.
+    """
     writer = ViewWriter(
         paths,
-        {node: resolution_of(node, taxonomy, settings) for node in nodes},
-        {node: taxonomy.classes_of(node) for node in nodes},
+        {node: resolution_of(node, taxonomy, settings) for node in paths},
+        {node: taxonomy.classes_of(node) for node in paths},
         count,
     )
     masks = iterate_masks(store)
@@ -180,162 +276,5 @@ def _write_views(
             rows = range(done, done + len(images))
             list(pool.map(put, rows, [image["image"]["bytes"] for image in images], segments))
             done += len(images)
-            pace.tell(f"metric: views of {len(nodes)} nodes, image {done}/{count}")
+            pace.tell(f"metric: views of {len(paths)} nodes, image {done}/{count}")
     writer.close()
-    return paths
-
-
-@dataclass(frozen=True)
-class _LevelData:
-    index: pd.DataFrame
-    labels: np.ndarray
-    train: np.ndarray
-    fold: np.ndarray
-
-
-class _NodeJob:
-    """The networks of one node, as jobs of a pool."""
-
-    def __init__(
-        self,
-        store: Store,
-        taxonomy: Taxonomy,
-        node: str,
-        views: Path,
-        data: _LevelData,
-        settings: MetricSettings,
-        pool: ThreadPoolExecutor,
-        progress: Progress,
-    ) -> None:
-        self._node = node
-        self._data = data
-        self._settings = settings
-        self._progress = progress
-        self._views = open_views(views)
-        self._present = self._views[:, 3].reshape(len(self._views), -1).any(axis=1)
-        self._resolution = self._views.shape[-1]
-        self._starts = self._children_weights(store, taxonomy)
-        self._lock = threading.Lock()
-        self._epochs = 0
-        self._told = time.monotonic()
-        self._networks = settings.folds + 1
-        rows = [self._train_rows(network) for network in range(self._networks)]
-        self._state = self._why_untrained(rows)
-        self._futures: list[Future[tuple[dict[str, Tensor], np.ndarray, list[float]]]] = []
-        if self._state == "trained":
-            self._futures = [pool.submit(self._train, n, rows[n]) for n in range(self._networks)]
-
-    def _children_weights(self, store: Store, taxonomy: Taxonomy) -> list[dict[str, Tensor]] | None:
-        if not self._settings.warm_start:
-            return None
-        children = [load_node(store, child) for child in taxonomy.children(self._node)]
-        trained = [child.weights for child in children if child.trained]
-        if not trained:
-            return None
-        # Fold by fold: a branch's fold network must not inherit from one that saw the fold.
-        return [combine(states) for states in zip(*trained, strict=True)]
-
-    def _train_rows(self, network: int) -> np.ndarray:
-        """Rows that a network may see: 0 is the final one, k + 1 leaves out fold k."""
-        seen = self._data.train & self._present
-        if network > 0:
-            seen &= self._data.fold != network - 1
-        return np.flatnonzero(seen)
-
-    def _why_untrained(self, rows: list[np.ndarray]) -> str:
-        for chosen in rows:
-            counts = np.bincount(self._data.labels[chosen])
-            if (counts >= MINIMUM_PER_LABEL).sum() < 2:
-                return (
-                    f"only {len(rows[0])} train images have it, too few of two labels in every fold"
-                )
-        return "trained"
-
-    def _train(
-        self, network: int, rows: np.ndarray
-    ) -> tuple[dict[str, Tensor], np.ndarray, list[float]]:
-        labels = self._data.labels[rows]
-        keep = np.bincount(labels)[labels] >= MINIMUM_PER_LABEL
-        model, curve = train_network(
-            self._views,
-            rows[keep],
-            self._data.labels[rows[keep]],
-            self._settings,
-            None if self._starts is None else self._starts[network],
-            seed=self._settings.seed + 1000 * network,
-            on_epoch=self._tell,
-        )
-        embeddings = embed(model, self._views)
-        embeddings[~self._present] = 0
-        return dict(model.state_dict()), embeddings, curve
-
-    def _tell(self, epoch: int, loss: float) -> None:
-        with self._lock:
-            self._epochs += 1
-            if time.monotonic() - self._told < 2:
-                return
-            self._told = time.monotonic()
-            total = self._networks * self._settings.epochs
-            self._progress(
-                f"metric/{self._node}: {self._resolution} px, epoch {self._epochs}/{total} "
-                f"of {self._networks} networks, loss {loss:.3f}"
-            )
-
-    def result(self) -> NodeMetric:
-        """Waits for the networks and evaluates them out of fold."""
-        data = self._data
-        index = pd.DataFrame(
-            {
-                "image_id": data.index["image_id"],
-                "split": data.index["split"],
-                "fold": data.fold,
-                "present": self._present,
-            }
-        )
-        report: dict[str, Any] = {
-            "state": self._state,
-            "resolution": self._resolution,
-            "present_share": float(self._present.mean()),
-            "train_images": len(self._train_rows(0)),
-        }
-        dimensions = self._settings.embedding
-        if not self._futures:
-            empty = np.zeros((len(index), dimensions), np.float32)
-            crossed = np.zeros((self._settings.folds, len(index), dimensions), np.float32)
-            return NodeMetric(self._node, index, empty, crossed, [], report)
-        done = [future.result() for future in self._futures]
-        crossed = np.stack([embeddings for _, embeddings, _ in done[1:]])
-        curve = done[0][2]
-        report |= {
-            "learning_curve": curve,
-            "loss_first": curve[0],
-            "loss_last": curve[-1],
-            "warm_start": self._starts is not None,
-            **self._out_of_fold(crossed),
-        }
-        weights = [state for state, _, _ in done]
-        return NodeMetric(self._node, index, done[0][1], crossed, weights, report)
-
-    def _out_of_fold(self, crossed: np.ndarray) -> dict[str, float]:
-        """Means over folds, weighted by the fold's size; queries are the fold's rows."""
-        results, sizes = [], []
-        for fold, embeddings in enumerate(crossed):
-            usable = self._data.train & self._present
-            queries = np.flatnonzero(usable & (self._data.fold == fold))
-            references = np.flatnonzero(usable & (self._data.fold != fold))
-            if len(queries) == 0:
-                continue
-            results.append(
-                evaluate(
-                    embeddings[queries],
-                    self._data.labels[queries],
-                    embeddings[references],
-                    self._data.labels[references],
-                )
-            )
-            sizes.append(len(queries))
-        summary = {
-            name: float(np.average([r[name] for r in results], weights=sizes))
-            for name in results[0]
-        }
-        return {**summary, "evaluated": int(sum(sizes))}

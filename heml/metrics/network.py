@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from itertools import pairwise
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
+from heml.metrics.backbone import BackboneTrunk, pretrained_trunk
+from heml.settings import SMALL
 from heml.workers import seeded
 
 _CHANNELS = (4, 24, 48, 96)
@@ -19,6 +22,8 @@ class SmallTrunk(nn.Sequential):
     Group normalization: the result for one image does not depend on its batch, and running
     statistics cannot drift between folds.
     """
+
+    channels = _CHANNELS[-1]
 
     def __init__(self) -> None:
         layers: list[nn.Module] = []
@@ -35,22 +40,47 @@ class SmallTrunk(nn.Sequential):
 class NodeNetwork(nn.Module):
     """Trunk and embedder (a multilayer perceptron) of one node.
 
+    What it measures between embeddings is always d_SNR or its bounded form. For the other
+    distances the embedding itself is shaped, so that everything behind it stays the same: centred
+    embeddings a and b of norm 1 have the bounded SNR distance `(1 - cos(a, b)) / 2`, and centred
+    ones of any norm the Euclidean distance relative to their norms, `(|a - b| / (|a| + |b|))**2`.
+
     Parameters
     ----------
     embedding : int
         Dimensions of the embedding.
+    distance : str, default "snr"
+        "snr", "cosine" (embeddings centred, norm 1) or "euclidean" (centred, and divided by the
+        root of their dimensions: distances are root mean squares).
+    trunk : BackboneTrunk, optional
+        A small trunk of its own if not given.
     """
 
-    def __init__(self, embedding: int) -> None:
+    def __init__(
+        self, embedding: int, distance: str = "snr", trunk: BackboneTrunk | None = None
+    ) -> None:
         super().__init__()
-        self.trunk = SmallTrunk()
+        self.trunk: SmallTrunk | BackboneTrunk = SmallTrunk() if trunk is None else trunk
+        width = self.trunk.channels
         self.embedder = nn.Sequential(
-            nn.Linear(_CHANNELS[-1], _CHANNELS[-1]),
+            nn.Linear(width, width),
             nn.ReLU(inplace=True),
-            nn.Linear(_CHANNELS[-1], embedding),
+            nn.Linear(width, embedding),
             # Without a common component that all images share, d_SNR cannot shrink for all pairs.
             nn.BatchNorm1d(embedding, affine=False),
         )
+        self._embedding = embedding
+        self._distance = distance
+
+    @property
+    def architecture(self) -> dict[str, Any]:
+        """All that `network_of` needs besides the weights, as plain data."""
+        backbone = None if isinstance(self.trunk, SmallTrunk) else self.trunk.description
+        return {
+            "embedding": self._embedding,
+            "distance": self._distance,
+            "backbone": backbone,
+        }
 
     def forward(self, views: Tensor) -> Tensor:
         """Embeddings of scaled views.
@@ -64,7 +94,21 @@ class NodeNetwork(nn.Module):
         Tensor, shape (B, D)
         """
         embeddings: Tensor = self.embedder(self.trunk(views))
-        return embeddings
+        if self._distance == "snr":
+            return embeddings
+        embeddings = embeddings - embeddings.mean(dim=1, keepdim=True)
+        if self._distance == "cosine":
+            return nn.functional.normalize(embeddings)
+        return embeddings / embeddings.shape[1] ** 0.5
+
+
+def network_of(architecture: Mapping[str, Any]) -> NodeNetwork:
+    """A network of the given architecture, with weights that are to be replaced."""
+    backbone = architecture["backbone"]
+    trunk = None
+    if backbone is not None:
+        trunk = BackboneTrunk(backbone["config"], tuple(backbone["mean"]), tuple(backbone["std"]))
+    return NodeNetwork(architecture["embedding"], architecture["distance"], trunk)
 
 
 def scale_views(views: Tensor) -> Tensor:
@@ -74,18 +118,24 @@ def scale_views(views: Tensor) -> Tensor:
     return torch.cat([colours, scaled[:, 3:] / 255], dim=1)
 
 
-def new_network(embedding: int, seed: int) -> NodeNetwork:
-    """A network with weights from the seed.
+def new_network(
+    embedding: int, seed: int, trunk: str = SMALL, distance: str = "snr"
+) -> NodeNetwork:
+    """A network with weights from the seed, its trunk from a checkpoint unless it is small.
 
-    All nodes of a tree share the seed, hence the initial weights: averages of trained siblings
-    then stay meaningful.
+    All nodes of a tree share the seed and the checkpoint, hence the initial weights: averages of
+    trained siblings then stay meaningful.
     """
     with seeded(seed):
-        return NodeNetwork(embedding)
+        pretrained = None if trunk == SMALL else pretrained_trunk(trunk)
+        return NodeNetwork(embedding, distance, pretrained)
 
 
 def combine(states: Sequence[dict[str, Tensor]]) -> dict[str, Tensor]:
     """Weights that a branch starts from: the mean of its children's weights.
+
+    Trunks of checkpoints too: children that were tuned from one checkpoint lie in one basin, where
+    averages of weights work (Wortsman et al., "Model soups", ICML 2022).
 
     Raises
     ------

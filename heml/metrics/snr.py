@@ -101,3 +101,29 @@ class BoundedSNRDistance(SNRDistance):
     def compute_mat(self, query_emb: Tensor, ref_emb: Tensor | None) -> Tensor:
         """All pairs, shape (N, M)."""
         return bounded_snr_distance(query_emb, query_emb if ref_emb is None else ref_emb)
+
+    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Row by row, shape (N,)."""
+        a = query_emb.var(dim=1, unbiased=False).clamp_min(EPSILON).sqrt()
+        b = ref_emb.var(dim=1, unbiased=False).clamp_min(EPSILON).sqrt()
+        difference = (query_emb - ref_emb).var(dim=1, unbiased=False)
+        return (difference / (a + b).square()).clamp(0, 1)
+
+
+class BoundedSNRSimilarity(BaseDistance):
+    """`1 - 2 * bounded_snr_distance`, in [-1, 1], for losses that are written for a similarity.
+
+    Of embeddings with equal variances it is their correlation.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(normalize_embeddings=False, is_inverted=True)
+        self._distance = BoundedSNRDistance()
+
+    def compute_mat(self, query_emb: Tensor, ref_emb: Tensor | None) -> Tensor:
+        """All pairs, shape (N, M)."""
+        return 1 - 2 * self._distance.compute_mat(query_emb, ref_emb)
+
+    def pairwise_distance(self, query_emb: Tensor, ref_emb: Tensor) -> Tensor:
+        """Row by row, shape (N,)."""
+        return 1 - 2 * self._distance.pairwise_distance(query_emb, ref_emb)

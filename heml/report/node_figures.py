@@ -49,6 +49,8 @@ def node_figure(
     note = (
         f"{summary['train_images']} train images have it. For {summary['precision_at_1']:.0%} "
         "of them the nearest other image has the same label, out of fold"
+        if "precision_at_1" in summary
+        else "Trained, but no image could be evaluated out of fold"
         if state == "trained"
         else f"Not trained: {state}"
     )
@@ -60,7 +62,7 @@ def node_figure(
         )
         plot = axes["curve"]
         plot.plot(range(1, len(curve) + 1), curve, color=BLUE, lw=2)
-        plot.set_title("Mean triplet loss")
+        plot.set_title("Mean loss")
         plot.set_xlabel("epoch")
         plot.grid(axis="y")
         plot.tick_params(length=0)

@@ -361,6 +361,7 @@ class MetricTree:
             "thresholds": self.thresholds,
             "similarities": {k: s.to_dict() for k, s in self.similarities.items()},
             "neighbours": self.neighbours,
+            "architectures": {n: network.architecture for n, network in self.networks.items()},
         }
         (folder / "tree.json").write_text(json.dumps(content, indent=1))
 
@@ -387,7 +388,10 @@ class MetricTree:
             taxonomy,
             content["resolutions"],
             content["thresholds"],
-            {node: network_from(state) for node, state in states.items()},
+            {
+                node: network_from(state, content["architectures"][node])
+                for node, state in states.items()
+            },
             {k: Similarity.from_dict(s) for k, s in content["similarities"].items()},
             Embedded(
                 {n: tensors[f"{n}.vectors"].numpy() for n in taxonomy.nodes},

@@ -1,0 +1,302 @@
+"""The metric tree against one metric on whole images: accuracy, time and memory.
+
+    python -m benchmarks.metric_tree --celebamask DIR --ccp DIR --seeds 0 1 2 --out FILE.md
+
+Every part keeps its figures as JSON under `--work`; a run that was stopped goes on, and `--parts`
+runs some of them. `--quick` trains one epoch on one seed: it shows that everything runs, and its
+figures mean nothing.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import platform
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from benchmarks import scoring, tables
+from benchmarks.baseline_whole_image import train_baseline
+from benchmarks.clock import clock
+from benchmarks.level_memory import level_memory
+from benchmarks.snr_speed import snr_speed
+from benchmarks.tasks import Task, prepared, records, train_final_networks, train_tree
+from heml.metrics import level as level_module
+from heml.metrics.artifacts import load_node
+from heml.metrics.distances import node_distances
+from heml.metrics.losses import ranking_distance
+from heml.settings import MetricSettings
+from heml.store import Store, fingerprint, write_aside
+from heml.taxonomy import Taxonomy
+from heml.tree.fit import fit_tree
+from heml.tree.tree import Embedded, MetricTree
+
+PARTS = ("accuracy", "time", "memory", "snr", "losses", "warm")
+#: Sides of the baseline's input in pixels; the first is what ratios refer to.
+BASELINE_SIZES = (224, 128)
+#: Nodes on which losses and distances are compared: what tells the label, what carries the group,
+#: and the whole image, with all that lies between.
+COMPARED = {
+    "celebamask": ["mouth", "lower_face", "hair", "background"],
+    "ccp": ["lower_clothes", "legwear", "shoes", "background"],
+}
+LOSSES = (
+    "triplet",
+    "contrastive",
+    "snr_contrastive",
+    "n_pairs",
+    "lifted_structure",
+    "multi_similarity",
+    "proxy_anchor",
+)
+
+
+@dataclass(frozen=True)
+class Bench:
+    """One run of the benchmark.
+
+    Parameters
+    ----------
+    work : pathlib.Path
+        Stores and figures are kept here.
+    sets : dict
+        Name of a dataset → its folder.
+    seeds : list of int
+    quick : bool
+    """
+
+    work: Path
+    sets: dict[str, Path]
+    seeds: list[int]
+    quick: bool
+
+    def settings(self, seed: int, **changes: Any) -> MetricSettings:
+        content = {"seed": seed, "device": "cpu", **({"epochs": 1} if self.quick else {})}
+        return MetricSettings.model_validate({**content, **changes})
+
+    def task(self, name: str, seed: int) -> Task:
+        label, group = {
+            "celebamask": ("mouth", "hair_tone"),
+            "ccp": ("lower_body", "background"),
+        }[name]
+        taxonomy = {"celebamask": "celebamask_hq", "ccp": "ccp"}[name]
+        metadata = f"tasks/{label}-{group}-{seed}.csv"
+        return Task(name, self.sets[name], metadata, label, group, taxonomy)
+
+    def store(self, name: str, seed: int) -> tuple[Store, Task]:
+        task = self.task(name, seed)
+        return prepared(task, self.work / "stores" / f"{name}-{seed}", say), task
+
+    def kept(self, part: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
+        """A part's figures, computed unless they are there."""
+        key = fingerprint(level_module.VERSION, self.quick, torch.__version__)
+        path = self.work / "figures" / f"{part}-{key}.json"
+        if path.exists():
+            say(f"{part}: kept")
+            return dict(json.loads(path.read_text()))
+        say(f"{part}: started")
+        with clock() as took:
+            figures = compute()
+        figures["part_wall_s"] = took.wall
+        with write_aside(path) as aside:
+            aside.write_text(json.dumps(figures, indent=1))
+        say(f"{part}: done in {took.wall:.0f} s")
+        return figures
+
+
+def say(line: str) -> None:
+    print(line, flush=True)
+
+
+def accuracy_of_tree(bench: Bench, name: str, seed: int) -> dict[str, Any]:
+    """Trains the whole tree and scores each node and both similarities on the test split."""
+    store, task = bench.store(name, seed)
+    # A node that an earlier, stopped run finished would not be trained, and its time be missing.
+    shutil.rmtree(store.root / "metric", ignore_errors=True)
+    settings = bench.settings(seed)
+    took = train_tree(store, task, settings, say)
+    fit_tree(store, task.tree, [task.group], settings, say)
+    tree = MetricTree.load(store.metric_tree)
+    known = records(store, task)
+    metrics = {node: load_node(store, node) for node in task.tree.nodes}
+    everything = Embedded(
+        {n: m.embeddings for n, m in metrics.items()}, {n: m.present for n, m in metrics.items()}
+    )
+    queries, references = everything.rows(known.test), everything.rows(known.train)
+    rows: dict[str, Any] = {}
+    for node in task.tree.nodes:
+        distances = tree.node_distances(node, queries, references).total()
+        rows[node] = _scores(distances, known, settings.neighbours)
+        rows[node] |= {"state": metrics[node].report["state"]}
+    for which in ("plain", "debiased"):
+        distances = tree.total_distances(queries, references, which)
+        rows[f"{which} similarity"] = _scores(distances, known, settings.neighbours)
+    return {"rows": rows, **took.as_dict()}
+
+
+def accuracy_of_baseline(bench: Bench, name: str, seed: int, size: int) -> dict[str, Any]:
+    """Trains the baseline and scores it as the tree is scored."""
+    store, task = bench.store(name, seed)
+    known, settings = records(store, task), bench.settings(seed)
+    trained = train_baseline(
+        store, size, known.labels, known.cells, known.train, known.test, settings
+    )
+    scores = _scores(trained.distances, known, settings.neighbours)
+    return {**scores, "best_epoch": trained.best_epoch, **trained.seconds}
+
+
+def _scores(distances: np.ndarray, known: Any, k: int) -> dict[str, Any]:
+    labels, asked = known.labels[known.train], known.labels[known.test]
+    cells = [known.cells[row] for row in known.test]
+    return {
+        **scoring.ranking(distances, asked, labels),
+        **scoring.accuracy(distances, asked, labels, cells, k),
+    }
+
+
+def time_without_folds(bench: Bench, name: str, seed: int) -> dict[str, Any]:
+    """Time of the tree without cross-fitting, views included."""
+    store, task = bench.store(name, seed)
+    views = bench.work / "views" / f"{name}-{seed}-time"
+    shutil.rmtree(views, ignore_errors=True)
+    _, took = train_final_networks(store, task, bench.settings(seed), task.tree.nodes, views)
+    shutil.rmtree(views)
+    return took.as_dict()
+
+
+def compare(bench: Bench, name: str, seed: int, nodes: list[str], **changes: Any) -> dict[str, Any]:
+    """Scores some nodes' final networks on the test split, trained in a given way."""
+    store, task = bench.store(name, seed)
+    known, settings = records(store, task), bench.settings(seed, **changes)
+    views = bench.work / "views" / f"{name}-{seed}"
+    found, took = train_final_networks(store, task, settings, nodes, views)
+    rows = {}
+    for node, embeddings in found.items():
+        present = embeddings.any(axis=1)
+        if settings.distance == "euclidean":
+            measure = ranking_distance(settings.distance)
+            a, b = (torch.from_numpy(embeddings[part]) for part in (known.test, known.train))
+            distances = measure(a, b).numpy()
+            absent = present[known.test][:, None] ^ present[known.train][None]
+            distances = np.where(absent, distances.max() + 1, distances)
+        else:
+            distances = node_distances(
+                embeddings[known.test],
+                embeddings[known.train],
+                present[known.test],
+                present[known.train],
+            ).total()
+        rows[node] = _scores(distances, known, settings.neighbours)
+    return {"rows": rows, **took.as_dict()}
+
+
+def compared_nodes(name: str, tree: Taxonomy) -> list[str]:
+    """Some leaves, the branches that hold only such, and the root."""
+    leaves = set(COMPARED[name])
+    return [
+        node
+        for node in tree.nodes
+        if node in leaves or set(tree.leaves_of(node)) <= leaves or node == tree.root
+    ]
+
+
+def run(bench: Bench, parts: list[str]) -> Iterator[str]:
+    """Sections of the result, as Markdown."""
+    first = bench.seeds[0]
+    if "accuracy" in parts or "time" in parts:
+        trees, baselines = {}, {}
+        for name in bench.sets:
+            for seed in bench.seeds:
+                trees[name, seed] = bench.kept(
+                    f"tree-{name}-{seed}", lambda n=name, s=seed: accuracy_of_tree(bench, n, s)
+                )
+                for size in BASELINE_SIZES:
+                    baselines[name, seed, size] = bench.kept(
+                        f"baseline{size}-{name}-{seed}",
+                        lambda n=name, s=seed, p=size: accuracy_of_baseline(bench, n, s, p),
+                    )
+        if "accuracy" in parts:
+            for name in bench.sets:
+                nodes = bench.task(name, first).tree.nodes
+                yield tables.accuracy(name, nodes, bench.seeds, trees, baselines)
+        if "time" in parts:
+            lone = {
+                name: bench.kept(
+                    f"time-{name}-{first}", lambda n=name: time_without_folds(bench, n, first)
+                )
+                for name in bench.sets
+            }
+            yield tables.time(lone, trees, baselines, first)
+    if "memory" in parts:
+        tree = bench.task(next(iter(bench.sets)), first).tree
+        yield tables.memory(
+            bench.kept("memory", lambda: level_memory(tree, bench.settings(first), BASELINE_SIZES))
+        )
+    if "snr" in parts:
+        sizes = (256, 32) if bench.quick else (2048, 128)
+        yield tables.snr(bench.kept("snr", lambda: snr_speed(*sizes)))
+    name = next(iter(bench.sets))
+    tree = bench.task(name, first).tree
+    if "losses" in parts:
+        ways = {loss: {"loss": loss} for loss in LOSSES}
+        ways |= {f"triplet, {d}": {"distance": d} for d in ("cosine", "euclidean")}
+        chosen = compared_nodes(name, tree)
+        figures = {
+            way: bench.kept(
+                f"loss-{way.replace(', ', '-')}-{name}-{first}",
+                lambda c=changes: compare(bench, name, first, chosen, **c),
+            )
+            for way, changes in ways.items()
+        }
+        yield tables.comparison(f"Losses and distances ({name}, seed {first})", chosen, figures)
+    if "warm" in parts:
+        branches = [node for node in tree.nodes if tree.children(node)]
+        figures = {
+            way: bench.kept(
+                f"{way}-{name}-{first}",
+                lambda w=way: compare(bench, name, first, list(tree.nodes), warm_start=w == "warm"),
+            )
+            for way in ("warm", "cold")
+        }
+        yield tables.comparison(f"Warm and cold start ({name}, seed {first})", branches, figures)
+
+
+def machine() -> str:
+    threads = os.cpu_count()
+    return f"{platform.machine()}, {threads} logical processors, torch {torch.__version__}, CPU"
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
+    parser.add_argument("--celebamask", type=Path, help="folder of the faces")
+    parser.add_argument("--ccp", type=Path, help="folder of the street photos")
+    parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
+    parser.add_argument("--quick", action="store_true", help="one epoch: does everything run?")
+    parser.add_argument("--work", type=Path, help="where stores and figures are kept")
+    parser.add_argument("--out", type=Path, help="Markdown file; printed in any case")
+    chosen = parser.parse_args()
+    sets = {n: getattr(chosen, n) for n in ("celebamask", "ccp") if getattr(chosen, n)}
+    if not sets:
+        parser.error("give --celebamask or --ccp")
+    work = chosen.work or Path(tempfile.gettempdir()) / "heml-benchmarks" / "metric_tree"
+    bench = Bench(work, sets, chosen.seeds, chosen.quick)
+    title = "# The metric tree against one metric on whole images"
+    quick = "\n\n**A quick run: one epoch; the figures mean nothing.**" if chosen.quick else ""
+    text = "\n\n".join([f"{title}\n\n{machine()}{quick}", *run(bench, chosen.parts)]) + "\n"
+    say(f"\n{text}")
+    if chosen.out:
+        with write_aside(chosen.out) as path:
+            path.write_text(text)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,171 @@
+"""The biased tasks of a benchmark, and training trees on them through heml's own functions."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from torch import Tensor
+
+from benchmarks.clock import Took, clock
+from heml.images import image_index
+from heml.metrics.device import choose_device
+from heml.metrics.level import train_level, write_views
+from heml.metrics.network import combine
+from heml.metrics.training import embed, train_network
+from heml.metrics.views import open_views
+from heml.progress import Progress
+from heml.segmentation.annotated import segment
+from heml.settings import FolderSource, MetricSettings, SegmentationSettings
+from heml.sources.ingest import ingest
+from heml.store import Store
+from heml.taxonomy import Taxonomy, builtin
+from heml.workers import worker_pool
+
+
+@dataclass(frozen=True)
+class Task:
+    """One biased training set with a balanced test set.
+
+    Parameters
+    ----------
+    name : str
+    root : pathlib.Path
+        Folder of the dataset.
+    metadata : str
+        CSV, relative to root; splits `train` and `test`.
+    label, group : str
+        Columns.
+    taxonomy : str
+        A built-in one.
+    """
+
+    name: str
+    root: Path
+    metadata: str
+    label: str
+    group: str
+    taxonomy: str
+
+    @property
+    def tree(self) -> Taxonomy:
+        return builtin(self.taxonomy)
+
+
+@dataclass(frozen=True)
+class Records:
+    """What all methods of a comparison share.
+
+    Parameters
+    ----------
+    index : DataFrame
+        Columns image_id, split, label and the group.
+    labels : int array (N,)
+    cells : list of str, length N
+    train, test : int arrays
+        Rows.
+    """
+
+    index: pd.DataFrame
+    labels: np.ndarray
+    cells: list[str]
+    train: np.ndarray
+    test: np.ndarray
+
+
+def prepared(task: Task, folder: Path, progress: Progress) -> Store:
+    """The task's store, its images and segments read; kept from an earlier run."""
+    store = Store(folder)
+    source = FolderSource(
+        kind="folder",
+        root=str(task.root.resolve()),
+        metadata=task.metadata,
+        label=task.label,
+        groups=[task.group],
+    )
+    ingest(store, source, folder, task.tree, True, progress)
+    segment(store, SegmentationSettings(), task.tree, progress)
+    return store
+
+
+def records(store: Store, task: Task) -> Records:
+    """Labels, cells and splits of a store's images."""
+    index = image_index(store, [task.group])
+    split = index["split"].to_numpy()
+    return Records(
+        index,
+        np.unique(index["label"], return_inverse=True)[1].astype(np.int64),
+        (index["label"] + " · " + index[task.group]).tolist(),
+        np.flatnonzero(split == "train"),
+        np.flatnonzero(split == "test"),
+    )
+
+
+def train_tree(store: Store, task: Task, settings: MetricSettings, progress: Progress) -> Took:
+    """Trains every level, cross-fitting included; how long that took, views included."""
+    with clock() as took:
+        for level in task.tree.levels:
+            for _, outcome in train_level(
+                store, task.tree, level, [task.group], settings, progress
+            ):
+                if outcome.reused:
+                    raise RuntimeError("a node was trained earlier: its time is not known")
+    return took
+
+
+def train_final_networks(
+    store: Store,
+    task: Task,
+    settings: MetricSettings,
+    nodes: Sequence[str],
+    views: Path,
+) -> tuple[dict[str, np.ndarray], Took]:
+    """The tree without cross-fitting: each node's final network alone, bottom-up.
+
+    Parameters
+    ----------
+    nodes : sequence of str
+    views : pathlib.Path
+        Folder for views; kept for the next call, which is then faster: time the first one.
+
+    Returns
+    -------
+    embeddings, Took
+        Node → float32 array (N, D), zero rows where absent. Nodes too few images have are left
+        out.
+    """
+    tree, known = task.tree, records(store, task)
+    device = choose_device(settings.device)
+    found: dict[str, np.ndarray] = {}
+    weights: dict[str, dict[str, Tensor]] = {}
+
+    def train(node: str) -> tuple[str, dict[str, Tensor], np.ndarray] | None:
+        array = open_views(views / f"{node}.npy")
+        present = array[:, 3].reshape(len(array), -1).any(axis=1)
+        rows = known.train[present[known.train]]
+        counts = np.bincount(known.labels[rows], minlength=2)
+        if (counts >= 2).sum() < 2:
+            return None
+        below = [weights[child] for child in tree.children(node) if child in weights]
+        start = combine(below) if below and settings.warm_start else None
+        network, _ = train_network(
+            array, rows, known.labels[rows], settings, start, settings.seed, device=device
+        )
+        embeddings = embed(network, array)
+        embeddings[~present] = 0
+        return node, dict(network.cpu().state_dict()), embeddings
+
+    with clock() as took:
+        views.mkdir(parents=True, exist_ok=True)
+        missing = {n: views / f"{n}.npy" for n in nodes if not (views / f"{n}.npy").exists()}
+        if missing:
+            write_views(store, tree, missing, settings, len(known.index), lambda line: None)
+        with worker_pool() as pool:
+            for level in tree.levels:
+                for trained in pool.map(train, [node for node in level if node in nodes]):
+                    if trained is not None:
+                        node, weights[node], found[node] = trained
+    return found, took

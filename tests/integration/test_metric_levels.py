@@ -1,0 +1,277 @@
+"""Levels on odd inputs, with other labels and trunks, and killed in the middle."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+
+from heml.metrics.artifacts import load_node, node_folder
+from heml.metrics.labels import TooFewLabels, metric_labels
+from heml.metrics.level import LevelError, train_level
+from heml.progress import silent
+from heml.segmentation.annotated import segment
+from heml.settings import MetricSettings, Resolution, SegmentationSettings
+from heml.sources.ingest import ingest
+from heml.store import Store
+from heml.taxonomy import Taxonomy
+from heml.tree.fit import fit_tree
+from heml.tree.tree import MetricTree
+
+SMALL = MetricSettings(
+    epochs=2, embedding=8, batch_size=16, folds=2, resolution=Resolution(leaf=8, branch=8, root=8)
+)
+
+
+def stored(dataset, store: Store, taxonomy: Taxonomy, **changes) -> Store:
+    dataset.write()
+    ingest(store, dataset.settings(**changes), dataset.root, taxonomy, True, silent)
+    segment(store, SegmentationSettings(), taxonomy, silent)
+    return store
+
+
+def train(store, taxonomy, settings=SMALL, nodes=None) -> dict[str, dict]:
+    return {
+        node: outcome.summary
+        for level in taxonomy.levels
+        for node, outcome in train_level(
+            store, taxonomy, [n for n in level if n in (nodes or level)], ["tone"], settings, silent
+        )
+    }
+
+
+def finite_tables(store: Store) -> None:
+    """No NaN in any table or report of the metrics."""
+    for path in store.root.glob("metric/**/*.parquet"):
+        vectors = pq.read_table(path)["embedding"].combine_chunks().flatten().to_numpy()
+        assert np.isfinite(vectors).all()
+    for path in store.root.glob("metric/**/*.json"):
+        json.loads(path.read_text(), parse_constant=pytest.fail)
+
+
+def digests(store: Store) -> dict[str, bytes]:
+    return {
+        path.relative_to(store.root).as_posix(): path.read_bytes()
+        for path in sorted(store.root.glob("metric/**/*"))
+        if path.is_file()
+    }
+
+
+def test_fewer_images_than_a_batch(dataset, store, taxonomy):
+    dataset.good(16)
+    summaries = train(stored(dataset, store, taxonomy), taxonomy, MetricSettings(epochs=1))
+    assert {s["state"] for s in summaries.values()} == {"trained"}
+    assert all(s["train_images"] == 8 < 64 for s in summaries.values())
+    finite_tables(store)
+
+
+def test_one_label_value(dataset, store, taxonomy):
+    for _ in range(16):
+        dataset.row(brand="same")
+    stored(dataset, store, taxonomy)
+    with pytest.raises(TooFewLabels, match="brand: the train split has 1 different values, 1 of"):
+        train(store, taxonomy, SMALL.model_copy(update={"labels": ["brand"]}))
+
+
+def test_one_image_per_label(dataset, store, taxonomy):
+    for number in range(16):
+        dataset.row(label=f"person {number}")
+    stored(dataset, store, taxonomy)
+    with pytest.raises(TooFewLabels, match="8 different values, 0 of them on two or more"):
+        train(store, taxonomy)
+
+
+def test_a_node_that_no_image_has_is_a_state_of_its_own(dataset, store):
+    taxonomy = Taxonomy(
+        "test",
+        {"background": ("background",), "shape": ("shape",), "hat": ("hat",)},
+        {"worn": ("hat",), "image": ("background", "shape", "worn")},
+        ignored=("void",),
+    )
+    dataset.good(24)
+    summaries = train(stored(dataset, store, taxonomy), taxonomy)
+    assert {n: s["state"] for n, s in summaries.items()} == {
+        "background": "trained",
+        "shape": "trained",
+        "hat": "no image has it",
+        "worn": "no image has it",
+        "image": "trained",
+    }
+    assert not load_node(store, "hat").present.any()
+    fit_tree(store, taxonomy, ["tone"], SMALL, silent)
+    tree = MetricTree.load(store.metric_tree)
+    first, second = (record["image_id"] for record in tree.index[:2])
+    states = {node.node: node.state for node in tree.explain(first, second).nodes}
+    assert states["hat"] == "absent in both"
+    assert np.isfinite(tree.distance(first, second))
+    finite_tables(store)
+
+
+def test_nan_pixels_never_get_this_far(dataset, store, taxonomy):
+    import io
+
+    from PIL import Image
+
+    dataset.good(16)
+    pixels = np.full((16, 24), np.nan, np.float32)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels).save(buffer, "TIFF")
+    dataset.row(image=buffer.getvalue(), file_name="images/nan.tiff", split="train")
+    stored(dataset, store, taxonomy)
+    quarantined = pq.read_table(store.quarantine).to_pylist()
+    assert [row["reason"] for row in quarantined] == ["not_an_image"]
+    assert all(s["present_share"] == 1 for s in train(store, taxonomy).values())
+    finite_tables(store)
+
+
+def test_a_store_of_another_taxonomy(dataset, store, taxonomy):
+    dataset.good(16)
+    stored(dataset, store, taxonomy)
+    other = Taxonomy("other", {"hair": ("hair",)}, {"image": ("hair",)})
+    with pytest.raises(LevelError, match="taxonomy 'other'; the store holds background, shape"):
+        list(train_level(store, other, ["hair"], ["tone"], SMALL, silent))
+
+
+def test_children_must_be_trained_under_the_same_settings(dataset, store, taxonomy):
+    dataset.good(16)
+    stored(dataset, store, taxonomy)
+    with pytest.raises(LevelError, match="metric/image starts from metric/background"):
+        list(train_level(store, taxonomy, ["image"], ["tone"], SMALL, silent))
+    train(store, taxonomy)
+    changed = SMALL.model_copy(update={"margin": 0.3})
+    with pytest.raises(LevelError, match="train metric/background first"):
+        list(train_level(store, taxonomy, ["image"], ["tone"], changed, silent))
+    cold = changed.model_copy(update={"warm_start": False})
+    assert [n for n, _ in train_level(store, taxonomy, ["image"], ["tone"], cold, silent)]
+
+
+def test_a_node_alone_has_the_bytes_of_a_node_among_others(dataset, store, taxonomy, tmp_path):
+    dataset.good(32)
+    stored(dataset, store, taxonomy)
+    train(store, taxonomy)
+    other = stored(dataset, Store(tmp_path / "other"), taxonomy)
+    for node in ("shape", "background"):
+        assert list(train_level(other, taxonomy, [node], ["tone"], SMALL, silent))
+    assert list(train_level(other, taxonomy, ["image"], ["tone"], SMALL, silent))
+    assert digests(other) == digests(store)
+
+
+def test_labels_of_several_columns_agree_in_all():
+    index = pd.DataFrame({"label": list("abab"), "who": ["x", "x", "y", None], "n": [1, 1, 1, 1]})
+    assert metric_labels(index, []).tolist() == [0, 1, 0, 1]
+    assert metric_labels(index, ["who"]).tolist() == [0, 0, 1, -1]
+    assert metric_labels(index, ["label", "who"]).tolist() == [0, 2, 1, -1]
+
+
+def test_an_identity_column_as_label(dataset, store, taxonomy):
+    for number in range(48):
+        # A few unknown people are embedded, but not learned from.
+        dataset.row(person="" if number % 12 == 0 else f"p{number % 6}")
+    stored(dataset, store, taxonomy)
+    summaries = train(store, taxonomy, SMALL.model_copy(update={"labels": ["person"]}))
+    index = load_node(store, "image").index
+    unknown = 4
+    assert summaries["image"]["train_images"] == (index["split"] == "train").sum() - unknown
+    assert summaries["image"]["evaluated"] > 0
+    with pytest.raises(KeyError, match="no column 'persom'; did you mean 'person'"):
+        train(store, taxonomy, SMALL.model_copy(update={"labels": ["persom"]}))
+
+
+def test_several_attributes_as_label(dataset, store, taxonomy):
+    dataset.good(48)
+    stored(dataset, store, taxonomy)
+    both = train(store, taxonomy, SMALL.model_copy(update={"labels": ["label", "tone"]}))
+    assert both["shape"]["state"] == "trained"
+    finite_tables(store)
+
+
+def test_a_checkpoint_trains_a_whole_tree_that_loads_without_it(dataset, store, taxonomy, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    config = transformers.ConvNextConfig(
+        num_stages=2, patch_size=2, hidden_sizes=[4, 8], depths=[1, 1]
+    )
+    checkpoint = tmp_path / "checkpoint"
+    transformers.ConvNextModel(config).save_pretrained(checkpoint)
+    dataset.good(16)
+    stored(dataset, store, taxonomy)
+    settings = SMALL.model_copy(update={"trunk": str(checkpoint)})
+    summaries = train(store, taxonomy, settings)
+    assert summaries["image"]["warm_start"]
+    fit_tree(store, taxonomy, ["tone"], settings, silent)
+    checkpoint.rename(tmp_path / "gone")
+    tree = MetricTree.load(store.metric_tree)
+    assert tree.networks["image"].architecture["backbone"]["config"]["model_type"] == "convnext"
+    again = tree.networks["shape"].state_dict()
+    kept = load_node(store, "shape").weights[0]
+    assert all((again[name] == kept[name]).all() for name in kept)
+
+
+def test_learning_curves_are_in_the_nodes_folder(dataset, store, taxonomy):
+    dataset.good(16)
+    lines: list[str] = []
+    stored(dataset, store, taxonomy)
+    list(train_level(store, taxonomy, ["shape"], ["tone"], SMALL, lines.append))
+    report = json.loads((node_folder(store, "shape") / "node.json").read_text())
+    assert len(report["learning_curve"]) == SMALL.epochs
+    assert [len(curve) for curve in report["learning_curves_of_folds"]] == [SMALL.epochs] * 2
+    assert any(line.startswith("metric/shape: precision at 1") for line in lines)
+
+
+_LEVEL = """
+import sys
+from pathlib import Path
+from heml.metrics.level import train_level
+from heml.store import Store
+from heml.taxonomy import Taxonomy
+from tests.integration.test_metric_levels import SMALL, WIDE
+
+for node, _ in train_level(
+    Store(Path(sys.argv[1])), WIDE, list(WIDE.leaves), ["tone"], SMALL, lambda line: None
+):
+    print(node, flush=True)
+    if node == "shape":
+        sys.stdin.read()  # killed here, with the level half done
+"""
+
+WIDE = Taxonomy(
+    "wide",
+    {"background": ("background",), "shape": ("shape",), "void": ("void",)},
+    {"image": ("background", "shape", "void")},
+)
+
+
+def test_killed_in_the_middle_of_a_level_it_goes_on_where_it_was(dataset, store, tmp_path):
+    dataset.good(16)
+    stored(dataset, store, WIDE)
+    root = Path(__file__).parents[2]
+    with subprocess.Popen(
+        [sys.executable, "-c", _LEVEL, str(store.root)],
+        cwd=root,
+        env={**os.environ, "PYTHONPATH": str(root)},
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as child:
+        done = [child.stdout.readline().strip(), child.stdout.readline().strip()]
+        child.send_signal(signal.SIGKILL)
+    assert done == ["background", "shape"]
+    assert list(
+        store.root.rglob(".*.views.tmp")
+    )  # the killed process could not clear its views away
+    before = {path: path.stat().st_mtime_ns for path in store.root.rglob("weights.safetensors")}
+    outcomes = {
+        node: outcome.reused
+        for node, outcome in train_level(store, WIDE, list(WIDE.leaves), ["tone"], SMALL, silent)
+    }
+    assert outcomes == {"background": True, "shape": True, "void": False}
+    assert all(path.stat().st_mtime_ns == time for path, time in before.items())
+    assert list(store.root.rglob(".*")) == []
+    whole = stored(dataset, Store(tmp_path / "whole"), WIDE)
+    list(train_level(whole, WIDE, list(WIDE.leaves), ["tone"], SMALL, silent))
+    assert digests(whole) == digests(store)
