@@ -139,7 +139,7 @@ class HuggingFaceSource(PictureTable):
             }
             wanted = dict.fromkeys([*columns, self.id_column, self.split_column])
             chosen = part.select_columns([c for c in wanted if c in part.features])
-            for position, fields in enumerate(chosen):
+            for position, fields in enumerate(self._read_part(name, chosen)):
                 for column in named.keys() & fields.keys():
                     fields[column] = class_name(fields[column], named[column])
                 image_id = f"{name}-{position:06d}"
@@ -154,6 +154,14 @@ class HuggingFaceSource(PictureTable):
                     split = drawn_split(image_id)
                 yield PictureRow(number, image_id, split, fields)
                 number += 1
+
+    def _read_part(self, name: str, part: Any) -> Iterator[dict[str, Any]]:
+        try:
+            yield from part
+        except Exception as error:  # whatever the library and the network raise
+            raise SourceError(
+                f"source.dataset: split '{name}' of '{self._dataset}' cannot be read on: {error}"
+            ) from error
 
     def state(self) -> object:
         """The files of the dataset with what the library or the file system says of each."""

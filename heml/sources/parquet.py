@@ -132,12 +132,15 @@ class ParquetSource(PictureTable):
         return used.hexdigest()
 
     def _only_paths(self, column: str) -> bool:
-        """Whether the column's type has no place for bytes."""
-        kinds = [t.schema.field(column).type for t in self._tables.values() if column in t.columns]
-        return any(
-            kind.get_field_index("bytes") < 0 if pa.types.is_struct(kind) else _is_text(kind)
-            for kind in kinds
-        )
+        """Whether a column names pictures instead of holding them."""
+        for table in self._tables.values():
+            if column in table.columns:
+                kind = table.schema.field(column).type
+                if pa.types.is_struct(kind) and table.holds_no(f"{column}.bytes"):
+                    return True
+                if _is_text(kind):
+                    return True
+        return False
 
 
 def _is_text(kind: pa.DataType) -> bool:

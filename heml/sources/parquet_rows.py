@@ -65,6 +65,20 @@ class ParquetFile:
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
         }
 
+    def holds_no(self, path: str) -> bool:
+        """Whether a column, such as `image.bytes`, is empty in every row, as the footer tells."""
+        with self._opened() as file:
+            footer = file.metadata
+        for group in range(footer.num_row_groups):
+            chunks = footer.row_group(group)
+            for number in range(chunks.num_columns):
+                chunk = chunks.column(number)
+                if chunk.path_in_schema == path:
+                    statistics = chunk.statistics
+                    if statistics is None or statistics.null_count != chunk.num_values:
+                        return False
+        return True
+
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
         """Some columns of all rows; numbers of class labels become their names."""
         named = {name: self.class_labels[name] for name in columns if name in self.class_labels}
