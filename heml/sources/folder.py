@@ -162,7 +162,7 @@ class FolderSource(FileSource):
                 if split_column is not None:
                     split = fields.get(split_column, "").strip() or None
                 else:
-                    split = self._folder_split(joined(folder, name))
+                    split = self._folder_split(folder or name)
                 if folder:
                     name, mask = _below(folder, name), _below(folder, mask)
                 yield _Row(0, name, mask, split, fields, refusal)
