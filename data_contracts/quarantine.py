@@ -5,7 +5,7 @@ import pyarrow as pa
 from data_contracts.contract import Column, Contract
 
 REASONS = {
-    "malformed_row": "the row has more or fewer fields than the header",
+    "malformed_row": "the row of the metadata cannot be read",
     "missing_file": "the image file does not exist",
     "unreadable_file": "the file exists but cannot be read",
     "unsafe_path": "the path leaves the source's root",
@@ -21,6 +21,7 @@ REASONS = {
     "duplicate_id": "an accepted row before it has the same image id",
     "duplicate_content": "an accepted row before it has the same image bytes",
     "missing_label": "the label column is empty",
+    "unknown_label": "the label is none of the declared values",
     "missing_group": "a group column is empty",
 }
 

@@ -19,7 +19,6 @@ from pydantic import Field, ValidationError, field_validator
 from heml.settings import (
     AnnotatedSegmentation,
     EffectSettings,
-    FolderSource,
     MetricSettings,
     PortraitsSource,
     RebalanceSettings,
@@ -27,6 +26,7 @@ from heml.settings import (
     Settings,
     Source,
 )
+from heml.sources.files import is_url
 from heml.store import fingerprint
 from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names, from_mapping, nearest
 from pipelines.recipe_text import Location, RecipeError, RecipeText, read_recipe_text
@@ -103,7 +103,7 @@ class LoadedRecipe:
         return self.path.parent
 
     @property
-    def source(self) -> FolderSource | PortraitsSource:
+    def source(self) -> Source:
         return self.settings.source
 
     @property
@@ -120,13 +120,15 @@ class LoadedRecipe:
 
     @property
     def data(self) -> Path | None:
-        """Folder of the dataset; None where the source makes its own."""
+        """Folder or file of the dataset; None where it is not one of this machine."""
         root = getattr(self.source, "root", None)
-        return None if root is None else (self.folder / root).resolve()
+        if root is None or is_url(root):
+            return None
+        return Path(self.folder / root).resolve()
 
     @property
     def data_is_missing(self) -> bool:
-        return self.data is not None and not self.data.is_dir()
+        return self.data is not None and not self.data.exists()
 
     @cached_property
     def fingerprint(self) -> str:
@@ -210,6 +212,8 @@ def _expand_root(recipe: RecipeText) -> dict[str, Any]:
         return found
 
     root = source["root"]
+    if is_url(root):
+        return {**recipe.content, "source": {**source, "root": _VARIABLE.sub(value, root)}}
     first = _VARIABLE.match(root)
     expanded = Path(_VARIABLE.sub(value, root)).expanduser()
     if first and os.environ.get(first.group(1) or first.group(3)):

@@ -1,50 +1,54 @@
-"""Images and masks in a folder, described by a metadata CSV and a class list.
+"""Images in a folder, described by metadata tables, or by the names of the folders they are in.
 
-Reads rows and files; what an acceptable image is, `validate` decides.
+Both are what the `datasets` library calls an imagefolder. Reads rows and files; what an acceptable
+image is, `validate` decides.
 """
 
 from __future__ import annotations
 
-import csv
-import hashlib
-import os
-import re
-from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path, PurePosixPath
+from typing import NamedTuple
 
 from data_contracts.common import SPLITS
 from heml.settings import FolderSource as FolderSettings
-from heml.sources.class_list import read_classes
-from heml.sources.files import Files, normal
-from heml.sources.raw import Limits, RawRecord, Refusal, SourceError, Unacceptable
+from heml.sources.class_list import class_list
+from heml.sources.files import joined, most_bytes, normal, open_files
+from heml.sources.given import FileRow, FileSource
+from heml.sources.metadata import SUFFIXES, MetadataTable
+from heml.sources.raw import Refusal, SourceError
+from heml.sources.words import drawn_split, first_of, split_word
 from heml.taxonomy import nearest
 
-FILE, MASK = "file_name", "mask_name"
+#: Names of the mask column, in the order of preference.
+MASK_COLUMNS = ("mask_name", "mask_file_name")
 
-#: Columns beside the groups in every table of records.
-_RESERVED = ("image_id", "split", "label")
+#: Suffixes of files that are taken for images where no table says which are.
+IMAGE_SUFFIXES = (
+    *(".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif"),
+    *(".tiff", ".webp"),
+)
 
-#: Shares of a drawn split: train up to .7, validation up to .8, test above.
-_DRAWN = ((0.7, "train"), (0.8, "validation"), (1.0, "test"))
+#: Folders that hold pictures of one sort, not of one class.
+_NO_CLASSES = frozenset(
+    {"images", "image", "img", "imgs", "masks", "mask", "annotations", "labels"}
+)
 
-#: No image format needs more bytes per pixel than 16-bit RGBA; metadata gets some room.
-_BYTES_PER_PIXEL, _SPARE_BYTES = 8, 1 << 24
 
-
-@dataclass(frozen=True)
-class _Row:
-    """One data row of the CSV: its fields by column, or what is wrong with it."""
+class _Row(NamedTuple):
+    """An image as a table or a folder names it: paths are relative to the root."""
 
     number: int
+    file_name: str
+    mask_name: str
+    split: str | None
     fields: dict[str, str]
     refusal: Refusal | None
 
 
-class FolderSource:
-    """The rows of a metadata CSV with their files.
+class FolderSource(FileSource):
+    """The rows of a folder with their files.
 
     Parameters
     ----------
@@ -55,156 +59,170 @@ class FolderSource:
     Raises
     ------
     SourceError
-        If `root` uses an environment variable that is not set.
+        If `root` uses an environment variable that is not set, or is a URL that cannot be opened.
     """
 
     def __init__(self, settings: FolderSettings, base: Path) -> None:
+        super().__init__(settings, open_files(settings.root, base, most_bytes(settings.max_pixels)))
         self.settings = settings
-        self.root = base / _expanded(settings.root)
-        self._files = Files(self.root, settings.max_pixels * _BYTES_PER_PIXEL + _SPARE_BYTES)
-        self.metadata = self.root / settings.metadata
-        self.class_list = self.root / settings.classes
 
     @property
-    def label(self) -> str:
-        return self.settings.label
-
-    @property
-    def groups(self) -> list[str]:
-        return list(self.settings.groups)
-
-    @property
-    def limits(self) -> Limits:
-        return Limits(self.settings.max_pixels, self.settings.max_refused)
+    def place(self) -> str:
+        return self._tables[0].place if self._tables else self.files.shown()
 
     def check(self, annotated: bool = True) -> None:
         """Refuses a folder whose files, columns or values cannot work; see `Source.check`."""
-        if not self.root.is_dir():
+        self.check_root()
+        if not self._tables and not self._class_folders():
             raise SourceError(
-                f"source.root: there is no folder {self.root}; write the dataset's folder, "
-                "absolute or relative to the recipe"
+                f"source.metadata: there is no file {self.files.shown(self._metadata_name)}; "
+                + self._tables_there()
             )
-        if not self.metadata.is_file():
-            raise SourceError(
-                f"source.metadata: there is no file {self.metadata}; " + self._tables()
-            )
-        if annotated:
-            self.classes()
-        self._check_columns(annotated)
-        self._check_values()
+        class_list(self.settings.classes, self.files, required=annotated)
+        self._check_file_columns(annotated)
+        self.check_columns()
+        _ = self._split_column
+        self.check_values()
 
-    def columns(self) -> list[str]:
-        return [name for name in self._header if name not in (FILE, MASK)]
+    def given_columns(self) -> list[str]:
+        if not self._tables:
+            return ["label"]
+        files = {self.settings.image, self._mask_column}
+        names = dict.fromkeys(name for table in self._tables for name in table.columns)
+        return [name for name in names if name not in files]
+
+    @cached_property
+    def _classes(self) -> dict[int, str]:
+        return class_list(self.settings.classes, self.files, required=False)
 
     def classes(self) -> dict[int, str]:
-        """Class id → name from the class list; see `Source.classes`.
+        return self._classes
 
-        Raises
-        ------
-        SourceError
-            If the list is missing or is not an object of ids 0 to 255 and distinct names.
-        """
-        return read_classes(self.class_list)
+    def table_names(self) -> list[str]:
+        names = [table.name for table in self._tables]
+        if isinstance(self.settings.classes, str):
+            names.append(self.settings.classes)
+        return names
 
-    def records(self) -> Iterator[RawRecord]:
-        for row in self._rows():
-            yield self._record(row)
-
-    def state(self) -> object:
-        """Hash of the metadata and class list, and size and time of every file that is used."""
-        files = hashlib.sha256()
-        for row in self._rows():
-            if row.refusal is None and self._split(row) in SPLITS:
-                for column in (FILE, MASK):
-                    files.update(f"{self._files.stamp(row.fields.get(column, ''))}\n".encode())
-        return {
-            "metadata": _hash_file(self.metadata),
-            "classes": _hash_file(self.class_list) if self.class_list.is_file() else None,
-            "files": files.hexdigest(),
-        }
+    def rows(self) -> Iterator[FileRow]:
+        given = self._given_columns
+        for row in self._named_rows():
+            image_id = self._image_id(row.file_name)
+            split = row.split
+            if split is None and self._split_column is None and not self._splits_by_folder:
+                split = drawn_split(image_id)
+            columns = {name: row.fields.get(name) or None for name in given}
+            yield FileRow(
+                row.number, row.file_name, row.mask_name, image_id, split, columns, row.refusal
+            )
 
     # --- rows -----------------------------------------------------------------------------------
 
+    @property
+    def _metadata_name(self) -> str:
+        return self.settings.metadata or "metadata.csv"
+
     @cached_property
-    def _header(self) -> list[str]:
-        try:
-            with self.metadata.open(encoding="utf-8-sig", newline="") as file:
-                header = next(csv.reader(file, strict=True), [])
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise self._unreadable(error) from error
-        if not header:
-            raise SourceError(f"{self.metadata} is empty; its first line must name the columns")
-        for position, name in enumerate(header):
-            if not name.strip():
-                raise SourceError(
-                    f"{self.metadata}: column {position + 1} has no name; name it or remove it "
-                    "(pandas writes such a column unless index=False)"
-                )
-        twice = [name for name, count in Counter(header).items() if count > 1]
-        if twice:
-            raise SourceError(f"{self.metadata}: column '{twice[0]}' is there twice; rename one")
-        return header
+    def _tables(self) -> list[MetadataTable]:
+        """The metadata tables; none where folders name the classes."""
+        if self.settings.metadata is not None:
+            if not self.files.is_file(self.settings.metadata):
+                return []
+            return [MetadataTable(self.files, self.settings.metadata)]
+        for folders in ([""], self.files.listing().folders):
+            names = [
+                first_of((joined(folder, f"metadata{s}") for s in SUFFIXES), self._files_of(folder))
+                for folder in folders
+            ]
+            if found := [MetadataTable(self.files, name) for name in names if name]:
+                return found
+        return []
 
-    def _rows(self) -> Iterator[_Row]:
-        header = self._header
-        try:
-            with self.metadata.open(encoding="utf-8-sig", newline="") as file:
-                lines = csv.reader(file, strict=True)
-                next(lines)
-                # csv gives an empty list for a blank line, which is no row
-                for number, cells in enumerate(cells for cells in lines if cells):
-                    refusal = None
-                    if len(cells) != len(header):
-                        refusal = Refusal(
-                            "malformed_row",
-                            f"{len(cells)} fields, the header of {self.settings.metadata} has "
-                            f"{len(header)} (line {lines.line_num})",
-                        )
-                    fields = dict(zip(header, cells, strict=False))
-                    yield _Row(number, fields, refusal)
-        except (UnicodeDecodeError, csv.Error) as error:
-            raise self._unreadable(error) from error
+    def _files_of(self, folder: str) -> list[str]:
+        return [joined(folder, name) for name in self.files.listing(folder).files]
 
-    def _unreadable(self, error: Exception) -> SourceError:
-        return SourceError(
-            f"{self.metadata} is not a CSV in UTF-8 with commas ({error}); save it as one"
-        )
+    @cached_property
+    def _mask_column(self) -> str | None:
+        if self.settings.mask is not None:
+            return self.settings.mask
+        return first_of(MASK_COLUMNS, (name for table in self._tables for name in table.columns))
 
-    def _record(self, row: _Row) -> RawRecord:
-        name = row.fields.get(FILE, "")
-        columns = {c: row.fields.get(c) or None for c in self.columns()}
-        split = self._split(row)
-        image_id = self._image_id(name)
+    def _named_rows(self) -> Iterator[_Row]:
+        rows = self._table_rows() if self._tables else self._folder_rows()
+        yield from (row._replace(number=number) for number, row in enumerate(rows))
 
-        def record(**extra: object) -> RawRecord:
-            return RawRecord(row.number, name, image_id, split, columns, **extra)  # type: ignore[arg-type]
+    def _table_rows(self) -> Iterator[_Row]:
+        split_column = self._split_column
+        for table in self._tables:
+            # a table in a folder speaks of that folder; one that the recipe names, of the root
+            folder = "" if self.settings.metadata else table.name.rpartition("/")[0]
+            for fields, refusal in table.rows():
+                name = fields.get(self.settings.image, "")
+                mask = fields.get(self._mask_column or "", "")
+                if split_column is not None:
+                    split = fields.get(split_column, "").strip() or None
+                else:
+                    split = self._folder_split(folder or name)
+                if folder:
+                    name, mask = _below(folder, name), _below(folder, mask)
+                yield _Row(0, name, mask, split, fields, refusal)
 
-        if row.refusal is not None:
-            return record(refusal=row.refusal)
-        if split not in SPLITS:
-            return record()
-        try:
-            image = self._files.read(name, "missing_file")
-            mask_name = row.fields.get(MASK, "")
-            mask = self._files.read(mask_name, "missing_mask") if mask_name.strip() else None
-        except Unacceptable as error:
-            return record(refusal=error.refusal)
-        return record(image=image, mask=mask)
+    def _folder_rows(self) -> Iterator[_Row]:
+        for name in self.files.walk():
+            if _is_image(name):
+                folders = name.split("/")[:-1]
+                if folders and split_word(folders[0]):
+                    folders = folders[1:]
+                label = folders[-1] if folders else ""
+                yield _Row(0, name, "", self._folder_split(name), {"label": label}, None)
 
-    def _split(self, row: _Row) -> str | None:
-        column = self._split_column
-        if column is None:
-            return drawn_split(self._image_id(row.fields.get(FILE, "")))
-        return row.fields.get(column, "").strip() or None
+    def _class_folders(self) -> list[str]:
+        """Folders that name classes: with images in them, in root or below folders of splits."""
+        if self.settings.metadata is not None:
+            return []
+        folders = self.files.listing().folders
+        splits = [name for name in folders if split_word(name)]
+        if splits:
+            folders = [joined(s, name) for s in splits for name in self.files.listing(s).folders]
+        if any(name.rpartition("/")[2].lower() in _NO_CLASSES for name in folders):
+            return []
+        return [
+            folder
+            for folder in folders
+            if any(
+                PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES for n in self.files.walk(folder)
+            )
+        ]
+
+    # --- splits ---------------------------------------------------------------------------------
 
     @cached_property
     def _split_column(self) -> str | None:
         column = self.settings.split
-        if column is None or column in self._header:
+        if column is None or any(column in table.columns for table in self._tables):
             return column
         if "split" in self.settings.model_fields_set:
             raise self._no_column("split", column)
         return None
+
+    @cached_property
+    def _splits_by_folder(self) -> bool:
+        """Whether the root's folders are splits, and more than one."""
+        if self.settings.split is None or self._split_column is not None:
+            return False
+        found = {split_word(name) for name in self.files.listing().folders} - {None}
+        return len(found) > 1
+
+    def _folder_split(self, name: str) -> str | None:
+        if not self._splits_by_folder:
+            return None
+        first = normal(name).split("/")[0]
+        return split_word(first) or first
+
+    def _splits_come_from(self) -> str:
+        return f"column '{self._split_column}'" if self._split_column else "from the folders"
+
+    # --- ids ------------------------------------------------------------------------------------
 
     def _image_id(self, name: str) -> str:
         """The relative path without extension; with it where another file shares the rest."""
@@ -214,14 +232,11 @@ class FolderSource:
 
     @cached_property
     def _shared_stems(self) -> set[str]:
-        column = self.settings.split if self.settings.split in self._header else None
         first: dict[str, str] = {}
         shared = set()
-        for row in self._rows():
-            if row.refusal is None and (
-                column is None or row.fields.get(column, "").strip() in SPLITS
-            ):
-                path = normal(row.fields.get(FILE, ""))
+        for row in self._named_rows():
+            if row.refusal is None and (self._split_column is None or row.split in SPLITS):
+                path = normal(row.file_name)
                 suffix = PurePosixPath(path).suffix
                 if first.setdefault(_stem(path), suffix) != suffix:
                     shared.add(_stem(path))
@@ -229,100 +244,50 @@ class FolderSource:
 
     # --- checks ---------------------------------------------------------------------------------
 
-    def _tables(self) -> str:
-        folders = {self.root, self.metadata.parent}
+    def _tables_there(self) -> str:
+        folder = self._metadata_name.rpartition("/")[0]
         found = {
-            p.relative_to(self.root).as_posix()
-            for folder in folders
-            if folder.is_dir() and folder.is_relative_to(self.root)
-            for p in folder.glob("*.csv")
+            joined(place, name)
+            for place in {"", folder}
+            for name in self.files.listing(place).files
+            if name.endswith(SUFFIXES)
         }
         if not found:
-            return f"write a CSV with the columns {FILE}, {MASK} and the attributes"
-        return nearest(self.settings.metadata, found)
-
-    def _no_column(self, key: str, column: str) -> SourceError:
-        names = [name for name in self._header if name not in (FILE, MASK)] or self._header
-        return SourceError(
-            f"source.{key}: {self.metadata} has no column '{column}'; {nearest(column, names)}"
-        )
-
-    def _check_columns(self, annotated: bool) -> None:
-        if FILE not in self._header:
-            raise SourceError(
-                f"{self.metadata} has no column '{FILE}'; it must give each image's path, "
-                "relative to the root"
+            return (
+                f"write a CSV with the columns {self.settings.image}, {MASK_COLUMNS[0]} and the "
+                "attributes, or put the images of each label into a folder of its name"
             )
-        if annotated and MASK not in self._header:
-            raise SourceError(
-                f"{self.metadata} has no column '{MASK}'; with 'segmentation: annotated' it must "
-                "give each mask's path, relative to the root"
-            )
-        if self.label not in self.columns():
-            raise self._no_column("label", self.label)
-        for group in self.groups:
-            if group not in self.columns():
-                raise self._no_column("groups", group)
-            if group in _RESERVED:
+        return nearest(self._metadata_name, found)
+
+    def _check_file_columns(self, annotated: bool) -> None:
+        for table in self._tables:
+            if self.settings.image not in table.columns:
                 raise SourceError(
-                    f"source.groups: '{group}' names a column of HEML's own tables; rename it in "
-                    f"{self.metadata}"
+                    f"{table.place} has no column '{self.settings.image}'; it must give each "
+                    "image's path, relative to the "
+                    + ("root" if "/" not in table.name or self.settings.metadata else "table")
                 )
-            if group == self.label or self.groups.count(group) > 1:
-                raise SourceError(
-                    f"source.groups: '{group}' is named twice or is the label; name other columns"
-                )
-        assert self._split_column is None or self._split_column in self._header
-
-    def _check_values(self) -> None:
-        splits: Counter[str] = Counter()
-        train: dict[str, set[str]] = {name: set() for name in (self.label, *self.groups)}
-        for row in self._rows():
-            if row.refusal is not None:
-                continue
-            split = self._split(row)
-            splits[split or "(empty)"] += 1
-            if split == "train":
-                for name, values in train.items():
-                    values |= {row.fields[name]} - {""}
-        if not splits["train"]:
-            found = ", ".join(f"'{name}'" for name in splits if name != "train") or "no rows"
+        mask = self._mask_column
+        known = {name for table in self._tables for name in table.columns}
+        if self.settings.mask is not None and mask not in known:
+            raise self._no_column("mask", self.settings.mask)
+        if annotated and mask is None:
             raise SourceError(
-                f"{self.metadata}: no row has the split 'train' in column '{self._split_column}' "
-                f"(found {found}); write train, validation or test there, or set source.split: null"
+                f"{self.place} has no column '{MASK_COLUMNS[0]}'; with 'segmentation: annotated' "
+                "it must give each mask's path, relative to the root"
             )
-        for name, values in train.items():
-            if len(values) < 2:
-                kind = "label" if name == self.label else "group"
-                found = f"only '{next(iter(values))}'" if values else "no value"
-                raise SourceError(
-                    f"{self.metadata}: the {kind} column '{name}' has {found} in the train split; "
-                    f"it needs at least two {kind} values"
-                )
 
 
-def drawn_split(image_id: str) -> str:
-    """A split that depends on nothing but the id: 70% train, 10% validation, 20% test."""
-    digest = hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).digest()
-    share = int.from_bytes(digest[:8], "big") / 2**64
-    return next(split for limit, split in _DRAWN if share < limit)
+def _below(folder: str, name: str) -> str:
+    """A name that a table in a folder gives, as seen from the root; unsafe ones stay unsafe."""
+    if not name.strip() or name.startswith("/"):
+        return name
+    return joined(folder, name)
 
 
-def _expanded(root: str) -> str:
-    for match in re.finditer(r"\$(?:(\w+)|\{([^}]*)\})", root):
-        name = match[1] or match[2]
-        if name not in os.environ:
-            raise SourceError(
-                f"source.root: '{root}' uses the environment variable {name}, which is not set; "
-                f"set it or write the folder"
-            )
-    return os.path.expanduser(os.path.expandvars(root))
+def _is_image(name: str) -> bool:
+    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _stem(path: str) -> str:
     return path.removesuffix(PurePosixPath(path).suffix) if path else ""
-
-
-def _hash_file(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pyarrow.parquet as pq
 
 from data_contracts.common import INPUT_PREFIX, SPLITS, input_columns
@@ -23,45 +24,21 @@ from heml.ahead import map_ahead
 from heml.bias.coverage import cell_name
 from heml.pace import Pace
 from heml.progress import Progress
-from heml.settings import FolderSource as FolderSettings
-from heml.settings import PortraitsSource as PortraitsSettings
 from heml.settings import Source as SourceSettings
 from heml.shards import ShardWriter
+from heml.sources.open import open_source
 from heml.sources.raw import RawRecord, Refusal, Source, SourceError, Unacceptable
+from heml.sources.seen import Seen
 from heml.sources.validate import CheckedMask, check_image, check_mask
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 1
+VERSION = 2
 
 
 class TooManyRefused(ValueError):
     """More input rows were refused than the settings allow."""
-
-
-def open_source(settings: SourceSettings, base: Path) -> Source:
-    """The reader of a source.
-
-    Parameters
-    ----------
-    settings : heml.settings.Source
-    base : pathlib.Path
-        Folder that relative paths start from: the recipe's.
-
-    Raises
-    ------
-    SourceError
-        If the settings name something that does not exist here.
-    """
-    if isinstance(settings, FolderSettings):
-        from heml.sources.folder import FolderSource
-
-        return FolderSource(settings, base)
-    assert isinstance(settings, PortraitsSettings)
-    from heml.sources.portraits_source import PortraitsSource
-
-    return PortraitsSource(settings)
 
 
 def ingest(
@@ -162,14 +139,15 @@ class _Ingestion:
         self._columns = source.columns()
         self._counts = _Counts()
         self._content = hashlib.sha256()
-        self._ids: set[str] = set()
-        self._hashes: dict[bytes, str] = {}
+        self._derived = source.derived
+        self._seen = Seen()
 
     def run(self) -> tuple[dict[str, Any], list[Path]]:
         """Writes both tables; the summary and what was written."""
         contract = IMAGES.with_columns(input_columns(self._columns))
         refused: TooManyRefused | None = None
         with ExitStack() as stack:
+            stack.enter_context(self._seen)
             quarantine = stack.enter_context(write_aside(self._store.quarantine))
             try:
                 with write_aside(self._store.images) as folder:
@@ -210,7 +188,8 @@ class _Ingestion:
         try:
             size = check_image(record.image, self._source.limits.max_pixels)
             mask = None
-            if record.mask is not None:
+            # without a class list nothing says what the ids mean
+            if record.mask is not None and self._classes:
                 mask = check_mask(record.mask, size, self._classes)
             elif self._annotated:
                 raise Unacceptable("missing_mask", "the row names no mask")
@@ -227,19 +206,18 @@ class _Ingestion:
         assert record.image is not None
         assert record.split is not None
         assert examined is not None
-        if record.image_id in self._ids:
+        if self._seen.has_id(record.image_id):
             raise Unacceptable("duplicate_id", f"'{record.image_id}' is taken by an earlier row")
-        values = [self._value(record, self._source.label, "missing_label")]
-        values += [self._value(record, g, "missing_group") for g in self._source.groups]
+        columns = self._columns_of(record, examined)
+        values = self._values(columns, examined)
         digest = hashlib.sha256(record.image)
-        if digest.digest() in self._hashes:
-            raise Unacceptable("duplicate_content", f"same as '{self._hashes[digest.digest()]}'")
+        if (same := self._seen.same_content(digest.digest())) is not None:
+            raise Unacceptable("duplicate_content", f"same as '{same}'")
         if isinstance(examined, Unacceptable):
             raise examined
 
         mask = examined.mask
-        self._ids.add(record.image_id)
-        self._hashes[digest.digest()] = record.image_id
+        self._seen.add(record.image_id, digest.digest())
         self._counts.accepted_by_split[record.split] += 1
         if record.split == "train":
             self._counts.cells[tuple(values)] += 1
@@ -253,17 +231,42 @@ class _Ingestion:
             "label": values[0],
             "sha256": digest.hexdigest(),
         }
-        row |= {INPUT_PREFIX + name: record.columns[name] for name in self._columns}
+        row |= {INPUT_PREFIX + name: columns[name] for name in self._columns}
         described = [row[k] for k in row if k not in ("image", "mask")]
         described.append(hashlib.sha256(mask.ids.tobytes()).hexdigest() if mask else None)
         self._content.update(json.dumps(described).encode())
         return row, len(record.image) + (len(mask.png) if mask else 0)
 
-    def _value(self, record: RawRecord, column: str, reason: str) -> str:
-        value = record.columns[column]
-        if value is None or not value.strip():
-            raise Unacceptable(reason, f"column '{column}' is empty")
-        return value
+    def _columns_of(
+        self, record: RawRecord, examined: _Examined | Unacceptable
+    ) -> dict[str, str | None]:
+        """The input's columns, with those that are read off the mask."""
+        columns = dict(record.columns)
+        if isinstance(examined, _Examined) and examined.mask is not None and self._derived:
+            present = np.bincount(examined.mask.ids.ravel(), minlength=256) > 0
+            for name, class_id in self._derived.items():
+                columns[name] = "yes" if present[class_id] else "no"
+        return columns
+
+    def _values(
+        self, columns: dict[str, str | None], examined: _Examined | Unacceptable
+    ) -> list[str]:
+        """Label and groups of a row."""
+        values = []
+        for name in (self._source.label, *self._source.groups):
+            value = columns[name]
+            is_label = name == self._source.label
+            if value is None or not value.strip():
+                if name in self._derived and isinstance(examined, Unacceptable):
+                    raise examined
+                missing = "missing_label" if is_label else "missing_group"
+                raise Unacceptable(missing, f"column '{name}' is empty")
+            declared = self._source.labels
+            if is_label and declared is not None and value not in declared:
+                shown = ", ".join(declared)
+                raise Unacceptable("unknown_label", f"'{value}' is none of {shown}")
+            values.append(value)
+        return values
 
     def _check_result(self) -> None:
         counts = self._counts

@@ -6,8 +6,7 @@ Drawing and the words for attributes are in `portraits`.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 from PIL import Image
@@ -16,9 +15,6 @@ from heml.settings import PortraitsSource as PortraitsSettings
 from heml.sources.portraits import ATTRIBUTES, CLASSES, draw, plan_attributes
 from heml.sources.raw import Limits, RawRecord, SourceError
 from heml.taxonomy import nearest
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 #: Raise it when the drawing changes, so that stored portraits are drawn again.
 VERSION = 1
@@ -42,6 +38,14 @@ class PortraitsSource:
     @property
     def groups(self) -> list[str]:
         return list(self.settings.groups)
+
+    @property
+    def labels(self) -> list[str] | None:
+        return None
+
+    @property
+    def derived(self) -> Mapping[str, int]:
+        return {}
 
     @property
     def limits(self) -> Limits:

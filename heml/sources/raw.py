@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -105,8 +105,16 @@ class Source(Protocol):
         """Columns of the group attributes."""
 
     @property
+    def labels(self) -> list[str] | None:
+        """Values that the label may have; None if any."""
+
+    @property
     def limits(self) -> Limits:
         """What is still accepted."""
+
+    @property
+    def derived(self) -> Mapping[str, int]:
+        """Columns that tell whether the mask holds a class, and the class's id; filled later."""
 
     def check(self, annotated: bool = True) -> None:
         """Refuses a source that cannot work, before anything is computed.
@@ -125,7 +133,7 @@ class Source(Protocol):
         """The input's metadata columns, without those that name the files."""
 
     def classes(self) -> dict[int, str]:
-        """Class id in the masks → class name."""
+        """Class id in the masks → class name; empty where nothing names them."""
 
     def records(self) -> Iterator[RawRecord]:
         """All rows in order, one at a time."""

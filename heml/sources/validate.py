@@ -104,7 +104,8 @@ def check_mask(data: bytes, size: tuple[int, int], classes: Collection[int]) -> 
     # before decoding: a mask of the image's size has passed the image's limit
     if found != size:
         raise Unacceptable(
-            "mask_size", f"the mask is {found[0]}×{found[1]}, the image {size[0]}×{size[1]}"
+            "mask_size",
+            f"the mask is {found[0]}×{found[1]}, the image {size[0]}×{size[1]} as displayed",
         )
     try:
         ids = decode_mask(data)

@@ -5,8 +5,9 @@ from pathlib import Path
 
 import pytest
 
-from heml.sources.folder import FolderSource, drawn_split
+from heml.sources.folder import FolderSource
 from heml.sources.raw import RawRecord, SourceError
+from heml.sources.words import drawn_split
 
 
 def source(dataset, base=Path("/"), **changes):

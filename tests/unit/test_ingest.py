@@ -150,6 +150,7 @@ def bad_rows(dataset) -> dict[int, str]:
     bad("duplicate_content", image=(dataset.root / "images/0001.png").read_bytes())
     bad("missing_label", label=" ")
     bad("missing_group", tone="")
+    bad("unknown_label", label="triangular")
     return expected
 
 
@@ -165,7 +166,7 @@ def test_every_reason_at_once_gives_one_row_each_and_the_run_goes_on(dataset, ru
     assert set(expected.values()) | {"unreadable_file"} == set(REASONS)
 
     dataset.write = lambda: None  # keep the ragged row
-    counts = run(max_pixels=1000, max_refused=0.5).summary
+    counts = run(max_pixels=1000, max_refused=0.5, labels=["round", "square"]).summary
     assert reasons(store) == sorted(expected.items())
     assert counts["reasons"] == dict.fromkeys(sorted(expected.values()), 1)
     assert (counts["read"], counts["accepted"]) == (16 + len(expected) + 1 + 16, 32)

@@ -1,0 +1,158 @@
+"""Images in the rows of Parquet files: one file, or all below a folder."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from pathlib import Path
+
+import pyarrow as pa
+
+from data_contracts.common import SPLITS
+from heml.settings import ParquetSource as ParquetSettings
+from heml.sources.files import Files, most_bytes, open_files
+from heml.sources.parquet_rows import ParquetFile
+from heml.sources.pictures import PictureRow, PictureTable, picture_of
+from heml.sources.raw import SourceError, Unacceptable
+from heml.sources.words import as_text, drawn_split, mapped_split, split_word
+
+SUFFIXES = (".parquet", ".pq")
+
+
+class ParquetSource(PictureTable):
+    """The rows of one Parquet file, or of all below a folder.
+
+    Parameters
+    ----------
+    settings : heml.settings.ParquetSource
+    base : pathlib.Path
+        Folder that a relative `root` starts from: the recipe's.
+
+    Raises
+    ------
+    SourceError
+        If `root` uses an environment variable that is not set, or is a URL that cannot be opened.
+    """
+
+    def __init__(self, settings: ParquetSettings, base: Path) -> None:
+        files, self._only = _opened(settings, base)
+        super().__init__(settings, files)
+        self.settings = settings
+
+    @property
+    def place(self) -> str:
+        return self.files.shown(self._only or "")
+
+    @cached_property
+    def _tables(self) -> dict[str, ParquetFile]:
+        names = [self._only] if self._only else self.files.walk()
+        return {
+            name: ParquetFile(self.files, name)
+            for name in names
+            if name.lower().endswith(SUFFIXES) and not name.startswith("_")
+        }
+
+    def check(self, annotated: bool = True) -> None:
+        """Refuses files, columns or values that cannot work; see `Source.check`."""
+        if not self._tables:
+            raise SourceError(
+                f"source.root: there is no Parquet file in {self.place}; write a file, or a folder "
+                "with .parquet files, absolute or relative to the recipe"
+            )
+        super().check(annotated)
+
+    @property
+    def column_names(self) -> list[str]:
+        return list(dict.fromkeys(name for t in self._tables.values() for name in t.columns))
+
+    @property
+    def scalar_names(self) -> list[str]:
+        return [name for table in self._tables.values() for name in table.scalars]
+
+    def picture_rows(self, columns: Sequence[str]) -> Iterator[PictureRow]:
+        number = 0
+        wanted = dict.fromkeys([*columns, self.id_column, self.split_column])
+        for name, table in self._tables.items():
+            there = {*table.columns}
+            rows = table.rows([c for c in wanted if c is not None and c in there])
+            for position, fields in enumerate(rows):
+                image_id = f"{name.rpartition('.')[0]}-{position:06d}"
+                if self.id_column is not None:
+                    image_id = as_text(fields.get(self.id_column)) or image_id
+                if self.split_column is not None:
+                    said = as_text(fields.get(self.split_column))
+                    split = mapped_split(said, self.settings.splits)
+                elif self._splits_by_name:
+                    split = self._split_of(name)
+                else:
+                    split = drawn_split(image_id)
+                yield PictureRow(number, image_id, split, fields)
+                number += 1
+
+    def state(self) -> object:
+        """The stamp of every file, and of the pictures that the rows only name."""
+        names = [*self._tables, self.class_setting]
+        files = {name: self.files.stamp(name) for name in names if isinstance(name, str)}
+        return {"files": files, "paths": self._stamps_of_paths()}
+
+    def _split_of(self, name: str) -> str | None:
+        """The split that a file's path speaks of: its own name, else its folders."""
+        for part in reversed(name.split("/")):
+            stem = part.rpartition(".")[0] or part
+            if stem in self.settings.splits:
+                return self.settings.splits[stem]
+            if found := split_word(stem):
+                return self.settings.splits.get(found, found)
+        return None
+
+    @cached_property
+    def _splits_by_name(self) -> bool:
+        """Whether the files tell splits apart; one name for all of them tells nothing."""
+        if self.settings.split is None or self.split_column is not None:
+            return False
+        return len({self._split_of(name) for name in self._tables} - {None}) > 1
+
+    def _splits_come_from(self) -> str:
+        return f"column '{self.split_column}'" if self.split_column else "from the files' names"
+
+    def _stamps_of_paths(self) -> str | None:
+        """Hash over the pictures that lie beside the files; None if the files hold them all."""
+        outside = [column for column in self.picture_columns if self._only_paths(column)]
+        if not outside:
+            return None
+        used = hashlib.sha256()
+        for row in self.picture_rows(outside):
+            for column in outside if row.split in SPLITS else ():
+                try:
+                    path = picture_of(row.fields.get(column)).path
+                except Unacceptable:
+                    continue
+                used.update(f"{self.files.stamp(path)}\n".encode())
+        return used.hexdigest()
+
+    def _only_paths(self, column: str) -> bool:
+        """Whether a column names pictures instead of holding them."""
+        for table in self._tables.values():
+            if column in table.columns:
+                kind = table.schema.field(column).type
+                if pa.types.is_struct(kind) and table.holds_no(f"{column}.bytes"):
+                    return True
+                if _is_text(kind):
+                    return True
+        return False
+
+
+def _is_text(kind: pa.DataType) -> bool:
+    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
+
+
+def _opened(settings: ParquetSettings, base: Path) -> tuple[Files, str | None]:
+    """The folder, and the name of the one file if `root` is a file."""
+    root, limit = settings.root, most_bytes(settings.max_pixels)
+    if root.lower().endswith(SUFFIXES) and "::" not in root:
+        folder, _, name = root.rpartition("/")
+        files = open_files(folder or ("/" if root.startswith("/") else "."), base, limit)
+        if files.is_file(name):
+            return files, name
+    return open_files(root, base, limit), None

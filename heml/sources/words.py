@@ -1,0 +1,70 @@
+"""Words that datasets use: names of splits, values as text, the drawn split."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Iterable, Mapping
+
+#: Split names of files and folders, as the `datasets` library knows them.
+_SPLIT_WORDS = {
+    "train": ("train", "training"),
+    "validation": ("validation", "valid", "val", "dev"),
+    "test": ("test", "testing", "eval", "evaluation"),
+}
+_SPLIT_OF = {word: split for split, words in _SPLIT_WORDS.items() for word in words}
+
+#: Shares of a drawn split: train up to .7, validation up to .8, test above.
+_DRAWN = ((0.7, "train"), (0.8, "validation"), (1.0, "test"))
+
+
+def split_word(name: str) -> str | None:
+    """The split that a file's or folder's name speaks of, such as `train-00000-of-00002.parquet`.
+
+    Returns
+    -------
+    str or None
+        train, validation or test; None if no word of the name, or more than one, is a split.
+    """
+    found = {_SPLIT_OF[w] for w in re.split(r"[^a-z]+", name.lower()) if w in _SPLIT_OF}
+    return found.pop() if len(found) == 1 else None
+
+
+def mapped_split(name: str | None, splits: Mapping[str, str]) -> str | None:
+    """A source's own split name as train, validation or test; others stay as they are."""
+    if name is None or name in splits:
+        return splits.get(name or "", None)
+    return _SPLIT_OF.get(name.lower(), name)
+
+
+def drawn_split(image_id: str) -> str:
+    """A split that depends on nothing but the id: 70% train, 10% validation, 20% test."""
+    digest = hashlib.sha256(image_id.encode("utf-8", "surrogateescape")).digest()
+    share = int.from_bytes(digest[:8], "big") / 2**64
+    return next(split for limit, split in _DRAWN if share < limit)
+
+
+def as_text(value: object) -> str | None:
+    """A metadata value as the tables store it: text, or None where there is none."""
+    if value is None or (isinstance(value, float) and math.isnan(value)):
+        return None
+    if isinstance(value, str):
+        return value or None
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    if isinstance(value, list | dict):
+        return json.dumps(value, ensure_ascii=False, default=str)
+    return str(value)
+
+
+def presence_column(class_name: str) -> str:
+    """Name of the column that tells whether a mask holds a class."""
+    return "has_" + re.sub(r"[^a-z0-9]+", "_", class_name.lower()).strip("_")
+
+
+def first_of(names: Iterable[str], among: Iterable[str]) -> str | None:
+    """The first name that is there."""
+    known = set(among)
+    return next((name for name in names if name in known), None)
