@@ -21,7 +21,6 @@ REASONS = {
     "duplicate_id": "an accepted row before it has the same image id",
     "duplicate_content": "an accepted row before it has the same image bytes",
     "missing_label": "the label column is empty",
-    "missing_group": "a group column is empty",
 }
 
 QUARANTINE = Contract(

@@ -27,7 +27,9 @@ class FolderSource(Settings):
     metadata: str = Field("metadata.csv", description="CSV, relative to root.")
     classes: str = Field("classes.json", description="Class id → name, relative to root.")
     label: str = Field(description="Column of the label.")
-    groups: list[str] = Field(min_length=1, description="Columns of the group attributes.")
+    groups: list[str] = Field(
+        default=[], description="Columns of the group attributes; empty: discover groups."
+    )
     split: str | None = Field("split", description="Column of the split; null: split at random.")
     licence: str | None = Field(None, description="Licence of the images, carried to every row.")
     max_pixels: int = Field(
@@ -48,7 +50,11 @@ class PortraitsSource(Settings):
     count: int = Field(1200, ge=40, description="Portraits of all splits together.")
     label: str = Field("mouth", description="Attribute that is the label.")
     groups: list[str] = Field(
-        default=["hair_tone"], min_length=1, max_length=1, description="Attribute with the bias."
+        default=["hair_tone"],
+        description="Attributes that are group attributes; empty: discover groups.",
+    )
+    planted: str | None = Field(
+        None, description="Attribute with the bias; null: the first group, or hair_tone."
     )
     association: float = Field(
         0.97, ge=0, le=1, description="Share of train portraits whose group goes with their label."
@@ -91,6 +97,17 @@ class MetricSettings(Settings):
     folds: int = Field(3, ge=2, le=10, description="Cross-fitting folds.")
     warm_start: bool = Field(True, description="Start branches from their children's weights.")
     neighbours: int = Field(10, ge=1, description="k of every kNN vote.")
+    seed: int = Field(0, ge=0)
+
+
+class BiasSettings(Settings):
+    """How bias is measured, and how groups are found where no column gives them."""
+
+    resamples: int = Field(1000, ge=50, description="Bootstrap resamples of every interval.")
+    permutations: int = Field(1000, ge=50, description="Shuffles of every permutation test.")
+    max_clusters: int = Field(
+        5, ge=2, le=20, description="Most values of a discovered group, tried from 2 on."
+    )
     seed: int = Field(0, ge=0)
 
 

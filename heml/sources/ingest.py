@@ -21,6 +21,7 @@ from data_contracts.images import IMAGES
 from data_contracts.quarantine import QUARANTINE, REASONS
 from heml.ahead import map_ahead
 from heml.bias.coverage import cell_name
+from heml.cells import MISSING
 from heml.pace import Pace
 from heml.progress import Progress
 from heml.settings import FolderSource as FolderSettings
@@ -33,7 +34,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 1
+VERSION = 2
 
 
 class TooManyRefused(ValueError):
@@ -230,7 +231,8 @@ class _Ingestion:
         if record.image_id in self._ids:
             raise Unacceptable("duplicate_id", f"'{record.image_id}' is taken by an earlier row")
         values = [self._value(record, self._source.label, "missing_label")]
-        values += [self._value(record, g, "missing_group") for g in self._source.groups]
+        # Without a group value a record still has its label: it is kept, and belongs to no group.
+        values += [_text(record.columns[g]) or MISSING for g in self._source.groups]
         digest = hashlib.sha256(record.image)
         if digest.digest() in self._hashes:
             raise Unacceptable("duplicate_content", f"same as '{self._hashes[digest.digest()]}'")
@@ -254,6 +256,7 @@ class _Ingestion:
             "sha256": digest.hexdigest(),
         }
         row |= {INPUT_PREFIX + name: record.columns[name] for name in self._columns}
+        row |= {INPUT_PREFIX + name: _text(record.columns[name]) for name in self._source.groups}
         described = [row[k] for k in row if k not in ("image", "mask")]
         described.append(hashlib.sha256(mask.ids.tobytes()).hexdigest() if mask else None)
         self._content.update(json.dumps(described).encode())
@@ -261,8 +264,9 @@ class _Ingestion:
 
     def _value(self, record: RawRecord, column: str, reason: str) -> str:
         value = record.columns[column]
-        if value is None or not value.strip():
+        if not _text(value):
             raise Unacceptable(reason, f"column '{column}' is empty")
+        assert value is not None
         return value
 
     def _check_result(self) -> None:
@@ -281,7 +285,7 @@ class _Ingestion:
                 "input or raise source.max_refused"
             )
         for position, name in enumerate((self._source.label, *self._source.groups)):
-            if len({cell[position] for cell in counts.cells}) < 2:
+            if len({cell[position] for cell in counts.cells} - {MISSING}) < 2:
                 raise SourceError(
                     f"of {checked} rows {counts.quarantined} were refused, and the train rows that "
                     f"are left have fewer than two values of '{name}'; repair the input"
@@ -331,6 +335,11 @@ class _QuarantineWriter:
     def _flush(self) -> None:
         self._file.write_table(QUARANTINE.table(self._rows))
         self._rows = []
+
+
+def _text(value: str | None) -> str | None:
+    """The value, None where nothing is written."""
+    return value if value is not None and value.strip() else None
 
 
 def _sorted(counter: Counter[str]) -> dict[str, int]:
