@@ -46,6 +46,11 @@ BIAS_SCORES = Contract(
         proportion("gap_q", "The same after Benjamini-Hochberg over all rows."),
         proportion("score_p", "The larger of both p-values: a score needs leakage and gap."),
         proportion("score_q", "The same after Benjamini-Hochberg over all rows."),
+        Column(
+            "flagged",
+            pa.bool_(),
+            "Biased beyond chance: score_q at most 0.05, leakage_low above 0.5, score_low above 0.",
+        ),
         Column("note", pa.string(), "What cannot be measured and why; empty if everything can."),
     ),
     version=(1, 1),

@@ -22,7 +22,7 @@ from heml.bias.association import association
 from heml.bias.clusters import Clusters, find_clusters
 from heml.bias.discoveries import controlled
 from heml.bias.groups import Group
-from heml.bias.nodes import GroupScorer
+from heml.bias.nodes import SIGNIFICANT, GroupScorer
 from heml.bias.reliance import out_of_fold_votes
 from heml.cells import DISCOVERED, MISSING
 from heml.images import image_index
@@ -38,8 +38,6 @@ VERSION = 1
 RARE = 0.05
 #: Images named per value.
 EXEMPLARS = 6
-#: Highest q-value of an association with the label.
-SIGNIFICANT = 0.05
 
 
 class NothingDiscovered(ValueError):

@@ -11,7 +11,7 @@ from statsmodels.stats.proportion import proportion_confint
 from heml.bias.coverage import aligned_values
 from heml.bias.discoveries import controlled
 from heml.bias.groups import Group, contingency
-from heml.bias.leakage import WithinLabelAUC, group_scores
+from heml.bias.leakage import Leakage
 from heml.bias.reliance import Reliance
 from heml.bias.score import bias_score
 from heml.bias.tables import interval, p_value
@@ -21,6 +21,9 @@ from heml.settings import BiasSettings
 
 #: Tested measures: their p-values get q-values, each measure over all rows.
 TESTED = ("leakage", "gap", "score")
+#: A node is flagged if its score's q-value is no higher, its leakage's interval lies above chance
+#: and its score's interval above 0.
+SIGNIFICANT, CHANCE = 0.05, 0.5
 #: Where the group or its conflict cannot be measured, nothing is known to be wrong.
 _NO_SCORE = {"score": 0.0, "score_low": 0.0, "score_high": 0.0, "score_p": None}
 
@@ -50,13 +53,11 @@ class GroupScorer:
         aligned = aligned_values(index["label"].to_numpy(str), values, train)
         self.group = group
         self.fold = fold
-        self._codes = codes
-        self._cells = labels * (codes.max(initial=0) + 1) + codes
         self._judged = train & known
         self._aligned = aligned[self._judged]
-        strata = np.where(self._judged, labels * (fold.max(initial=0) + 1) + fold, -1)
         draws = settings.resamples, settings.permutations
-        self._auc = WithinLabelAUC(codes, strata, *draws, settings.seed)
+        train_fold = np.where(train, fold, -1)
+        self._leakage = Leakage(labels, codes, train_fold, *draws, settings.seed)
         self._reliance = Reliance(
             self._aligned, labels[self._judged], max(draws), settings.seed
         )
@@ -96,22 +97,17 @@ class GroupScorer:
             **_NO_SCORE,
             "note": self._note,
         }
-        leakage, leaks, leak_null = self._leakage(metric)
-        if leakage is not None:
-            row |= _measured("leakage", leakage, leaks, leak_null)
+        if self._leakage.measurable:
+            leakage, leaks, null = self._leakage.measure(_features(metric))
+            row |= _measured("leakage", leakage, leaks, null)
         if self._reliance.measurable:
-            gap, gaps, gap_null = self._reliance.gap(right)
-            row |= _measured("gap", gap, gaps, gap_null)
-            if leakage is not None:
-                row |= self._joined(leakage, leaks, gap, gaps)
-                row["score_p"] = max(row["leakage_p"], row["gap_p"])
+            gap, gaps, null = self._reliance.gap(right)
+            row |= _measured("gap", gap, gaps, null)
+        if self._leakage.measurable and self._reliance.measurable:
+            row |= self._joined(leakage, leaks, gap, gaps)
+            row["score_p"] = max(row["leakage_p"], row["gap_p"])
         row["note"] = row["note"] or self._unmeasured(row)
         return row
-
-    def _leakage(self, metric: NodeMetric) -> tuple[Any, Any, Any]:
-        if not self._auc.values:
-            return None, None, None
-        return self._auc.measure(group_scores(metric, self._cells, self._codes))
 
     def _joined(
         self, leakage: float, leaks: np.ndarray, gap: float, gaps: np.ndarray
@@ -125,6 +121,13 @@ class GroupScorer:
         if row["leakage"] is None:
             return "no label has two records of different group values in one fold"
         return "no label has both aligned and conflicting records" if row["gap"] is None else ""
+
+
+def _features(metric: NodeMetric) -> np.ndarray:
+    """Cross-fitted embeddings, with the node's presence as one more dimension."""
+    shape = (*metric.cross_fitted.shape[:2], 1)
+    presence = np.broadcast_to(metric.present[:, None].astype(np.float32), shape)
+    return np.concatenate([metric.cross_fitted, presence], axis=2)
 
 
 def _measured(
@@ -147,14 +150,23 @@ def _accuracy(name: str, correct: np.ndarray) -> dict[str, float | None]:
     return {name: float(correct.mean()), f"{name}_low": float(low), f"{name}_high": float(high)}
 
 
-_WORDS = ("node", "kind", "group", "groups", "note")
+_WORDS = ("node", "kind", "group", "groups", "note", "flagged")
 
 
 def rank_scores(scores: pd.DataFrame) -> pd.DataFrame:
-    """Adds rank (within kind and group) and false-discovery-controlled q-values, best first."""
+    """Adds rank (within kind and group), false-discovery-controlled q-values and flags, best first.
+
+    A node is flagged where it is biased beyond chance: the q-value of its score is at most
+    `SIGNIFICANT`, and the intervals of leakage and score lie above chance and above 0.
+    """
     scores = scores.copy()
     for name in TESTED:
         scores[f"{name}_q"] = controlled(scores, column=f"{name}_p")
+    scores["flagged"] = (
+        (scores["score_q"] <= SIGNIFICANT)
+        & (pd.to_numeric(scores["leakage_low"]) > CHANCE)
+        & (scores["score_low"] > 0)
+    )
     for column in scores.columns.drop([word for word in _WORDS if word in scores]):
         scores[column] = pd.to_numeric(scores[column])
     # Equal scores are told apart by leakage: without it every harmless node would tie at 0.
