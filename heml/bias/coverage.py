@@ -72,7 +72,10 @@ def coverage(
         for i, label in enumerate(labels)
         for j, values in enumerate(combinations)
     ]
-    return pd.DataFrame(rows, columns=_COLUMNS)
+    # Named types, because without any cell there are no values to take them from.
+    return pd.DataFrame(rows, columns=_COLUMNS).astype(
+        {"n": np.int64, "share": float, "aligned": bool}
+    )
 
 
 _COLUMNS = [

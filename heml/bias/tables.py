@@ -152,8 +152,8 @@ def resampled_tables(table: np.ndarray, times: int, rng: np.random.Generator) ->
 
 def permuted_tables(table: np.ndarray, times: int, rng: np.random.Generator) -> np.ndarray:
     """Tables after shuffling the group among all records, int array (times, R, C)."""
-    if table.sum() == 0:
-        return np.zeros((times, *table.shape), int)
+    if table.sum() == 0 or min(table.shape) < 2:
+        return np.tile(table, (times, 1, 1))  # nothing to shuffle
     margins = table.sum(1), table.sum(0)
     return np.asarray(random_table(*margins, seed=rng).rvs(size=times, random_state=rng)).astype(int)
 
