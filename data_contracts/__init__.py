@@ -1,8 +1,11 @@
 """Table contracts: one module per table. Imports neither heml nor pipelines."""
 
-from data_contracts.bias_scores import ASSOCIATION, BIAS_SCORES, COVERAGE
+from data_contracts.association import ASSOCIATION, BIAS_MEASURES
+from data_contracts.bias_scores import BIAS_SCORES
 from data_contracts.contract import Column, Contract, ContractError
+from data_contracts.coverage import COVERAGE
 from data_contracts.debias_effect import DEBIAS_EFFECT
+from data_contracts.discovered_groups import DISCOVERED_GROUPS, DISCOVERED_NODES
 from data_contracts.embeddings import EMBEDDINGS
 from data_contracts.images import IMAGES
 from data_contracts.quarantine import QUARANTINE
@@ -13,9 +16,12 @@ from data_contracts.segments import SEGMENTS
 
 __all__ = [
     "ASSOCIATION",
+    "BIAS_MEASURES",
     "BIAS_SCORES",
     "COVERAGE",
     "DEBIAS_EFFECT",
+    "DISCOVERED_GROUPS",
+    "DISCOVERED_NODES",
     "EMBEDDINGS",
     "IMAGES",
     "PLANNED_CELLS",

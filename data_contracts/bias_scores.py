@@ -1,74 +1,58 @@
-"""`bias_scores`: one row per node and group attribute; `coverage`: one row per cell."""
+"""`bias_scores`: one row per node and group attribute."""
 
 import pyarrow as pa
 
+from data_contracts.common import number, proportion
 from data_contracts.contract import Column, Contract
-
-
-def _proportion(name: str, description: str) -> Column:
-    return Column(name, pa.float64(), description, nullable=True, at_least=0, at_most=1)
-
 
 BIAS_SCORES = Contract(
     name="bias_scores",
     description="How much each tree node carries a group attribute and is fooled by it. Measured "
-    "out of fold on the train split. Intervals are 95%: Wilson for accuracies, percentile "
-    "bootstrap for leakage, and for the score bootstrap with Jeffreys draws of the accuracies.",
+    "out of fold on the train split, among records whose group value is known. Intervals are 95%: "
+    "Wilson for accuracies, percentile bootstrap for leakage, Jeffreys draws for the gap, and both "
+    "together for the score. q-values are Benjamini-Hochberg's over all rows of the measure.",
     columns=(
         Column("node", pa.string(), "Tree node."),
         Column("kind", pa.string(), "leaf, branch or root.", among=("leaf", "branch", "root")),
-        Column("group", pa.string(), "Group attribute."),
+        Column("group", pa.string(), "Group attribute, or several taken together (a × b)."),
         Column("rank", pa.int32(), "1 for the highest score of its kind and group.", at_least=1),
         Column("n", pa.int64(), "Train records judged.", at_least=0),
         Column("n_conflicting", pa.int64(), "Of these, conflicting ones.", at_least=0),
         Column("present", pa.float64(), "Share of records that have the node.", at_least=0),
-        _proportion("score", "Bias score: geometric mean of carrying and being fooled, 0 to 1."),
-        _proportion("score_low", "Lower end of the score's interval."),
-        _proportion("score_high", "Upper end of the score's interval."),
-        _proportion("leakage", "AUC with which the embedding tells the group within a label."),
-        _proportion("leakage_low", "Lower end of the leakage's interval."),
-        _proportion("leakage_high", "Upper end of the leakage's interval."),
-        _proportion("leakage_p", "Permutation p-value of the leakage, one-sided."),
-        _proportion("leakage_q", "The same after Benjamini-Hochberg over all rows."),
-        _proportion("accuracy_aligned", "kNN label accuracy on aligned records."),
-        _proportion("accuracy_aligned_low", "Lower end of its Wilson interval."),
-        _proportion("accuracy_aligned_high", "Upper end of its Wilson interval."),
-        _proportion("accuracy_conflicting", "kNN label accuracy on conflicting records."),
-        _proportion("accuracy_conflicting_low", "Lower end of its Wilson interval."),
-        _proportion("accuracy_conflicting_high", "Upper end of its Wilson interval."),
-    ),
-    unique_together=("node", "group"),
-)
-
-COVERAGE = Contract(
-    name="coverage",
-    description="Train records per cell (label × all group attributes).",
-    columns=(
-        Column("cell", pa.string(), "The cell in words: label and group values."),
-        Column("label", pa.string(), "Label value."),
-        Column("groups", pa.list_(pa.string()), "Group values, in the recipe's order."),
-        Column("n", pa.int64(), "Train records in the cell.", at_least=0),
-        Column("share", pa.float64(), "Share of the train split.", at_least=0, at_most=1),
-        Column(
-            "representation_ratio",
-            pa.float64(),
-            "Records over the records expected if label and groups were independent.",
-            nullable=True,
-            at_least=0,
+        proportion("score", "Bias score: geometric mean of carrying and being fooled, 0 to 1."),
+        proportion("score_low", "Lower end of the score's interval."),
+        proportion("score_high", "Upper end of the score's interval."),
+        proportion(
+            "leakage",
+            "AUC with which the embedding tells the group within a label; macro one-vs-rest where "
+            "the group has more than two values.",
         ),
-        Column("aligned", pa.bool_(), "Whether the cell has more records than expected."),
+        proportion("leakage_low", "Lower end of the leakage's interval."),
+        proportion("leakage_high", "Upper end of the leakage's interval."),
+        proportion("leakage_p", "Permutation p-value of the leakage, one-sided."),
+        proportion("leakage_q", "The same after Benjamini-Hochberg over all rows."),
+        proportion("accuracy_aligned", "kNN label accuracy on aligned records."),
+        proportion("accuracy_aligned_low", "Lower end of its Wilson interval."),
+        proportion("accuracy_aligned_high", "Upper end of its Wilson interval."),
+        proportion("accuracy_conflicting", "kNN label accuracy on conflicting records."),
+        proportion("accuracy_conflicting_low", "Lower end of its Wilson interval."),
+        proportion("accuracy_conflicting_high", "Upper end of its Wilson interval."),
+        Column("groups", pa.list_(pa.string()), "The columns that the group consists of."),
+        Column("n_missing", pa.int64(), "Train records without a group value.", at_least=0),
+        number("gap", "Accuracy lost from aligned to conflicting records of a label.", -1, 1),
+        number("gap_low", "Lower end of the gap's interval.", -1, 1),
+        number("gap_high", "Upper end of the gap's interval.", -1, 1),
+        proportion("gap_p", "Permutation p-value of the gap, one-sided."),
+        proportion("gap_q", "The same after Benjamini-Hochberg over all rows."),
+        proportion("score_p", "The larger of both p-values: a score needs leakage and gap."),
+        proportion("score_q", "The same after Benjamini-Hochberg over all rows."),
+        Column(
+            "flagged",
+            pa.bool_(),
+            "Biased beyond chance: score_q at most 0.05, leakage_low above 0.5, score_low above 0.",
+        ),
+        Column("note", pa.string(), "What cannot be measured and why; empty if everything can."),
     ),
-)
-
-ASSOCIATION = Contract(
-    name="association",
-    description="Association of the label with each group attribute on the train split.",
-    columns=(
-        Column("group", pa.string(), "Group attribute."),
-        Column("n", pa.int64(), "Train records.", at_least=0),
-        _proportion("cramers_v", "Bias-corrected Cramér's V (Bergsma 2013)."),
-        _proportion("cramers_v_low", "Lower end of its interval."),
-        _proportion("cramers_v_high", "Upper end of its interval."),
-        _proportion("p_value", "Chi-squared test of independence."),
-    ),
+    version=(1, 1),
+    unique_together=("node", "group"),
 )

@@ -18,6 +18,20 @@ INPUT_PREFIX = "input."
 IMAGE_ID = Column("image_id", pa.string(), "Unique id of the image, from its file name or source.")
 
 
+def number(
+    name: str, description: str, at_least: float | None = None, at_most: float | None = None
+) -> Column:
+    """A measure, missing where it cannot be taken."""
+    return Column(
+        name, pa.float64(), description, nullable=True, at_least=at_least, at_most=at_most
+    )
+
+
+def proportion(name: str, description: str) -> Column:
+    """A measure in [0, 1], missing where it cannot be taken."""
+    return number(name, description, at_least=0, at_most=1)
+
+
 def input_columns(names: list[str]) -> list[Column]:
     """The input's metadata columns, as text, under `INPUT_PREFIX`."""
     return [

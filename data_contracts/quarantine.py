@@ -22,7 +22,6 @@ REASONS = {
     "duplicate_content": "an accepted row before it has the same image bytes",
     "missing_label": "the label column is empty",
     "unknown_label": "the label is none of the declared values",
-    "missing_group": "a group column is empty",
 }
 
 QUARANTINE = Contract(

@@ -15,10 +15,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow as pa
+import pyarrow.parquet as pq
 from PIL import Image
 
 from data_contracts.common import INPUT_PREFIX
+from data_contracts.discovered_groups import DISCOVERED_GROUPS
 from data_contracts.images import IMAGES
+from heml.cells import DISCOVERED, MISSING
 from heml.shards import RowGroup, ShardedTable
 from heml.store import Store
 from heml.taxonomy import nearest
@@ -138,7 +141,8 @@ def image_index(store: Store, groups: list[str]) -> pd.DataFrame:
     ----------
     store : Store
     groups : list of str
-        The input's columns to add, under their own names.
+        The input's columns to add, or discovered groups, under their own names. A missing value
+        is `heml.cells.MISSING`.
 
     Returns
     -------
@@ -154,12 +158,28 @@ def image_index(store: Store, groups: list[str]) -> pd.DataFrame:
     """
     table = _table(store)
     known = [n.removeprefix(INPUT_PREFIX) for n in table.names if n.startswith(INPUT_PREFIX)]
+    columns = ["image_id", "split", "label"]
+    given = [group for group in groups if group in known]
+    frame = table.read([*columns, *(INPUT_PREFIX + g for g in given)]).to_pandas()
+    frame = frame.set_axis([*columns, *given], axis="columns")
     for group in groups:
         if group not in known:
-            raise KeyError(f"the images have no column '{group}'; {nearest(group, known)}")
-    chosen = ["image_id", "split", "label", *(INPUT_PREFIX + g for g in groups)]
-    frame = table.read(chosen).to_pandas()
-    return frame.set_axis(["image_id", "split", "label", *groups], axis="columns")
+            if not group.startswith(DISCOVERED):
+                raise KeyError(f"the images have no column '{group}'; {nearest(group, known)}")
+            frame[group] = _discovered(store, group, frame["image_id"])
+        # A column without any value is of no type of its own.
+        values = frame[group].astype(object)
+        frame[group] = values.where(values.notna(), MISSING)
+    return frame[[*columns, *groups]]
+
+
+def _discovered(store: Store, group: str, image_ids: pd.Series) -> pd.Series:
+    table = pq.read_table(store.discovered_groups, filters=[("group", "=", group)])
+    DISCOVERED_GROUPS.check_version(table.schema)
+    if not len(table):
+        raise KeyError(f"no group '{group}' was discovered")
+    values = dict(zip(table["image_id"].to_pylist(), table["value"].to_pylist(), strict=True))
+    return image_ids.map(values)
 
 
 def iterate_images(

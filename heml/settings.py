@@ -160,7 +160,11 @@ class PortraitsSource(Settings):
     count: int = Field(1200, ge=40, description="Portraits of all splits together.")
     label: str = Field("mouth", description="Attribute that is the label.")
     groups: list[str] = Field(
-        default=["hair_tone"], min_length=1, max_length=1, description="Attribute with the bias."
+        default=["hair_tone"],
+        description="Attributes that are group attributes; empty: discover groups.",
+    )
+    planted: str | None = Field(
+        None, description="Attribute with the bias; null: the first group, or hair_tone."
     )
     association: float = Field(
         0.97, ge=0, le=1, description="Share of train portraits whose group goes with their label."
@@ -374,6 +378,17 @@ class MetricSettings(Settings):
         if self.miner != "default" and self.loss in ("n_pairs", "lifted_structure", "proxy_anchor"):
             raise ValueError(f"loss {self.loss} chooses its pairs itself; use miner default")
         return self
+
+
+class BiasSettings(Settings):
+    """How bias is measured, and how groups are found where no column gives them."""
+
+    resamples: int = Field(1000, ge=50, description="Bootstrap resamples of every interval.")
+    permutations: int = Field(1000, ge=50, description="Shuffles of every permutation test.")
+    max_clusters: int = Field(
+        5, ge=2, le=20, description="Most values of a discovered group, tried from 2 on."
+    )
+    seed: int = Field(0, ge=0)
 
 
 class RebalanceSettings(Settings):

@@ -66,6 +66,18 @@ class Store:
         return self.root / "association.parquet"
 
     @property
+    def bias_measures(self) -> Path:
+        return self.root / "bias_measures.parquet"
+
+    @property
+    def discovered_groups(self) -> Path:
+        return self.root / "discovered_groups.parquet"
+
+    @property
+    def discovered_nodes(self) -> Path:
+        return self.root / "discovered_nodes.parquet"
+
+    @property
     def rebalance_plan(self) -> Path:
         return self.root / "rebalance_plan.parquet"
 

@@ -5,7 +5,7 @@ Checks of one step share an op, because every op is a process.
 """
 
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,13 @@ import dagster as dg
 import pyarrow.parquet as pq
 
 from data_contracts import (
+    ASSOCIATION,
+    BIAS_MEASURES,
     BIAS_SCORES,
+    COVERAGE,
     DEBIAS_EFFECT,
+    DISCOVERED_GROUPS,
+    DISCOVERED_NODES,
     EMBEDDINGS,
     IMAGES,
     QUARANTINE,
@@ -83,7 +88,12 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             f"metric_level_{level}": [_node_rule(store, node) for node in nodes]
             for level, nodes in enumerate(recipe.taxonomy.levels)
         },
-        "bias_scores": [contract_rule("bias_scores", BIAS_SCORES, lambda: store.bias_scores)],
+        "bias_scores": [
+            contract_rule("bias_scores", BIAS_SCORES, lambda: store.bias_scores),
+            _beside("bias_scores", COVERAGE, lambda: store.coverage),
+            _beside("bias_scores", ASSOCIATION, lambda: store.association),
+            _beside("bias_scores", BIAS_MEASURES, lambda: store.bias_measures),
+        ],
         "rebalance_plan": [
             contract_rule("rebalance_plan", REBALANCE_PLAN, lambda: store.rebalance_plan)
         ],
@@ -94,6 +104,11 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
         ],
         "rebalanced_dataset": dataset,
     }
+    if not recipe.groups:
+        steps["discovered_groups"] = [
+            contract_rule("discovered_groups", DISCOVERED_NODES, lambda: store.discovered_nodes),
+            _beside("discovered_groups", DISCOVERED_GROUPS, lambda: store.discovered_groups),
+        ]
     if recipe.settings.effect.enabled:
         rule = contract_rule("debias_effect", DEBIAS_EFFECT, lambda: store.debias_effect)
         steps["debias_effect"] = [rule]
@@ -127,6 +142,11 @@ def contract_rule(
         f"The stored table keeps the contract '{contract.name}' {version}: columns, types, rules.",
         examine,
     )
+
+
+def _beside(stage: str, contract: Contract, path: Callable[[], Path]) -> Rule:
+    """The same rule for a table that a stage writes beside its main one."""
+    return replace(contract_rule(stage, contract, path), name=f"contract_{contract.name}")
 
 
 def _node_rule(store: Store, node: str) -> Rule:

@@ -31,6 +31,7 @@ PRELOADED = [
     "heml.segmentation.stage",
     "heml.metrics.level",
     "heml.tree.fit",
+    "heml.bias.discovered",
     "heml.bias.measure",
     "heml.recombination.run",
     "heml.dataset.write",

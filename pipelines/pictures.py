@@ -33,13 +33,13 @@ def _segments(store: Store, recipe: LoadedRecipe) -> bytes | None:
 def _metric_tree(store: Store, recipe: LoadedRecipe) -> bytes | None:
     from heml.report.figures import tree_figure
 
-    return tree_figure(store, recipe.taxonomy, recipe.groups[0])
+    return tree_figure(store, recipe.taxonomy, recipe.groups_in(store)[0])
 
 
 def _bias_scores(store: Store, recipe: LoadedRecipe) -> bytes | None:
     from heml.report.figures import bias_figure
 
-    return bias_figure(store, recipe.groups[0])
+    return bias_figure(store, recipe.groups_in(store)[0])
 
 
 def _rebalance_plan(store: Store, recipe: LoadedRecipe) -> bytes | None:

@@ -16,8 +16,10 @@ from typing import Any
 
 from pydantic import Field, ValidationError, field_validator
 
+from heml.cells import groups_in_use
 from heml.settings import (
     AnnotatedSegmentation,
+    BiasSettings,
     EffectSettings,
     MetricSettings,
     PortraitsSource,
@@ -27,7 +29,7 @@ from heml.settings import (
     Source,
 )
 from heml.sources.files import is_url
-from heml.store import fingerprint
+from heml.store import Store, fingerprint
 from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names, from_mapping, nearest
 from pipelines.recipe_text import Location, RecipeError, RecipeText, read_recipe_text
 from pipelines.recipe_wording import problems
@@ -52,6 +54,7 @@ class Recipe(Settings):
         None, description="A built-in name, or inline leaves, tree and ignored."
     )
     metric: MetricSettings = MetricSettings()
+    bias: BiasSettings = BiasSettings()
     rebalance: RebalanceSettings = RebalanceSettings()
     inpaint: None = None
     effect: EffectSettings = EffectSettings()
@@ -112,7 +115,18 @@ class LoadedRecipe:
 
     @property
     def groups(self) -> list[str]:
+        """Group columns; empty if groups are to be discovered."""
         return list(self.source.groups)
+
+    def groups_in(self, store: Store) -> list[str]:
+        """Group columns, or the group that a run discovered.
+
+        Raises
+        ------
+        FileNotFoundError
+            If groups are to be discovered and were not yet.
+        """
+        return groups_in_use(store, self.groups)
 
     @property
     def licence(self) -> str | None:
@@ -260,6 +274,10 @@ def _unknown_attributes(source: PortraitsSource) -> Iterator[tuple[Location, str
 
     named: list[tuple[Location, str]] = [(("source", "label"), source.label)]
     named += [(("source", "groups", n), group) for n, group in enumerate(source.groups)]
+    if source.planted is not None:
+        named.append((("source", "planted"), source.planted))
+        if source.planted == source.label:
+            yield ("source", "planted"), f"'{source.label}' is the label; name another attribute"
     for location, word in named:
         if word not in ATTRIBUTES:
             yield location, f"portraits have no '{word}'; {nearest(word, ATTRIBUTES)}"

@@ -27,7 +27,7 @@ exit status: 0 done, 1 a stage failed, 2 the recipe or its data cannot be used, 
 """
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
 #: What stages raise where no run can succeed before somebody changes recipe or data.
-UNUSABLE_ERRORS = {"SourceError", "TaxonomyError"}
+UNUSABLE_ERRORS = {"NothingDiscovered", "SourceError", "TaxonomyError"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -73,7 +73,7 @@ def _run(recipe: LoadedRecipe) -> int:
             print(line, file=terminal, flush=True)
 
         nodes = len(recipe.taxonomy.nodes)
-        say(f"{recipe.name}: {nodes} nodes, label {recipe.label}, groups {recipe.groups}")
+        say(f"{recipe.name}: {nodes} nodes, label {recipe.label}, groups {recipe.groups or 'to be discovered'}")
         end_dead_runs(instance)
         watcher = Watcher(instance, invocation, say)
         watcher.start()

@@ -21,7 +21,7 @@ def summary_lines(recipe: LoadedRecipe, store: Store, reused: Mapping[str, bool]
         Stage → whether an earlier result was kept.
     """
     scores = pd.read_parquet(store.bias_scores)
-    for group in recipe.groups:
+    for group in recipe.groups_in(store):
         yield ""
         yield from _ranking(recipe.label, group, scores[scores["group"] == group])
     if recipe.settings.effect.enabled:

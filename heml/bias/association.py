@@ -1,71 +1,181 @@
-"""Association of the label with a group attribute."""
+"""Association of the label with a group: every measure of a label × group table, in rows."""
 
 from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2_contingency
+from sklearn.metrics import adjusted_mutual_info_score
+
+from heml.bias import tables
+from heml.bias.discoveries import controlled
+from heml.bias.groups import Contingency, Group, contingency
 
 
-def cramers_v(table: np.ndarray) -> float:
-    """Bias-corrected Cramér's V (Bergsma, J. Korean Stat. Soc. 42, 2013).
+def association(
+    train: pd.DataFrame, groups: Sequence[Group], resamples: int, permutations: int, seed: int
+) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Every measure of association and distribution of each group.
 
-    Parameters
-    ----------
-    table : int array (R, C)
-        Counts.
-
-    Returns
-    -------
-    float
-        In [0, 1]; 0 for independence and for tables with a single row or column.
-    """
-    table = table[table.sum(axis=1) > 0][:, table.sum(axis=0) > 0]
-    rows, columns = table.shape
-    n = table.sum()
-    if min(rows, columns) < 2 or n < 2:
-        return 0.0
-    chi2 = chi2_contingency(table, correction=False).statistic
-    phi2 = max(chi2 / n - (rows - 1) * (columns - 1) / (n - 1), 0)
-    corrected_rows = rows - (rows - 1) ** 2 / (n - 1)
-    corrected_columns = columns - (columns - 1) ** 2 / (n - 1)
-    most = min(corrected_rows, corrected_columns) - 1
-    return float(min(np.sqrt(phi2 / most), 1.0)) if most > 0 else 0.0
-
-
-def association(train: pd.DataFrame, groups: list[str], resamples: int, seed: int) -> pd.DataFrame:
-    """Cramér's V of the label with every group, with a 95% percentile bootstrap interval.
+    Intervals are 95% percentile bootstraps over records, p-values come from shuffling the group
+    among the records (or, for the distance to equal shares, from drawing equal shares), q-values
+    are Benjamini-Hochberg's over all rows of a measure.
 
     Parameters
     ----------
     train : DataFrame
-        Columns label and the groups.
-    resamples : int
-        Bootstrap resamples (multinomial over the table's cells).
+        Columns label and those of the groups.
+    resamples, permutations : int
     seed : int
 
     Returns
     -------
-    DataFrame
-        As the `association` contract says.
+    association, measures : DataFrame
+        As the contracts of these names say.
     """
     rng = np.random.default_rng(seed)
-    rows = []
+    rows: list[dict[str, Any]] = []
+    links: list[dict[str, Any]] = []
     for group in groups:
-        table = pd.crosstab(train["label"], train[group]).to_numpy()
-        n = int(table.sum())
-        draws = rng.multinomial(n, (table / n).ravel(), size=resamples)
-        values = [cramers_v(draw.reshape(table.shape)) for draw in draws]
-        low, high = np.quantile(values, [0.025, 0.975])
-        single = min(table.shape) < 2
-        rows.append(
+        counts = contingency(train, group)
+        own = list(_measures(counts, resamples, permutations, rng))
+        shared = {"group": group.name, "groups": list(group.columns), "n": counts.n}
+        rows += [{**shared, **row} for row in own]
+        v = own[0]
+        links.append(
             {
-                "group": group,
-                "n": n,
-                "cramers_v": cramers_v(table),
-                "cramers_v_low": float(low),
-                "cramers_v_high": float(high),
-                "p_value": 1.0 if single else float(chi2_contingency(table).pvalue),
+                **shared,
+                "cramers_v": v["value"],
+                "cramers_v_low": v["low"],
+                "cramers_v_high": v["high"],
+                "p_value": _chi2(counts.table),
+                "permutation_p": v["p"],
+                "n_missing": counts.missing,
+                "note": counts.note(),
             }
         )
-    return pd.DataFrame(rows)
+    measures = pd.DataFrame(rows)
+    measures["q"] = controlled(measures, ["measure"])
+    linked = pd.DataFrame(links)
+    q = measures.loc[measures["measure"] == "cramers_v", "q"].tolist()
+    return linked.assign(permutation_q=q), measures
+
+
+def _chi2(table: np.ndarray) -> float | None:
+    if table.sum() == 0:
+        return None
+    return 1.0 if min(table.shape) < 2 else float(chi2_contingency(table).pvalue)
+
+
+def _measures(
+    counts: Contingency, resamples: int, permutations: int, rng: np.random.Generator
+) -> Iterator[dict[str, Any]]:
+    table = counts.table
+    if counts.n == 0:
+        # One row says that there is nothing, rather than twenty.
+        yield _row("cramers_v", note=counts.note())
+        return
+    draws = tables.resampled_tables(table, resamples, rng)
+    null = tables.permuted_tables(table, permutations, rng)
+    comparable = min(table.shape) > 1
+    note = "" if comparable else counts.note()
+
+    def tested(name: str, value: np.ndarray, drawn: np.ndarray, under: np.ndarray | None) -> dict:
+        p = None if under is None or not comparable else float(tables.p_value(value, under))
+        return _row(name, value, drawn, p, note=note)
+
+    for name, statistic in (
+        ("cramers_v", tables.cramers_v),
+        ("normalized_mutual_information", tables.normalized_mutual_information),
+        ("adjusted_mutual_information", _Adjusted(table, null)),
+    ):
+        yield tested(name, statistic(table), statistic(draws), statistic(null))
+    for which, target in (("independent", tables.independent), ("equal", tables.equal)):
+        # Shuffling keeps margins, so it says nothing of equal shares: those are drawn.
+        under = null if which == "independent" else tables.resampled_tables(
+            np.full(table.shape, counts.n / table.size), permutations, rng
+        )  # fmt: skip
+        value = tables.divergences(table, target(table))
+        drawn = tables.divergences(draws, target(draws))
+        expected = tables.divergences(under, target(under))
+        for name in value:
+            yield {
+                **tested(f"{name}_{which}", value[name], drawn[name], None),
+                "p": float(tables.p_value(value[name], expected[name])),
+            }
+    yield from _of_values(counts, draws)
+    yield from _of_cells(counts, draws, null)
+
+
+class _Adjusted:
+    """Mutual information above what chance gives, as scikit-learn's, in [-1, 1].
+
+    For many tables the expected information is that of the shuffled ones.
+    """
+
+    def __init__(self, table: np.ndarray, null: np.ndarray) -> None:
+        self._table = table
+        self._expected = float(tables.mutual_information(null).mean())
+
+    def __call__(self, given: np.ndarray) -> np.ndarray:
+        if given.ndim == 2:
+            rows, columns = np.indices(given.shape)
+            labels = (np.repeat(codes.ravel(), given.ravel()) for codes in (rows, columns))
+            return np.asarray(adjusted_mutual_info_score(*labels))
+        most = sum(tables.entropies(given)) / 2 - self._expected
+        above = tables.mutual_information(given) - self._expected
+        ratio = np.divide(above, most, where=most > 1e-12, out=np.zeros_like(above))
+        return np.clip(ratio, -1, 1)
+
+
+def _of_values(counts: Contingency, draws: np.ndarray) -> Iterator[dict[str, Any]]:
+    value, drawn = tables.class_imbalance(counts.table), tables.class_imbalance(draws)
+    for place, name in enumerate(counts.values):
+        yield {
+            **_row("class_imbalance", value[place], drawn[:, place]),
+            "group_value": name,
+        }
+
+
+def _of_cells(counts: Contingency, draws: np.ndarray, null: np.ndarray) -> Iterator[dict[str, Any]]:
+    table = counts.table
+    expected = tables.independent(table) * counts.n
+    # Margins stay as they are, so a cell's count is as extreme as any measure made of it.
+    p = tables.p_value(np.abs(table - expected), np.abs(null - expected))
+    for name, statistic in (
+        ("npmi", tables.pointwise),
+        ("label_difference", tables.label_differences),
+    ):
+        value, drawn = statistic(table), statistic(draws)
+        for i, label in enumerate(counts.labels):
+            for j, group_value in enumerate(counts.values):
+                alone = min(table.shape) < 2
+                undefined = bool(np.isnan(value[i, j]))
+                yield {
+                    **_row(
+                        name,
+                        None if undefined else value[i, j],
+                        drawn[:, i, j],
+                        None if alone or undefined else float(p[i, j]),
+                        note=counts.note() if alone or undefined else "",
+                    ),
+                    "label_value": label,
+                    "group_value": group_value,
+                }
+
+
+def _row(
+    measure: str,
+    value: np.ndarray | float | None = None,
+    draws: np.ndarray | None = None,
+    p: float | None = None,
+    note: str = "",
+) -> dict[str, Any]:
+    row = {"measure": measure, "label_value": None, "group_value": None, "note": note, "p": p}
+    if value is None or draws is None:
+        return {**row, "value": None, "low": None, "high": None}
+    low, high = tables.interval(draws, value)
+    return {**row, "value": float(value), "low": float(low), "high": float(high)}

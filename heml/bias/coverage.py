@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Sequence
 from itertools import product
 
 import numpy as np
 import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from heml.bias import tables
+from heml.cells import MISSING, known_groups
 
 
 def cell_name(label_name: str, label: str, groups: Sequence[str], values: Sequence[str]) -> str:
@@ -15,15 +20,24 @@ def cell_name(label_name: str, label: str, groups: Sequence[str], values: Sequen
     return " · ".join(f"{name}={value}" for name, value in pairs)
 
 
-def coverage(train: pd.DataFrame, label_name: str, groups: Sequence[str]) -> pd.DataFrame:
+def coverage(
+    train: pd.DataFrame,
+    label_name: str,
+    groups: Sequence[str],
+    resamples: int = 500,
+    seed: int = 0,
+) -> pd.DataFrame:
     """Counts of all cells (label × every combination of group values), empty ones included.
 
     Parameters
     ----------
     train : DataFrame
-        Columns label and the groups.
+        Columns label and the groups. Records with a missing group value belong to no cell.
     label_name : str
         What the label is called in the input.
+    resamples : int, default 500
+        For the intervals of the representation ratios.
+    seed : int, default 0
 
     Returns
     -------
@@ -31,47 +45,76 @@ def coverage(train: pd.DataFrame, label_name: str, groups: Sequence[str]) -> pd.
         As the `coverage` contract says.
     """
     labels = sorted(train["label"].unique())
+    train = train[known_groups(train, groups)]
     combinations = list(product(*(sorted(train[group].unique()) for group in groups)))
-    counts = train.groupby(["label", *groups]).size().to_dict()
-    per_label = train["label"].value_counts().to_dict()
+    counts = Counter(zip(train["label"], *(train[group] for group in groups), strict=True))
     table = np.array(
-        [[counts.get((label, *values), 0) for values in combinations] for label in labels]
+        [[counts[label, *values] for values in combinations] for label in labels], int
+    ).reshape(len(labels), len(combinations))
+    total = max(len(train), 1)
+    expected = tables.independent(table) * total
+    ratios = _ratios(table)
+    rng = np.random.default_rng(seed)
+    low, high = tables.interval(_ratios(tables.resampled_tables(table, resamples, rng)), ratios)
+    share_low, share_high = proportion_confint(table, total, method="wilson")
+    rows = [
+        {
+            "cell": cell_name(label_name, label, groups, values),
+            "label": label,
+            "groups": list(values),
+            "n": int(table[i, j]),
+            "share": table[i, j] / total,
+            "share_low": float(share_low[i, j]),
+            "share_high": float(share_high[i, j]),
+            **_ratio_columns(ratios[i, j], low[i, j], high[i, j]),
+            "aligned": bool(table[i, j] > expected[i, j]),
+        }
+        for i, label in enumerate(labels)
+        for j, values in enumerate(combinations)
+    ]
+    # Named types, because without any cell there are no values to take them from.
+    return pd.DataFrame(rows, columns=_COLUMNS).astype(
+        {"n": np.int64, "share": float, "aligned": bool}
     )
-    per_combination = table.sum(axis=0)
-    rows = []
-    for i, label in enumerate(labels):
-        for j, values in enumerate(combinations):
-            expected = per_label[label] * per_combination[j] / len(train)
-            n = int(table[i, j])
-            rows.append(
-                {
-                    "cell": cell_name(label_name, label, groups, values),
-                    "label": label,
-                    "groups": list(values),
-                    "n": n,
-                    "share": n / len(train),
-                    "representation_ratio": n / expected if expected else None,
-                    "aligned": bool(n > expected),
-                }
-            )
-    return pd.DataFrame(rows)
 
 
-def aligned_records(records: pd.DataFrame, train: pd.DataFrame, group: str) -> np.ndarray:
+_COLUMNS = [
+    "cell", "label", "groups", "n", "share", "share_low", "share_high", "representation_ratio",
+    "representation_ratio_low", "representation_ratio_high", "aligned",
+]  # fmt: skip
+
+
+def _ratios(counts: np.ndarray) -> np.ndarray:
+    total = counts.sum((-2, -1), keepdims=True)
+    expected = tables.independent(counts) * total
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(expected > 0, counts / expected, np.nan)
+
+
+def _ratio_columns(value: float, low: float, high: float) -> dict[str, float | None]:
+    names = [f"representation_ratio{end}" for end in ("", "_low", "_high")]
+    known = not np.isnan(value)
+    return {n: float(v) if known else None for n, v in zip(names, (value, low, high), strict=True)}
+
+
+def aligned_values(labels: np.ndarray, values: np.ndarray, train: np.ndarray) -> np.ndarray:
     """Whether each record's group value is one its label comes with more often than by chance.
 
     Parameters
     ----------
-    records, train : DataFrame
-        Columns label and `group`; chance is measured on `train`.
+    labels, values : arrays (N,)
+        Label and group value of every record; a value of `MISSING` is never aligned.
+    train : bool array (N,)
+        Records on which chance is measured.
 
     Returns
     -------
     bool array (N,)
     """
-    cells = coverage(train, "label", [group])
-    cells = cells[cells["aligned"]]
-    aligned = set(zip(cells["label"], cells["groups"].str[0], strict=True))
-    return np.array(
-        [key in aligned for key in zip(records["label"], records[group], strict=True)], dtype=bool
-    )
+    rows, row = np.unique(labels.astype(str), return_inverse=True)
+    columns, column = np.unique(values.astype(str), return_inverse=True)
+    known = values != MISSING
+    table = np.zeros((len(rows), len(columns)), int)
+    np.add.at(table, (row[train & known], column[train & known]), 1)
+    above = table > tables.independent(table) * table.sum()
+    return above[row, column] & known

@@ -1,157 +1,274 @@
 """Leakage: how well a node's embedding alone tells the group among records of one label.
 
 Measured as AUC: 0.5 is chance whatever the group's frequencies, so no majority baseline enters.
-Records are compared only within their label and fold, with a classifier that saw neither.
+With more than two group values it is the mean over values of each against the rest (macro
+one-vs-rest), so that a rare value counts as much as a frequent one. Records are compared only
+within their label and fold, by a classifier that saw neither.
+
+The classifier is a linear discriminant with a closed form, so that the permutation test can fit it
+anew for every shuffle. Shuffling only the records that are judged would not do: folds take turns at
+fitting and judging, so their chance agreements are the same ones counted twice, and pure noise
+would come out significant more than twice as often as it should.
 """
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 
 import numpy as np
+from scipy.linalg import cho_factor, cho_solve
+from scipy.special import softmax
 from scipy.stats import rankdata
-from sklearn.exceptions import ConvergenceWarning
-from sklearn.linear_model import LogisticRegression
-from sklearn.pipeline import make_pipeline
-from sklearn.preprocessing import StandardScaler
 
-from heml.metrics.artifacts import NodeMetric
-
-#: Larger strata are thinned to this many records: comparisons grow with the square.
-MAX_STRATUM = 2000
-
-
-def group_scores(metric: NodeMetric, cells: np.ndarray, groups: np.ndarray) -> np.ndarray:
-    """Out-of-fold scores of every group value by a linear classifier on the embedding.
-
-    Cells count equally in the fit, so that knowing the label does not help to guess the group.
-
-    Parameters
-    ----------
-    metric : NodeMetric
-    cells : int array (N,)
-        Label × group value of each image.
-    groups : int array (N,)
-        Group values 0 to V - 1.
-
-    Returns
-    -------
-    float array (N, V)
-        Zeros outside the train split and where nothing could be fitted.
-    """
-    scores = np.zeros((len(groups), int(groups.max()) + 1))
-    presence = metric.present[:, None].astype(np.float32)
-    presence = np.broadcast_to(presence, (*metric.cross_fitted.shape[:2], 1))
-    features = np.concatenate([metric.cross_fitted, presence], axis=2)
-    for fold in range(len(features)):
-        fit = np.flatnonzero((metric.fold != fold) & (metric.fold >= 0))
-        judged = np.flatnonzero(metric.fold == fold)
-        if len(np.unique(groups[fit])) < 2 or len(judged) == 0:
-            continue
-        weights = 1 / np.bincount(cells[fit])[cells[fit]]
-        classifier = make_pipeline(
-            StandardScaler(), LogisticRegression(C=0.1, max_iter=300, tol=1e-3)
-        )
-        with warnings.catch_warnings():
-            # An unfinished fit is only a slightly weaker probe.
-            warnings.simplefilter("ignore", ConvergenceWarning)
-            classifier.fit(
-                features[fold][fit],
-                groups[fit],
-                logisticregression__sample_weight=weights * len(fit) / weights.sum(),
-            )
-        known = classifier.classes_
-        decision = classifier.decision_function(features[fold][judged])
-        if decision.ndim == 1:
-            decision = np.stack([-decision, decision], axis=1)
-        scores[np.ix_(judged, known)] = decision
-    return scores
+#: Larger strata are thinned to this many records: enough for an AUC known to one per cent.
+MAX_STRATUM = 4000
+#: Shrinkage of the correlation of the embedding's dimensions towards none.
+SHRINKAGE = 0.1
+#: Scores (records × shuffles × values) held at a time.
+MOST_SCORES = 4_000_000
 
 
 @dataclass(frozen=True)
 class _Stratum:
-    """Records of one label and fold, split by one group value."""
-
-    positives: np.ndarray
-    negatives: np.ndarray
-    wins: np.ndarray
-    ranks: np.ndarray
-
-
-class WithinLabelAUC:
-    """AUC over pairs of records of the same label and fold.
+    """Records of one label and fold, with the draws that all nodes share.
 
     Parameters
     ----------
-    scores : float array (N, V)
-    groups : int array (N,)
-        Group values 0 to V - 1.
-    strata : int array (N,)
-        Label and fold of each record; -1 leaves a record out.
+    rows : int array (n,)
+        Places among the judged records.
+    label, fold : int
+    weights : int16 array (B, n)
+        How often each record is in each bootstrap resample.
+    """
+
+    rows: np.ndarray
+    label: int
+    fold: int
+    weights: np.ndarray
+
+
+class Leakage:
+    """Leakage of one group, for any node: the AUC, its bootstrap draws and its null draws.
+
+    Resamples and permutations are drawn once and shared by all nodes.
+
+    Parameters
+    ----------
+    labels, groups, fold : int arrays (N,)
+        Codes from 0; a fold or group of -1 leaves a record out.
+    resamples : int
+        Bootstrap resamples, drawn within label, fold and group value.
+    permutations : int
+        Of the group values within label and fold.
     seed : int
     """
 
     def __init__(
-        self, scores: np.ndarray, groups: np.ndarray, strata: np.ndarray, seed: int
+        self,
+        labels: np.ndarray,
+        groups: np.ndarray,
+        fold: np.ndarray,
+        resamples: int = 500,
+        permutations: int = 500,
+        seed: int = 0,
     ) -> None:
         rng = np.random.default_rng(seed)
+        self._draws = resamples, permutations
+        strata = np.where((fold >= 0) & (groups >= 0), labels * (fold.max(initial=0) + 1) + fold, -1)
+        kept = [_thinned(np.flatnonzero(strata == s), rng) for s in np.unique(strata[strata >= 0])]
+        #: Records that fit and are judged, int array (n,).
+        self.rows = np.concatenate(kept) if kept else np.zeros(0, int)
+        self._groups = groups[self.rows]
+        self._labels, self._fold = labels[self.rows], fold[self.rows]
+        self._shuffled = np.tile(self._groups.astype(np.int16), (permutations, 1))
         self._strata: list[_Stratum] = []
-        # With two values the second one's comparisons are the first one's, mirrored.
-        values = range(scores.shape[1]) if scores.shape[1] > 2 else [scores.shape[1] - 1]
-        for stratum in np.unique(strata[strata >= 0]):
-            rows = np.flatnonzero(strata == stratum)
-            if len(rows) > MAX_STRATUM:
-                rows = np.sort(rng.choice(rows, MAX_STRATUM, replace=False))
-            for value in values:
-                own = groups[rows] == value
-                if not own.any() or own.all():
-                    continue
-                positives, negatives = rows[own], rows[~own]
-                difference = scores[positives, value][:, None] - scores[negatives, value][None, :]
-                wins = (difference > 0) + 0.5 * (difference == 0)
-                ranks = rankdata(scores[rows, value])
-                self._strata.append(_Stratum(positives, negatives, wins, ranks))
+        start = 0
+        for own in kept:
+            places = np.arange(start, start + len(own))
+            start += len(own)
+            values = self._groups[places]
+            self._shuffled[:, places] = rng.permuted(self._shuffled[:, places], axis=1)
+            if len(np.unique(values)) > 1:
+                weights = _resamples(values, resamples, rng)
+                first = places[0]
+                self._strata.append(
+                    _Stratum(places, int(self._labels[first]), int(self._fold[first]), weights)
+                )
+        used = [np.unique(self._groups[s.rows]) for s in self._strata]
+        values = np.unique(np.concatenate(used)) if used else np.zeros(0, int)
+        # Of two values, the first one's comparisons are the second one's, mirrored.
+        self._values = values[1:] if len(values) == 2 else values
 
     @property
-    def pairs(self) -> int:
-        """Number of comparisons; 0 means that leakage cannot be measured."""
-        return sum(s.wins.size for s in self._strata)
+    def measurable(self) -> bool:
+        """Whether any two records can be compared."""
+        return len(self._values) > 0
 
-    def value(self) -> float | None:
-        """The AUC, or None without comparisons."""
-        if not self.pairs:
-            return None
-        return float(sum(s.wins.sum() for s in self._strata) / self.pairs)
-
-    def resampled(self, weights: np.ndarray) -> np.ndarray:
-        """AUC of bootstrap resamples.
+    def measure(self, features: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """The AUC in [0, 1], its draws (B,), and null draws (T,).
 
         Parameters
         ----------
-        weights : int array (B, N)
-            How often each record is in each resample.
+        features : float array (K, N, D)
+            In the space of each fold's network.
+
+        Raises
+        ------
+        ValueError
+            If no two records can be compared.
+        """
+        if not self.measurable:
+            raise ValueError("no label has two records of different group values in one fold")
+        times = self._draws[1]
+        tallies = _Tally(times + 1), _Tally(self._draws[0])
+        own = np.concatenate([self._groups[None], self._shuffled])
+        for fold in np.unique(self._fold):
+            judge = _Discriminant(
+                features[fold][self.rows], self._labels, self._fold != fold, int(own.max()) + 1
+            )
+            for stratum in (s for s in self._strata if s.fold == fold):
+                scores = judge.scores(own, stratum.rows)
+                self._compare(stratum, own[:, stratum.rows], scores, *tallies)
+        all_draws, resampled = tallies[0].mean(self._values), tallies[1].mean(self._values)
+        return float(all_draws[0]), resampled, all_draws[1:]
+
+    def _compare(
+        self, stratum: _Stratum, own: np.ndarray, scores: np.ndarray, fits: _Tally, drawn: _Tally
+    ) -> None:
+        for value in self._values:
+            mine = own == value
+            count = int(mine[0].sum())
+            if count in (0, mine.shape[1]):
+                continue
+            ranks = rankdata(scores[..., value], axis=1)
+            wins = (ranks * mine).sum(axis=1) - count * (count + 1) / 2
+            fits.add(value, wins, np.full(len(wins), count * (mine.shape[1] - count)))
+            drawn.add(value, *weighted_wins(scores[0, :, value], mine[0], stratum.weights))
+
+
+class _Tally:
+    """Comparisons won and made, per group value and draw."""
+
+    def __init__(self, draws: int) -> None:
+        self._draws = draws
+        self._won: dict[int, np.ndarray] = {}
+        self._made: dict[int, np.ndarray] = {}
+
+    def add(self, value: int, won: np.ndarray, made: np.ndarray) -> None:
+        zero = np.zeros(self._draws)
+        self._won[value] = self._won.get(value, zero) + won
+        self._made[value] = self._made.get(value, zero) + made
+
+    def mean(self, values: np.ndarray) -> np.ndarray:
+        """AUC averaged over values, float array (draws,)."""
+        return np.mean([self._won[v] / np.maximum(self._made[v], 1) for v in values], axis=0)
+
+
+class _Discriminant:
+    """Linear discriminant of group values within labels, fitted for many groupings at once.
+
+    Embeddings are taken relative to their label's mean, so the label gives no hint of the group;
+    the shrunken covariance is that of all records of a label, which no grouping changes.
+
+    Parameters
+    ----------
+    features : float array (n, D)
+    labels : int array (n,)
+    fit : bool array (n,)
+        Records to fit on.
+    values : int
+        Number of group values.
+    """
+
+    def __init__(
+        self, features: np.ndarray, labels: np.ndarray, fit: np.ndarray, values: int
+    ) -> None:
+        x = features.astype(float)
+        for label in np.unique(labels):
+            own = labels == label
+            x[own] -= x[own & fit].mean(axis=0) if (own & fit).any() else x[own].mean(axis=0)
+        scale = x[fit].std(axis=0) if fit.any() else np.ones(x.shape[1])
+        self._x = x / np.where(scale > 1e-9, scale, np.inf)
+        self._fit, self._values = fit, values
+        fitted = self._x[fit]
+        correlation = fitted.T @ fitted / max(len(fitted), 1) + SHRINKAGE * np.eye(x.shape[1])
+        self._whitened = cho_solve(cho_factor(correlation), self._x.T).T
+
+    def scores(self, groups: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        """How much each record looks like each value.
+
+        Parameters
+        ----------
+        groups : int array (G, n)
+            Each row is one grouping to fit.
+        rows : int array (r,)
+            Records to judge.
 
         Returns
         -------
-        float array (B,)
+        float32 array (G, r, values)
         """
-        won = np.zeros(len(weights))
-        compared = np.zeros(len(weights))
-        for s in self._strata:
-            positives = weights[:, s.positives].astype(float)
-            negatives = weights[:, s.negatives].astype(float)
-            won += ((positives @ s.wins) * negatives).sum(axis=1)
-            compared += positives.sum(axis=1) * negatives.sum(axis=1)
-        return won / np.maximum(compared, 1)
+        chunk = max(MOST_SCORES // max(len(rows) * self._values, 1), 1)
+        parts = [
+            self._scores(groups[i : i + chunk], rows) for i in range(0, len(groups), chunk)
+        ]
+        return np.concatenate(parts)
 
-    def permuted(self, times: int, seed: int) -> np.ndarray:
-        """AUC with group values shuffled within every stratum, float array (times,)."""
-        rng = np.random.default_rng(seed)
-        won = np.zeros(times)
-        for s in self._strata:
-            count = len(s.positives)
-            for trial in range(times):
-                chosen = rng.permutation(s.ranks)[:count].sum()
-                won[trial] += chosen - count * (count + 1) / 2
-        return won / max(self.pairs, 1)
+    def _scores(self, groups: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        mine = (groups[:, self._fit, None] == np.arange(self._values)).astype(float)
+        counts = mine.sum(axis=1)
+        sums = np.einsum("gnv,nd->gvd", mine, self._x[self._fit], optimize=True)
+        means = sums / np.maximum(counts, 1)[..., None]
+        whitened = np.einsum("gnv,nd->gvd", mine, self._whitened[self._fit], optimize=True)
+        whitened /= np.maximum(counts, 1)[..., None]
+        offset = (means * whitened).sum(axis=-1) / 2
+        logits = np.einsum("rd,gvd->grv", self._x[rows], whitened, optimize=True)
+        logits -= offset[:, None]
+        if self._values == 2:
+            difference = logits[..., 1] - logits[..., 0]
+            return np.stack([-difference, difference], axis=-1).astype(np.float32)
+        return softmax(logits, axis=-1).astype(np.float32)
+
+
+def _thinned(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
+    if len(rows) <= MAX_STRATUM:
+        return rows
+    return np.sort(rng.choice(rows, MAX_STRATUM, replace=False))
+
+
+def _resamples(groups: np.ndarray, times: int, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap counts int16 (times, n), drawn within each group value."""
+    counts = np.empty((times, len(groups)), np.int16)
+    for value in np.unique(groups):
+        rows = np.flatnonzero(groups == value)
+        counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), times)
+    return counts
+
+
+def weighted_wins(
+    scores: np.ndarray, own: np.ndarray, weights: np.ndarray
+) -> tuple[np.ndarray, np.ndarray]:
+    """Comparisons of own records with others, where records count several times.
+
+    Parameters
+    ----------
+    scores : float array (n,)
+    own : bool array (n,)
+    weights : int array (B, n)
+
+    Returns
+    -------
+    won, made : float arrays (B,)
+        Ties are won by half.
+    """
+    order = np.argsort(scores, kind="stable")
+    ordered = scores[order]
+    below = np.searchsorted(ordered, ordered, side="left")
+    upto = np.searchsorted(ordered, ordered, side="right")
+    weights = weights[:, order].astype(float)
+    mine = own[order]
+    others = np.zeros((len(weights), len(order) + 1))
+    np.cumsum(np.where(mine, 0, weights), axis=1, out=others[:, 1:])
+    beaten = (others[:, below[mine]] + others[:, upto[mine]]) / 2
+    made = weights[:, mine].sum(axis=1) * others[:, -1]
+    return (weights[:, mine] * beaten).sum(axis=1), made

@@ -43,3 +43,57 @@ def out_of_fold_votes(metric: NodeMetric, labels: np.ndarray, k: int) -> np.ndar
             )
             votes[part] = knn_votes(measured.total(), labels[references], classes, k)
     return votes
+
+
+class Reliance:
+    """Label accuracy on aligned and on conflicting records of one group, for any node.
+
+    The gap between them is taken within labels and averaged over labels with the weights of Mantel
+    and Haenszel (risk difference, Greenland & Robins, Biometrics 41, 1985): a node that always
+    guesses the frequent label is right on most aligned records and loses nothing by a conflict.
+
+    Parameters
+    ----------
+    aligned : bool array (N,)
+    labels : int array (N,)
+    draws : int
+        For intervals and tests.
+    seed : int
+    """
+
+    def __init__(self, aligned: np.ndarray, labels: np.ndarray, draws: int, seed: int) -> None:
+        self._aligned, self._labels = aligned, labels
+        self._draws, self._seed = draws, seed
+        self._names, self._codes = np.unique(labels, return_inverse=True)
+        self._n = np.stack([self._count(aligned), self._count(~aligned)])
+        total = np.maximum(self._n.sum(axis=0), 1)
+        self._weights = self._n.prod(axis=0) / total
+        #: Whether some label has both kinds of records.
+        self.measurable = bool(self._weights.sum() > 0)
+
+    def _count(self, chosen: np.ndarray) -> np.ndarray:
+        return np.bincount(self._codes[chosen], minlength=len(self._names))
+
+    def gap(self, correct: np.ndarray) -> tuple[float, np.ndarray, np.ndarray]:
+        """The gap in [-1, 1], its draws from Jeffreys' posterior, and its null draws.
+
+        Resampled counts would be certain of 0 of 12; the posterior is not. The null shuffles who
+        is aligned within each label.
+
+        Parameters
+        ----------
+        correct : bool array (N,)
+        """
+        rng = np.random.default_rng(self._seed)
+        hits = np.stack([self._count(correct & self._aligned), self._count(correct & ~self._aligned)])
+        n, right = self._n, hits.sum(axis=0)
+        shape = (self._draws, *n.shape)
+        drawn = rng.beta(hits + 0.5, n - hits + 0.5, shape)
+        shuffled = rng.hypergeometric(right, n.sum(axis=0) - right, n[0], (self._draws, n.shape[1]))
+        null = np.stack([shuffled, right - shuffled], axis=1)
+        least = np.maximum(n, 1)
+        return float(self._mean(hits / least)), self._mean(drawn), self._mean(null / least)
+
+    def _mean(self, accuracies: np.ndarray) -> np.ndarray:
+        lost = accuracies[..., 0, :] - accuracies[..., 1, :]
+        return (lost * self._weights).sum(axis=-1) / self._weights.sum()

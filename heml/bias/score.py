@@ -5,23 +5,19 @@ from __future__ import annotations
 import numpy as np
 
 
-def bias_score(
-    leakage: np.ndarray | float,
-    accuracy_aligned: np.ndarray | float,
-    accuracy_conflicting: np.ndarray | float,
-) -> np.ndarray:
+def bias_score(leakage: np.ndarray | float, gap: np.ndarray | float) -> np.ndarray:
     """Geometric mean of how far a node carries the group and how far it is fooled by it.
 
     Carrying is `2 * AUC - 1` (0 at chance), being fooled is the accuracy lost from aligned to
-    conflicting records; either at or below 0 makes the score 0. A node that shows the group but
-    judges the label rightly is harmless, and so is one that is merely bad at the label.
+    conflicting records of a label; either at or below 0 makes the score 0. A node that shows the
+    group but judges the label rightly is harmless, and so is one that is merely bad at the label.
 
     Parameters
     ----------
     leakage : float or array
         Within-label AUC.
-    accuracy_aligned, accuracy_conflicting : float or array
-        In [0, 1].
+    gap : float or array
+        In [-1, 1].
 
     Returns
     -------
@@ -29,5 +25,4 @@ def bias_score(
         In [0, 1].
     """
     carries = np.clip(2 * np.asarray(leakage) - 1, 0, 1)
-    fooled = np.clip(np.asarray(accuracy_aligned) - np.asarray(accuracy_conflicting), 0, 1)
-    return np.sqrt(carries * fooled)
+    return np.sqrt(carries * np.clip(gap, 0, 1))

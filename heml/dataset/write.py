@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from data_contracts.common import INPUT_PREFIX, SPLITS
 from heml.bias.coverage import cell_name
+from heml.cells import MISSING, known_groups
 from heml.dataset.card import dataset_card
 from heml.dataset.features import dataset_contract, output_names, with_features
 from heml.images import image_index, iterate_images
@@ -85,6 +86,9 @@ class _Writer:
         self._inputs = [
             n.removeprefix(INPUT_PREFIX) for n in schema.names if n.startswith(INPUT_PREFIX)
         ]
+        # Discovered groups are no column of the input, but of the dataset.
+        self._found = [group for group in groups if group not in self._inputs]
+        self._inputs += self._found
         self._names = output_names(self._inputs)
         self.contract = dataset_contract(self._inputs)
         self._schema = with_features(self.contract.schema())
@@ -95,7 +99,16 @@ class _Writer:
         samples = ds.dataset(self._store.recombined_samples, format="parquet")
         accepted = samples.to_table(columns=["label", "groups"], filter=ds.field("accepted"))
         train = index[index["split"] == "train"]
-        before = Counter(zip(train["label"], *(train[g] for g in self._groups), strict=True))
+        self._cells = dict(
+            zip(
+                index["image_id"],
+                zip(index["label"], *(index[g] for g in self._groups), strict=True),
+                strict=True,
+            )
+        )
+        # A record without a group value is in no cell: it keeps weight 1.
+        known = train.loc[known_groups(train, self._groups), "image_id"]
+        before = Counter(self._cells[image_id] for image_id in known)
         made = Counter((row["label"], *row["groups"]) for row in accepted.to_pylist())
         counts = before + made
         total = sum(counts.values())
@@ -161,7 +174,7 @@ class _Writer:
         return count
 
     def _real_rows(self, split: str, weights: dict[tuple[str, ...], float]) -> Iterator[dict]:
-        inputs = [INPUT_PREFIX + name for name in self._inputs]
+        inputs = [INPUT_PREFIX + n for n in self._inputs if n not in self._found]
         columns = ["image_id", "image", "split", "label", "width", "height", *inputs]
         segments = _segments_in_order(self._store)
         pending = next(segments, None)
@@ -173,13 +186,15 @@ class _Writer:
                     masks, pending = pending[1], next(segments, None)
                 if row["split"] != split:
                     continue
-                cell = (row["label"], *(row[INPUT_PREFIX + g] for g in self._groups))
+                cell = self._cells[row["image_id"]]
+                values = dict(zip(self._groups, cell[1:], strict=True))
+                row |= {INPUT_PREFIX + n: _known(values[n]) for n in self._found}
                 yield {
                     **self._common(row, masks),
                     **{self._names[n]: row[INPUT_PREFIX + n] for n in self._inputs},
                     "image_id": row["image_id"],
                     "origin": "real",
-                    "weight": weights[cell] if split == "train" else 1.0,
+                    "weight": weights.get(cell, 1.0) if split == "train" else 1.0,
                 }
         if pending is not None:
             raise ValueError("images and segments are out of step: run the segments stage again")
@@ -221,6 +236,10 @@ class _Writer:
             "licence": self._licence,
             "recipe_fingerprint": self._recipe,
         }
+
+
+def _known(value: str) -> str | None:
+    return None if value == MISSING else value
 
 
 def _segmenter(store: Store) -> tuple[str, str | None]:

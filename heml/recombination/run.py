@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from data_contracts import RECOMBINED_SAMPLES
+from heml.cells import cell_codes
 from heml.images import ImageReader, decode_image, image_index
 from heml.metrics.artifacts import load_node
 from heml.pace import Pace
@@ -28,7 +29,6 @@ from heml.settings import MetricSettings, RebalanceSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
-from heml.tree.fit import cells_of
 from heml.tree.tree import MetricTree
 from heml.workers import worker_pool
 
@@ -58,7 +58,7 @@ def recombine(
         index = image_index(store, list(groups))
         labels = index.loc[index["split"] == "train", "label"].nunique()
         roles = find_roles(pd.read_parquet(store.bias_scores), labels)
-        cells_of_images, _ = cells_of(index, groups)
+        cells_of_images, _ = cell_codes(index, ["label", *groups])
         root = load_node(store, taxonomy.root)
         limit = distribution_limit(root, cells_of_images, metric.neighbours)
         gates = Gates(tree, roles, groups, limit)

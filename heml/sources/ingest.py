@@ -22,6 +22,7 @@ from data_contracts.images import IMAGES
 from data_contracts.quarantine import QUARANTINE, REASONS
 from heml.ahead import map_ahead
 from heml.bias.coverage import cell_name
+from heml.cells import MISSING
 from heml.pace import Pace
 from heml.progress import Progress
 from heml.settings import Source as SourceSettings
@@ -232,6 +233,7 @@ class _Ingestion:
             "sha256": digest.hexdigest(),
         }
         row |= {INPUT_PREFIX + name: columns[name] for name in self._columns}
+        row |= {INPUT_PREFIX + name: _text(columns[name]) for name in self._source.groups}
         described = [row[k] for k in row if k not in ("image", "mask")]
         described.append(hashlib.sha256(mask.ids.tobytes()).hexdigest() if mask else None)
         self._content.update(json.dumps(described).encode())
@@ -251,22 +253,18 @@ class _Ingestion:
     def _values(
         self, columns: dict[str, str | None], examined: _Examined | Unacceptable
     ) -> list[str]:
-        """Label and groups of a row."""
-        values = []
-        for name in (self._source.label, *self._source.groups):
-            value = columns[name]
-            is_label = name == self._source.label
-            if value is None or not value.strip():
-                if name in self._derived and isinstance(examined, Unacceptable):
-                    raise examined
-                missing = "missing_label" if is_label else "missing_group"
-                raise Unacceptable(missing, f"column '{name}' is empty")
-            declared = self._source.labels
-            if is_label and declared is not None and value not in declared:
-                shown = ", ".join(declared)
-                raise Unacceptable("unknown_label", f"'{value}' is none of {shown}")
-            values.append(value)
-        return values
+        """Label and groups of a row; a missing group is a value of its own."""
+        name = self._source.label
+        label = columns[name]
+        if label is None or not _text(label):
+            if name in self._derived and isinstance(examined, Unacceptable):
+                raise examined
+            raise Unacceptable("missing_label", f"column '{name}' is empty")
+        declared = self._source.labels
+        if declared is not None and label not in declared:
+            raise Unacceptable("unknown_label", f"'{label}' is none of {', '.join(declared)}")
+        # Without a group value a record still has its label: it is kept, and belongs to no group.
+        return [label, *(_text(columns[group]) or MISSING for group in self._source.groups)]
 
     def _check_result(self) -> None:
         counts = self._counts
@@ -284,7 +282,7 @@ class _Ingestion:
                 "input or raise source.max_refused"
             )
         for position, name in enumerate((self._source.label, *self._source.groups)):
-            if len({cell[position] for cell in counts.cells}) < 2:
+            if len({cell[position] for cell in counts.cells} - {MISSING}) < 2:
                 raise SourceError(
                     f"of {checked} rows {counts.quarantined} were refused, and the train rows that "
                     f"are left have fewer than two values of '{name}'; repair the input"
@@ -334,6 +332,11 @@ class _QuarantineWriter:
     def _flush(self) -> None:
         self._file.write_table(QUARANTINE.table(self._rows))
         self._rows = []
+
+
+def _text(value: str | None) -> str | None:
+    """The value, None where nothing is written."""
+    return value if value is not None and value.strip() else None
 
 
 def _sorted(counter: Counter[str]) -> dict[str, int]:

@@ -54,7 +54,8 @@ class PortraitsSource:
 
     def check(self, annotated: bool = True) -> None:
         """Refuses unknown attributes and shares that leave no train split; see `Source.check`."""
-        for key, words in (("label", [self.label]), ("groups", self.groups)):
+        named = (("label", [self.label]), ("groups", self.groups), ("planted", [self._planted]))
+        for key, words in named:
             for word in words:
                 if word not in ATTRIBUTES:
                     raise SourceError(
@@ -64,6 +65,10 @@ class PortraitsSource:
         if self.label in self.groups:
             raise SourceError(
                 f"source.groups: '{self.label}' is also the label; name another attribute"
+            )
+        if self.label == self._planted:
+            raise SourceError(
+                f"source.planted: '{self.label}' is the label; name another attribute"
             )
         if self._counts()["train"] < 1:
             raise SourceError(
@@ -101,8 +106,12 @@ class PortraitsSource:
         validation = round(count * self.settings.validation_share)
         return {"train": count - test - validation, "validation": validation, "test": test}
 
+    @property
+    def _planted(self) -> str:
+        return self.settings.planted or next(iter(self.groups), "hair_tone")
+
     def _plan(self, split: str) -> list[Mapping[str, str]]:
-        group = self.groups[0]
+        group = self._planted
         balanced = 1 / len(ATTRIBUTES[group])
         association = self.settings.association if split == "train" else balanced
         position = list(self._counts()).index(split)

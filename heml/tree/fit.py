@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
+from heml.cells import cell_codes, discovery, known_groups
 from heml.images import image_index
 from heml.metrics.artifacts import NodeMetric, load_node
 from heml.progress import Progress
@@ -47,6 +48,7 @@ def fit_tree(
         VERSION,
         taxonomy.describe(),
         list(groups),
+        discovery(store, groups),
         settings.neighbours,
         settings.seed,
         [store.fingerprint(f"metric/{node}") for node in taxonomy.nodes],
@@ -65,13 +67,6 @@ def fit_tree(
     return run_stage(store, "metric_tree", key, compute, progress)
 
 
-def cells_of(index: pd.DataFrame, groups: Sequence[str]) -> tuple[np.ndarray, list[str]]:
-    """Cell (label × all groups) of each image as int array (N,), and the cells in words."""
-    text = [" · ".join(row) for row in index[["label", *groups]].astype(str).to_numpy()]
-    names, codes = np.unique(text, return_inverse=True)
-    return codes, names.tolist()
-
-
 def build_tree(
     taxonomy: Taxonomy,
     metrics: list[NodeMetric],
@@ -88,7 +83,7 @@ def build_tree(
     index : DataFrame
         Columns image_id, split, label and the groups.
     """
-    cells, _ = cells_of(index, groups)
+    cells, _ = cell_codes(index, ["label", *groups])
     pairs = held_out_pairs(metrics, cells, MAX_PAIRS, settings.seed)
     labels = index["label"].to_numpy(str)
     same = labels[pairs.first] == labels[pairs.second]
@@ -158,11 +153,11 @@ def _describe(
     }
     top = max(weights["debiased"], key=lambda node: weights["debiased"][node])
     words = f"{len(metrics)} nodes, the debiased similarity leans most on {top}"
-    test = np.flatnonzero(index["split"] == "test")
+    test = np.flatnonzero((index["split"] == "test") & known_groups(index, groups))
     if len(test):
         queries = _embedded(metrics).rows(test)
         truth = index["label"].to_numpy(str)[test]
-        cells = cells_of(index.iloc[test], groups)
+        cells = cell_codes(index.iloc[test], ["label", *groups])
         for which in ("plain", "debiased"):
             correct = np.array(tree.classify(queries, which)) == truth
             summary |= _accuracies(correct, *cells, prefix=f"{which}_")

@@ -9,6 +9,7 @@ import dagster as dg
 from heml.store import Store
 from pipelines.assets.bias_scores import bias_scores_asset
 from pipelines.assets.debias_effect import debias_effect_asset
+from pipelines.assets.discovered_groups import discovered_groups_asset
 from pipelines.assets.images import images_assets
 from pipelines.assets.metric import metric_assets
 from pipelines.assets.metric_tree import metric_tree_asset
@@ -27,6 +28,7 @@ def recipe_assets(recipe: LoadedRecipe, store: Store) -> list[dg.AssetsDefinitio
         images_assets(recipe, store),
         segments_asset(recipe, store),
         *metric_assets(recipe, store),
+        *([] if recipe.groups else [discovered_groups_asset(recipe, store)]),
         metric_tree_asset(recipe, store),
         bias_scores_asset(recipe, store),
         rebalance_plan_asset(recipe, store),

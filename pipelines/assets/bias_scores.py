@@ -18,9 +18,10 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
             store,
             recipe.taxonomy,
             recipe.label,
-            recipe.groups,
+            recipe.groups_in(store),
             recipe.settings.metric,
             progress,
+            recipe.settings.bias,
         )
 
     spec = stage_spec(
@@ -30,7 +31,8 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
         deps=["images", "metric_tree"],
         description="Per node and group attribute: how much the node tells the group within a "
         "label (leakage), how much worse it judges conflicting records (reliance), and one score "
-        "in 0 to 1 that joins them. Out of fold, with 95% intervals.",
+        "in 0 to 1 that joins them. Out of fold, with 95% intervals. Beside it: coverage of all "
+        "cells (`coverage.parquet`) and every measure of association (`bias_measures.parquet`).",
         kinds={"parquet"},
         contract=BIAS_SCORES,
     )

@@ -19,8 +19,10 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             "images",
             store.images,
             deps=[],
-            description=f"Image records with the label `{recipe.label}` and the groups "
-            f"{', '.join(f'`{group}`' for group in recipe.groups)}.\n\n"
+            description=f"Image records with the label `{recipe.label}` and "
+            + ("the groups " + ", ".join(f"`{group}`" for group in recipe.groups)
+               if recipe.groups else "no group column: groups are discovered")
+            + ".\n\n"
             "Every input row is accepted here, refused in `quarantine`, or excluded by its split.",
             kinds={"parquet", "image"},
             contract=IMAGES,

@@ -13,13 +13,16 @@ def metric_tree_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
     def compute(progress: Progress) -> Outcome:
         from heml.tree.fit import fit_tree
 
-        return fit_tree(store, recipe.taxonomy, recipe.groups, recipe.settings.metric, progress)
+        return fit_tree(store, recipe.taxonomy, recipe.groups_in(store), recipe.settings.metric, progress)
 
     spec = stage_spec(
         recipe,
         "metric_tree",
         store.metric_tree,
-        deps=[f"metric/{node}" for node in recipe.taxonomy.nodes],
+        deps=[
+            *(f"metric/{node}" for node in recipe.taxonomy.nodes),
+            *([] if recipe.groups else ["discovered_groups"]),
+        ],
         description="Joins the node metrics into one similarity that can be read: a threshold and "
         "a weight per node, and the same fitted so that every cell counts the same.",
         kinds={"python"},

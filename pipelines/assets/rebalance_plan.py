@@ -18,7 +18,7 @@ def rebalance_plan_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinit
             store,
             recipe.taxonomy,
             recipe.label,
-            recipe.groups,
+            recipe.groups_in(store),
             recipe.settings.rebalance,
             progress,
         )

@@ -17,7 +17,7 @@ def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
         return recombine(
             store,
             recipe.taxonomy,
-            recipe.groups,
+            recipe.groups_in(store),
             recipe.settings.rebalance,
             recipe.settings.metric,
             progress,

@@ -1,0 +1,151 @@
+"""Do the bias measures say what was planted? `python -m benchmarks.bias_truth`
+
+Prints, with n and intervals: planted Cramér's V, nPMI and leakage against what is measured at
+n = 5,000; how often pure noise is flagged; how often the planted node comes first.
+"""
+
+import argparse
+import time
+
+import numpy as np
+import pandas as pd
+from statsmodels.stats.proportion import proportion_confint
+
+from heml.bias.association import association
+from heml.bias.groups import Group, measured_groups
+from heml.bias.measure import score_node
+from heml.bias.nodes import GroupScorer, rank_scores
+from heml.bias.simulation import expected_auc, simulated_index, simulated_node
+from heml.settings import BiasSettings
+
+TONE = measured_groups(["tone"])
+N = 5000
+
+
+def planted_table(v: float, n: int) -> dict[tuple[str, str], int]:
+    """A balanced 2 × 2 table whose Cramér's V is v."""
+    same = round(n * (1 + v) / 4)
+    return {("a", "x"): same, ("a", "y"): n // 2 - same, ("b", "x"): n // 2 - same, ("b", "y"): same}
+
+
+def drawn_index(
+    labels: dict[str, float], groups: dict[str, float], n: int, seed: int
+) -> pd.DataFrame:
+    """Records whose label and group are drawn without regard to each other."""
+    rng = np.random.default_rng(seed)
+    chosen = [rng.choice(list(p), n, p=list(p.values())) for p in (labels, groups)]
+    frame = pd.DataFrame(dict(zip(("label", "tone"), chosen, strict=True)))
+    return frame.assign(image_id=[str(i) for i in range(n)], split="train")
+
+
+def association_truth(trials: int) -> None:
+    print(f"\nPlanted association, drawn {trials} times at n = {N}: largest error")
+    print(f"{'planted V':>10} {'V':>8} {'nPMI':>8} {'V inside its 95% interval':>28}")
+    for v in (0.0, 0.1, 0.3, 0.6, 0.9):
+        same, other = (1 + v) / 4, (1 - v) / 4
+        truth = np.log(same * 4) / -np.log(same)
+        errors, inside = [], 0
+        for seed in range(trials):
+            rng = np.random.default_rng(seed)
+            counts = rng.multinomial(N, [same, other, other, same])
+            cells = zip((("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")), counts, strict=True)
+            index = simulated_index(dict(cells), ["tone"])
+            links, measures = association(index, TONE, 500, 200, seed)
+            row = links.iloc[0]
+            npmi = measures[(measures["measure"] == "npmi") & (measures["label_value"] == "a")]
+            errors.append((abs(row["cramers_v"] - v), abs(npmi["value"].iloc[0] - truth)))
+            inside += row["cramers_v_low"] <= v <= row["cramers_v_high"]
+        worst = np.max(errors, axis=0)
+        mean = np.mean(errors, axis=0)
+        print(f"{v:>10.2f} {worst[0]:>8.3f} {worst[1]:>8.3f} {inside:>21} of {trials}"
+              f"   (mean {mean[0]:.3f}, {mean[1]:.3f})")  # fmt: skip
+
+
+def leakage_truth(trials: int) -> None:
+    print(f"\nPlanted leakage at n = {N}, 60% aligned, {trials} draws: measured AUC")
+    print(f"{'planted':>10} {'mean':>8} {'largest error':>15} {'inside its interval':>22}")
+    index = simulated_index(planted_table(0.2, N), ["tone"])
+    settings = BiasSettings(resamples=300, permutations=100)
+    for distance in (0.0, 0.5, 1.0, 2.0):
+        truth = expected_auc(distance)
+        found, inside = [], 0
+        for seed in range(trials):
+            node = simulated_node(index, {"tone": distance}, seed)
+            scorer = GroupScorer(index, TONE[0], node.fold, settings)
+            # Leakage looks at no label votes.
+            row = scorer.score(node, np.zeros(N, bool))
+            found.append(row["leakage"])
+            inside += row["leakage_low"] <= truth <= row["leakage_high"]
+        error = np.abs(np.array(found) - truth).max()
+        print(f"{truth:>10.3f} {np.mean(found):>8.3f} {error:>15.3f} {inside:>15} of {trials}")
+
+
+def noise(trials: int, n: int) -> None:
+    even = {"a": 0.5, "b": 0.5}
+    rare = {"a": 0.9, "b": 0.1}
+    three = {"x": 0.6, "y": 0.3, "z": 0.1}
+    print(f"\nPure noise flagged, of {trials} trials at n = {n} (95% interval of the rate)")
+    print(f"{'labels':>14} {'groups':>18} {'leakage p':>12} {'gap p':>8} {'association p':>14}"
+          f" {'flagged':>9}")  # fmt: skip
+    settings = BiasSettings(resamples=200, permutations=399)
+    for labels, groups in (
+        (even, {"x": 0.5, "y": 0.5}), (rare, {"x": 0.5, "y": 0.5}), (even, {"x": 0.9, "y": 0.1}),
+        (rare, {"x": 0.9, "y": 0.1}), (even, three), (rare, three),
+    ):  # fmt: skip
+        hits = np.zeros(4, int)
+        for seed in range(trials):
+            index = drawn_index(labels, groups, n, seed)
+            node = simulated_node(index, {"label": 2.0}, seed)
+            scorer = GroupScorer(index, TONE[0], node.fold, settings)
+            row = rank_scores(pd.DataFrame(score_node(node, index, [scorer], 10)).assign(
+                node="node", kind="leaf")).iloc[0]  # fmt: skip
+            p = association(index, TONE, 50, 399, seed)[0]["permutation_p"].iloc[0]
+            hits += [row["leakage_p"] <= 0.05, row["gap_p"] <= 0.05, p <= 0.05, row["flagged"]]
+        rates = [f"{h / trials:.3f}" for h in hits]
+        low, high = proportion_confint(hits[3], trials, method="wilson")
+        print(f"{'/'.join(f'{s:.0%}' for s in labels.values()):>14} "
+              f"{'/'.join(f'{s:.0%}' for s in groups.values()):>18} {rates[0]:>12} {rates[1]:>8} "
+              f"{rates[2]:>14} {rates[3]:>9} [{low:.3f}, {high:.3f}]")  # fmt: skip
+
+
+def planted_first(seeds: int) -> None:
+    """Ten nodes: one carries the group alone, one the label, the rest noise or a little of both."""
+    print(f"\nPlanted node first among ten, of {seeds} seeds (n = 400, 12 conflicting records)")
+    counts = {("a", "x"): 194, ("a", "y"): 6, ("b", "x"): 6, ("b", "y"): 194}
+    settings = BiasSettings(resamples=200, permutations=200)
+    for distance in (4.0, 2.0):
+        first = 0
+        for seed in range(seeds):
+            index = simulated_index(counts, ["tone"])
+            strengths = [{"tone": distance}, {"label": 4.0}, {"label": 1.0}]
+            strengths += [dict[str, float]()] * 7
+            rows = []
+            for number, held in enumerate(strengths):
+                # The metrics of one tree share their folds, so they share the seed of the folds.
+                node = simulated_node(index, held, seed)
+                rng = np.random.default_rng([seed, number])
+                node.cross_fitted[:] += 0.1 * rng.normal(size=node.cross_fitted.shape[1:])
+                scorer = GroupScorer(index, Group("tone", ("tone",)), node.fold, settings)
+                row = score_node(node, index, [scorer], 10)[0]
+                rows.append({"node": str(number), "kind": "leaf", **row})
+            first += rank_scores(pd.DataFrame(rows))["node"].iloc[0] == "0"
+        print(f"  means {distance} deviations apart: {first} of {seeds}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--trials", type=int, default=200, help="trials of pure noise")
+    parser.add_argument("--n", type=int, default=300, help="records of a noise trial")
+    parser.add_argument("--draws", type=int, default=20, help="draws of each planted value")
+    parser.add_argument("--seeds", type=int, default=20, help="seeds of the planted node")
+    arguments = parser.parse_args()
+    start = time.monotonic()
+    association_truth(arguments.draws)
+    leakage_truth(max(arguments.draws // 2, 1))
+    noise(arguments.trials, arguments.n)
+    planted_first(arguments.seeds)
+    print(f"\n{time.monotonic() - start:.0f} s")
+
+
+if __name__ == "__main__":
+    main()

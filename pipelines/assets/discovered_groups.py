@@ -1,0 +1,31 @@
+"""`discovered_groups`: what serves as the group attribute where the recipe names no column."""
+
+import dagster as dg
+
+from data_contracts import DISCOVERED_NODES
+from heml.progress import Progress
+from heml.stage import Outcome
+from heml.store import Store
+from pipelines.assets.stage import stage_asset, stage_spec
+from pipelines.recipe import LoadedRecipe
+
+
+def discovered_groups_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
+    def compute(progress: Progress) -> Outcome:
+        from heml.bias.discovered import discover_groups
+
+        settings = recipe.settings
+        return discover_groups(store, recipe.taxonomy, settings.metric, settings.bias, progress)
+
+    spec = stage_spec(
+        recipe,
+        "discovered_groups",
+        store.discovered_nodes,
+        deps=["images", "segments", *(f"metric/{leaf}" for leaf in recipe.taxonomy.leaves)],
+        description="The recipe names no group column, so groups are found: images cluster by the "
+        "colour or presence of a segment. The segment whose clusters go with the label and fool "
+        "its metric most gives the group attribute of all later stages.",
+        kinds={"parquet"},
+        contract=DISCOVERED_NODES,
+    )
+    return stage_asset(recipe, store, spec, compute)
