@@ -32,7 +32,12 @@ def count_cells(train: pd.DataFrame, label_name: str, groups: Sequence[str]) -> 
     return coverage(known, label_name, groups)
 
 
-def wanted_fill(cells: pd.DataFrame, settings: RebalanceSettings, records: int) -> pd.DataFrame:
+def wanted_fill(
+    cells: pd.DataFrame,
+    settings: RebalanceSettings,
+    records: int,
+    most: np.ndarray | None = None,
+) -> pd.DataFrame:
     """Targets, and the samples that bring label and groups together, within the budget.
 
     If the budget is short, every cell is brought to the same share of its target: what is scarcest
@@ -44,6 +49,8 @@ def wanted_fill(cells: pd.DataFrame, settings: RebalanceSettings, records: int) 
         Columns label, groups and n.
     records : int
         Real train records, which the budget is a multiple of.
+    most : int array (cells,), optional
+        Samples that can be made for each cell, if that is known.
 
     Returns
     -------
@@ -56,7 +63,8 @@ def wanted_fill(cells: pd.DataFrame, settings: RebalanceSettings, records: int) 
     budget = budget_of(settings, records)
 
     def fill_at(level: float) -> np.ndarray:
-        return np.floor(np.maximum(level * target - n, 0) + 1e-9).astype(int)
+        wished = np.floor(np.maximum(level * target - n, 0) + 1e-9).astype(int)
+        return wished if most is None else np.minimum(wished, most)
 
     def needed(fill: np.ndarray) -> int:
         return int(np.floor(_rate(fill, label, margins) * margins + 1e-9).sum())
@@ -80,7 +88,7 @@ def wanted_controls(
 
     Every label gets recombined samples in proportion to its share of the target, and cells that
     need few get controls up to `settings.controls` of what the neediest gets, as far as the budget
-    goes and at most one per real record.
+    goes and at most one per real record. `controls: 0` makes none at all.
 
     Parameters
     ----------
@@ -95,7 +103,7 @@ def wanted_controls(
     """
     n = cells["n"].to_numpy(int)
     controls = np.zeros(len(cells), int)
-    if fill.sum() == 0:
+    if fill.sum() == 0 or settings.controls == 0:
         return controls
     label, margins = _label_margins(cells, cells["n_target"].to_numpy(int))
     budget = budget_of(settings, records)

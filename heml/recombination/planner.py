@@ -112,13 +112,21 @@ class Planner:
     def plan(self) -> Plan:
         """Edits, cells and remarks. The same input and seed give the same plan."""
         records = len(self._train)
-        cells = wanted_fill(
-            count_cells(self._train, self._label_name, self._groups), self._settings, records
-        )
+        counted = count_cells(self._train, self._label_name, self._groups)
+        cells = wanted_fill(counted, self._settings, records)
         fills = [self._fill(number, cell) for number, cell in self._each(cells)]
-        wanted = cells["n_fill"].to_numpy(int)
+        asked = cells["n_fill"].to_numpy(int)
         filled = np.array([len(made.edits) for made in fills], int)
-        possible = np.minimum(wanted, filled)
+        if (filled < asked).any():
+            # What a cell cannot use of the budget, others can.
+            most = np.where(filled < asked, filled, cells["n_target"].to_numpy(int))
+            cells = wanted_fill(counted, self._settings, records, most)
+            for number, cell in self._each(cells):
+                if cell["n_fill"] > asked[number]:
+                    fills[number] = self._fill(number, cell)
+        wanted = cells["n_fill"].to_numpy(int)
+        possible = np.minimum(wanted, [len(made.edits) for made in fills])
+        asked = np.maximum(asked, wanted)
         self._kinds = sum((made.kinds for made in fills), Counter())
         n_control = wanted_controls(cells, possible, self._settings, records)
         controls = [
@@ -130,7 +138,9 @@ class Planner:
         for number, edit in enumerate(edits):
             edit["edit_id"] = f"edit-{number:06d}"
         rows = [
-            self._planned(cell, fills[number], int(n_control[number]), controls[number])
+            self._planned(
+                cell, int(asked[number]), fills[number], int(n_control[number]), controls[number]
+            )
             for number, cell in self._each(cells)
         ]
         planned = pd.DataFrame(rows, columns=PLANNED_CELLS.column_names)
@@ -160,15 +170,20 @@ class Planner:
 
     def _scarce(self, ways: list[Way], wanted: int) -> NoWay:
         """Why ways were used up."""
-        share = self._settings.donor_share
-        cap = self.cap(wanted)
-        donors = len(np.unique(np.concatenate([w.hosts if w.removes else w.donors for w in ways])))
-        hosts = len(np.unique(np.concatenate([way.hosts for way in ways])))
-        few, word = min((donors, "donor"), (hosts, "host"))
+        scarce: dict[str, tuple[int, str]] = {}
+        for way in ways:
+            donors = way.hosts if way.removes else way.donors
+            few = min((len(donors), "donor"), (len(way.hosts), "host"))
+            scarce[way.direction] = max(scarce.get(way.direction, few), few)
+        words = [
+            f"{few} {word}{'' if few == 1 else 's'} for {direction}"
+            for direction, (few, word) in sorted(scarce.items())
+        ]
+        cap, share = self.cap(wanted), self._settings.donor_share
         return NoWay(
             "donor_share",
-            f"{few} {word}{'s' if few != 1 else ''} at most {cap} sample{'s' if cap != 1 else ''} "
-            f"each (donor_share {share:g})",
+            f"{' and '.join(words)}, at most {cap} sample{'' if cap == 1 else 's'} each "
+            f"(donor_share {share:g})",
         )
 
     def _control(self, number: int, cell: dict[Any, Any], wanted: int) -> _Made:
@@ -243,7 +258,7 @@ class Planner:
         return len(self._ids)
 
     def _planned(
-        self, cell: dict[Any, Any], fill: _Made, n_control: int, control: _Made
+        self, cell: dict[Any, Any], asked: int, fill: _Made, n_control: int, control: _Made
     ) -> dict[str, Any]:
         n, target, wanted = int(cell["n"]), int(cell["n_target"]), int(cell["n_fill"])
         made, controls = len(fill.edits), len(control.edits)
@@ -251,13 +266,13 @@ class Planner:
         if target < n:
             reason = "above_target"
             notes.append(f"{n - target} more than aimed at: real records are never removed")
-        if n + wanted < target:
+        if n + asked < target:
             reason = "budget"
-            notes.append(f"the budget leaves {wanted} of the {target - n} missing samples")
-        if made < wanted and fill.hint:
+            notes.append(f"the budget leaves {asked} of the {target - n} missing samples")
+        if made < asked and fill.hint:
             reason = fill.hint.reason
             notes.append(
-                f"{made} of {wanted} samples can be made: {fill.hint.sentence}"
+                f"{made} of {asked} samples can be made: {fill.hint.sentence}"
                 if made
                 else f"cannot be reached: {fill.hint.sentence}"
             )

@@ -238,7 +238,7 @@ def test_a_value_that_occurs_once_gives_its_share_and_says_so():
     assert len(planned) == 6
     row = planned.loc["letter=b · tone=z"]
     assert row["reason"] == "donor_share"
-    assert "1 donor at most 1 sample each" in row["note"]
+    assert "1 donor for group_onto_host and 1 host for label_onto_donor" in row["note"]
     assert row["n_reached"] < row["n_target"]
     assert "tone z occurs in a single train record" in remarks
 
@@ -278,14 +278,14 @@ def test_recolouring_alone_cannot_move_a_label():
 
 def test_quotas_below_what_is_there_are_said():
     quotas = {"quotas": {"a": {"x": 10, "y": 30}}}
-    _, _edits, planned, _ = plan(BIASED, target=quotas)
+    _, _edits, planned, _ = plan(BIASED, target=quotas, controls=0)
     over = planned.loc["letter=a · tone=x"]
     assert (over["reason"], over["n_target"], over["n_reached"]) == ("above_target", 10, 40)
     assert "30 more than aimed at" in over["note"]
     assert planned.loc["letter=a · tone=y", "n_reached"] == 30
-    # Cells without a quota keep what they have, controls aside.
+    # Cells without a quota keep what they have.
     untouched = planned.loc["letter=b · tone=y"]
-    assert untouched["n_target"] == 40
+    assert untouched["n_target"] == untouched["n_reached"] == 40
 
 
 # --- invariants ---------------------------------------------------------------------------------
@@ -318,11 +318,14 @@ def test_invariants(counts, budget, share, target, carriers):
     assert set(edits["host_id"]) <= set(known.index)
     assert set(edits["donor_id"]) <= set(train.index)
     for row in planned.to_dict("records"):
-        own = edits[(edits["label"] == row["label"]) & (edits["groups"].map(list) == row["groups"])]
+        keys = list(zip(edits["label"], edits["groups"].map(tuple), strict=True))
+        wanted_key = (row["label"], tuple(row["groups"]))
+        own = edits[np.array([key == wanted_key for key in keys], bool)]
         for controls, wanted in ((False, row["n_fill"]), (True, row["n_control"])):
             part = own[(own["direction"] == "control") == controls]
             part = part[part["direction"] != "self"]
-            cap = max(int(np.ceil(share * wanted - 1e-9)), 1)
+            asked = wanted if controls else row["n_missing"]
+            cap = max(int(np.ceil(share * asked - 1e-9)), 1)
             for column in ("host_id", "donor_id"):
                 assert part[column].value_counts().max() <= cap or part.empty
             assert wanted > 0 or part.empty
