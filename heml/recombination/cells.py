@@ -11,11 +11,23 @@ from heml.bias.coverage import coverage
 from heml.recombination.targets import cell_targets
 from heml.settings import RebalanceSettings
 
+#: A group value that the input does not give, where tables spell it out.
+MISSING = "(missing)"
+
+
+def texts(column: pd.Series) -> np.ndarray:
+    """Values as text, None where missing: object array (N,)."""
+    unknown = column.isna() | column.astype(str).isin(["", MISSING])
+    return np.array(
+        [None if none else str(value) for value, none in zip(column, unknown, strict=True)],
+        dtype=object,
+    )
+
 
 def known_records(train: pd.DataFrame, groups: Sequence[str]) -> np.ndarray:
     """Which records have a value of every group: the others belong to no cell, bool (N,)."""
-    columns = train[list(groups)]
-    return np.all((columns.notna() & (columns.astype(str) != "")).to_numpy(), axis=1)
+    values = np.stack([texts(train[group]) for group in groups], axis=1)
+    return np.array([all(value is not None for value in row) for row in values], bool)
 
 
 def count_cells(train: pd.DataFrame, label_name: str, groups: Sequence[str]) -> pd.DataFrame:

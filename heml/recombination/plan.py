@@ -11,11 +11,11 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from data_contracts import PLANNED_CELLS, REBALANCE_PLAN
-from heml.bias.coverage import aligned_records
 from heml.images import image_index
 from heml.progress import Progress
+from heml.recombination.cells import texts
 from heml.recombination.layout import Layouts, read_layouts
-from heml.recombination.planner import Plan, Planner, texts
+from heml.recombination.planner import Plan, Planner
 from heml.recombination.presence import find_presence
 from heml.recombination.quotas import check_values
 from heml.recombination.roles import Roles, find_roles, guessing, roles_from
@@ -132,14 +132,11 @@ def roles_of(
     both = {p.leaf for p in label_presence} & {p.leaf for f in presence.values() for p in f}
     presence = {g: tuple(p for p in f if p.leaf not in both) for g, f in presence.items()}
     label_presence = tuple(p for p in label_presence if p.leaf not in both)
-    chance = {}
-    for group, own in values.items():
-        known = np.array([value is not None for value in own], bool)
-        part = train[known]
-        if len(part):
-            aligned = aligned_records(part, part, group)
-            chance[group] = guessing(labels[known].astype(str), aligned)
-    return find_roles(scores, max(len(set(labels)), 1), taxonomy, chance, presence, label_presence)
+    chance = {group: guessing(labels, own) for group, own in values.items()}
+    measured = scores[scores["group"].isin(list(groups))]
+    return find_roles(
+        measured, max(len(set(labels)), 1), taxonomy, chance, presence, label_presence
+    )
 
 
 def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:

@@ -15,6 +15,7 @@ from heml.recombination.cells import (
     budget_of,
     count_cells,
     known_records,
+    texts,
     wanted_controls,
     wanted_fill,
 )
@@ -262,6 +263,7 @@ class Planner:
     ) -> dict[str, Any]:
         n, target, wanted = int(cell["n"]), int(cell["n_target"]), int(cell["n_fill"])
         made, controls = len(fill.edits), len(control.edits)
+        n_fill, n_made_controls = min(wanted, made), min(n_control, controls)
         reason, notes = "", []
         if target < n:
             reason = "above_target"
@@ -285,13 +287,13 @@ class Planner:
             "groups": [str(value) for value in cell["groups"]],
             "n_real": n,
             "n_target": target,
-            "n_wanted": wanted + n_control,
+            "n_wanted": n_fill + n_made_controls,
             "n_planned": made + controls,
             "note": "; ".join(notes),
             "n_missing": max(target - n, 0),
-            "n_fill": wanted,
-            "n_control": n_control,
-            "n_reached": n + min(wanted, made) + min(n_control, controls),
+            "n_fill": n_fill,
+            "n_control": n_made_controls,
+            "n_reached": n + n_fill + n_made_controls,
             "reason": reason,
         }
 
@@ -410,11 +412,3 @@ def _unbalanced(planned: pd.DataFrame) -> list[str]:
         f"{names} gets fewer recombined samples than the other labels, for its share: being "
         "recombined tells something of the label"
     ]
-
-
-def texts(column: pd.Series) -> np.ndarray:
-    """Values as text, None where missing or empty: object array (N,)."""
-    return np.array(
-        [None if pd.isna(value) or str(value) == "" else str(value) for value in column],
-        dtype=object,
-    )

@@ -198,15 +198,21 @@ def _label_evidence(scores: pd.DataFrame, labels: int, chance: Mapping[str, floa
     return least["evidence"].sort_values(ascending=False, kind="stable")
 
 
-def guessing(labels: np.ndarray, aligned: np.ndarray) -> float:
+def guessing(labels: np.ndarray, values: np.ndarray) -> float:
     """Mean accuracy on aligned and conflicting records of the best constant guess.
+
+    Where labels are of very different frequency, a leaf that knows nothing is right this often.
 
     Parameters
     ----------
-    labels : array (N,)
-    aligned : bool array (N,)
+    labels, values : object arrays (N,)
+        Label and group value; None where missing.
     """
-    names = np.unique(labels)
-    parts = [part for part in (labels[aligned], labels[~aligned]) if len(part)]
-    shares = [[(part == name).mean() for part in parts] for name in names]
-    return float(np.mean(shares, axis=1).max()) if parts else 1.0
+    known = np.array([value is not None for value in values], bool)
+    table = pd.crosstab(labels[known].astype(str), values[known].astype(str)).to_numpy(float)
+    if table.sum() == 0:
+        return 1.0
+    aligned = table > table.sum(1, keepdims=True) * table.sum(0) / table.sum()
+    parts = [np.where(chosen, table, 0).sum(axis=1) for chosen in (aligned, ~aligned)]
+    shares = [part / part.sum() for part in parts if part.sum()]
+    return float(np.mean(shares, axis=0).max())

@@ -200,7 +200,7 @@ def test_a_leaf_that_carries_two_groups_takes_both_from_the_donor():
         assert train.loc[edit["donor_id"], ["tone", "length"]].tolist() == edit["groups"]
 
 
-@pytest.mark.parametrize("missing", [None, float("nan"), ""])
+@pytest.mark.parametrize("missing", [None, float("nan"), "", "(missing)"])
 def test_records_without_a_group_are_counted_and_never_hosts(missing):
     counts = {**BIASED, ("a", missing): 7}
     train, edits, planned, remarks = plan(counts)
@@ -313,7 +313,8 @@ def test_invariants(counts, budget, share, target, carriers):
     known = train[train["tone"].notna()]
     added = planned["n_reached"] - planned["n_real"]
     assert (added >= 0).all()
-    assert added.sum() <= planned["n_wanted"].sum() <= budget * len(train)
+    assert added.tolist() == planned["n_wanted"].tolist()
+    assert added.sum() <= budget * len(train)
     assert planned["n_real"].sum() == len(known)
     assert set(edits["host_id"]) <= set(known.index)
     assert set(edits["donor_id"]) <= set(train.index)
@@ -324,7 +325,7 @@ def test_invariants(counts, budget, share, target, carriers):
         for controls, wanted in ((False, row["n_fill"]), (True, row["n_control"])):
             part = own[(own["direction"] == "control") == controls]
             part = part[part["direction"] != "self"]
-            asked = wanted if controls else row["n_missing"]
+            asked = row["n_real"] if controls else row["n_missing"]
             cap = max(int(np.ceil(share * asked - 1e-9)), 1)
             for column in ("host_id", "donor_id"):
                 assert part[column].value_counts().max() <= cap or part.empty
