@@ -8,7 +8,20 @@ OPERATORS = ("transplant", "recolour", "background", "insert", "remove")
 #: group_onto_host: the host keeps its label and gets the group-carrying nodes of the donor.
 #: label_onto_donor: the host keeps its group and gets the label-carrying nodes of the donor.
 #: control: host and donor are of the same cell, so an edit mark tells nothing of the cell.
-DIRECTIONS = ("group_onto_host", "label_onto_donor", "control")
+#: self: the donor is the host: shows what the operator itself leaves behind, never in the dataset.
+DIRECTIONS = ("group_onto_host", "label_onto_donor", "control", "self")
+#: Why a cell does not become what it should, in `planned_cells`.
+REASONS = {
+    "": "the target is reached",
+    "budget": "the budget is used up",
+    "above_target": "more real records than aimed at; none is removed",
+    "no_host": "no host",
+    "no_donor": "no donor",
+    "no_carrier": "no node carries what would have to be moved",
+    "no_operator": "no allowed operator can do it",
+    "donor_share": "too few images for the share that each may give",
+    "no_controls": "too few records for controls",
+}
 
 EDIT_COLUMNS = (
     Column("edit_id", pa.string(), "Unique id of the edit.", unique=True),
@@ -26,6 +39,7 @@ REBALANCE_PLAN = Contract(
     name="rebalance_plan",
     description="Edits to try, in order. More are planned than needed: gates refuse some.",
     columns=EDIT_COLUMNS,
+    version=(1, 1),
 )
 
 PLANNED_CELLS = Contract(
@@ -40,5 +54,21 @@ PLANNED_CELLS = Contract(
         Column("n_wanted", pa.int64(), "Recombined samples wanted.", at_least=0),
         Column("n_planned", pa.int64(), "Edits planned for them, with spares.", at_least=0),
         Column("note", pa.string(), "Why the target cannot be reached, or empty."),
+        Column("n_missing", pa.int64(), "Records missing to the target.", at_least=0),
+        Column(
+            "n_fill",
+            pa.int64(),
+            "Of the wanted, those that bring label and groups together, as far as budget, hosts and donors go.",
+            at_least=0,
+        ),
+        Column("n_control", pa.int64(), "Of the wanted, controls within the cell.", at_least=0),
+        Column(
+            "n_reached",
+            pa.int64(),
+            "Records that the cell has if the gates accept enough.",
+            at_least=0,
+        ),
+        Column("reason", pa.string(), "The note's cause in one word.", among=tuple(REASONS)),
     ),
+    version=(1, 1),
 )

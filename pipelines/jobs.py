@@ -66,3 +66,22 @@ def stored_job(name: str) -> dg.JobDefinition:
     from pipelines.definitions import defs
 
     return defs.resolve_job_def(name)
+
+
+def stages_up_to(name: str, stage: str) -> list[dg.AssetKey]:
+    """Keys of a recipe's stage and of everything that it rests on."""
+    from pipelines.definitions import defs
+
+    specs = {spec.key: spec for spec in defs.resolve_all_asset_specs()}
+    wanted: set[dg.AssetKey] = set()
+    open_keys = [dg.AssetKey([name, stage])]
+    while open_keys:
+        key = open_keys.pop()
+        if key not in wanted:
+            wanted.add(key)
+            open_keys += [dep.asset_key for dep in specs[key].deps]
+    # Stages that write several tables at once cannot write one of them.
+    for definition in defs.resolve_asset_graph().assets_defs:
+        if wanted & definition.keys and not definition.can_subset:
+            wanted |= definition.keys
+    return sorted(wanted)

@@ -27,7 +27,7 @@ exit status: 0 done, 1 a stage failed, 2 the recipe or its data cannot be used, 
 """
 FAILED, UNUSABLE, INTERRUPTED = 1, 2, 130
 #: What stages raise where no run can succeed before somebody changes recipe or data.
-UNUSABLE_ERRORS = {"NothingDiscovered", "SourceError", "TaxonomyError"}
+UNUSABLE_ERRORS = {"NothingDiscovered", "QuotaError", "SourceError", "TaxonomyError"}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +39,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     parser.add_argument("recipe", metavar="RECIPE.yaml", help="such as pipelines/recipes/demo.yaml")
-    path = parser.parse_args(arguments).recipe
+    parser.add_argument(
+        "--dry-run",
+        action="store_true",
+        help="stop at the plan: tell what would be made, what each cell would reach and what "
+        "cannot be reached, without making an image",
+    )
+    options = parser.parse_args(arguments)
+    path = options.recipe
     try:
         recipe = load_recipe(path)
     except RecipeError as error:
@@ -48,10 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if recipe.data_is_missing:
         print(f"error: {recipe.path}: source.root: no such folder: {recipe.data}", file=sys.stderr)
         return UNUSABLE
-    return _run(recipe)
+    return _run(recipe, options.dry_run)
 
 
-def _run(recipe: LoadedRecipe) -> int:
+def _run(recipe: LoadedRecipe, dry_run: bool = False) -> int:
     # Step processes build their definitions from these.
     os.environ["HEML_RECIPE_FILES"] = str(recipe.path)
     root = Path(os.environ.get("HEML_STORE") or "store").expanduser().absolute()
@@ -61,7 +68,8 @@ def _run(recipe: LoadedRecipe) -> int:
 
     from heml.store import Store
     from pipelines.home import end_dead_runs, ensure_home, process_tags
-    from pipelines.jobs import stored_job
+    from pipelines.jobs import stages_up_to, stored_job
+    from pipelines.plan_summary import plan_lines
     from pipelines.run_summary import summary_lines
     from pipelines.watch import Watcher
 
@@ -83,7 +91,8 @@ def _run(recipe: LoadedRecipe) -> int:
                 stored_job.__module__, stored_job.__name__, (recipe.name,)
             )
             tags = {**process_tags(), invocation[0]: invocation[1]}
-            success = dg.execute_job(job, instance, tags=tags).success
+            chosen = stages_up_to(recipe.name, "rebalance_plan") if dry_run else None
+            success = dg.execute_job(job, instance, tags=tags, asset_selection=chosen).success
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             watcher.interrupted = True
         finally:
@@ -95,7 +104,9 @@ def _run(recipe: LoadedRecipe) -> int:
             say(f"failed after {watcher.elapsed():.0f} s; the full log is {log}")
             unusable = any(kind in UNUSABLE_ERRORS for kind, _ in watcher.failures)
             return UNUSABLE if unusable else FAILED
-        for line in summary_lines(recipe, Store(root / recipe.name), watcher.reused):
+        store = Store(root / recipe.name)
+        lines = plan_lines(store) if dry_run else summary_lines(recipe, store, watcher.reused)
+        for line in lines:
             say(line)
         say(f"Done in {watcher.elapsed():.0f} s; make ui shows the run, {log} is its full log")
     return 0

@@ -41,7 +41,7 @@ def _ranking(label: str, group: str, scores: pd.DataFrame) -> Iterator[str]:
         f"({len(shown)} of {len(leaves)}; n = {leaves['n'].max()}, "
         f"{leaves['n_conflicting'].max()} conflicting)"
     )
-    yield from _table(
+    yield from text_table(
         ["node", "score", "95% interval", "right on aligned", "on conflicting"],
         [
             [
@@ -64,7 +64,7 @@ def _effect(effect: pd.DataFrame) -> Iterator[str]:
         f"Effect: accuracy on {effect['n_test'].max()} held-out real images, {times}; "
         f"95% interval over the {min(arm.n_worst for arm in arms)} images of the worst group"
     )
-    yield from _table(
+    yield from text_table(
         ["trained on", "worst group", "95% interval", "average"],
         [
             [
@@ -93,7 +93,8 @@ def _share(value: object) -> str:
     return "–" if pd.isna(value) else f"{value:.2f}"  # type: ignore[call-overload]
 
 
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
+    """A table in monospaced lines: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
     for cells in (header, *rows):
         first, *rest = (

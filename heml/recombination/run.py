@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -20,10 +20,10 @@ from heml.images import ImageReader, decode_image, image_index
 from heml.metrics.artifacts import load_node
 from heml.pace import Pace
 from heml.progress import Progress
-from heml.recombination.cells import wanted_samples
 from heml.recombination.compose import Picture, compose
 from heml.recombination.gates import Gates, Verdict, distribution_limit
-from heml.recombination.roles import Roles, find_roles
+from heml.recombination.plan import planned_roles
+from heml.recombination.roles import Roles
 from heml.segmentation.masks import SegmentReader, encode
 from heml.settings import MetricSettings, RebalanceSettings
 from heml.stage import Outcome, run_stage
@@ -32,8 +32,10 @@ from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree
 from heml.workers import worker_pool
 
-VERSION = 2
+VERSION = 3
 BATCH = 32
+#: Reason of samples whose donor is their host: controls of the operators, not for the dataset.
+SELF = "self_recombination"
 
 
 def recombine(
@@ -56,13 +58,12 @@ def recombine(
     def compute() -> tuple[dict[str, Any], list[Path]]:
         tree = MetricTree.load(store.metric_tree)
         index = image_index(store, list(groups))
-        labels = index.loc[index["split"] == "train", "label"].nunique()
-        roles = find_roles(pd.read_parquet(store.bias_scores), labels)
+        roles = planned_roles(store)
         cells_of_images, _ = cell_codes(index, ["label", *groups])
         root = load_node(store, taxonomy.root)
         limit = distribution_limit(root, cells_of_images, metric.neighbours)
         gates = Gates(tree, roles, groups, limit)
-        cells = wanted_samples(pd.read_parquet(store.coverage), rebalance)
+        cells = pd.read_parquet(store.planned_cells)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
             worker = _Recombiner(store, taxonomy, roles, gates, pool)
             folder.mkdir(parents=True)
@@ -92,12 +93,14 @@ class _Recombiner:
 
     def write(self, path: Path, cells: pd.DataFrame, progress: Progress) -> dict[str, Any]:
         plan = pd.read_parquet(self._store.rebalance_plan)
-        missing = Counter[tuple[bool, str]]()
+        missing = Counter[tuple[str, str]]()
         for cell in cells.itertuples():
             key = "\x1f".join([cell.label, *cell.groups])  # type: ignore[list-item, misc]
-            missing[False, key] = int(cell.deficit)  # type: ignore[arg-type]
-            missing[True, key] = int(cell.controls)  # type: ignore[arg-type]
+            missing["fill", key] = int(cell.n_fill)  # type: ignore[arg-type]
+            missing["control", key] = int(cell.n_control)  # type: ignore[arg-type]
         wanted = sum(missing.values())
+        own = plan[plan["direction"] == "self"]
+        missing.update(_slot(edit) for edit in own.to_dict("records"))
         accepted: Counter[str] = Counter()
         refused: Counter[str] = Counter()
         tried, pace = 0, Pace(progress)
@@ -106,8 +109,12 @@ class _Recombiner:
             for edits in _batches(plan, missing):
                 rows = self._try(edits)
                 for row in rows:
-                    # A batch may hold more than its cell still lacks.
                     slot = _slot(row)
+                    if slot[0] == "self":
+                        # What its gates measured is kept; the sample is no new one.
+                        row["reason"] = SELF
+                        continue
+                    # A batch may hold more than its cell still lacks.
                     if not row["reason"] and missing[slot] == 0:
                         row["reason"] = "not_needed"
                     row["accepted"] = not row["reason"]
@@ -128,7 +135,8 @@ class _Recombiner:
             "refused": refused.total(),
             "accepted_by_operator": dict(sorted(accepted.items())),
             "refused_by_reason": dict(sorted(refused.items())),
-            "missing": sum(missing.values()),
+            "missing": wanted - accepted.total(),
+            "self_recombinations": len(own),
             "images_per_second": pace.rate(tried),
             "words": f"{accepted.total()} of {wanted} wanted samples accepted, "
             f"{refused.total()} refused",
@@ -154,17 +162,18 @@ class _Recombiner:
         ]
 
 
-def _slot(edit: dict[str, Any]) -> tuple[bool, str]:
+def _slot(edit: Mapping[Any, Any]) -> tuple[str, str]:
     """Edits count against the wanted samples, or the wanted controls, of their cell."""
-    return edit["direction"] == "control", "\x1f".join([edit["label"], *edit["groups"]])
+    kind = edit["direction"] if edit["direction"] in ("control", "self") else "fill"
+    return kind, "\x1f".join([edit["label"], *edit["groups"]])
 
 
 def _batches(
-    plan: pd.DataFrame, missing: Counter[tuple[bool, str]]
+    plan: pd.DataFrame, missing: Counter[tuple[str, str]]
 ) -> Iterator[list[dict[str, Any]]]:
     """Edits in order, left out once their cell has what it wants."""
     batch: list[dict[str, Any]] = []
-    pending: Counter[tuple[bool, str]] = Counter()
+    pending: Counter[tuple[str, str]] = Counter()
     for record in plan.to_dict("records"):
         edit = {str(name): value for name, value in record.items()}
         slot = _slot(edit)

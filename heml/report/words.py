@@ -10,6 +10,7 @@ DIRECTION_WORDS = {
     "group_onto_host": "group moved onto the host",
     "label_onto_donor": "label moved onto the host",
     "control": "control within a cell",
+    "self": "control within an image",
 }
 
 OPERATOR_WORDS = {
@@ -26,6 +27,7 @@ REASON_WORDS = {
     "in_distribution": "too far from real images",
     "not_duplicate": "hardly changed",
     "not_needed": "not needed any more",
+    "self_recombination": "control of the operator, never added",
 }
 
 

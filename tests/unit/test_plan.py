@@ -3,60 +3,56 @@
 import numpy as np
 import pandas as pd
 import pytest
+from hypothesis import Phase, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
-from heml.bias.coverage import coverage
-from heml.recombination.cells import wanted_samples
+from data_contracts import PLANNED_CELLS, REBALANCE_PLAN
 from heml.recombination.layout import Layouts
-from heml.recombination.plan import Planner
-from heml.recombination.roles import Roles, find_roles
+from heml.recombination.planner import Planner
+from heml.recombination.presence import Presence
+from heml.recombination.roles import Roles
 from heml.settings import RebalanceSettings
 
-LEAVES = ("background", "hair", "mouth")
+LEAVES = ("background", "hair", "mouth", "hat")
+AREAS = (0.5, 0.3, 0.02, 0.05)
 ROLES = Roles({"tone": ("hair",)}, ("mouth",))
-
-
-def train_split(counts: dict[tuple[str, str], int]) -> pd.DataFrame:
-    rows = [pair for pair, n in counts.items() for _ in range(n)]
-    frame = pd.DataFrame(rows, columns=["label", "tone"])
-    return frame.assign(image_id=[f"image-{i}" for i in range(len(frame))])
-
-
-def layouts_of(train: pd.DataFrame, areas: tuple[float, float, float] = (0.5, 0.3, 0.02)):
-    n = len(train)
-    rng = np.random.default_rng(0)
-    boxes = rng.random((n, 3, 4)).astype(np.float32)
-    return Layouts(train["image_id"].tolist(), LEAVES, boxes, np.tile(np.float32(areas), (n, 1)))
-
-
-def plan(counts, roles=ROLES, areas=(0.5, 0.3, 0.02), **settings):
-    train = train_split(counts)
-    chosen = RebalanceSettings(**settings)
-    cells = wanted_samples(coverage(train, "letter", ["tone"]), chosen)
-    edits, planned = Planner(train, ["tone"], roles, layouts_of(train, areas), chosen).plan(cells)
-    return train.set_index("image_id"), edits, planned.set_index("cell")
-
-
 BIASED = {("a", "x"): 40, ("a", "y"): 4, ("b", "x"): 4, ("b", "y"): 40}
 
 
-def test_wanted_samples_by_hand():
-    cells = coverage(train_split(BIASED), "l", ["tone"])
-    wanted = wanted_samples(cells, RebalanceSettings(budget=1.0, controls=0.5)).set_index("cell")
-    assert wanted["n_target"].tolist() == [40] * 4
-    assert wanted.loc["l=a · tone=y", "deficit"] == 36
-    assert wanted.loc["l=a · tone=x", "deficit"] == 0
-    assert wanted.loc["l=a · tone=x", "controls"] == 18
+def train_split(counts, groups=("tone",)) -> pd.DataFrame:
+    rows = [key for key, n in counts.items() for _ in range(n)]
+    frame = pd.DataFrame(rows, columns=["label", *groups], dtype=object)
+    return frame.assign(image_id=[f"image-{i}" for i in range(len(frame))])
 
 
-def test_budget_scales_deficits():
-    cells = coverage(train_split(BIASED), "l", ["tone"])
-    wanted = wanted_samples(cells, RebalanceSettings(budget=0.25))
-    assert wanted["deficit"].sum() <= 22
-    assert wanted_samples(cells, RebalanceSettings(budget=0))["deficit"].sum() == 0
+def layouts_of(train: pd.DataFrame, present=None) -> Layouts:
+    n = len(train)
+    boxes = np.random.default_rng(0).random((n, len(LEAVES), 4)).astype(np.float32)
+    areas = np.tile(np.float32(AREAS), (n, 1))
+    for leaf, has in (present or {}).items():
+        areas[~np.asarray(has, bool), LEAVES.index(leaf)] = 0
+    boxes[areas == 0] = np.nan
+    return Layouts(train["image_id"].tolist(), LEAVES, boxes, areas)
+
+
+def plan(counts, roles=ROLES, groups=("tone",), present=None, members=None, **settings):
+    train = train_split(counts, groups)
+    chosen = RebalanceSettings(**settings)
+    layouts = layouts_of(train, present(train) if present else None)
+    made = Planner(train, groups, roles, layouts, chosen, "letter", members).plan()
+    REBALANCE_PLAN.table(made.edits)
+    PLANNED_CELLS.table(made.cells)
+    return train.set_index("image_id"), made.edits, made.cells.set_index("cell"), made.remarks
+
+
+def of_cell(edits, label, *groups):
+    chosen = (edits["label"] == label) & (edits["groups"].map(tuple) == groups)
+    return edits[chosen & ~edits["direction"].isin(["control", "self"])]
 
 
 def test_every_edit_makes_what_its_cell_wants():
-    train, edits, planned = plan(BIASED)
+    train, edits, planned, _ = plan(BIASED)
     assert (planned["n_planned"] >= planned["n_wanted"]).all()
     for edit in edits.to_dict("records"):
         host, donor = train.loc[edit["host_id"]], train.loc[edit["donor_id"]]
@@ -69,34 +65,49 @@ def test_every_edit_makes_what_its_cell_wants():
             assert (host["label"], donor["tone"]) == (edit["label"], tone)
         else:
             assert host.tolist() == donor.tolist() == [edit["label"], tone]
-        assert edit["host_id"] != edit["donor_id"]
-    assert set(edits["direction"]) == {"label_onto_donor", "group_onto_host", "control"}
+        assert (edit["host_id"] == edit["donor_id"]) == (edit["direction"] == "self")
+    assert set(edits["direction"]) == {"label_onto_donor", "group_onto_host", "control", "self"}
+    assert (planned["reason"] == "").all()
+    assert planned["n_reached"].tolist() == [58, 40, 40, 58]
 
 
-def test_large_leaves_are_recoloured_not_transplanted():
-    _, edits, _ = plan(BIASED)
-    moved = edits[edits["nodes"].str[0] == "hair"]
-    assert set(moved["operator"]) == {"recolour"}
+def test_large_leaves_are_recoloured_first_and_transplanted_as_spares():
+    _, edits, planned, _ = plan(BIASED)
+    own = of_cell(edits, "a", "y")
+    wanted = planned.loc["letter=a · tone=y", "n_fill"]
+    needed, spare = own.iloc[:wanted], own.iloc[wanted:]
+    assert set(needed.loc[needed["nodes"].str[0] == "hair", "operator"]) == {"recolour"}
+    assert {"transplant", "recolour"} <= set(spare.loc[spare["nodes"].str[0] == "hair", "operator"])
 
 
 def test_large_leaves_are_transplanted_where_nothing_else_is_allowed():
     roles = Roles({"tone": ("hair",)}, ())
-    _, edits, _ = plan(BIASED, roles=roles, operators=["transplant"])
+    _, edits, _, _ = plan(BIASED, roles=roles, operators=["transplant"])
     assert set(edits.loc[edits["direction"] == "group_onto_host", "operator"]) == {"transplant"}
 
 
 def test_backgrounds_are_exchanged():
-    _, edits, _ = plan(BIASED, roles=Roles({"tone": ("background",)}, ()))
+    _, edits, _, _ = plan(BIASED, roles=Roles({"tone": ("background",)}, ()))
     assert set(edits["operator"]) == {"background", "recolour"}
 
 
-def test_donors_do_not_give_more_than_their_share():
-    _, edits, planned = plan(BIASED, donor_share=0.1)
-    made = edits[edits["groups"].str[0] == "y"]
-    made = made[made["label"] == "a"]
-    wanted = planned.loc["letter=a · tone=y", "n_wanted"]
-    # Twenty donors at a tenth each, spares included.
-    assert made["donor_id"].value_counts().max() <= np.ceil(0.1 * wanted * 2)
+def test_a_branch_is_moved_by_its_leaves():
+    roles = Roles({"tone": ("head",)}, ("mouth",))
+    _, edits, _, _ = plan(BIASED, roles, members={"head": ("hair", "hat")})
+    moved = edits[edits["direction"] == "group_onto_host"]
+    assert set(moved["nodes"].map(tuple)) == {("hair", "hat")}
+
+
+def test_controls_are_of_the_kinds_of_the_other_edits():
+    _, edits, _, _ = plan(BIASED)
+    kinds = edits.assign(nodes=edits["nodes"].map(tuple)).groupby("direction")
+    kinds = {k: set(zip(own["nodes"], own["operator"], strict=True)) for k, own in kinds}
+    assert kinds["control"] <= kinds["group_onto_host"] | kinds["label_onto_donor"]
+    assert kinds["self"] == kinds["group_onto_host"] | kinds["label_onto_donor"]
+
+
+def test_self_recombinations_can_be_left_out():
+    assert "self" not in set(plan(BIASED, self_recombinations=0)[1]["direction"])
 
 
 def test_same_seed_same_plan():
@@ -105,46 +116,228 @@ def test_same_seed_same_plan():
     assert not first.equals(other)
 
 
-def test_unreachable_cells_say_why():
-    _, edits, planned = plan(BIASED, roles=Roles({"tone": ()}, ()))
+def test_no_edit_is_planned_twice_in_a_cell():
+    _, edits, _, _ = plan({("a", "x"): 40, ("a", "y"): 2, ("b", "x"): 3, ("b", "y"): 40})
+    keys = edits[["label", "groups", "nodes", "operator", "host_id", "donor_id"]].astype(str)
+    assert not keys[edits["direction"] != "self"].duplicated().any()
+
+
+# --- groups that are the presence of a segment -------------------------------------------------
+
+HAT = Presence("hat", {"no": False, "yes": True}, 1.0)
+WEARING = Roles({"hat": ("hat",)}, ("mouth",), {"hat": (HAT,)})
+HATS = {("a", "yes"): 30, ("a", "no"): 4, ("b", "yes"): 4, ("b", "no"): 30}
+
+
+def worn(train):
+    return {"hat": train["hat"] == "yes"}
+
+
+def test_presence_groups_are_inserted_and_removed():
+    train, edits, planned, _ = plan(HATS, WEARING, ("hat",), worn)
+    assert (planned["reason"] == "").all()
+    put_on = of_cell(edits, "b", "yes")
+    assert set(put_on.loc[put_on["direction"] == "group_onto_host", "operator"]) == {"insert"}
+    taken_off = of_cell(edits, "a", "no")
+    removed = taken_off[taken_off["direction"] == "group_onto_host"]
+    assert set(removed["operator"]) == {"remove"}
+    assert (removed["host_id"] == removed["donor_id"]).all()
+    assert (train.loc[removed["host_id"], "hat"] == "yes").all()
+
+
+def test_hosts_whose_segment_contradicts_their_group_are_left_out():
+    def mistaken(train):
+        has = (train["hat"] == "yes").to_numpy(copy=True)
+        has[0], has[-1] = False, True  # a hat that is not seen, and one that is not named
+        return {"hat": has}
+
+    _, edits, _, _ = plan(HATS, WEARING, ("hat",), mistaken)
+    moved = edits[edits["nodes"].str[0] == "hat"]
+    moved = moved[moved["direction"] == "group_onto_host"]
+    assert not set(moved["host_id"]) & {"image-0", "image-67"}
+    assert not set(moved["donor_id"]) & {"image-0", "image-67"}
+
+
+def test_a_label_that_is_a_presence_is_inserted_and_removed():
+    roles = Roles({"tone": ("hair",)}, ("hat",), {}, (Presence("hat", {"a": True, "b": False}, 1),))
+    _, edits, _, _ = plan(BIASED, roles, present=lambda t: {"hat": t["label"] == "a"})
+    for label, operator in (("a", "insert"), ("b", "remove")):
+        own = edits[(edits["label"] == label) & (edits["direction"] == "label_onto_donor")]
+        assert set(own["operator"]) == {operator}
+
+
+# --- several labels and groups, missing values --------------------------------------------------
+
+
+def test_two_groups_move_together_and_leave_the_third_value_alone():
+    counts = {
+        ("a", "x", "p"): 30,
+        ("a", "y", "q"): 3,
+        ("b", "x", "q"): 30,
+        ("b", "y", "p"): 30,
+        ("c", "y", "q"): 20,
+    }
+    roles = Roles({"tone": ("hair",), "place": ("background",)}, ())
+    train, edits, planned, _ = plan(counts, roles, ("tone", "place"), budget=10)
+    assert len(planned) == 12
+    for edit in edits[edits["direction"] == "group_onto_host"].to_dict("records"):
+        host, donor = train.loc[edit["host_id"]], train.loc[edit["donor_id"]]
+        result = dict(host)
+        for group, leaf in (("tone", "hair"), ("place", "background")):
+            if leaf in edit["nodes"]:
+                result[group] = donor[group]
+        assert [result["label"], result["tone"], result["place"]] == [
+            edit["label"],
+            *edit["groups"],
+        ]
+
+
+def test_a_leaf_that_carries_two_groups_takes_both_from_the_donor():
+    roles = Roles({"tone": ("hair",), "length": ("hair",)}, ())
+    counts = {("a", "x", "p"): 20, ("b", "y", "p"): 20, ("b", "y", "q"): 20, ("a", "x", "q"): 5}
+    train, edits, _, _ = plan(counts, roles, ("tone", "length"))
+    for edit in edits[edits["direction"] == "group_onto_host"].to_dict("records"):
+        assert train.loc[edit["donor_id"], ["tone", "length"]].tolist() == edit["groups"]
+
+
+@pytest.mark.parametrize("missing", [None, float("nan"), "", "(missing)"])
+def test_records_without_a_group_are_counted_and_never_hosts(missing):
+    counts = {**BIASED, ("a", missing): 7}
+    train, edits, planned, remarks = plan(counts)
+    assert planned["n_real"].sum() == 88
+    unknown = set(train.index[88:])
+    assert not unknown & set(edits["host_id"])
+    moved = edits[edits["direction"] == "group_onto_host"]
+    assert not unknown & set(moved["donor_id"])
+    assert any(line.startswith("7 train records have no value") for line in remarks)
+
+
+def test_no_record_with_a_group_is_no_error():
+    _, edits, planned, remarks = plan({("a", None): 7, ("b", None): 7})
     assert edits.empty
-    assert "no leaf carries tone" in planned.loc["letter=a · tone=y", "note"]
+    assert planned.empty
+    assert any("nothing can be planned" in line for line in remarks)
 
 
-def test_a_value_that_occurs_once_is_no_error():
-    _, edits, planned = plan({("a", "x"): 20, ("b", "y"): 20, ("b", "x"): 1})
-    assert len(planned) == 4
-    assert len(edits) > 0
+# --- what cannot be reached ---------------------------------------------------------------------
+
+
+def test_unreachable_cells_say_why():
+    _, edits, planned, _ = plan(BIASED, roles=Roles({"tone": ()}, ()))
+    assert edits.empty
+    row = planned.loc["letter=a · tone=y"]
+    assert row["reason"] == "no_carrier"
+    assert "no node carries tone" in row["note"]
+    assert row["n_reached"] == row["n_real"] == 4
+
+
+def test_a_value_that_occurs_once_gives_its_share_and_says_so():
+    _, _edits, planned, remarks = plan(
+        {("a", "x"): 20, ("b", "y"): 20, ("b", "x"): 1, ("a", "z"): 1}
+    )
+    assert len(planned) == 6
+    row = planned.loc["letter=b · tone=z"]
+    assert row["reason"] == "donor_share"
+    assert "1 donor for group_onto_host and 1 host for label_onto_donor" in row["note"]
+    assert row["n_reached"] < row["n_target"]
+    assert "tone z occurs in a single train record" in remarks
 
 
 def test_empty_cell_is_filled():
-    _, edits, _ = plan({("a", "x"): 20, ("b", "y"): 20})
-    made = edits[(edits["label"] == "a") & (edits["groups"].str[0] == "y")]
-    assert len(made) >= 20
+    _, edits, _, _ = plan({("a", "x"): 20, ("b", "y"): 20})
+    assert len(of_cell(edits, "a", "y")) >= 20
 
 
-@pytest.fixture
-def scores():
-    return pd.DataFrame(
-        {
-            "node": ["hair", "mouth", "skin", "image"],
-            "kind": ["leaf", "leaf", "leaf", "root"],
-            "group": "tone",
-            "score": [0.9, 0.0, 0.3, 0.95],
-            "leakage": [0.99, 0.5, 0.7, 0.99],
-            "leakage_q": [0.01, 0.6, 0.01, 0.01],
-            "accuracy_aligned": [0.9, 0.9, 0.7, 0.9],
-            "accuracy_conflicting": [0.1, 0.9, 0.4, 0.1],
-        }
+def test_no_budget_is_no_error():
+    _, edits, planned, remarks = plan(BIASED, budget=0)
+    assert edits.empty
+    assert planned.loc["letter=a · tone=y", "reason"] == "budget"
+    assert "the budget is 0: nothing is made" in remarks
+
+
+def test_all_records_in_one_cell_is_no_error():
+    _, edits, planned, remarks = plan({("a", "x"): 12})
+    assert edits.empty
+    assert planned["n_reached"].tolist() == [12]
+    assert any("all train records are in one cell" in line for line in remarks)
+
+
+def test_cell_whose_hosts_lack_the_segment_says_so():
+    _, edits, planned, _ = plan(
+        BIASED, Roles({"tone": ("hair",)}, ()), present=lambda t: {"hair": np.zeros(len(t))}
     )
+    assert edits.empty
+    assert planned.loc["letter=a · tone=y", "reason"] == "no_donor"
 
 
-def test_roles_from_scores(scores):
-    roles = find_roles(scores, labels=2)
-    assert roles.group_carriers == {"tone": ("hair",)}
-    assert roles.label_carriers == ("mouth",)
+def test_recolouring_alone_cannot_move_a_label():
+    _, edits, planned, _ = plan(BIASED, Roles({"tone": ()}, ("mouth",)), operators=["recolour"])
+    assert edits.empty
+    assert planned.loc["letter=a · tone=y", "reason"] in ("no_operator", "no_host")
 
 
-def test_no_roles_without_bias(scores):
-    roles = find_roles(scores.assign(score=0.0), labels=2)
-    assert roles.group_carriers == {"tone": ()}
+def test_quotas_below_what_is_there_are_said():
+    quotas = {"quotas": {"a": {"x": 10, "y": 30}}}
+    _, _edits, planned, _ = plan(BIASED, target=quotas, controls=0)
+    over = planned.loc["letter=a · tone=x"]
+    assert (over["reason"], over["n_target"], over["n_reached"]) == ("above_target", 10, 40)
+    assert "30 more than aimed at" in over["note"]
+    assert planned.loc["letter=a · tone=y", "n_reached"] == 30
+    # Cells without a quota keep what they have.
+    untouched = planned.loc["letter=b · tone=y"]
+    assert untouched["n_target"] == untouched["n_reached"] == 40
+
+
+# --- invariants ---------------------------------------------------------------------------------
+
+COUNTS = st.dictionaries(
+    st.tuples(st.sampled_from("abc"), st.sampled_from(["x", "y", "z", None])),
+    st.integers(1, 30),
+    min_size=1,
+)
+
+
+# Shrinking takes minutes and the examples are small as they are.
+@hypothesis_settings(max_examples=40, deadline=None, phases=[Phase.explicit, Phase.generate])
+@given(
+    counts=COUNTS,
+    budget=st.sampled_from([0, 0.1, 0.5, 1.5, 4]),
+    share=st.sampled_from([0.02, 0.05, 0.3, 1.0]),
+    target=st.sampled_from(["equal", "independent", {"quotas": {"a": {"x": 50}}}]),
+    carriers=st.sampled_from([ROLES, Roles({"tone": ("background",)}, ()), Roles({}, ("mouth",))]),
+)
+def test_invariants(counts, budget, share, target, carriers):
+    train, edits, planned, remarks = plan(
+        counts, carriers, budget=budget, donor_share=share, target=target
+    )
+    known = train[train["tone"].notna()]
+    added = planned["n_reached"] - planned["n_real"]
+    assert (added >= 0).all()
+    assert added.tolist() == planned["n_wanted"].tolist()
+    assert added.sum() <= budget * len(train)
+    assert planned["n_real"].sum() == len(known)
+    assert set(edits["host_id"]) <= set(known.index)
+    assert set(edits["donor_id"]) <= set(train.index)
+    for row in planned.to_dict("records"):
+        keys = list(zip(edits["label"], edits["groups"].map(tuple), strict=True))
+        wanted_key = (row["label"], tuple(row["groups"]))
+        own = edits[np.array([key == wanted_key for key in keys], bool)]
+        for controls, wanted in ((False, row["n_fill"]), (True, row["n_control"])):
+            part = own[(own["direction"] == "control") == controls]
+            part = part[part["direction"] != "self"]
+            asked = row["n_real"] if controls else row["n_missing"]
+            cap = max(int(np.ceil(share * asked - 1e-9)), 1)
+            for column in ("host_id", "donor_id"):
+                assert part[column].value_counts().max() <= cap or part.empty
+            assert wanted > 0 or part.empty
+        reached_target = row["n_reached"] >= row["n_target"]
+        assert reached_target or row["reason"] in (
+            "budget", "no_host", "no_donor", "no_carrier", "donor_share", "no_operator"
+        )  # fmt: skip
+        assert bool(row["reason"]) == bool(row["note"])
+    # Recombined samples are spread over the labels as the target is, or the plan says so.
+    if added.sum() and not any("gets fewer recombined" in line for line in remarks):
+        per_label = added.groupby(planned["label"]).sum()
+        targets = planned["n_target"].groupby(planned["label"]).sum()
+        share_of = per_label[targets > 0] / targets[targets > 0]
+        assert share_of.min() >= 0.8 * share_of.max()

@@ -1,0 +1,414 @@
+"""Choosing the edits of every cell: ways in turn, hosts and donors by use and by pose."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from data_contracts import PLANNED_CELLS, REBALANCE_PLAN
+from heml.recombination.cells import (
+    budget_of,
+    count_cells,
+    known_records,
+    texts,
+    wanted_controls,
+    wanted_fill,
+)
+from heml.recombination.layout import Layouts
+from heml.recombination.roles import Roles
+from heml.recombination.ways import NoWay, Way, Ways
+from heml.settings import RebalanceSettings
+from heml.taxonomy import BACKGROUND
+
+#: Edits planned per wanted sample: gates refuse some.
+SPARES = 2.0
+#: A way that costs more than this many times the cheapest is for spares, and for cells that the
+#: cheaper ways cannot fill.
+AFFORDABLE = 2.5
+#: Donors that are compared with a host, and how many of the best of them are drawn from.
+COMPARED, NEAREST = 256, 8
+#: Draws of a host before a way counts as used up.
+ATTEMPTS = 8
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is to be made.
+
+    Parameters
+    ----------
+    edits, cells : DataFrame
+        As the contracts `rebalance_plan` and `planned_cells` say.
+    remarks : list of str
+        What holds for the plan as a whole and a reader should know.
+    """
+
+    edits: pd.DataFrame
+    cells: pd.DataFrame
+    remarks: list[str]
+
+
+@dataclass
+class _Made:
+    """Edits of one cell, of one kind."""
+
+    edits: list[dict[str, Any]] = field(default_factory=list)
+    kinds: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
+    hint: NoWay | None = None
+
+
+class Planner:
+    """Plans the edits for a train split.
+
+    Parameters
+    ----------
+    train : DataFrame
+        Columns image_id, label and the groups, missing values null or empty; rows as in `layouts`.
+    groups : sequence of str
+    roles : Roles
+    layouts : Layouts
+    settings : RebalanceSettings
+    label_name : str, default "label"
+        What the label is called in the input.
+    members : mapping of str to sequence of str, optional
+        Node → its leaves; a node that is not named is its own leaf.
+    """
+
+    def __init__(
+        self,
+        train: pd.DataFrame,
+        groups: Sequence[str],
+        roles: Roles,
+        layouts: Layouts,
+        settings: RebalanceSettings,
+        label_name: str = "label",
+        members: Mapping[str, Sequence[str]] | None = None,
+    ) -> None:
+        self._train = train
+        self._groups = list(groups)
+        self._roles = roles
+        self._layouts = layouts
+        self._settings = settings
+        self._label_name = label_name
+        self._ids = train["image_id"].tolist()
+        self._labels = texts(train["label"])
+        self._values = np.stack([texts(train[group]) for group in self._groups], axis=1)
+        self._known = known_records(train, self._groups)
+        self._ways = Ways(
+            self._labels,
+            self._values,
+            self._groups,
+            label_name,
+            roles,
+            layouts,
+            members or {},
+            settings.operators,
+        )
+
+    def plan(self) -> Plan:
+        """Edits, cells and remarks. The same input and seed give the same plan."""
+        records = len(self._train)
+        counted = count_cells(self._train, self._label_name, self._groups)
+        cells = wanted_fill(counted, self._settings, records)
+        fills = [self._fill(number, cell) for number, cell in self._each(cells)]
+        asked = cells["n_fill"].to_numpy(int)
+        filled = np.array([len(made.edits) for made in fills], int)
+        if (filled < asked).any():
+            # What a cell cannot use of the budget, others can.
+            most = np.where(filled < asked, filled, cells["n_target"].to_numpy(int))
+            cells = wanted_fill(counted, self._settings, records, most)
+            for number, cell in self._each(cells):
+                if cell["n_fill"] > asked[number]:
+                    fills[number] = self._fill(number, cell)
+        wanted = cells["n_fill"].to_numpy(int)
+        possible = np.minimum(wanted, [len(made.edits) for made in fills])
+        asked = np.maximum(asked, wanted)
+        self._kinds = sum((made.kinds for made in fills), Counter())
+        n_control = wanted_controls(cells, possible, self._settings, records)
+        controls = [
+            self._control(number, cell, int(n_control[number]))
+            for number, cell in self._each(cells)
+        ]
+        own = self._self_recombinations()
+        edits = [edit for made in (own, *fills, *controls) for edit in made.edits]
+        for number, edit in enumerate(edits):
+            edit["edit_id"] = f"edit-{number:06d}"
+        rows = [
+            self._planned(
+                cell, int(asked[number]), fills[number], int(n_control[number]), controls[number]
+            )
+            for number, cell in self._each(cells)
+        ]
+        planned = pd.DataFrame(rows, columns=PLANNED_CELLS.column_names)
+        table = pd.DataFrame(edits, columns=REBALANCE_PLAN.column_names)
+        return Plan(table, planned, self._remarks(planned))
+
+    @staticmethod
+    def _each(cells: pd.DataFrame) -> list[tuple[int, dict[Any, Any]]]:
+        return list(enumerate(cells.to_dict("records")))
+
+    def _fill(self, number: int, cell: dict[Any, Any]) -> _Made:
+        """Edits that bring label and groups together that seldom meet."""
+        wanted = int(cell["n_fill"])
+        if wanted == 0:
+            return _Made()
+        ways, none = self._ways.into(str(cell["label"]), cell["groups"])
+        if none:
+            return _Made(hint=none)
+        good = [way for way in ways if way.cost <= AFFORDABLE * ways[0].cost]
+        draw = _Draw(self, [number, 0], wanted, cell)
+        draw.take(good, wanted)
+        # Spares go other ways too: a way that the gates refuse must not leave the cell empty.
+        draw.take(ways, int(np.ceil(wanted * SPARES)))
+        if len(draw.made.edits) < wanted:
+            draw.made.hint = self._scarce(ways, wanted)
+        return draw.made
+
+    def _scarce(self, ways: list[Way], wanted: int) -> NoWay:
+        """Why ways were used up."""
+        scarce: dict[str, tuple[int, str]] = {}
+        for way in ways:
+            donors = way.hosts if way.removes else way.donors
+            few = min((len(donors), "donor"), (len(way.hosts), "host"))
+            scarce[way.direction] = max(scarce.get(way.direction, few), few)
+        words = [
+            f"{few} {word}{'' if few == 1 else 's'} for {direction}"
+            for direction, (few, word) in sorted(scarce.items())
+        ]
+        cap, share = self.cap(wanted), self._settings.donor_share
+        return NoWay(
+            "donor_share",
+            f"{' and '.join(words)}, at most {cap} sample{'' if cap == 1 else 's'} each "
+            f"(donor_share {share:g})",
+        )
+
+    def _control(self, number: int, cell: dict[Any, Any], wanted: int) -> _Made:
+        """Edits between two records of the cell, of the same kinds as the others."""
+        if wanted == 0:
+            return _Made()
+        same = (self._values == np.array(cell["groups"], object)).all(axis=1)
+        members = np.flatnonzero((self._labels == str(cell["label"])) & same)
+        found = [self._ways.within(*kind, members) for kind, _ in sorted(
+            self._kinds.items(), key=lambda item: (-item[1], item[0])
+        )]  # fmt: skip
+        ways = list({(w.operator, w.nodes): w for w in found if w}.values())
+        if not ways:
+            return _Made(hint=NoWay("no_controls", "no two of its records can exchange a segment"))
+        draw = _Draw(self, [number, 1], wanted, cell)
+        draw.take(ways, int(np.ceil(wanted * SPARES)))
+        if len(draw.made.edits) < wanted:
+            draw.made.hint = NoWay("no_controls", "its records are too few for more controls")
+        return draw.made
+
+    def _self_recombinations(self) -> _Made:
+        """Edits whose donor is their host, of the same kinds as the others."""
+        wanted = self._settings.self_recombinations
+        if not self._kinds or not wanted:
+            return _Made()
+        rows = np.flatnonzero(self._known)
+        found = [self._ways.itself(*kind, rows) for kind in sorted(self._kinds)]
+        ways = list({(w.operator, w.nodes): w for w in found if w}.values())
+        draw = _Draw(self, [2**31 - 1], wanted, None)
+        if ways:
+            draw.take(ways, wanted)
+        return draw.made
+
+    def cap(self, wanted: int) -> int:
+        """Most edits of one cell that one image may be host, or donor, of."""
+        return max(int(np.ceil(self._settings.donor_share * wanted - 1e-9)), 1)
+
+    def donors_by_pose(self, way: Way, host: int, donors: np.ndarray) -> np.ndarray:
+        """Donors in the order of how well they fit the host."""
+        if way.nodes == (BACKGROUND,):
+            misfit = self._layouts.uncovered(host, donors, way.nodes)
+        else:
+            left_out = {*way.nodes, BACKGROUND}
+            kept = [leaf for leaf in self._layouts.leaves if leaf not in left_out]
+            misfit = self._layouts.mismatch(host, donors, kept)
+        return donors[np.argsort(misfit, kind="stable")]
+
+    def edit(
+        self, way: Way, host: int, donor: int, cell: dict[Any, Any] | None, seed: int
+    ) -> dict[str, Any]:
+        """One row of the plan; its id is given at the end."""
+        label = str(cell["label"]) if cell else str(self._labels[host])
+        values = cell["groups"] if cell else self._values[host]
+        return {
+            "edit_id": "",
+            "label": label,
+            "groups": [str(value) for value in values],
+            "direction": way.direction,
+            "operator": way.operator,
+            "nodes": list(way.nodes),
+            "host_id": self._ids[host],
+            "donor_id": self._ids[donor],
+            "seed": seed,
+        }
+
+    def rng(self, place: Sequence[int]) -> np.random.Generator:
+        """Random numbers of one part of the plan: other parts do not change them."""
+        return np.random.default_rng([self._settings.seed, *place])
+
+    @property
+    def records(self) -> int:
+        return len(self._ids)
+
+    def _planned(
+        self, cell: dict[Any, Any], asked: int, fill: _Made, n_control: int, control: _Made
+    ) -> dict[str, Any]:
+        n, target, wanted = int(cell["n"]), int(cell["n_target"]), int(cell["n_fill"])
+        made, controls = len(fill.edits), len(control.edits)
+        n_fill, n_made_controls = min(wanted, made), min(n_control, controls)
+        reason, notes = "", []
+        if target < n:
+            reason = "above_target"
+            notes.append(f"{n - target} more than aimed at: real records are never removed")
+        if n + asked < target:
+            reason = "budget"
+            notes.append(f"the budget leaves {asked} of the {target - n} missing samples")
+        if made < asked and fill.hint:
+            reason = fill.hint.reason
+            notes.append(
+                f"{made} of {asked} samples can be made: {fill.hint.sentence}"
+                if made
+                else f"cannot be reached: {fill.hint.sentence}"
+            )
+        if controls < n_control and control.hint:
+            reason = reason or control.hint.reason
+            notes.append(f"{controls} of {n_control} controls: {control.hint.sentence}")
+        return {
+            "cell": cell["cell"],
+            "label": str(cell["label"]),
+            "groups": [str(value) for value in cell["groups"]],
+            "n_real": n,
+            "n_target": target,
+            "n_wanted": n_fill + n_made_controls,
+            "n_planned": made + controls,
+            "note": "; ".join(notes),
+            "n_missing": max(target - n, 0),
+            "n_fill": n_fill,
+            "n_control": n_made_controls,
+            "n_reached": n + n_fill + n_made_controls,
+            "reason": reason,
+        }
+
+    def _remarks(self, planned: pd.DataFrame) -> list[str]:
+        remarks = list(self._roles.remarks)
+        unknown = int((~self._known).sum())
+        if unknown:
+            missing = [
+                f"{group} {sum(value is None for value in self._values[:, place])}"
+                for place, group in enumerate(self._groups)
+                if any(value is None for value in self._values[:, place])
+            ]
+            remarks.append(
+                f"{unknown} train record{'s have' if unknown != 1 else ' has'} no value of a group "
+                f"({', '.join(missing)}): they belong to no cell, stay in the dataset, and are "
+                "never hosts"
+            )
+        for place, group in enumerate(self._groups):
+            counts = Counter(value for value in self._values[:, place] if value is not None)
+            once = sorted(str(value) for value, count in counts.items() if count == 1)
+            if once:
+                remarks.append(f"{group} {', '.join(once)} occurs in a single train record")
+        if self._settings.budget == 0:
+            remarks.append("the budget is 0: nothing is made")
+        elif budget_of(self._settings, len(self._train)) == 0:
+            remarks.append("the budget is less than one sample: nothing is made")
+        if planned.empty:
+            remarks.append("no train record has a value of every group: nothing can be planned")
+        elif (planned["n_real"] > 0).sum() == 1:
+            only = planned.loc[planned["n_real"] > 0, "cell"].iloc[0]
+            remarks.append(f"all train records are in one cell, {only}: nothing tells what to move")
+        return remarks + _unbalanced(planned)
+
+
+class _Draw:
+    """Draws the edits of one cell: no image gives more than its share."""
+
+    def __init__(
+        self, planner: Planner, place: Sequence[int], wanted: int, cell: dict[Any, Any] | None
+    ) -> None:
+        self.made = _Made()
+        self._planner = planner
+        self._cell = cell
+        self._cap = planner.cap(wanted)
+        self._rng = planner.rng(place)
+        self._as_host = np.zeros(planner.records, int)
+        self._as_donor = np.zeros(planner.records, int)
+        self._done: set[tuple[int, int, str, tuple[str, ...]]] = set()
+
+    def take(self, ways: Sequence[Way], total: int) -> None:
+        """Edits by the ways in turn until there are `total`, or all ways are used up."""
+        turns = _turns(ways)
+        while turns and len(self.made.edits) < total:
+            for way in list(turns):
+                if len(self.made.edits) >= total:
+                    break
+                if way in turns and not self._one(way):
+                    turns = [other for other in turns if other is not way]
+
+    def _one(self, way: Way) -> bool:
+        for _ in range(ATTEMPTS):
+            free = way.hosts[self._as_host[way.hosts] < self._cap]
+            if not len(free):
+                return False
+            use = self._as_host[free]
+            host = int(self._rng.choice(free[use == use.min()]))
+            donor = self._donor(way, host)
+            if donor is None:
+                continue
+            self._as_host[host] += 1
+            self._as_donor[donor] += 1
+            self._done.add((host, donor, way.operator, way.nodes))
+            seed = int(self._rng.integers(2**31))
+            self.made.edits.append(self._planner.edit(way, host, donor, self._cell, seed))
+            self.made.kinds[way.operator, way.nodes] += 1
+            return True
+        return False
+
+    def _donor(self, way: Way, host: int) -> int | None:
+        if way.removes or way.direction == "self":
+            done = (host, host, way.operator, way.nodes) in self._done
+            return None if done else host
+        free = way.donors[(self._as_donor[way.donors] < self._cap) & (way.donors != host)]
+        if len(free) > COMPARED:
+            free = np.sort(self._rng.choice(free, COMPARED, replace=False))
+        ordered = self._planner.donors_by_pose(way, host, free)
+        best = [
+            int(donor)
+            for donor in ordered
+            if (host, int(donor), way.operator, way.nodes) not in self._done
+        ][:NEAREST]
+        return int(self._rng.choice(best)) if best else None
+
+
+def _turns(ways: Sequence[Way]) -> list[Way]:
+    """Ways in the order of their turns: directions alternate, and what carries texture and shape
+    comes twice as often as what carries colour alone."""
+    directions: dict[str, list[Way]] = {}
+    for way in ways:
+        directions.setdefault(way.direction, []).extend([way] * (1 + (way.operator != "recolour")))
+    most = max((len(own) for own in directions.values()), default=0)
+    return [own[turn % len(own)] for turn in range(most) for own in directions.values()]
+
+
+def _unbalanced(planned: pd.DataFrame) -> list[str]:
+    """A line if one label gets recombined samples and another cannot."""
+    if planned.empty:
+        return []
+    made = (planned["n_reached"] - planned["n_real"]).groupby(planned["label"]).sum()
+    targets = planned["n_target"].groupby(planned["label"]).sum()
+    made = made[targets > 0] / targets[targets > 0]
+    if made.empty or made.max() == 0 or made.min() >= 0.8 * made.max():
+        return []
+    names = ", ".join(str(label) for label in made[made < 0.8 * made.max()].index)
+    return [
+        f"{names} gets fewer recombined samples than the other labels, for its share: being "
+        "recombined tells something of the label"
+    ]
