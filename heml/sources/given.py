@@ -78,6 +78,9 @@ class GivenSource(ABC):
         """Where the columns stand, as messages name it."""
 
     @abstractmethod
+    def check(self, annotated: bool = True) -> None: ...
+
+    @abstractmethod
     def given_columns(self) -> list[str]:
         """The input's metadata columns, without those that name the files."""
 

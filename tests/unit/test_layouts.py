@@ -19,10 +19,11 @@ from heml.sources.open import open_source
 from heml.sources.raw import RawRecord, SourceError
 from heml.taxonomy import Taxonomy, builtin
 
-PARTS = (
+_PARTS = (
     "skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip hair hat ear_r "
     "neck_l neck cloth"
-).split()
+)
+PARTS = _PARTS.split()
 
 
 def opened(**content):

@@ -1,0 +1,210 @@
+"""Drafting a recipe: what lies there is found, the choice is explained, the recipe loads."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+from conftest import png
+
+from heml.progress import silent
+from heml.segmentation.annotated import segment
+from heml.sources.ingest import ingest
+from heml.store import Store
+from pipelines.new_recipe import UNUSABLE, main
+from pipelines.recipe import load_recipe
+
+
+@pytest.fixture
+def draft(tmp_path, capsys):
+    """Runs the command; gives the recipe, or None, and what was said."""
+
+    def run(given, *options):
+        out = tmp_path / "drafted.yaml"
+        out.unlink(missing_ok=True)
+        status = main([str(given), "--out", str(out), *options])
+        said = capsys.readouterr()
+        assert status == (0 if out.exists() else UNUSABLE)
+        return load_recipe(out) if out.exists() else None, said.out + said.err
+
+    return run
+
+
+@pytest.fixture
+def faces(dataset):
+    """A label in the first column, a group that goes with it, and columns that are neither."""
+    for number in range(160):
+        label = "smile" if number % 2 else "serious"
+        dataset.row(
+            label="",
+            person_id=str(number // 2),
+            mouth=label,
+            coin=str(number // 2 % 2),
+            light=label[:2] if number % 10 else "se",
+            age=str(number / 3),
+            split="train" if number < 120 else "test",
+        )
+    for row in dataset.rows:
+        del row["label"], row["tone"]
+    dataset.write()
+    return dataset
+
+
+def runs(recipe, tmp_path):
+    """Ingests and segments; gives the counts."""
+    store = Store(tmp_path / "store")
+    counts = ingest(store, recipe.source, recipe.folder, recipe.taxonomy, True, silent).summary
+    segments = segment(store, recipe.settings.segmentation, recipe.taxonomy, silent).summary
+    return counts, segments
+
+
+def test_a_folder_gives_a_recipe_that_runs(draft, faces, tmp_path):
+    recipe, said = draft(faces.root)
+    assert (recipe.name, recipe.label, recipe.groups) == ("data", "mouth", ["light"])
+    assert "light: goes with the label more than other columns" in said
+    assert "person_id" in said
+    assert "named like an id" in said
+    assert "120 values: bin them" in said
+    assert "next: python -m pipelines.run" in said
+    assert set(recipe.taxonomy.leaves) == {"background", "shape"}
+    assert recipe.taxonomy.ignored == ("void",)
+    counts, segments = runs(recipe, tmp_path)
+    assert (counts["accepted"], segments["images"]) == (160, 160)
+
+
+def test_what_is_said_on_the_command_line_wins(draft, faces):
+    recipe, said = draft(faces.root, "--label", "coin", "--group", "mouth", "--name", "mine")
+    assert (recipe.name, recipe.label, recipe.groups) == ("mine", "coin", ["mouth"])
+    assert "coin: as you said" in said
+    recipe, said = draft(faces.root, "--label", "coinn")
+    assert recipe is None
+    assert "did you mean 'coin'" in said
+    assert draft(faces.root, "--label", "mouth", "--group", "mouth")[0] is None
+    assert draft(faces.root, "--group", "mouth")[0].label == "light"
+
+
+def test_a_table_below_the_root_is_enough(draft, faces):
+    (faces.root / "tasks").mkdir()
+    faces.write("tasks/biased.csv")
+    (faces.root / "metadata.csv").unlink()
+    recipe, _ = draft(faces.root / "tasks/biased.csv")
+    assert recipe.source.root == str(faces.root)
+    assert recipe.source.metadata == "tasks/biased.csv"
+    assert recipe.name == "data_biased"
+
+
+def test_built_in_taxonomy_by_its_classes(draft, faces):
+    names = ["background", "hair", "skin", "nose"]
+    faces.classes(dict(enumerate(names)))
+    recipe, said = draft(faces.root)
+    assert recipe.taxonomy.name in ("portraits", "celebamask_hq")
+    assert "names all 4 classes" in said
+
+
+def test_rows_without_masks_raise_the_limit(draft, faces, tmp_path):
+    for row in faces.rows[::2]:
+        row["mask_name"] = ""
+    for row in faces.rows[1::2]:
+        row["mouth"] = "smile" if int(row["person_id"]) % 2 else "serious"
+    faces.write()
+    recipe, said = draft(faces.root, "--label", "mouth", "--group", "coin")
+    assert "80 name no mask" in said
+    assert recipe.source.max_refused == pytest.approx(0.55)
+
+
+def test_parquet_with_other_column_names(draft, tmp_path):
+    rng = np.random.default_rng(0)
+    images = [png(rng.integers(0, 256, (16, 24, 3), np.uint8)) for _ in range(200)]
+    ids = np.zeros((16, 24), np.uint8)
+    ids[4:8] = 1
+    table = {
+        "photo": images,
+        "seg_mask": [png(ids)] * 200,
+        "kind": ["a" if n % 2 else "b" for n in range(200)],
+        "camera": ["x" if n % 3 else "y" for n in range(200)],
+    }
+    (tmp_path / "shards").mkdir()
+    pq.write_table(pa.table(table), tmp_path / "shards/part-0.parquet")
+    (tmp_path / "shards/classes.json").write_text('{"0": "background", "1": "skin"}')
+    for given in ("shards", "shards/part-0.parquet"):
+        recipe, _ = draft(tmp_path / given)
+        assert (recipe.source.kind, recipe.source.image) == ("parquet", "photo")
+        assert recipe.source.mask == "seg_mask"
+        assert (recipe.label, recipe.groups) == ("kind", ["camera"])
+        assert runs(recipe, tmp_path)[0]["accepted"] == 200
+
+
+def test_labels_are_read_off_masks_on_demand(draft, dataset):
+    for number in range(40):
+        ids = np.full((16, 24), number % 2, np.uint8)
+        dataset.row(mask=png(ids), tone=str(number % 4 // 2), label="same", split="train")
+    dataset.write()
+    recipe, _ = draft(dataset.root, "--label", "has_shape", "--group", "tone")
+    assert recipe.label == "has_shape"
+
+
+def test_without_masks_the_recipe_says_what_is_missing(tmp_path, capsys):
+    for name in ("cat", "dog"):
+        (tmp_path / "set" / name).mkdir(parents=True)
+        for number in range(20):
+            (tmp_path / "set" / name / f"{number}.png").write_bytes(b"")
+    out = tmp_path / "out.yaml"
+    assert main([str(tmp_path / "set"), "--out", str(out)]) == 0
+    assert "set segmentation and taxonomy" in capsys.readouterr().out
+    assert "checkpoint: CHANGE-ME" in out.read_text()
+
+
+def test_a_file_is_never_overwritten(faces, tmp_path, capsys):
+    (tmp_path / "mine.yaml").write_text("mine")
+    assert main([str(faces.root), "--out", str(tmp_path / "mine.yaml")]) == UNUSABLE
+    assert "is there already" in capsys.readouterr().err
+    assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"),
+    [
+        ("nowhere/at/all", "no file or folder"),
+        ("empty", "there is nothing in"),
+        ("texts", "no metadata table, no Parquet files and no images"),
+        ("notes.txt", "a file must be .csv, .jsonl, .parquet"),
+        ("bare.csv", "no column names the images"),
+        ("lost.csv", "no folder above it holds 'nowhere.png'"),
+    ],
+)
+def test_what_holds_no_images_is_refused(draft, tmp_path, given, words):
+    (tmp_path / "empty").mkdir()
+    (tmp_path / "texts").mkdir()
+    (tmp_path / "texts/a.txt").write_text("a")
+    (tmp_path / "notes.txt").write_text("a")
+    (tmp_path / "bare.csv").write_text("a,b\n1,2\n")
+    (tmp_path / "lost.csv").write_text("file_name,b\nnowhere.png,2\n")
+    recipe, said = draft(tmp_path / given)
+    assert recipe is None
+    assert words in said
+
+
+def test_labels_that_yaml_would_read_as_something_else_are_quoted(draft, faces):
+    for row in faces.rows:
+        row["yes"] = row.pop("mouth")
+        row["a: b #c"] = row.pop("light")
+    faces.write()
+    recipe, _ = draft(faces.root, "--label", "yes", "--group", "a: b #c")
+    assert (recipe.label, recipe.groups) == ("yes", ["a: b #c"])
+
+
+def test_help_names_the_forms(capsys):
+    with pytest.raises(SystemExit):
+        main(["--help"])
+    assert "owner/name on the Hugging Face Hub" in capsys.readouterr().out
+
+
+def test_json_lines_and_quotes(draft, faces):
+    with (faces.root / "metadata.csv").open() as file:
+        lines = [json.dumps(row) for row in csv.DictReader(file)]
+    (faces.root / "metadata.csv").unlink()
+    Path(faces.root / "metadata.jsonl").write_text("\n".join(lines))
+    assert draft(faces.root)[0].label == "mouth"
