@@ -83,7 +83,7 @@ def test_what_is_said_on_the_command_line_wins(draft, faces):
     assert recipe is None
     assert "did you mean 'coin'" in said
     assert draft(faces.root, "--label", "mouth", "--group", "mouth")[0] is None
-    assert draft(faces.root, "--group", "mouth")[0].label == "light"
+    assert draft(faces.root, "--group", "mouth")[0].label == "coin"
 
 
 def test_a_table_below_the_root_is_enough(draft, faces):
