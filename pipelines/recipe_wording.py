@@ -50,15 +50,27 @@ def _written(error: Mapping[str, Any]) -> Location:
     location: Location = error["loc"]
     if error["type"] == "union_tag_invalid":
         return (*location, "kind")
+    if _is_class_list(location):
+        return ("source", "classes")
     if len(location) > 1 and location[0] == "source" and location[1] in SOURCES:
         return (location[0], *location[2:])
     return location[:1] if location[0] == "taxonomy" else location
+
+
+def _is_class_list(location: Location) -> bool:
+    """Whether it is below `source.classes`, where text or a mapping may stand."""
+    return len(location) > 3 and location[0] == "source" and location[2] == "classes"
 
 
 def _sentence(error: Mapping[str, Any], model: type[BaseModel]) -> str:
     location, value, context = error["loc"], error["input"], error.get("ctx", {})
     if location[0] == "taxonomy":
         return "must be a built-in name, or a mapping with leaves and tree"
+    if _is_class_list(location):
+        return (
+            "must be a JSON file of class ids and names, a built-in list (atr, celebamask_hq), or "
+            "the mapping itself, such as {0: background, 1: skin}"
+        )
     match error["type"]:
         case "extra_forbidden":
             key = str(location[-1])

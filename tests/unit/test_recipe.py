@@ -147,6 +147,18 @@ def test_mistake_is_named_with_the_nearest_word(refused, addition, message):
         ("name: [faces\n", ", line 2: not valid YAML"),
         ("name: faces\n---\nname: b\n", ", line 2: not valid YAML"),
         ("name: !!python/object/apply:os.getcwd []\n", ", line 1: not valid YAML"),
+        (
+            FOLDER.replace("label: mouth", "label: mouth\n  classes: {a: b}"),
+            ", line 6: source.classes: must be a JSON file of class ids and names, a built-in list",
+        ),
+        (
+            FOLDER.replace("label: mouth", "label: mouth\n  splits: {dev: test}"),
+            ", line 6: source.splits: unknown key; did you mean 'split'?",
+        ),
+        (
+            FOLDER.replace("kind: folder", "kind: parquet\n  splits: {dev: tset}"),
+            ", line 4: source.splits.dev: 'tset' is unknown; did you mean 'test'?",
+        ),
         ("", ": a recipe maps keys to values and needs at least name and source; this file is em"),
         ("- name\n", ": a recipe maps keys to values and needs at least name and source"),
         (b"name: \xff\n", ": not a text file in UTF-8 (byte 6)"),
@@ -196,6 +208,22 @@ def test_variable_in_root(write, tmp_path, monkeypatch, root):
     monkeypatch.setenv("HEML_TEST_DATA", "/elsewhere")
     recipe = load_recipe(write(FOLDER.replace("root: data", f"root: {root}")))
     assert recipe.data == Path("/elsewhere/x")
+
+
+@pytest.mark.parametrize("root", ["s3://bucket/$HEML_TEST_SET", "zip://faces::/data/faces.zip"])
+def test_urls_stay_as_they_are(write, monkeypatch, root):
+    monkeypatch.setenv("HEML_TEST_SET", "faces")
+    recipe = load_recipe(write(FOLDER.replace("root: data", f"root: {root}")))
+    assert recipe.source.root == root.replace("$HEML_TEST_SET", "faces")
+    assert recipe.data is None
+    assert not recipe.data_is_missing
+
+
+def test_a_parquet_file_is_data(write, tmp_path):
+    text = FOLDER.replace("kind: folder", "kind: parquet").replace("root: data", "root: a.parquet")
+    assert load_recipe(write(text)).data_is_missing
+    (tmp_path / "a.parquet").write_bytes(b"")
+    assert not load_recipe(write(text)).data_is_missing
 
 
 def test_default_of_a_variable_in_root(write, tmp_path, monkeypatch):
