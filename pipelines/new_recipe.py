@@ -72,7 +72,7 @@ def _draft(
     path = (out or Path(f"{name}.yaml")).absolute()
     if path.exists():
         raise SourceError(f"{path} is there already; remove it, or name another file with --out")
-    share = _expected_refusals(findings, label, groups)
+    share = _expected_refusals(findings, label)
     limit = min(1.0, math.ceil((share + _ROOM) * 20) / 20) if share > _USUAL_REFUSALS else None
     if limit is not None:
         print(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
@@ -170,11 +170,11 @@ def _has_masks(findings: Findings) -> bool:
     return record is not None
 
 
-def _expected_refusals(findings: Findings, label: str, groups: list[str]) -> float:
-    """Share of rows that lack a mask, the label or a group."""
+def _expected_refusals(findings: Findings, label: str) -> float:
+    """Share of rows that lack a mask or the label."""
     used = sum(findings.splits[split] for split in SPLITS)
     unmasked = (findings.unmasked or 0) / max(used, 1)
-    return max(unmasked, *(findings.columns[name].missing for name in (label, *groups)))
+    return max(unmasked, findings.columns[label].missing)
 
 
 if __name__ == "__main__":

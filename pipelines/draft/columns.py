@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from data_contracts.common import SPLITS
-from heml.bias.association import cramers_v
+from heml.bias.tables import cramers_v
 from heml.images import decode_mask
 from heml.sources.given import FileSource, GivenSource
 from heml.sources.words import presence_column
@@ -179,7 +179,7 @@ def _association(one: Column, other: Column) -> float:
     for a, b in zip(one.values, other.values, strict=True):
         if a is not None and b is not None:
             table[rows.index(a), columns.index(b)] += 1
-    return cramers_v(table) if table.any() else 0.0
+    return float(cramers_v(table)) if table.any() else 0.0
 
 
 def _off_masks(reader: GivenSource) -> dict[str, Column]:

@@ -57,7 +57,7 @@ def recipe_text(
     lines.append(f"  groups: {_yaml(list(groups))}")
     if max_refused is not None:
         lines += [
-            "  # rows without a mask, a label or a group are refused; more than this stops the run",
+            "  # rows without a mask or a label are refused; more than this stops the run",
             f"  max_refused: {max_refused}",
         ]
     lines += ["  licence: null   # what the images may be used for: carried to every row", ""]
@@ -85,7 +85,13 @@ def _segmentation(findings: Findings, taxonomy: Choice | None) -> list[str]:
             "segmentation: {kind: pretrained, checkpoint: CHANGE-ME}",
             "taxonomy: CHANGE-ME",
         ]
-    lines = ["segmentation: {kind: annotated}", ""]
+    lines = []
+    if findings.unmasked:
+        lines = [
+            f"# {findings.unmasked} rows have no mask: {{kind: trained}} learns from the others to",
+            "# segment them, where they have a label.",
+        ]
+    lines += ["segmentation: {kind: annotated}", ""]
     if isinstance(taxonomy.value, str):
         return [*lines, f"taxonomy: {taxonomy.value}   # {taxonomy.reason}"]
     lines += [

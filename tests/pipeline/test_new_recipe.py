@@ -11,7 +11,7 @@ import pytest
 from conftest import png
 
 from heml.progress import silent
-from heml.segmentation.annotated import segment
+from heml.segmentation.stage import segment
 from heml.sources.ingest import ingest
 from heml.store import Store
 from pipelines.new_recipe import UNUSABLE, main

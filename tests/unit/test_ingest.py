@@ -149,7 +149,6 @@ def bad_rows(dataset) -> dict[int, str]:
     bad("duplicate_id", file_name="images/0000.png")
     bad("duplicate_content", image=(dataset.root / "images/0001.png").read_bytes())
     bad("missing_label", label=" ")
-    bad("missing_group", tone="")
     bad("unknown_label", label="triangular")
     return expected
 
