@@ -13,7 +13,7 @@ from PIL import Image
 
 from data_contracts import IMAGES, QUARANTINE
 from data_contracts.quarantine import REASONS
-from heml.images import decode_mask, image_index, iterate_images
+from heml.images import decode_image, decode_mask, image_index, iterate_images
 from heml.progress import silent
 from heml.settings import PortraitsSource
 from heml.sources.folder import FolderSource
@@ -280,6 +280,22 @@ def test_sizes_are_compared_as_displayed(dataset, run, store):
     assert reasons(store) == [(18, "mask_size")]
     (batch,) = iterate_images(store, ["width", "height"])
     assert batch.to_pylist()[16:] == [{"width": 16, "height": 24}, {"width": 24, "height": 16}]
+
+
+def test_a_mask_is_turned_by_its_own_orientation_alone_and_once(dataset, run, store):
+    dataset.good(16)
+    ids = np.zeros((24, 16), np.uint8)
+    ids[:6, :3] = 1
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = Image.fromarray(np.rot90(ids).copy())
+    dataset.row(turned_photo(1, 6), mask=png(ids))
+    dataset.row(turned_photo(2, 6), mask=encoded(lying, "PNG", exif=exif))
+    assert run().summary["quarantined"] == 0
+    (batch,) = iterate_images(store, ["mask", "image"])
+    for row in batch.to_pylist()[16:]:
+        np.testing.assert_array_equal(decode_mask(row["mask"]), ids)
+        assert decode_image(row["image"]["bytes"]).shape == (24, 16, 3)
 
 
 def test_masks_of_other_kinds_keep_their_ids(dataset, run, store):

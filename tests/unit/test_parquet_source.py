@@ -1,5 +1,6 @@
 """Pictures in Parquet files: every form of the image column, splits, ids, paths and state."""
 
+import io
 import os
 from datetime import date
 from pathlib import Path
@@ -11,6 +12,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import png
+from PIL import Image
 
 from heml.progress import silent
 from heml.settings import ParquetSource as Settings
@@ -192,6 +194,73 @@ def test_rows_without_picture_or_mask_have_reasons(tmp_path, store, taxonomy):
         (5, "missing_mask"),
     ]
     assert (counts["read"], counts["accepted"]) == (32, 29)
+
+
+def encoded(picture: Image.Image, form: str, **options: Any) -> bytes:
+    buffer = io.BytesIO()
+    picture.save(buffer, form, **options)
+    return buffer.getvalue()
+
+
+def noise(number: int, side: int = 16) -> Image.Image:
+    rng = np.random.default_rng(500 + number)
+    return Image.fromarray(rng.integers(0, 256, (side, 24, 3), np.uint8))
+
+
+#: Reason → what is wrong with the row.
+WRONG: dict[str, dict[str, Any]] = {
+    "not_an_image": {"image": b"no image at all"},
+    "truncated": {"image": encoded(noise(1), "JPEG")[:300]},
+    "too_large": {"image": encoded(noise(2, 60), "PNG")},
+    "empty_image": {"image": b""},
+    "animated": {
+        "image": encoded(noise(3), "GIF", save_all=True, append_images=[noise(4)]),
+    },
+    "missing_file": {"image": None},
+    "missing_mask": {"mask": None},
+    "mask_unreadable": {"mask": b"no mask"},
+    "mask_size": {"mask": png(np.zeros((15, 24), np.uint8))},
+    "unknown_class": {"mask": png(np.full((16, 24), 9, np.uint8))},
+    "duplicate_id": {"key": "0"},
+    "duplicate_content": {"image": image(0)},
+    "missing_label": {"label": None},
+    "unknown_label": {"label": "triangular"},
+}
+#: Pictures that are converted, not refused.
+FINE = {
+    "L": encoded(noise(11).convert("L"), "PNG"),
+    "P": encoded(noise(12).convert("P"), "PNG"),
+    "CMYK": encoded(noise(13).convert("CMYK"), "JPEG"),
+    "RGBA": encoded(noise(14).convert("RGBA"), "PNG"),
+    "16 bit": png(np.random.default_rng(15).integers(0, 65535, (16, 24), np.uint16)),
+}
+
+
+def test_every_row_is_accepted_or_has_its_reason(tmp_path, store, taxonomy):
+    rows = [
+        {"key": str(n), "image": image(n), "mask": mask(n), "label": "round" if n % 2 else "square"}
+        for n in range(16)
+    ]
+    whole = {"image": None, "mask": mask(0), "label": "round"}
+    for number, (reason, change) in enumerate(WRONG.items()):
+        own = {"key": reason, "image": encoded(noise(20 + number), "PNG")}
+        rows.append(whole | own | change)
+    rows += [whole | {"key": name, "image": data} for name, data in FINE.items()]
+    for number, row in enumerate(rows):
+        row |= {"tone": "light" if number % 4 < 2 else "dark", "split": "train"}
+    rows.append(rows[0] | {"split": "holdout"})
+    pq.write_table(pa.Table.from_pylist(rows), tmp_path / "data.parquet")
+    settings = source(
+        tmp_path / "data.parquet",
+        **{"id": "key", "labels": ["round", "square"], "max_pixels": 1000, "max_refused": 0.5},
+    ).settings
+    counts = ingest(store, settings, Path("/"), taxonomy, True, silent).summary
+    found = {rows[row["row"]]["key"]: row["reason"] for row in quarantined(store)}
+    assert found.pop("0") == "duplicate_id"
+    assert found == {reason: reason for reason in WRONG if reason != "duplicate_id"}
+    assert counts["accepted"] == 16 + len(FINE)
+    assert counts["excluded_by_split"] == {"holdout": 1}
+    assert counts["read"] == counts["accepted"] + counts["quarantined"] + counts["excluded"]
 
 
 def test_a_cell_far_above_the_limit_is_refused(tmp_path):
