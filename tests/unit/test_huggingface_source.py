@@ -132,7 +132,7 @@ def test_a_loading_script_is_never_run(tmp_path):
 
 @pytest.mark.parametrize("names", ["../hub/data/*.parquet", "{root}/hub/data/*.parquet"])
 def test_a_configuration_may_not_name_files_of_others(hub, tmp_path, names):
-    card = f"---\nconfigs:\n- config_name: default\n  data_files: \"{names}\"\n---\n"
+    card = f'---\nconfigs:\n- config_name: default\n  data_files: "{names}"\n---\n'
     (tmp_path / "set").mkdir()
     (tmp_path / "set/README.md").write_text(card.replace("{root}", str(tmp_path)))
     with pytest.raises(SourceError, match=r"names a file that is not its own"):

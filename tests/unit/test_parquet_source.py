@@ -48,7 +48,9 @@ def table(count: int = 16, first: int = 0, **columns: Any) -> pa.Table:
 
 def source(root: Path | str, **changes: Any) -> ParquetSource:
     content = {"kind": "parquet", "root": str(root), "label": "label", "groups": ["tone"]}
-    return ParquetSource(Settings.model_validate(content | {"classes": CLASSES} | changes), Path("/"))
+    return ParquetSource(
+        Settings.model_validate(content | {"classes": CLASSES} | changes), Path("/")
+    )
 
 
 def records(root: Path | str, **changes: Any):
@@ -325,7 +327,9 @@ def test_state_follows_pictures_that_rows_only_name(tmp_path, as_struct):
     names: list[Any] = [f"{number}.png" for number in range(16)]
     if as_struct:
         names = [{"bytes": None, "path": name} for name in names]
-    pq.write_table(table(image=pa.array(names, PICTURE if as_struct else None)), tmp_path / "a.parquet")
+    pq.write_table(
+        table(image=pa.array(names, PICTURE if as_struct else None)), tmp_path / "a.parquet"
+    )
     before = source(tmp_path).state()
     assert source(tmp_path).state() == before
     (tmp_path / "3.png").write_bytes(image(99))

@@ -70,7 +70,9 @@ def test_state_follows_remote_files(dataset, memory):
     assert not changed()
     memory.pipe_file("/bucket/faces/images/0003.png", b"another")
     assert changed()
-    memory.pipe_file("/bucket/faces/metadata.csv", (dataset.root / "metadata.csv").read_bytes()[:-9])
+    memory.pipe_file(
+        "/bucket/faces/metadata.csv", (dataset.root / "metadata.csv").read_bytes()[:-9]
+    )
     assert changed()
 
 
@@ -95,7 +97,11 @@ def test_names_out_of_a_remote_root_are_refused(memory, name):
 def test_reasons_are_the_same_as_in_a_folder(memory):
     memory.pipe_file("/bucket/faces/huge.png", bytes(1001))
     files = open_files("memory://bucket/faces", Path("/"), 1000)
-    for name, reason in (("nowhere.png", "missing_file"), ("huge.png", "too_large"), ("images", "missing_file")):
+    for name, reason in (
+        ("nowhere.png", "missing_file"),
+        ("huge.png", "too_large"),
+        ("images", "missing_file"),
+    ):
         with pytest.raises(Unacceptable) as error:
             files.read(name, "missing_file")
         assert error.value.refusal.reason == reason
