@@ -146,7 +146,7 @@ class LoadedRecipe:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of everything that shapes the dataset; not where the input lies, what trains it, or when."""
+        """Of everything that shapes the dataset; where it lies, where and when to run do not."""
         content = self.settings.model_dump(exclude={"effect", "schedule", "taxonomy"})
         content["source"].pop("root", None)
         content["metric"].pop("device")
