@@ -16,8 +16,8 @@ from heml.metrics.artifacts import load_node, node_folder
 from heml.metrics.labels import TooFewLabels, metric_labels
 from heml.metrics.level import LevelError, train_level
 from heml.progress import silent
-from heml.segmentation.annotated import segment
-from heml.settings import MetricSettings, Resolution, SegmentationSettings
+from heml.segmentation.stage import segment
+from heml.settings import AnnotatedSegmentation, MetricSettings, Resolution
 from heml.sources.ingest import ingest
 from heml.store import Store
 from heml.taxonomy import Taxonomy
@@ -32,7 +32,7 @@ SMALL = MetricSettings(
 def stored(dataset, store: Store, taxonomy: Taxonomy, **changes) -> Store:
     dataset.write()
     ingest(store, dataset.settings(**changes), dataset.root, taxonomy, True, silent)
-    segment(store, SegmentationSettings(), taxonomy, silent)
+    segment(store, AnnotatedSegmentation(), taxonomy, silent)
     return store
 
 
