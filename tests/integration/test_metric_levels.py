@@ -12,6 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from heml.cells import MISSING
 from heml.metrics.artifacts import load_node, node_folder
 from heml.metrics.labels import TooFewLabels, metric_labels
 from heml.metrics.level import LevelError, train_level
@@ -163,7 +164,7 @@ def test_a_node_alone_has_the_bytes_of_a_node_among_others(dataset, store, taxon
 
 
 def test_labels_of_several_columns_agree_in_all():
-    index = pd.DataFrame({"label": list("abab"), "who": ["x", "x", "y", None], "n": [1, 1, 1, 1]})
+    index = pd.DataFrame({"label": list("abab"), "who": ["x", "x", "y", MISSING]})
     assert metric_labels(index, []).tolist() == [0, 1, 0, 1]
     assert metric_labels(index, ["who"]).tolist() == [0, 0, 1, -1]
     assert metric_labels(index, ["label", "who"]).tolist() == [0, 2, 1, -1]
