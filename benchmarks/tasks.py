@@ -18,8 +18,8 @@ from heml.metrics.network import combine
 from heml.metrics.training import embed, train_network
 from heml.metrics.views import open_views
 from heml.progress import Progress
-from heml.segmentation.annotated import segment
-from heml.settings import FolderSource, MetricSettings, SegmentationSettings
+from heml.segmentation.stage import segment
+from heml.settings import AnnotatedSegmentation, FolderSource, MetricSettings
 from heml.sources.ingest import ingest
 from heml.store import Store
 from heml.taxonomy import Taxonomy, builtin
@@ -87,7 +87,7 @@ def prepared(task: Task, folder: Path, progress: Progress) -> Store:
         groups=[task.group],
     )
     ingest(store, source, folder, task.tree, True, progress)
-    segment(store, SegmentationSettings(), task.tree, progress)
+    segment(store, AnnotatedSegmentation(), task.tree, progress)
     return store
 
 

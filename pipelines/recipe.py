@@ -146,9 +146,10 @@ class LoadedRecipe:
 
     @cached_property
     def fingerprint(self) -> str:
-        """Of everything that shapes the dataset; where the input lies and when to run do not."""
+        """Of everything that shapes the dataset; where it lies, where and when to run do not."""
         content = self.settings.model_dump(exclude={"effect", "schedule", "taxonomy"})
         content["source"].pop("root", None)
+        content["metric"].pop("device")
         return fingerprint(content, self.source_taxonomy.describe())
 
 

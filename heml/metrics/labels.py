@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
+from heml.cells import cell_codes, known_groups
 from heml.settings import MetricSettings
 
 
@@ -46,19 +47,16 @@ def metric_labels(index: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
     Parameters
     ----------
     index : DataFrame
-        Column `label`, and the columns.
+        Column `label`, and the columns, as `image_index` gives them.
     columns : sequence of str
         None of them: the source's label.
 
     Returns
     -------
     int64 array (N,)
-        0 and up; -1 where a column is empty. Such images are embedded, but not learned from.
+        0 and up; -1 where a value is missing. Such images are embedded, but not learned from.
     """
-    chosen = index[list(columns) or ["label"]]
-    text = chosen.astype(object).where(chosen.notna(), "").astype(str)
-    known = (text.apply(lambda column: column.str.strip()) != "").all(axis=1).to_numpy()
-    combined = np.array(["\x1f".join(row) for row in text.to_numpy()], dtype=object)
-    codes = np.full(len(index), -1, np.int64)
-    codes[known] = np.unique(combined[known], return_inverse=True)[1]
+    chosen = list(columns) or ["label"]
+    codes = cell_codes(index, chosen)[0].astype(np.int64)
+    codes[~known_groups(index, chosen)] = -1
     return codes

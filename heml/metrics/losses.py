@@ -117,15 +117,18 @@ class NPairsObjective(Objective):
 
 
 class _All:
-    """All pairs or triplets of a batch; kept while batches have the same labels."""
+    """All pairs or triplets of a batch; kept while batches come with the same tensor of labels.
+
+    The same tensor, not equal ones: comparing them would make an accelerator wait.
+    """
 
     def __init__(self, find: Callable[[Tensor], Indices]) -> None:
         self._find = find
-        self._labels = torch.empty(0)
+        self._labels: Tensor | None = None
         self._indices: Indices = ()
 
     def __call__(self, embeddings: Tensor, labels: Tensor) -> Indices:
-        if not torch.equal(self._labels.to(labels), labels):
+        if labels is not self._labels:
             self._labels, self._indices = labels, self._find(labels)
         return self._indices
 

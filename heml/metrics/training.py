@@ -133,6 +133,7 @@ def train_network(
     steps = settings.epochs * len(list(balanced_batches(labels, settings.batch_size, rng)))
     optimizer, schedule = _optimizer(network, criterion, settings, steps)
     curve = []
+    layout, target = np.empty(0, np.int64), torch.empty(0)
     network.train()
     for epoch in range(settings.epochs):
         losses = []
@@ -140,7 +141,10 @@ def train_network(
             batch = augment(scale_views(to_device(views[rows[chosen]], device)), rng)
             with mixed_precision(device):
                 embeddings = network(batch.contiguous(memory_format=torch.channels_last))
-            loss, shown = criterion(embeddings.float(), to_device(labels[chosen], device))
+            if not np.array_equal(layout, labels[chosen]):
+                layout = labels[chosen]
+                target = to_device(layout, device)
+            loss, shown = criterion(embeddings.float(), target)
             optimizer.zero_grad(set_to_none=True)
             loss.backward()
             optimizer.step()

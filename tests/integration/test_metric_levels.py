@@ -12,12 +12,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 
+from heml.cells import MISSING
 from heml.metrics.artifacts import load_node, node_folder
 from heml.metrics.labels import TooFewLabels, metric_labels
 from heml.metrics.level import LevelError, train_level
 from heml.progress import silent
-from heml.segmentation.annotated import segment
-from heml.settings import MetricSettings, Resolution, SegmentationSettings
+from heml.segmentation.stage import segment
+from heml.settings import AnnotatedSegmentation, MetricSettings, Resolution
 from heml.sources.ingest import ingest
 from heml.store import Store
 from heml.taxonomy import Taxonomy
@@ -32,7 +33,7 @@ SMALL = MetricSettings(
 def stored(dataset, store: Store, taxonomy: Taxonomy, **changes) -> Store:
     dataset.write()
     ingest(store, dataset.settings(**changes), dataset.root, taxonomy, True, silent)
-    segment(store, SegmentationSettings(), taxonomy, silent)
+    segment(store, AnnotatedSegmentation(), taxonomy, silent)
     return store
 
 
@@ -163,7 +164,7 @@ def test_a_node_alone_has_the_bytes_of_a_node_among_others(dataset, store, taxon
 
 
 def test_labels_of_several_columns_agree_in_all():
-    index = pd.DataFrame({"label": list("abab"), "who": ["x", "x", "y", None], "n": [1, 1, 1, 1]})
+    index = pd.DataFrame({"label": list("abab"), "who": ["x", "x", "y", MISSING]})
     assert metric_labels(index, []).tolist() == [0, 1, 0, 1]
     assert metric_labels(index, ["who"]).tolist() == [0, 0, 1, -1]
     assert metric_labels(index, ["label", "who"]).tolist() == [0, 2, 1, -1]

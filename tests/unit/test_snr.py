@@ -10,6 +10,7 @@ from pytorch_metric_learning.distances import SNRDistance as LibrarySNRDistance
 
 from heml.metrics.snr import (
     BoundedSNRDistance,
+    BoundedSNRSimilarity,
     SNRDistance,
     bounded_snr_distance,
     snr_distance,
@@ -39,10 +40,32 @@ def test_equals_the_library_without_normalization(embeddings):
     torch.testing.assert_close(SNRDistance()(a, b), library)
 
 
-def test_pairwise_is_the_diagonal_of_the_matrix(embeddings):
+@pytest.mark.parametrize("distance", [SNRDistance, BoundedSNRDistance, BoundedSNRSimilarity])
+def test_pairwise_is_the_diagonal_of_the_matrix(embeddings, distance):
     a = torch.from_numpy(embeddings[0])
-    b = a.flip(0)
-    torch.testing.assert_close(SNRDistance().pairwise_distance(a, b), snr_distance(a, b).diagonal())
+    b = 2 * a.flip(0) + 1
+    own = distance()
+    torch.testing.assert_close(own.pairwise_distance(a, b), own(a, b).diagonal())
+
+
+def test_single_precision_is_within_rounding_of_the_definition():
+    rng = np.random.default_rng(1)
+    # A mean far from zero and nearly equal rows: where subtracting large numbers would show.
+    a = rng.normal(size=(64, 128)) + 30
+    b = np.concatenate([a[:32] + 1e-3 * rng.normal(size=(32, 128)), rng.normal(size=(32, 128))])
+    single = [torch.from_numpy(x.astype(np.float32)) for x in (a, b)]
+    exact = by_definition(*(x.double().numpy() for x in single))
+    np.testing.assert_allclose(snr_distance(*single).numpy(), exact, atol=2e-5, rtol=1e-5)
+
+
+def test_gradient_is_the_library_s(embeddings):
+    gradients = []
+    for distance in (SNRDistance(), LibrarySNRDistance(normalize_embeddings=False)):
+        a = torch.from_numpy(embeddings[0]).requires_grad_()
+        b = torch.from_numpy(embeddings[1]).requires_grad_()
+        distance(a, b).square().sum().backward()
+        gradients.append((a.grad, b.grad))
+    torch.testing.assert_close(*gradients)
 
 
 def test_closed_form():
