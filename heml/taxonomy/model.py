@@ -221,9 +221,7 @@ def from_mapping(name: str, content: Mapping[str, object]) -> Taxonomy:
     unknown = set(content) - set(_KEYS)
     if unknown:
         word = sorted(unknown)[0]
-        raise TaxonomyError(
-            f"taxonomy '{name}': unknown key '{word}'; {nearest(word, _KEYS[1:])}"
-        )
+        raise TaxonomyError(f"taxonomy '{name}': unknown key '{word}'; {nearest(word, _KEYS[1:])}")
     groups: dict[str, dict[str, tuple[str, ...]]] = {}
     for key in ("leaves", "tree"):
         part = content.get(key)
