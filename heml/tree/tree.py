@@ -180,8 +180,9 @@ class MetricTree:
         """
         if image_id not in self._row:
             raise TreeError(
-                f"'{image_id}' is not a train image of this tree; {id_hint(image_id, self._row)}. Images of "
-                "other splits: heml.tree.records.Records(store)[id]; new ones: (image, segments)"
+                f"'{image_id}' is not a train image of this tree; "
+                f"{id_hint(image_id, self._row)}. Images of other splits: "
+                "heml.tree.records.Records(store)[id]; new ones: (image, segments)"
             )
         return self._row[image_id]
 
