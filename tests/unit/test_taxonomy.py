@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heml.sources.ade20k import OTHER
+from heml.sources.class_list import ATR
 from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names, from_mapping, nearest
 
 LEAVES = {"eyes": ("l_eye", "r_eye"), "mouth": ("mouth",), "hair": ("hair",)}
@@ -129,6 +131,8 @@ def test_class_ids_of_public_sets():
              142: "crt screen", 150: "flag"}  # fmt: skip
     assert len(scenes) == 151
     assert {number: scenes[number] for number in known} == known
+    assert dict(enumerate(atr)) == ATR
+    assert scenes[0] == OTHER
     assert builtin("camvid").class_list[8:] == ("car", "pedestrian", "bicyclist", "void")
 
 
