@@ -345,11 +345,10 @@ def main() -> None:
     folders = {n: getattr(chosen, n) for n in ("celebamask", "ccp") if getattr(chosen, n)}
     work = chosen.work or Path(tempfile.gettempdir()) / "heml-benchmarks" / "explanation"
     bench = Bench(work, folders, chosen.seeds, chosen.quick)
-    machine = (
-        f"{platform.machine()}, {os.cpu_count()} logical processors, torch {torch.__version__}"
-    )
+    processors = f"{platform.machine()}, {os.cpu_count()} logical processors"
     quick = "\n\n**A quick run: too little training to judge by.**" if chosen.quick else ""
-    text = f"# Explanations of the metric tree\n\n{processors}, torch {torch.__version__}, CPU{quick}\n\n"
+    machine = f"{processors}, torch {torch.__version__}, CPU"
+    text = f"# Explanations of the metric tree\n\n{machine}{quick}\n\n"
     text += "\n\n".join(run(bench, chosen.parts)) + "\n"
     say(f"\n{text}")
     if chosen.out:

@@ -12,7 +12,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from heml.segmentation.stage import segment
 
 from heml.bias.groups import measured_groups
 from heml.bias.measure import score_node
@@ -21,6 +20,7 @@ from heml.images import image_index
 from heml.metrics.artifacts import load_node
 from heml.metrics.level import train_level
 from heml.progress import Progress
+from heml.segmentation.stage import segment
 from heml.settings import (
     AnnotatedSegmentation,
     BiasSettings,
