@@ -26,7 +26,8 @@ from heml.report.tree_drawing import Box, draw_tree, tree_height
 from heml.report.words import distance_words
 from heml.store import Store
 from heml.taxonomy import Taxonomy
-from heml.tree.tree import MetricTree, NodeExplanation, PairExplanation
+from heml.tree.explanation import NodeExplanation, PairExplanation
+from heml.tree.tree import MetricTree
 
 #: Pixels of a node's view in the tree, and of a segment in the strip.
 THUMB, SEGMENT = 72, 220

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,16 +18,18 @@ from heml.settings import MetricSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
+from heml.tree.errors import TreeError
 from heml.tree.pairs import Pairs, held_out_pairs
 from heml.tree.similarity import (
+    Calibration,
     calibrate,
-    equal_error_threshold,
+    calibrate_node,
     fit_similarity,
     pair_weights,
 )
 from heml.tree.tree import Embedded, MetricTree
 
-VERSION = 1
+VERSION = 2
 MAX_PAIRS = 60_000
 
 
@@ -57,7 +59,8 @@ def fit_tree(
     def compute() -> tuple[dict[str, Any], list[Path]]:
         metrics = [load_node(store, node) for node in taxonomy.nodes]
         index = image_index(store, list(groups))
-        tree = build_tree(taxonomy, metrics, index, groups, settings)
+        classes = {int(k): name for k, name in store.summary("images")["classes"].items()}
+        tree = build_tree(taxonomy, metrics, index, groups, settings, classes)
         with write_aside(store.metric_tree) as folder:
             tree.save(folder)
         summary = _describe(tree, metrics, index, groups)
@@ -73,6 +76,7 @@ def build_tree(
     index: pd.DataFrame,
     groups: Sequence[str],
     settings: MetricSettings,
+    classes: Mapping[int, str] | None = None,
 ) -> MetricTree:
     """A tree from trained nodes.
 
@@ -82,12 +86,26 @@ def build_tree(
         In the order of `taxonomy.nodes`, over the images of `index`.
     index : DataFrame
         Columns image_id, split, label and the groups.
+    classes : mapping of int to str, optional
+        Names of class ids in masks.
+
+    Raises
+    ------
+    TreeError
+        If a node was trained on other images.
     """
+    for metric in metrics:
+        if not np.array_equal(metric.index["image_id"], index["image_id"]):
+            raise TreeError(
+                f"node '{metric.node}' was trained on other images than the store has now: "
+                f"run the stage metric/{metric.node} again"
+            )
     cells, _ = cell_codes(index, ["label", *groups])
     pairs = held_out_pairs(metrics, cells, MAX_PAIRS, settings.seed)
     labels = index["label"].to_numpy(str)
     same = labels[pairs.first] == labels[pairs.second]
-    thresholds = _thresholds(taxonomy, pairs, same)
+    calibration = _calibration(taxonomy, pairs, same, settings.seed)
+    thresholds = {node: found.threshold for node, found in calibration.items()}
     calibrated = np.stack(
         [
             calibrate(pairs.distance[:, place], thresholds[node])
@@ -119,16 +137,22 @@ def build_tree(
             for record in index.iloc[train][["image_id", "label", *groups]].to_dict("records")
         ],
         settings.neighbours,
+        classes,
+        calibration,
     )
 
 
-def _thresholds(taxonomy: Taxonomy, pairs: Pairs, same: np.ndarray) -> dict[str, float]:
-    return {
-        node: equal_error_threshold(
-            pairs.distance[pairs.both[:, place], place], same[pairs.both[:, place]]
+def _calibration(
+    taxonomy: Taxonomy, pairs: Pairs, same: np.ndarray, seed: int
+) -> dict[str, Calibration]:
+    found = {}
+    for place, node in enumerate(taxonomy.nodes):
+        both = pairs.both[:, place]
+        distance = pairs.distance[both, place]
+        found[node] = calibrate_node(
+            distance, pairs.first[both], pairs.second[both], same[both], seed=seed
         )
-        for place, node in enumerate(taxonomy.nodes)
-    }
+    return found
 
 
 def _embedded(metrics: list[NodeMetric]) -> Embedded:
@@ -150,6 +174,10 @@ def _describe(
         "untrained": [m.node for m in metrics if not m.trained],
         "weights": weights,
         "thresholds": {node: round(value, 4) for node, value in tree.thresholds.items()},
+        "equal_error_rates": {
+            node: None if found.error_rate is None else round(found.error_rate, 4)
+            for node, found in tree.calibration.items()
+        },
     }
     top = max(weights["debiased"], key=lambda node: weights["debiased"][node])
     words = f"{len(metrics)} nodes, the debiased similarity leans most on {top}"

@@ -3,36 +3,126 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 from scipy.optimize import minimize
 from scipy.special import expit
-from sklearn.metrics import roc_curve
 
 
-def equal_error_threshold(distances: np.ndarray, same: np.ndarray) -> float:
-    """Distance at which as many same-label pairs are above as different-label pairs below.
+@dataclass(frozen=True)
+class Calibration:
+    """A node's threshold, and how well it tells same from different labels on held-out pairs.
+
+    Parameters
+    ----------
+    threshold : float
+        Bounded d_SNR below which a pair is called similar, in (0, 1).
+    error_rate : float or None
+        Equal error rate; None if only one kind of pair exists.
+    error_low, error_high : float or None
+        95% interval by bootstrap over images: pairs share images, so they are no sample of their
+        own.
+    pairs : int
+        Held-out pairs that both have the node.
+    """
+
+    threshold: float
+    error_rate: float | None
+    error_low: float | None
+    error_high: float | None
+    pairs: int
+
+
+def equal_error(
+    distances: np.ndarray, same: np.ndarray, weights: np.ndarray | None = None
+) -> tuple[float, float | None]:
+    """Threshold at which as many same-label pairs are above as different-label pairs below.
 
     Parameters
     ----------
     distances : float array (P,)
     same : bool array (P,)
+    weights : float array (P,), optional
 
     Returns
     -------
-    float
-        In (0, 1). The median distance if only one kind of pair exists.
+    threshold : float
+        In (0, 1), between two distances. The median distance if only one kind of pair exists.
+    error_rate : float or None
+        Share of wrong pairs of either kind there; None if only one kind exists.
     """
-    if same.all() or not same.any():
-        threshold = float(np.median(distances)) if len(distances) else 0.5
-    else:
-        false_rate, true_rate, thresholds = roc_curve(same, -distances)
-        best = int(np.argmin(np.abs(false_rate - (1 - true_rate))))
-        threshold = float(-thresholds[best])
+    weights = np.ones(len(distances)) if weights is None else weights
+    order = np.argsort(distances, kind="stable")
+    distances, same, weights = distances[order], same[order], weights[order]
+    return _equal_error(distances, np.where(same, weights, 0), np.where(same, 0, weights))
+
+
+def _equal_error(
+    distances: np.ndarray, same: np.ndarray, different: np.ndarray
+) -> tuple[float, float | None]:
+    """For sorted distances and the weights of both kinds."""
+    if not same.any() or not different.any():
+        median = float(np.median(distances)) if len(distances) else 0.5
+        return _inside(median), None
+    # Equal distances fall on one side together.
+    last = np.append(distances[1:] != distances[:-1], True)
+    accepted = (np.cumsum(different) / different.sum())[last]
+    refused = 1 - (np.cumsum(same) / same.sum())[last]
+    best = int(np.argmin(np.abs(accepted - refused)))
+    above = distances[last][min(best + 1, len(accepted) - 1)]
+    threshold = (float(distances[last][best]) + float(above)) / 2
+    return _inside(threshold), float((accepted[best] + refused[best]) / 2)
+
+
+def _inside(threshold: float) -> float:
     return float(np.clip(threshold, 1e-3, 1 - 1e-3))
 
 
-def calibrate(distance: np.ndarray, threshold: float) -> np.ndarray:
+def calibrate_node(
+    distances: np.ndarray,
+    first: np.ndarray,
+    second: np.ndarray,
+    same: np.ndarray,
+    resamples: int = 200,
+    seed: int = 0,
+) -> Calibration:
+    """Threshold of a node at equal error, with an interval of the error.
+
+    Parameters
+    ----------
+    distances : float array (P,)
+    first, second : int arrays (P,)
+        Images of each pair.
+    same : bool array (P,)
+    resamples : int
+    seed : int
+    """
+    threshold, rate = equal_error(distances, same)
+    if rate is None:
+        return Calibration(threshold, None, None, None, len(distances))
+    order = np.argsort(distances, kind="stable")
+    distances, first, second, same = (x[order] for x in (distances, first, second, same))
+    rng = np.random.default_rng(seed)
+    count = int(max(first.max(), second.max())) + 1
+    images = np.union1d(first, second)
+    rates = []
+    for _ in range(resamples):
+        drawn = np.bincount(rng.choice(images, len(images)), minlength=count)
+        weights = drawn[first] * drawn[second]
+        drawn_rate = _equal_error(distances, weights * same, weights * ~same)[1]
+        if drawn_rate is not None:
+            rates.append(drawn_rate)
+    low, high = np.quantile(rates, [0.025, 0.975]) if rates else (0.0, 1.0)
+    return Calibration(
+        threshold, rate, min(float(low), rate), max(float(high), rate), len(distances)
+    )
+
+
+Distance = TypeVar("Distance", float, np.ndarray)
+
+
+def calibrate(distance: Distance, threshold: float) -> Distance:
     """Distance on a scale that all nodes share: 0 equal, 0.5 at the node's threshold, below 1."""
     return distance / (distance + threshold)
 
@@ -56,6 +146,11 @@ class Similarity:
     distance: np.ndarray
     absence: np.ndarray
     offset: float
+
+    def weights_of(self, node: str) -> tuple[float, float]:
+        """Weights of a node's distance and of its absence in one image."""
+        place = self.nodes.index(node)
+        return float(self.distance[place]), float(self.absence[place])
 
     def to_dict(self) -> dict[str, object]:
         return {

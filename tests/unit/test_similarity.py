@@ -6,7 +6,8 @@ import pytest
 from heml.tree.similarity import (
     Similarity,
     calibrate,
-    equal_error_threshold,
+    calibrate_node,
+    equal_error,
     fit_similarity,
     pair_weights,
 )
@@ -15,22 +16,48 @@ from heml.tree.similarity import (
 def test_threshold_separates_what_can_be_separated():
     distances = np.array([0.1, 0.2, 0.3, 0.6, 0.7, 0.8])
     same = np.array([True, True, True, False, False, False])
-    assert 0.3 <= equal_error_threshold(distances, same) < 0.6
+    threshold, rate = equal_error(distances, same)
+    assert 0.3 < threshold < 0.6
+    assert rate == 0
 
 
 def test_threshold_has_equal_errors():
     rng = np.random.default_rng(0)
     same = rng.random(4000) < 0.5
     distances = np.clip(np.where(same, 0.4, 0.5) + rng.normal(0, 0.1, 4000), 0, 1)
-    threshold = equal_error_threshold(distances, same)
+    threshold, rate = equal_error(distances, same)
     false = (distances[~same] < threshold).mean()
     missed = (distances[same] >= threshold).mean()
     assert false == pytest.approx(missed, abs=0.02)
+    # Two normals a standard deviation apart: Φ(-1/2).
+    assert rate == pytest.approx(0.3085, abs=0.02)
+
+
+def test_weights_count_as_copies():
+    distances = np.array([0.1, 0.2, 0.2, 0.5, 0.9])
+    same = np.array([True, False, True, True, False])
+    copies = np.array([3, 1, 2, 1, 4])
+    weighted = equal_error(distances, same, copies)
+    assert weighted == equal_error(np.repeat(distances, copies), np.repeat(same, copies))
 
 
 def test_threshold_of_one_kind_of_pairs_is_a_number():
-    assert 0 < equal_error_threshold(np.array([0.2, 0.4]), np.array([True, True])) < 1
-    assert 0 < equal_error_threshold(np.zeros(0), np.zeros(0, bool)) < 1
+    threshold, rate = equal_error(np.array([0.2, 0.4]), np.array([True, True]))
+    assert 0 < threshold < 1
+    assert rate is None
+    assert 0 < equal_error(np.zeros(0), np.zeros(0, bool))[0] < 1
+
+
+def test_calibration_covers_the_true_error():
+    rng = np.random.default_rng(3)
+    labels, values = rng.integers(0, 2, 120), rng.normal(size=120)
+    first, second = np.triu_indices(120, 1)
+    same = labels[first] == labels[second]
+    noise = np.abs(values[first] - values[second]) / 8  # knows nothing of the labels
+    found = calibrate_node(np.clip(noise, 0, 1), first, second, same)
+    assert found.pairs == len(first)
+    assert found.error_low <= 0.5 <= found.error_high
+    assert found.error_high - found.error_low < 0.2
 
 
 def test_calibrated_distance():

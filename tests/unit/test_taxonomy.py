@@ -4,6 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from heml.sources.ade20k import OTHER
+from heml.sources.class_list import ATR
 from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names, from_mapping, nearest
 
 LEAVES = {"eyes": ("l_eye", "r_eye"), "mouth": ("mouth",), "hair": ("hair",)}
@@ -95,6 +97,9 @@ def test_inconsistent_trees_are_refused(leaves, tree, words):
         ({"leaves": [], "tree": TREE}, "'leaves' must map"),
         ({"leaves": {"eyes": "l_eye"}, "tree": TREE}, r"'leaves\.eyes' must be a list"),
         ({"leaves": LEAVES, "tree": TREE, "ignored": "void"}, "'ignored' must be a list"),
+        ({"leaves": LEAVES, "tree": TREE, "ignored": ["hair"]}, "'hair' is ignored and in the"),
+        ({"leaves": LEAVES, "tree": TREE, "classes": ["hair", "hair"]}, "names a class twice"),
+        ({"leaves": LEAVES, "tree": TREE, "classes": ["hair"]}, "'l_eye' must be both among"),
     ],
 )
 def test_malformed_content_is_refused(content, words):
@@ -114,6 +119,27 @@ def test_built_in_taxonomies_load(name):
     tree = builtin(name)
     assert tree.name == name
     assert tree.root == "image"
+
+
+def test_class_ids_of_public_sets():
+    # Spot checks against the published lists: ATR's label list, ADE20K's objectInfo150.txt, SegNet.
+    atr, scenes = builtin("atr").class_list, builtin("sceneparse150").class_list
+    assert (len(atr), atr[0], atr[4], atr[11], atr[17]) == (
+        18, "Background", "Upper-clothes", "Face", "Scarf",
+    )  # fmt: skip
+    known = {1: "wall", 3: "sky", 21: "car", 76: "swivel chair", 100: "buffet", 127: "animal",
+             142: "crt screen", 150: "flag"}  # fmt: skip
+    assert len(scenes) == 151
+    assert {number: scenes[number] for number in known} == known
+    assert dict(enumerate(atr)) == ATR
+    assert scenes[0] == OTHER
+    assert builtin("camvid").class_list[8:] == ("car", "pedestrian", "bicyclist", "void")
+
+
+def test_no_built_in_branch_is_a_flat_list():
+    for name in builtin_names():
+        assert max(len(children) for children in builtin(name).tree.values()) <= 6
+        assert len(builtin(name).levels) >= 4
 
 
 def test_an_unknown_built_in_name_gets_a_hint():

@@ -1,24 +1,19 @@
-"""Semantic classes, leaves and the tree that combines them. The built-in ones are in `taxonomies/`.
-
-Nothing here knows of images or networks.
-"""
+"""A taxonomy: semantic classes, leaves, the tree that combines them, and what makes one valid."""
 
 from __future__ import annotations
 
 import difflib
 import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
-from importlib import resources
 from typing import Literal
-
-import yaml
 
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 #: The leaf that surrounds all others, where a taxonomy has it.
 BACKGROUND = "background"
 Kind = Literal["leaf", "branch", "root"]
+_KEYS = ("name", "leaves", "tree", "ignored", "classes")
 
 
 class TaxonomyError(ValueError):
@@ -46,6 +41,9 @@ class Taxonomy:
         reaches every leaf.
     ignored : tuple of str
         Classes that belong to no leaf, such as "void".
+    class_list : tuple of str
+        All classes in the order of their ids in the masks, from 0. Says nothing of what the
+        tree computes, so it takes no part in comparisons; empty where only the dataset knows.
 
     Raises
     ------
@@ -57,6 +55,7 @@ class Taxonomy:
     leaves: Mapping[str, tuple[str, ...]]
     tree: Mapping[str, tuple[str, ...]]
     ignored: tuple[str, ...] = ()
+    class_list: tuple[str, ...] = field(default=(), compare=False)
 
     def __post_init__(self) -> None:
         self._check_names()
@@ -86,6 +85,20 @@ class Taxonomy:
                         f"'{seen[class_name]}' and '{leaf}'"
                     )
                 seen[class_name] = leaf
+        for class_name in self.ignored:
+            if class_name in seen:
+                raise TaxonomyError(
+                    f"taxonomy '{self.name}': class '{class_name}' is ignored and in the leaf "
+                    f"'{seen[class_name]}'"
+                )
+        if len(set(self.class_list)) != len(self.class_list):
+            raise TaxonomyError(f"taxonomy '{self.name}': 'classes' names a class twice")
+        if self.class_list and set(self.class_list) != {*seen, *self.ignored}:
+            odd = sorted(set(self.class_list) ^ {*seen, *self.ignored})
+            raise TaxonomyError(
+                f"taxonomy '{self.name}': '{odd[0]}' must be both among 'classes' and in a leaf or "
+                "'ignored'"
+            )
 
     def _check_tree(self) -> None:
         nodes = {*self.leaves, *self.tree}
@@ -198,18 +211,17 @@ class Taxonomy:
 
 
 def from_mapping(name: str, content: Mapping[str, object]) -> Taxonomy:
-    """A taxonomy from plain data with the keys `leaves`, `tree` and, optionally, `ignored`.
+    """A taxonomy from plain data with the keys `leaves`, `tree` and, optionally, `ignored` and
+    `classes`.
 
     Raises
     ------
     TaxonomyError
     """
-    unknown = set(content) - {"name", "leaves", "tree", "ignored"}
+    unknown = set(content) - set(_KEYS)
     if unknown:
         word = sorted(unknown)[0]
-        raise TaxonomyError(
-            f"taxonomy '{name}': unknown key '{word}'; {nearest(word, ['leaves', 'tree'])}"
-        )
+        raise TaxonomyError(f"taxonomy '{name}': unknown key '{word}'; {nearest(word, _KEYS[1:])}")
     groups: dict[str, dict[str, tuple[str, ...]]] = {}
     for key in ("leaves", "tree"):
         part = content.get(key)
@@ -219,27 +231,10 @@ def from_mapping(name: str, content: Mapping[str, object]) -> Taxonomy:
             if not isinstance(members, list | tuple):
                 raise TaxonomyError(f"taxonomy '{name}': '{key}.{node}' must be a list")
         groups[key] = {str(k): tuple(map(str, v)) for k, v in part.items()}
-    ignored = content.get("ignored") or ()
-    if not isinstance(ignored, list | tuple):
-        raise TaxonomyError(f"taxonomy '{name}': 'ignored' must be a list")
-    return Taxonomy(name, groups["leaves"], groups["tree"], tuple(map(str, ignored)))
-
-
-def builtin_names() -> list[str]:
-    """Names of the taxonomies that come with HEML."""
-    folder = resources.files("heml") / "taxonomies"
-    return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith("yaml"))
-
-
-def builtin(name: str) -> Taxonomy:
-    """A taxonomy that comes with HEML.
-
-    Raises
-    ------
-    TaxonomyError
-        With the nearest name, if there is none of this name.
-    """
-    if name not in builtin_names():
-        raise TaxonomyError(f"unknown taxonomy '{name}'; {nearest(name, builtin_names())}")
-    file = resources.files("heml") / "taxonomies" / f"{name}.yaml"
-    return from_mapping(name, yaml.safe_load(file.read_text()))
+    lists: dict[str, tuple[str, ...]] = {}
+    for key in ("ignored", "classes"):
+        names = content.get(key) or ()
+        if not isinstance(names, list | tuple):
+            raise TaxonomyError(f"taxonomy '{name}': '{key}' must be a list")
+        lists[key] = tuple(map(str, names))
+    return Taxonomy(name, groups["leaves"], groups["tree"], lists["ignored"], lists["classes"])

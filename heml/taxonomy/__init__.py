@@ -1,0 +1,26 @@
+"""Semantic classes, leaves and the tree that combines them. The built-in ones are in `taxonomies/`.
+
+Nothing here knows of images or networks. `python -m heml.taxonomy --help` lists and shows the
+built-in ones and proposes a new one from trained leaves.
+"""
+
+from heml.taxonomy.builtin import builtin, builtin_names
+from heml.taxonomy.model import (
+    BACKGROUND,
+    Kind,
+    Taxonomy,
+    TaxonomyError,
+    from_mapping,
+    nearest,
+)
+
+__all__ = [
+    "BACKGROUND",
+    "Kind",
+    "Taxonomy",
+    "TaxonomyError",
+    "builtin",
+    "builtin_names",
+    "from_mapping",
+    "nearest",
+]

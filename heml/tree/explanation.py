@@ -1,0 +1,99 @@
+"""What the tree says of a pair of images: node by node, and summed up."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+
+from heml.metrics.snr import SNRDistance
+
+#: States of a node in a pair.
+COMPARED, UNTRAINED = "compared", "not trained"
+ABSENT = {
+    (False, False): "absent in both",
+    (False, True): "absent in the first",
+    (True, False): "absent in the second",
+}
+
+
+@dataclass(frozen=True)
+class NodeExplanation:
+    """What one node says of a pair.
+
+    Parameters
+    ----------
+    node : str
+    state : str
+        "compared", "absent in both", "absent in the first", "absent in the second", or, where both
+        have it, "not trained".
+    snr_forward, snr_backward : float or None
+        d_SNR(a, b) and d_SNR(b, a), in [0, inf).
+    distance : float or None
+        Bounded symmetric form, in [0, 1].
+    threshold : float
+        Equal error rate threshold of `distance`.
+    similar : bool or None
+        Whether the node calls the pair similar.
+    contributions : dict
+        Its share of the total of each similarity ("plain", "debiased").
+    """
+
+    node: str
+    state: str
+    snr_forward: float | None
+    snr_backward: float | None
+    distance: float | None
+    threshold: float
+    similar: bool | None
+    contributions: dict[str, float]
+
+
+@dataclass(frozen=True)
+class PairExplanation:
+    """A pair, node by node.
+
+    Parameters
+    ----------
+    nodes : list of NodeExplanation
+    totals : dict
+        Sum of the contributions, per similarity.
+    offsets : dict
+        Total at which one label and two are equally likely, per similarity.
+    probability_same : dict
+        Probability that the pair is of one label, per similarity.
+    """
+
+    nodes: list[NodeExplanation]
+    totals: dict[str, float]
+    offsets: dict[str, float]
+    probability_same: dict[str, float]
+
+    def node(self, name: str) -> NodeExplanation:
+        """One node's part.
+
+        Raises
+        ------
+        KeyError
+            If there is no such node.
+        """
+        return {node.node: node for node in self.nodes}[name]
+
+
+def pair_distances(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+    """d_SNR(a, b), d_SNR(b, a) and the bounded form of two embeddings, exactly 0 if equal.
+
+    With f and g the two directions, the bounded form var(a - b) / (sd(a) + sd(b))**2 is
+    (f**-0.5 + g**-0.5)**-2.
+
+    Parameters
+    ----------
+    a, b : float arrays (D,)
+    """
+    first, second = (torch.from_numpy(np.asarray(x, np.float64))[None] for x in (a, b))
+    measure = SNRDistance().pairwise_distance
+    forward, backward = float(measure(first, second)), float(measure(second, first))
+    if forward == 0 or backward == 0:
+        return forward, backward, 0.0
+    return forward, backward, min(float((forward**-0.5 + backward**-0.5) ** -2), 1.0)
