@@ -25,7 +25,12 @@ N = 5000
 def planted_table(v: float, n: int) -> dict[tuple[str, str], int]:
     """A balanced 2 × 2 table whose Cramér's V is v."""
     same = round(n * (1 + v) / 4)
-    return {("a", "x"): same, ("a", "y"): n // 2 - same, ("b", "x"): n // 2 - same, ("b", "y"): same}
+    return {
+        ("a", "x"): same,
+        ("a", "y"): n // 2 - same,
+        ("b", "x"): n // 2 - same,
+        ("b", "y"): same,
+    }
 
 
 def drawn_index(

@@ -57,7 +57,9 @@ BIAS_MEASURES = Contract(
         Column("group", pa.string(), "Group attribute, or several taken together (a × b)."),
         Column("groups", pa.list_(pa.string()), "The columns that the group consists of."),
         Column("label_value", pa.string(), "Label value of a cell's measure.", nullable=True),
-        Column("group_value", pa.string(), "Group value of its or a cell's measure.", nullable=True),
+        Column(
+            "group_value", pa.string(), "Group value of its or a cell's measure.", nullable=True
+        ),
         Column("n", pa.int64(), "Train records.", at_least=0),
         number("value", "The measure; missing where `note` says why."),
         number("low", "Lower end of its interval."),

@@ -40,9 +40,7 @@ class Clusters:
         return self.distances(points).argmin(axis=1)
 
 
-def find_clusters(
-    points: np.ndarray, fold: np.ndarray, most: int, seed: int
-) -> Clusters | None:
+def find_clusters(points: np.ndarray, fold: np.ndarray, most: int, seed: int) -> Clusters | None:
     """k-means clusters, their number chosen by the silhouette of held-out points.
 
     For each number from 2 on, centres are fitted without a fold and judged by the mean silhouette

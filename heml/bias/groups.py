@@ -75,13 +75,16 @@ class Contingency:
             same = (filled.sum(axis=1) == 1).all()
             return (
                 f"the group {'is' if same else 'tells'} the label itself: no label has records of "
-                "two group values to compare" if same else
-                "every group value comes with one label only: nothing can conflict"
+                "two group values to compare"
+                if same
+                else "every group value comes with one label only: nothing can conflict"
             )
         single = [v for v, n in zip(self.values, self.table.sum(axis=0), strict=True) if n == 1]
         if single:
-            return "only one record has " + ", ".join(f"'{value}'" for value in single[:5]) + (
-                f" and {len(single) - 5} more values" if len(single) > 5 else ""
+            return (
+                "only one record has "
+                + ", ".join(f"'{value}'" for value in single[:5])
+                + (f" and {len(single) - 5} more values" if len(single) > 5 else "")
             )
         return ""
 

@@ -74,7 +74,9 @@ class Leakage:
     ) -> None:
         rng = np.random.default_rng(seed)
         self._draws = resamples, permutations
-        strata = np.where((fold >= 0) & (groups >= 0), labels * (fold.max(initial=0) + 1) + fold, -1)
+        strata = np.where(
+            (fold >= 0) & (groups >= 0), labels * (fold.max(initial=0) + 1) + fold, -1
+        )
         kept = [_thinned(np.flatnonzero(strata == s), rng) for s in np.unique(strata[strata >= 0])]
         #: Records that fit and are judged, int array (n,).
         self.rows = np.concatenate(kept) if kept else np.zeros(0, int)
@@ -209,9 +211,7 @@ class _Discriminant:
         float32 array (G, r, values)
         """
         chunk = max(MOST_SCORES // max(len(rows) * self._values, 1), 1)
-        parts = [
-            self._scores(groups[i : i + chunk], rows) for i in range(0, len(groups), chunk)
-        ]
+        parts = [self._scores(groups[i : i + chunk], rows) for i in range(0, len(groups), chunk)]
         return np.concatenate(parts)
 
     def _scores(self, groups: np.ndarray, rows: np.ndarray) -> np.ndarray:

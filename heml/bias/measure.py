@@ -76,9 +76,7 @@ def measure_bias(
             ]
         scores = rank_scores(pd.DataFrame(rows))
         cells = coverage(train, label_name, groups, bias.resamples, bias.seed)
-        links, measures = association(
-            train, measured, bias.resamples, bias.permutations, bias.seed
-        )
+        links, measures = association(train, measured, bias.resamples, bias.permutations, bias.seed)
         outputs = [store.bias_scores, store.coverage, store.association, store.bias_measures]
         for contract, frame, path in zip(
             (BIAS_SCORES, COVERAGE, ASSOCIATION, BIAS_MEASURES),

@@ -58,9 +58,7 @@ class GroupScorer:
         draws = settings.resamples, settings.permutations
         train_fold = np.where(train, fold, -1)
         self._leakage = Leakage(labels, codes, train_fold, *draws, settings.seed)
-        self._reliance = Reliance(
-            self._aligned, labels[self._judged], max(draws), settings.seed
-        )
+        self._reliance = Reliance(self._aligned, labels[self._judged], max(draws), settings.seed)
         self._settings = settings
         self._missing = int((train & ~known).sum())
         self._note = contingency(index[train], group).note()
@@ -140,7 +138,9 @@ def _measured(
     if value is None or drawn is None or null is None:
         return dict.fromkeys(names)
     low, high = interval(drawn, value)
-    return dict(zip(names, (value, float(low), float(high), float(p_value(value, null))), strict=True))
+    return dict(
+        zip(names, (value, float(low), float(high), float(p_value(value, null))), strict=True)
+    )
 
 
 def _accuracy(name: str, correct: np.ndarray) -> dict[str, float | None]:

@@ -85,7 +85,9 @@ class Reliance:
         correct : bool array (N,)
         """
         rng = np.random.default_rng(self._seed)
-        hits = np.stack([self._count(correct & self._aligned), self._count(correct & ~self._aligned)])
+        hits = np.stack(
+            [self._count(correct & self._aligned), self._count(correct & ~self._aligned)]
+        )
         n, right = self._n, hits.sum(axis=0)
         shape = (self._draws, *n.shape)
         drawn = rng.beta(hits + 0.5, n - hits + 0.5, shape)

@@ -155,7 +155,9 @@ def permuted_tables(table: np.ndarray, times: int, rng: np.random.Generator) -> 
     if table.sum() == 0 or min(table.shape) < 2:
         return np.tile(table, (times, 1, 1))  # nothing to shuffle
     margins = table.sum(1), table.sum(0)
-    return np.asarray(random_table(*margins, seed=rng).rvs(size=times, random_state=rng)).astype(int)
+    return np.asarray(random_table(*margins, seed=rng).rvs(size=times, random_state=rng)).astype(
+        int
+    )
 
 
 def p_value(observed: np.ndarray | float, null: np.ndarray) -> np.ndarray:

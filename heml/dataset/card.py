@@ -50,7 +50,9 @@ def dataset_card(
         "tags": ["heml", "debiased"],
     }
     scores = pd.read_parquet(store.bias_scores)
-    leading = scores[(scores["kind"] == "leaf") & (scores["rank"] == 1)]
+    leading = scores[
+        (scores["kind"] == "leaf") & (scores["rank"] == 1) & scores["group"].isin(groups)
+    ]
     environment = Environment(
         loader=PackageLoader("heml", "dataset/templates"),
         undefined=StrictUndefined,

@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
+from heml.cells import TIMES
 from heml.recombination.presence import Presence
 from heml.taxonomy import BACKGROUND, Taxonomy
 
@@ -93,6 +94,8 @@ def find_roles(
     Roles
         No leaf has both roles: exchanging it would change label and group together.
     """
+    # A cell names the value of every column; what several columns share needs no move of its own.
+    scores = scores[~scores["group"].str.contains(TIMES, regex=False)]
     presence = {group: found for group, found in (presence or {}).items() if found}
     remarks: list[str] = []
     telling = _label_evidence(scores, labels, chance or {})

@@ -65,7 +65,7 @@ class Facts:
     ----------
     label : str
     groups : tuple of str
-    images, tree, plan, samples, dataset : dict
+    images, tree, bias, plan, samples, dataset : dict
         Summaries of the stages.
     quarantined : list of dict
         The first refused rows.
@@ -85,6 +85,7 @@ class Facts:
     groups: tuple[str, ...]
     images: dict[str, Any]
     tree: dict[str, Any]
+    bias: dict[str, Any]
     plan: dict[str, Any]
     samples: dict[str, Any]
     dataset: dict[str, Any]
@@ -135,6 +136,7 @@ def gather(store: Store, label_name: str, groups: Sequence[str], effect: bool) -
         groups=tuple(groups),
         images=store.summary("images"),
         tree=tree,
+        bias=store.summary("bias_scores"),
         plan=store.summary("rebalance_plan"),
         samples=store.summary("recombined_samples"),
         dataset=dataset,

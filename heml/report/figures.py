@@ -5,6 +5,7 @@ Each function reads finished stages from the store and returns one PNG of at mos
 """
 
 from heml.report.bias_figures import bias_figure, tree_figure
+from heml.report.coverage_figures import coverage_figure
 from heml.report.data_figures import images_figure, segments_figure
 from heml.report.effect_figures import effect_figure
 from heml.report.node_figures import node_figure
@@ -14,6 +15,7 @@ from heml.report.plan_figures import plan_figure, rejected_figure, samples_figur
 __all__ = [
     "bias_figure",
     "contribution_figure",
+    "coverage_figure",
     "effect_figure",
     "images_figure",
     "node_figure",

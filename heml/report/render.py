@@ -11,10 +11,12 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from data_contracts.quarantine import REASONS
 from data_contracts.recombined_samples import GATES
 from heml.progress import Progress
+from heml.report.bias_facts import discovered, measures_by_group
 from heml.report.embed import Embedded, embed
 from heml.report.facts import Facts, fingerprints, gather, versions
 from heml.report.figures import (
     bias_figure,
+    coverage_figure,
     effect_figure,
     plan_figure,
     segments_figure,
@@ -31,7 +33,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 1
+VERSION = 2
 
 SECTIONS = (
     ("short", "In short"),
@@ -127,6 +129,8 @@ def _page(
         findings=findings(facts),
         figures=figures,
         pairs=pairs,
+        measures=measures_by_group(store),
+        discovered=discovered(store, pictures, facts.groups),
         cells=[(cell, cell_gallery(pictures, cell)) for cell in facts.cells],
         accepted=sample_gallery(store, pictures, accepted=True),
         refused=sample_gallery(store, pictures, accepted=False),
@@ -161,6 +165,11 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
     figures: dict[str, Any] = {
         "trees": trees,
         "scores": scores,
+        "coverage": _chart(
+            coverage_figure(store, encode=sharp_webp),
+            "Heat map of train records per cell against independence. The numbers are above; cells "
+            "without records are named below.",
+        ),
         "segments": _chart(
             segments_figure(store, taxonomy, encode=photo_webp),
             "Train images beside the same images with every segment tinted, and bars of how many "

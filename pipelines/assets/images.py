@@ -20,8 +20,11 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             store.images,
             deps=[],
             description=f"Image records with the label `{recipe.label}` and "
-            + ("the groups " + ", ".join(f"`{group}`" for group in recipe.groups)
-               if recipe.groups else "no group column: groups are discovered")
+            + (
+                "the groups " + ", ".join(f"`{group}`" for group in recipe.groups)
+                if recipe.groups
+                else "no group column: groups are discovered"
+            )
             + ".\n\n"
             "Every input row is accepted here, refused in `quarantine`, or excluded by its split.",
             kinds={"parquet", "image"},

@@ -13,7 +13,9 @@ def metric_tree_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
     def compute(progress: Progress) -> Outcome:
         from heml.tree.fit import fit_tree
 
-        return fit_tree(store, recipe.taxonomy, recipe.groups_in(store), recipe.settings.metric, progress)
+        return fit_tree(
+            store, recipe.taxonomy, recipe.groups_in(store), recipe.settings.metric, progress
+        )
 
     spec = stage_spec(
         recipe,

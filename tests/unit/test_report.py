@@ -18,6 +18,7 @@ from PIL import Image
 
 from data_contracts import (
     ASSOCIATION,
+    BIAS_MEASURES,
     BIAS_SCORES,
     COVERAGE,
     DEBIAS_EFFECT,
@@ -28,7 +29,9 @@ from data_contracts import (
     SEGMENTS,
 )
 from data_contracts.common import INPUT_PREFIX, input_columns
+from heml.bias.association import association
 from heml.bias.coverage import coverage
+from heml.bias.groups import measured_groups
 from heml.metrics.network import new_network
 from heml.progress import silent
 from heml.report import figures
@@ -216,6 +219,10 @@ class ReportStore:
                 "n": 18,
                 "n_conflicting": 2,
                 "present": 0.25 if node == "hat" else 1.0,
+                "groups": [group],
+                "n_missing": 0,
+                "flagged": False,
+                "note": "",
                 "score": score or 0.0,
                 "score_low": (score or 0.0) * 0.9,
                 "score_high": (score or 0.0) * 1.05,
@@ -231,11 +238,16 @@ class ReportStore:
         pq.write_table(COVERAGE.table(cells), self.store.coverage)
         links = [
             {"group": group, "n": 18, "cramers_v": 0.77 / place, "cramers_v_low": 0.61 / place,
-             "cramers_v_high": 0.89 / place, "p_value": 0.0001}
+             "cramers_v_high": 0.89 / place, "p_value": 0.0001, "groups": [group],
+             "permutation_p": 0.001, "permutation_q": 0.001, "n_missing": 0, "note": ""}
             for place, group in enumerate(self.groups, start=1)
         ]  # fmt: skip
         pq.write_table(ASSOCIATION.table(links), self.store.association)
-        self._finish("bias_scores", {})
+        measured = measured_groups(self.groups)
+        measures = association(self.train, measured, resamples=50, permutations=50, seed=0)[1]
+        pq.write_table(BIAS_MEASURES.table(measures), self.store.bias_measures)
+        uncovered = cells.loc[cells["n"] == 0, "cell"].tolist()
+        self._finish("bias_scores", {"uncovered": uncovered, "notes": {}})
 
     def _plan(self) -> None:
         cells = coverage(self.train, self.label, self.groups).to_dict("records")
@@ -406,6 +418,7 @@ FIGURES = {
     "untrained_node": lambda m: figures.node_figure(m.store, "hat", TAXONOMY),
     "tree": lambda m: figures.tree_figure(m.store, TAXONOMY, m.groups[0]),
     "bias": lambda m: figures.bias_figure(m.store, m.groups[0]),
+    "coverage": lambda m: figures.coverage_figure(m.store),
     "plan": lambda m: figures.plan_figure(m.store),
     "plan_accepted": lambda m: figures.plan_figure(m.store, accepted=True),
     "samples": lambda m: figures.samples_figure(m.store),
