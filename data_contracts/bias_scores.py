@@ -44,7 +44,11 @@ BIAS_SCORES = Contract(
         number("gap_high", "Upper end of the gap's interval.", -1, 1),
         proportion("gap_p", "Permutation p-value of the gap, one-sided."),
         proportion("gap_q", "The same after Benjamini-Hochberg over all rows."),
-        proportion("score_p", "The larger of both p-values: a score needs leakage and gap."),
+        proportion(
+            "score_p",
+            "The largest p-value of leakage, gap and the group's association with the label: a "
+            "bias needs all three.",
+        ),
         proportion("score_q", "The same after Benjamini-Hochberg over all rows."),
         Column(
             "flagged",

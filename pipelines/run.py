@@ -81,9 +81,8 @@ def _run(recipe: LoadedRecipe, dry_run: bool = False) -> int:
             print(line, file=terminal, flush=True)
 
         nodes = len(recipe.taxonomy.nodes)
-        say(
-            f"{recipe.name}: {nodes} nodes, label {recipe.label}, groups {recipe.groups or 'to be discovered'}"
-        )
+        groups = recipe.groups or "to be discovered"
+        say(f"{recipe.name}: {nodes} nodes, label {recipe.label}, groups {groups}")
         end_dead_runs(instance)
         watcher = Watcher(instance, invocation, say)
         watcher.start()

@@ -239,7 +239,7 @@ def rank_candidates(rows: pd.DataFrame) -> pd.DataFrame:
 
 
 def _rows(candidate: Candidate, index: pd.DataFrame) -> pd.DataFrame:
-    values = np.where(candidate.values == MISSING, None, candidate.values)
+    values = [None if value == MISSING else value for value in candidate.values]
     return pd.DataFrame(
         {"image_id": index["image_id"], "group": candidate.group, "value": values}
     ).astype(object)

@@ -33,7 +33,7 @@ class Group:
 
 def measured_groups(columns: Sequence[str]) -> list[Group]:
     """Every column, every two together, and all of them together."""
-    sets = [(column,) for column in columns]
+    sets: list[tuple[str, ...]] = [(column,) for column in columns]
     sets += list(combinations(columns, 2))
     if len(columns) > 2:
         sets.append(tuple(columns))

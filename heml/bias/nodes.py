@@ -14,7 +14,7 @@ from heml.bias.groups import Group, contingency
 from heml.bias.leakage import Leakage
 from heml.bias.reliance import Reliance
 from heml.bias.score import bias_score
-from heml.bias.tables import interval, p_value
+from heml.bias.tables import cramers_v, interval, p_value, permuted_tables
 from heml.cells import MISSING
 from heml.metrics.artifacts import NodeMetric
 from heml.settings import BiasSettings
@@ -61,7 +61,12 @@ class GroupScorer:
         self._reliance = Reliance(self._aligned, labels[self._judged], max(draws), settings.seed)
         self._settings = settings
         self._missing = int((train & ~known).sum())
-        self._note = contingency(index[train], group).note()
+        counts = contingency(index[train], group)
+        self._note = counts.note()
+        null = permuted_tables(
+            counts.table, settings.permutations, np.random.default_rng(settings.seed)
+        )
+        self._linked = float(p_value(cramers_v(counts.table), cramers_v(null)))
 
     def score(self, metric: NodeMetric, correct: np.ndarray) -> dict[str, Any]:
         """All measures of one node.
@@ -103,7 +108,8 @@ class GroupScorer:
             row |= _measured("gap", gap, gaps, null)
         if self._leakage.measurable and self._reliance.measurable:
             row |= self._joined(leakage, leaks, gap, gaps)
-            row["score_p"] = max(row["leakage_p"], row["gap_p"])
+            # Without an association, what is aligned is chance, and so is being fooled by it.
+            row["score_p"] = max(row["leakage_p"], row["gap_p"], self._linked)
         row["note"] = row["note"] or self._unmeasured(row)
         return row
 

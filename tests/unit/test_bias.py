@@ -147,7 +147,7 @@ def test_weighted_wins_by_hand():
     scores = np.array([3.0, 1.0, 2.0, 2.0])
     own = np.array([True, False, False, True])
     won, made = weighted_wins(scores, own, np.array([[1, 1, 1, 1], [2, 0, 3, 1]]))
-    # 3 beats 1 and 2; 2 beats 1 and ties with 2. Then: twice 3 against three 2s, one 2 against them.
+    # 3 beats 1 and 2; 2 beats 1 and ties with 2. Then twice 3 and once 2 against three times 2.
     assert won.tolist() == [3.5, 7.5]
     assert made.tolist() == [4, 9]
 
@@ -287,8 +287,9 @@ def test_the_planted_node_comes_first():
 
 def test_a_group_of_two_columns_sees_what_neither_shows():
     """Label a meets x with f and y with m: no column alone goes with the label."""
-    cells = {("a", "x", "f"): 90, ("a", "y", "m"): 90, ("b", "x", "m"): 90, ("b", "y", "f"): 90,
-             ("a", "x", "m"): 10, ("a", "y", "f"): 10, ("b", "x", "f"): 10, ("b", "y", "m"): 10}  # fmt: skip
+    many = [("a", "x", "f"), ("a", "y", "m"), ("b", "x", "m"), ("b", "y", "f")]
+    few = [("b" if label == "a" else "a", *values) for label, *values in many]
+    cells = dict.fromkeys(many, 90) | dict.fromkeys(few, 10)
     index = simulated_index(cells, ["tone", "sex"]).assign(
         both=lambda frame: frame["tone"] + frame["sex"]
     )
@@ -297,6 +298,16 @@ def test_a_group_of_two_columns_sees_what_neither_shows():
     row = scored(index, {"both": 8}, groups=("tone", "sex"))
     assert (row["group"], row["groups"]) == ("tone × sex", ["tone", "sex"])
     assert row["score"] > 0.5
+
+
+def test_a_group_that_does_not_go_with_the_label_is_not_flagged():
+    """A node that shows nothing but the group follows it even where it tells nothing."""
+    counts = {("a", "x"): 103, ("a", "y"): 97, ("b", "x"): 97, ("b", "y"): 103}
+    row = scored(records(counts), {"tone": 12})
+    assert row["gap_p"] <= 0.05
+    ranked = rank_scores(pd.DataFrame([{"node": "n", "kind": "leaf", **row}])).iloc[0]
+    assert ranked["score_p"] > 0.3
+    assert not ranked["flagged"]
 
 
 def test_votes_of_absent_nodes_are_the_frequencies():
@@ -308,7 +319,7 @@ def test_votes_of_absent_nodes_are_the_frequencies():
     np.testing.assert_allclose(out_of_fold_votes(node, labels, 5), 0.5, atol=0.02)
 
 
-# --- what cannot be measured ------------------------------------------------------------------------
+# --- what cannot be measured ----------------------------------------------------------------------
 
 HARD = {
     "one record of a value": ({**BIASED, ("a", "z"): 1}, "only one record has 'z'"),
@@ -356,7 +367,7 @@ def test_missing_values_are_counted_and_left_out():
     assert contingency(more, TONE[0]).values == ["x", "y"]
 
 
-# --- ranks and false discoveries ----------------------------------------------------------------------
+# --- ranks and false discoveries ------------------------------------------------------------------
 
 
 def test_ranks_and_q_values():

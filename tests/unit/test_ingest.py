@@ -13,6 +13,7 @@ from PIL import Image
 
 from data_contracts import IMAGES, QUARANTINE
 from data_contracts.quarantine import REASONS
+from heml.cells import MISSING
 from heml.images import decode_image, decode_mask, image_index, iterate_images
 from heml.progress import silent
 from heml.settings import PortraitsSource
@@ -151,6 +152,19 @@ def bad_rows(dataset) -> dict[int, str]:
     bad("missing_label", label=" ")
     bad("unknown_label", label="triangular")
     return expected
+
+
+def test_a_record_without_a_group_value_is_kept(dataset, run, store):
+    dataset.good(16)
+    dataset.row(tone="")
+    dataset.row(tone="  ")
+    dataset.write()
+    summary = run().summary
+    assert (summary["accepted"], summary["quarantined"]) == (18, 0)
+    values = image_index(store, ["tone"])["tone"].tolist()
+    assert values[16:] == [MISSING, MISSING]
+    assert MISSING not in values[:16]
+    assert sum(n for cell, n in summary["cells"].items() if MISSING in cell) == 2
 
 
 def test_every_reason_at_once_gives_one_row_each_and_the_run_goes_on(dataset, run, store):
