@@ -105,7 +105,12 @@ def noise(trials: int, n: int) -> None:
             row = rank_scores(pd.DataFrame(score_node(node, index, [scorer], 10)).assign(
                 node="node", kind="leaf")).iloc[0]  # fmt: skip
             p = association(index, TONE, 50, 399, seed)[0]["permutation_p"].iloc[0]
-            hits += [row["leakage_p"] <= 0.05, row["gap_p"] <= 0.05, p <= 0.05, row["flagged"]]
+            hits += [
+                row["leakage_p"] <= 0.05,
+                (row["gap_p"] or 1) <= 0.05,
+                p <= 0.05,
+                row["flagged"],
+            ]
         rates = [f"{h / trials:.3f}" for h in hits]
         low, high = proportion_confint(hits[3], trials, method="wilson")
         print(f"{'/'.join(f'{s:.0%}' for s in labels.values()):>14} "
