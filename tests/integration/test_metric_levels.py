@@ -164,10 +164,12 @@ def test_a_node_alone_has_the_bytes_of_a_node_among_others(dataset, store, taxon
 
 
 def test_labels_of_several_columns_agree_in_all():
-    index = pd.DataFrame({"label": list("abab"), "who": ["x", "x", "y", MISSING]})
-    assert metric_labels(index, []).tolist() == [0, 1, 0, 1]
-    assert metric_labels(index, ["who"]).tolist() == [0, 0, 1, -1]
-    assert metric_labels(index, ["label", "who"]).tolist() == [0, 2, 1, -1]
+    index = pd.DataFrame({"label": list("abaa"), "who": ["x", "x", "x", MISSING]})
+    label, who, both = (metric_labels(index, c) for c in ([], ["who"], ["label", "who"]))
+    assert label[0] == label[2] == label[3] != label[1]
+    assert who[0] == who[1] == who[2] >= 0
+    assert both[0] == both[2] != both[1]
+    assert who[3] == both[3] == -1
 
 
 def test_an_identity_column_as_label(dataset, store, taxonomy):
