@@ -31,7 +31,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 1
+VERSION = 2
 
 SECTIONS = (
     ("short", "In short"),
@@ -165,6 +165,11 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
             segments_figure(store, taxonomy, encode=photo_webp),
             "Train images beside the same images with every segment tinted, and bars of how many "
             "images have each class.",
+        ),
+        "planned": _chart(
+            plan_figure(store, encode=sharp_webp),
+            "Stacked bars of real train records, planned samples and planned controls per cell. "
+            "The numbers are in the table.",
         ),
         "plan": _chart(
             plan_figure(store, accepted=True, encode=sharp_webp),
