@@ -67,7 +67,7 @@ def test_dry_run_needs_what_the_plan_rests_on_and_no_more(tmp_path):
     defs = build_defs(recipe_files=[DEMO], store_root=tmp_path / "store")
     chosen = {"/".join(key.path) for key in stages_up_to(defs, "demo", "rebalance_plan")}
     nodes = {f"metric/{node}" for node in builtin("portraits").nodes}
-    stages = {"images", "quarantine", "segments", "bias_scores", "rebalance_plan"}
+    stages = {"images", "quarantine", "segments", "metric_tree", "bias_scores", "rebalance_plan"}
     assert chosen == {f"demo/{name}" for name in stages | nodes}
 
 
