@@ -15,8 +15,8 @@ from heml.recombination.layout import read_layouts
 from heml.recombination.plan import make_plan, planned_roles
 from heml.recombination.quotas import QuotaError
 from heml.report.figures import plan_figure
-from heml.segmentation.annotated import segment
-from heml.settings import PortraitsSource, RebalanceSettings, SegmentationSettings
+from heml.segmentation.stage import segment
+from heml.settings import AnnotatedSegmentation, PortraitsSource, RebalanceSettings
 from heml.sources.ingest import ingest
 from heml.store import Store
 from heml.taxonomy import builtin
@@ -50,7 +50,7 @@ def write_scores(store: Store, group_leaf: str | None, label_leaf: str | None) -
 def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("plan") / "small")
     ingest(store, SOURCE, store.root, TAXONOMY, True, silent)
-    segment(store, SegmentationSettings(), TAXONOMY, silent)
+    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     return store
 
 
