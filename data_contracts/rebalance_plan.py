@@ -58,7 +58,8 @@ PLANNED_CELLS = Contract(
         Column(
             "n_fill",
             pa.int64(),
-            "Of the wanted, those that bring label and groups together, as far as budget, hosts and donors go.",
+            "Of the wanted, those that bring label and groups together, as far as budget, "
+            "hosts and donors go.",
             at_least=0,
         ),
         Column("n_control", pa.int64(), "Of the wanted, controls within the cell.", at_least=0),

@@ -408,7 +408,7 @@ def _target(value: object) -> object:
         return value
     if isinstance(value, str):
         if value not in TARGETS:
-            raise ValueError(f"'{value}' is unknown; {nearest(value, TARGETS)}, or write quotas")
+            raise ValueError(f"'{value}' is unknown; {nearest(value, [*TARGETS, 'quotas'])}")
         return value
     if not isinstance(value, Mapping) or set(value) != {"quotas"}:
         raise ValueError("must be equal, independent or a mapping with the one key 'quotas'")

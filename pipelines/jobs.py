@@ -68,10 +68,14 @@ def stored_job(name: str) -> dg.JobDefinition:
     return defs.resolve_job_def(name)
 
 
-def stages_up_to(name: str, stage: str) -> list[dg.AssetKey]:
-    """Keys of a recipe's stage and of everything that it rests on."""
-    from pipelines.definitions import defs
+def stages_up_to(defs: dg.Definitions, name: str, stage: str) -> list[dg.AssetKey]:
+    """Keys of a recipe's stage and of everything that it rests on.
 
+    Parameters
+    ----------
+    name, stage : str
+        The recipe's name, and a stage of its own.
+    """
     specs = {spec.key: spec for spec in defs.resolve_all_asset_specs()}
     wanted: set[dg.AssetKey] = set()
     open_keys = [dg.AssetKey([name, stage])]

@@ -23,6 +23,7 @@ from heml.settings import (
     EffectSettings,
     MetricSettings,
     PortraitsSource,
+    Quotas,
     RebalanceSettings,
     SegmentationSettings,
     Settings,
@@ -262,12 +263,23 @@ def _inconsistencies(settings: Recipe, taxonomy: Taxonomy) -> Iterator[tuple[Loc
             yield ("source", "groups", position), f"'{group}' is named twice; keep one"
     if isinstance(source, PortraitsSource):
         yield from _unknown_attributes(source)
+    yield from _misplaced_quotas(settings)
     for node, side in settings.metric.resolution.nodes.items():
         location = ("metric", "resolution", "nodes", node)
         if node not in taxonomy.nodes:
             yield location, f"no such node; {nearest(node, taxonomy.nodes)}"
         if side not in _VIEW_SIDES:
             yield location, f"must be {_VIEW_SIDES[0]} to {_VIEW_SIDES[-1]} pixels, found {side}"
+
+
+def _misplaced_quotas(settings: Recipe) -> Iterator[tuple[Location, str]]:
+    from heml.recombination.quotas import quota_problems
+
+    target, source = settings.rebalance.target, settings.source
+    # Which values there are is known once the images are read; groups may yet be discovered.
+    if isinstance(target, Quotas) and source.groups:
+        for path, problem in quota_problems(target, source.label, source.groups):
+            yield ("rebalance", "target", "quotas", *path), problem
 
 
 def _unknown_attributes(source: PortraitsSource) -> Iterator[tuple[Location, str]]:

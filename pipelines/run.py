@@ -67,6 +67,7 @@ def _run(recipe: LoadedRecipe, dry_run: bool = False) -> int:
     import dagster as dg
 
     from heml.store import Store
+    from pipelines.definitions import defs
     from pipelines.home import end_dead_runs, ensure_home, process_tags
     from pipelines.jobs import stages_up_to, stored_job
     from pipelines.plan_summary import plan_lines
@@ -92,7 +93,7 @@ def _run(recipe: LoadedRecipe, dry_run: bool = False) -> int:
                 stored_job.__module__, stored_job.__name__, (recipe.name,)
             )
             tags = {**process_tags(), invocation[0]: invocation[1]}
-            chosen = stages_up_to(recipe.name, "rebalance_plan") if dry_run else None
+            chosen = stages_up_to(defs, recipe.name, "rebalance_plan") if dry_run else None
             success = dg.execute_job(job, instance, tags=tags, asset_selection=chosen).success
         except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
             watcher.interrupted = True

@@ -8,11 +8,9 @@ import numpy as np
 import pandas as pd
 
 from heml.bias.coverage import coverage
+from heml.cells import MISSING
 from heml.recombination.targets import cell_targets
 from heml.settings import RebalanceSettings
-
-#: A group value that the input does not give, where tables spell it out.
-MISSING = "(missing)"
 
 
 def texts(column: pd.Series) -> np.ndarray:

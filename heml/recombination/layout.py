@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -40,13 +40,16 @@ class Layouts:
     areas: np.ndarray
     aspects: np.ndarray | None = None
 
-    def present(self, leaf: str) -> np.ndarray:
-        """bool array (N,)"""
-        return self.areas[:, self.leaves.index(leaf)] > 0
+    def present(self, leaf: str, least_area: float = 0.0) -> np.ndarray:
+        """Whether the leaf fills more than a share of each image, bool array (N,)."""
+        return self.areas[:, self.leaves.index(leaf)] > least_area
 
-    def any_present(self, leaves: Sequence[str]) -> np.ndarray:
+    def any_present(
+        self, leaves: Sequence[str], least_areas: Mapping[str, float] | None = None
+    ) -> np.ndarray:
         """Whether each image has at least one of the leaves, bool array (N,)."""
-        return np.logical_or.reduce([self.present(leaf) for leaf in leaves])
+        least = least_areas or {}
+        return np.logical_or.reduce([self.present(x, least.get(x, 0.0)) for x in leaves])
 
     def mean_area(self, leaf: str) -> float:
         """Mean share of the image that the leaf fills where it is present."""

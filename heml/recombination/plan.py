@@ -121,13 +121,13 @@ def roles_of(
         The `bias_scores` table.
     """
     labels = texts(train["label"])
-    present = {leaf: layouts.present(leaf) for leaf in layouts.leaves}
+    areas = {leaf: layouts.areas[:, place] for place, leaf in enumerate(layouts.leaves)}
     values = {group: texts(train[group]) for group in groups}
     presence = {
-        group: find_presence(own, labels.astype(str), present) for group, own in values.items()
+        group: find_presence(own, labels.astype(str), areas) for group, own in values.items()
     }
     strata = np.array([" · ".join(map(str, row)) for row in zip(*values.values(), strict=True)])
-    label_presence = find_presence(labels, strata, present)
+    label_presence = find_presence(labels, strata, areas)
     # A leaf that tells both, because they always go together, tells neither for certain.
     both = {p.leaf for p in label_presence} & {p.leaf for f in presence.values() for p in f}
     presence = {g: tuple(p for p in f if p.leaf not in both) for g, f in presence.items()}

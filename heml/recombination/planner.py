@@ -264,14 +264,16 @@ class Planner:
         n, target, wanted = int(cell["n"]), int(cell["n_target"]), int(cell["n_fill"])
         made, controls = len(fill.edits), len(control.edits)
         n_fill, n_made_controls = min(wanted, made), min(n_control, controls)
+        # Controls count too: a cell that lacks few is filled by its own records.
+        reached = n + n_fill + n_made_controls
         reason, notes = "", []
         if target < n:
             reason = "above_target"
             notes.append(f"{n - target} more than aimed at: real records are never removed")
-        if n + asked < target:
+        elif reached < target and n + asked < target:
             reason = "budget"
             notes.append(f"the budget leaves {asked} of the {target - n} missing samples")
-        if made < asked and fill.hint:
+        if reached < target and made < asked and fill.hint:
             reason = fill.hint.reason
             notes.append(
                 f"{made} of {asked} samples can be made: {fill.hint.sentence}"
@@ -293,7 +295,7 @@ class Planner:
             "n_missing": max(target - n, 0),
             "n_fill": n_fill,
             "n_control": n_made_controls,
-            "n_reached": n + n_fill + n_made_controls,
+            "n_reached": reached,
             "reason": reason,
         }
 

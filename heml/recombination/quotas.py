@@ -46,7 +46,8 @@ def quota_problems(
     for path in named:
         if len(path) != len(columns):
             nesting = " → ".join(f"value of {column}" for column in columns)
-            yield path, f"a cell is named by {nesting}, then its quota; found {len(path)} values"
+            found = f"{len(path)} value{'' if len(path) == 1 else 's'}"
+            yield path, f"a cell is named by {nesting}, then its quota; found {found}"
     shares = sum(value for value in named.values() if isinstance(value, float))
     if shares > 1 + 1e-9:
         yield (), f"the shares add up to {shares:.0%}; at most 100% can be given away"

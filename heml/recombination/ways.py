@@ -191,7 +191,7 @@ class Ways:
         rules : sequence of (Presence, str)
             What presences tell, with the value that the sample is to have.
         """
-        has = self._layouts.any_present(nodes)
+        has = self._layouts.any_present(nodes, {r.leaf: r.least_area for r, _ in rules})
         ways = []
 
         def add(operator: str, own: np.ndarray, others: np.ndarray) -> None:
@@ -218,7 +218,7 @@ class Ways:
     def _as_told(self, rule: Presence, values: np.ndarray) -> np.ndarray:
         """Records whose segment is there, or not, as the rule expects of their value."""
         expected = np.array([rule.present.get(str(value), False) for value in values], bool)
-        return self._layouts.present(rule.leaf) == expected
+        return self._layouts.present(rule.leaf, rule.least_area) == expected
 
     def _cost(self, operator: str, nodes: tuple[str, ...]) -> float:
         cost = SEAM_WEIGHT.get(operator, 1.0) * self._layouts.seam(nodes)

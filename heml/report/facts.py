@@ -35,6 +35,8 @@ class Cell:
     ----------
     name : str
     real, wanted, accepted, target : int
+    controls, reached : int
+        Of the wanted, those made within the cell; records if all wanted are accepted.
     share, ratio : float
         Of the train split; records over those expected if label and groups were independent.
     weight : float or None
@@ -50,6 +52,8 @@ class Cell:
     wanted: int
     accepted: int
     target: int
+    controls: int
+    reached: int
     share: float
     ratio: float | None
     weight: float | None
@@ -170,6 +174,8 @@ def _cells(
                 wanted=int(row["n_wanted"]),
                 accepted=accepted[key],
                 target=int(row["n_target"]),
+                controls=int(row["n_control"]),
+                reached=int(row["n_reached"]),
                 share=float(coverage.at[row["cell"], "share"]),  # type: ignore[arg-type]
                 ratio=None if pd.isna(ratio) else float(ratio),  # type: ignore[arg-type]
                 weight=dataset["cells"].get(row["cell"], {}).get("weight"),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import pandas as pd
 import pyarrow.dataset as ds
+from matplotlib.axes import Axes
 
 from heml.images import decode_image
 from heml.report.choose import sample_examples
@@ -18,6 +19,7 @@ from heml.report.style import (
     INK,
     MUTED,
     ORANGE,
+    PALE_BLUE,
     Encoder,
     bare,
     new_figure,
@@ -31,15 +33,24 @@ from heml.store import Store
 MOST_CELLS, MOST_SAMPLES = 24, 10
 
 
-def accepted_per_cell(store: Store) -> Counter[tuple[str, ...]]:
-    """Accepted samples by (label, group values)."""
+def accepted_per_cell(store: Store, control: bool | None = None) -> Counter[tuple[str, ...]]:
+    """Accepted samples by (label, group values).
+
+    Parameters
+    ----------
+    control : bool, optional
+        Only controls, or only the others.
+    """
     samples = ds.dataset(store.recombined_samples, format="parquet")
-    table = samples.to_table(columns=["label", "groups"], filter=ds.field("accepted"))
+    chosen = ds.field("accepted")
+    if control is not None:
+        chosen &= (ds.field("direction") == "control") == control
+    table = samples.to_table(columns=["label", "groups"], filter=chosen)
     return Counter((row["label"], *row["groups"]) for row in table.to_pylist())
 
 
 def plan_figure(store: Store, accepted: bool = False, encode: Encoder = small_png) -> bytes:
-    """Train records of every cell before and after.
+    """Train records of every cell before and after, as stacked bars.
 
     Parameters
     ----------
@@ -57,35 +68,59 @@ def plan_figure(store: Store, accepted: bool = False, encode: Encoder = small_pn
     cells = pd.read_parquet(store.planned_cells)
     total = len(cells)
     cells = cells.sort_values("n_real", ascending=False, kind="stable").head(MOST_CELLS)
-    added = cells["n_wanted"].to_numpy(int)
+    parts = [cells["n_fill"].to_numpy(int), cells["n_control"].to_numpy(int)]
     if accepted:
-        made = accepted_per_cell(store)
-        added = np.array([made[row["label"], *row["groups"]] for row in cells.to_dict("records")])
+        made = [accepted_per_cell(store, control) for control in (False, True)]
+        keys = [(row["label"], *row["groups"]) for row in cells.to_dict("records")]
+        parts = [np.array([count[key] for key in keys], int) for count in made]
     real, target = cells["n_real"].to_numpy(int), cells["n_target"].to_numpy(int)
-    places = np.arange(len(cells))
-    word = "accepted" if accepted else "wanted"
-    note = f"Grey: real records. Blue: recombined samples, {word}. Line: what the cell aims at."
+    word = "accepted" if accepted else "planned"
+    note = (
+        f"Grey: real records. Blue: {word} samples that bring label and group together. Hatched: "
+        f"{word} controls, recombined within the cell. Orange line: what the cell aims at."
+    )
     if total > len(cells):
         note += f" The {total - len(cells)} smallest cells are not shown."
-    with new_figure(0.42 * len(cells) + 1.3) as figure:
-        say(figure, "Train records of every cell, before and after", note)
-        axes = figure.subplots()
-        axes.barh(places, real, color=GREY, height=0.66)
-        axes.barh(places, added, left=real, color=BLUE, height=0.66)
-        axes.vlines(target, places - 0.42, places + 0.42, color=ORANGE, lw=2)
-        widest = max((real + added).max(), target.max(), 1)
-        for place, before, more, aim in zip(
-            places.tolist(), real.tolist(), added.tolist(), target.tolist(), strict=True
-        ):
-            beyond = max(before + more, aim) + widest * 0.02
-            axes.text(beyond, place, f"{before} + {more}", va="center", fontsize=9.5)
-        axes.set_yticks(places, cells["cell"])
-        axes.invert_yaxis()
-        axes.set_xlim(0, widest * 1.16)
-        axes.tick_params(length=0)
-        axes.grid(axis="x")
-        axes.spines["left"].set_visible(False)
+    title = "Train records of every cell, before and " + ("after" if accepted else "as planned")
+    with new_figure(max(0.42 * len(cells), 0.42) + 1.3) as figure:
+        say(figure, title, note if total else "There are no cells.")
+        if total:
+            _stacked(figure.subplots(), cells["cell"].tolist(), real, parts, target)
         return encode(figure)
+
+
+def _stacked(
+    axes: Axes, names: list[str], real: np.ndarray, parts: list[np.ndarray], target: np.ndarray
+) -> None:
+    places = np.arange(len(names))
+    fill, control = parts
+    axes.barh(places, real, color=GREY, height=0.66)
+    axes.barh(places, fill, left=real, color=BLUE, height=0.66)
+    axes.barh(
+        places,
+        control,
+        left=real + fill,
+        color=PALE_BLUE,
+        edgecolor=BLUE,
+        hatch="////",
+        linewidth=0,
+        height=0.66,
+    )
+    axes.vlines(target, places - 0.42, places + 0.42, color=ORANGE, lw=2)
+    ends = real + fill + control
+    widest = max(ends.max(), target.max(), 1)
+    for place, before, made, controls, end in zip(
+        places.tolist(), real.tolist(), fill.tolist(), control.tolist(), ends.tolist(), strict=True
+    ):
+        added = "".join(f" + {count}" for count in (made, controls) if count)
+        beyond = max(end, int(target[place])) + widest * 0.02
+        axes.text(beyond, place, f"{before}{added}", va="center", fontsize=9.5)
+    axes.set_yticks(places, names)
+    axes.invert_yaxis()
+    axes.set_xlim(0, widest * 1.2)
+    axes.tick_params(length=0)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
 
 
 def samples_figure(store: Store, encode: Encoder = small_png) -> bytes:

@@ -175,6 +175,11 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
             "Train images beside the same images with every segment tinted, and bars of how many "
             "images have each class.",
         ),
+        "planned": _chart(
+            plan_figure(store, encode=sharp_webp),
+            "Stacked bars of real train records, planned samples and planned controls per cell. "
+            "The numbers are in the table.",
+        ),
         "plan": _chart(
             plan_figure(store, accepted=True, encode=sharp_webp),
             "Bars of real and recombined train records per cell. The numbers are in the table.",

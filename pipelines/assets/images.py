@@ -43,6 +43,7 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name=f"{recipe.name}__images", specs=specs)
     def _images(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+        from heml.recombination.plan import train_records
         from heml.sources.ingest import ingest
 
         annotated = recipe.settings.segmentation.kind == "annotated"
@@ -54,6 +55,9 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             annotated,
             progress_of(context),
         )
+        if recipe.groups:
+            # Quotas of values that do not occur are refused before anything is trained.
+            train_records(store, recipe.label, recipe.groups, recipe.settings.rebalance)
         yield stage_result(context, recipe, store, "images", outcome)
         # One stage writes both tables, so the quarantine has no summary of its own.
         yield stage_result(

@@ -8,6 +8,7 @@ import pytest
 import pipelines.definitions
 from heml.taxonomy import builtin
 from pipelines.definitions import build_defs
+from pipelines.jobs import stages_up_to
 from pipelines.recipe import RecipeError
 
 RECIPES = Path(pipelines.definitions.__file__).parent / "recipes"
@@ -60,6 +61,14 @@ def test_lineage_of_metrics_is_the_tree(demo):
     for node in tree.nodes:
         children = {f"demo/metric/{child}" for child in tree.children(node)}
         assert parents(demo, f"demo/metric/{node}") == {"demo/segments"} | children
+
+
+def test_dry_run_needs_what_the_plan_rests_on_and_no_more(tmp_path):
+    defs = build_defs(recipe_files=[DEMO], store_root=tmp_path / "store")
+    chosen = {"/".join(key.path) for key in stages_up_to(defs, "demo", "rebalance_plan")}
+    nodes = {f"metric/{node}" for node in builtin("portraits").nodes}
+    stages = {"images", "quarantine", "segments", "metric_tree", "bias_scores", "rebalance_plan"}
+    assert chosen == {f"demo/{name}" for name in stages | nodes}
 
 
 def test_lineage_from_images_to_report(demo):

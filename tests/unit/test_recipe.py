@@ -97,6 +97,19 @@ def test_shipped_recipes_load():
             "rebalance: {budget: -1}",
             ", line 3: rebalance.budget: must be greater than or equal to 0, found -1",
         ),
+        (
+            "rebalance: {target: eqal}",
+            ", line 3: rebalance.target: 'eqal' is unknown; did you mean 'equal'?",
+        ),
+        (
+            "rebalance:\n  target:\n    quotas:\n      smiling: 20",
+            ", line 6: rebalance.target.quotas.smiling: a cell is named by value of mouth → value "
+            "of hair_tone, then its quota; found 1 value",
+        ),
+        (
+            "rebalance: {target: {quotas: {smiling: {light: many}}}}",
+            ", line 3: rebalance.target: quotas.smiling.light: must be a number of records",
+        ),
         ("effect: {enabled: maybe}", ", line 3: effect.enabled: must be true or false"),
         ("effect: off", ", line 3: effect: must be a mapping of keys to values"),
         ("inpaint: {checkpoint: x}", ", line 3: inpaint: is not available yet; write null"),
@@ -175,6 +188,12 @@ def test_misspelt_required_key_is_one_mistake(refused):
 
 def test_every_mistake_is_told_at_once(refused):
     assert len(refused(PORTRAITS + "metric: {epochs: 0, loss: tripl}").splitlines()) == 2
+
+
+def test_quotas_of_a_recipe(write):
+    quotas = "rebalance: {target: {quotas: {smiling: {light: 200, dark: 25%}}}}"
+    target = load_recipe(write(PORTRAITS + quotas)).settings.rebalance.target
+    assert target.quotas == {"smiling": {"light": 200, "dark": 0.25}}
 
 
 def test_missing_file_is_named(tmp_path):

@@ -259,12 +259,19 @@ class ReportStore:
                 "n_wanted": 8 - cell["n"],
                 "n_planned": 2 * (8 - cell["n"]),
                 "note": "",
+                "n_missing": 8 - cell["n"],
+                "n_fill": 8 - cell["n"],
+                "n_control": 0,
+                "n_reached": 8,
+                "reason": "",
             }
             for cell in cells
         ]
         pq.write_table(PLANNED_CELLS.table(planned), self.store.planned_cells)
         summary = {"edits": 28, "wanted": 14, "group_carriers": dict.fromkeys(self.groups, "shape"),
-                   "label_carriers": "hat", "notes": {}, "words": "planned"}  # fmt: skip
+                   "label_carriers": "hat", "notes": {}, "words": "planned",
+                   "presence_groups": {}, "remarks": ["<b> belongs to no cell"],
+                   "self_recombinations": 3}  # fmt: skip
         self._finish("rebalance_plan", summary)
 
     def _samples(self) -> None:

@@ -1,0 +1,146 @@
+"""The plan as a stage: on ingested and segmented portraits, with scores made by hand."""
+
+import io
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image
+
+from data_contracts import BIAS_SCORES, PLANNED_CELLS, REBALANCE_PLAN
+from heml.images import image_index
+from heml.progress import silent
+from heml.recombination.layout import read_layouts
+from heml.recombination.plan import make_plan, planned_roles
+from heml.recombination.quotas import QuotaError
+from heml.report.figures import plan_figure
+from heml.segmentation.stage import segment
+from heml.settings import AnnotatedSegmentation, PortraitsSource, RebalanceSettings
+from heml.sources.ingest import ingest
+from heml.store import Store
+from heml.taxonomy import builtin
+from pipelines.plan_summary import plan_lines
+
+TAXONOMY = builtin("portraits")
+LABEL, GROUPS = "mouth", ["hair_tone"]
+SOURCE = PortraitsSource(kind="portraits", count=120, size=32, association=0.9)
+
+
+def write_scores(store: Store, group_leaf: str | None, label_leaf: str | None) -> None:
+    rows = []
+    for node in TAXONOMY.nodes:
+        carries, tells = node == group_leaf, node == label_leaf
+        row = dict.fromkeys(BIAS_SCORES.column_names)
+        row |= {"node": node, "kind": TAXONOMY.kind(node), "group": GROUPS[0], "rank": 1}
+        row |= {"n": 84, "n_conflicting": 8, "present": 1.0, "leakage": 0.99 if carries else 0.5}
+        row |= {"score": 0.9 * carries, "score_low": 0.8 * carries, "score_high": 0.9 * carries}
+        row |= {"leakage_q": 0.01 if carries else 0.6}
+        right = (0.9, 0.1) if carries else (0.9, 0.9) if tells else (0.5, 0.5)
+        for name, value in zip(("aligned", "conflicting"), right, strict=True):
+            row |= {f"accuracy_{name}": value, f"accuracy_{name}_low": max(value - 0.1, 0)}
+        rows.append(row)
+    # Groups of several columns are scored too, and are no plan's.
+    rows.append({**rows[0], "group": "hair_tone × hat", "score": 1.0})
+    pq.write_table(BIAS_SCORES.table(rows), store.bias_scores)
+    store.finish("bias_scores", f"{group_leaf} {label_leaf}", {}, [store.bias_scores])
+
+
+@pytest.fixture(scope="module")
+def store(tmp_path_factory):
+    store = Store(tmp_path_factory.mktemp("plan") / "small")
+    ingest(store, SOURCE, store.root, TAXONOMY, True, silent)
+    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+    return store
+
+
+def plan(store, group_leaf="hair", label_leaf="mouth", **settings):
+    write_scores(store, group_leaf, label_leaf)
+    return make_plan(store, TAXONOMY, LABEL, GROUPS, RebalanceSettings(**settings), silent)
+
+
+def test_plan_keeps_its_contracts_and_the_train_split(store):
+    summary = plan(store).summary
+    edits, cells = pd.read_parquet(store.rebalance_plan), pd.read_parquet(store.planned_cells)
+    plain = [c.name for c in REBALANCE_PLAN.columns if c.name not in ("groups", "nodes")]
+    REBALANCE_PLAN.validate(edits, plain)
+    PLANNED_CELLS.validate(cells, [c for c in PLANNED_CELLS.column_names if c != "groups"])
+    train = set(image_index(store, GROUPS).query("split == 'train'")["image_id"])
+    assert set(edits["host_id"]) | set(edits["donor_id"]) <= train
+    assert cells["n_real"].sum() == len(train)
+    assert summary["would_make"] == cells["n_wanted"].sum() > 0
+    assert planned_roles(store).group_carriers == {"hair_tone": ("hair",)}
+    assert planned_roles(store).label_carriers == ("mouth",)
+
+
+def test_donors_fit_better_than_any(store):
+    plan(store)
+    edits = pd.read_parquet(store.rebalance_plan).query("direction == 'label_onto_donor'")
+    index = image_index(store, GROUPS).query("split == 'train'").reset_index(drop=True)
+    layouts = read_layouts(store, TAXONOMY, index["image_id"].tolist())
+    row_of = {image_id: row for row, image_id in enumerate(layouts.image_ids)}
+    kept = [leaf for leaf in layouts.leaves if leaf not in ("mouth", "background")]
+    labels = index["label"].to_numpy()
+    chosen, usual = [], []
+    for edit in edits.to_dict("records"):
+        host = row_of[edit["host_id"]]
+        donors = np.flatnonzero(labels == edit["label"])
+        chosen.append(layouts.mismatch(host, np.array([row_of[edit["donor_id"]]]), kept)[0])
+        usual.append(np.median(layouts.mismatch(host, donors, kept)))
+    assert np.mean(chosen) < 0.8 * np.mean(usual)
+
+
+def test_same_plan_is_kept_and_made_again_byte_for_byte(store, tmp_path):
+    plan(store, seed=1)
+    first = [path.read_bytes() for path in (store.rebalance_plan, store.planned_cells)]
+    assert plan(store, seed=1).reused
+    assert not plan(store, seed=2).reused
+    plan(store, seed=1)
+    assert [p.read_bytes() for p in (store.rebalance_plan, store.planned_cells)] == first
+
+
+def test_quotas_of_unknown_values_are_refused_and_nothing_is_written(store):
+    plan(store)
+    before = store.planned_cells.read_bytes()
+    with pytest.raises(QuotaError, match="mouth 'smilng'; did you mean 'smiling'"):
+        plan(store, target={"quotas": {"smilng": {"dark": 3}}})
+    assert store.planned_cells.read_bytes() == before
+
+
+@pytest.mark.parametrize(
+    ("leaves", "settings", "line"),
+    [
+        (("hair", "mouth"), {}, "hair_tone is moved with hair"),
+        (("hair", "mouth"), {"target": "independent"}, "the label is moved with mouth"),
+        (("hair", None), {}, "the label is moved with no segment"),
+        ((None, None), {}, "no node carries what would have to be moved"),
+        (("hair", "mouth"), {"budget": 0}, "note: the budget is 0: nothing is made"),
+        (("background", None), {"operators": ["transplant"]}, "no donor"),
+        (
+            ("hair", "mouth"),
+            {"target": {"quotas": {"smiling": {"light": 1}}}},
+            "more real records than aimed at; none is removed",
+        ),
+    ],
+)
+def test_terminal_and_picture_tell_what_would_be_made(store, leaves, settings, line):
+    plan(store, *leaves, **settings)
+    text = "\n".join(plan_lines(store))
+    assert line in text
+    for cell in pd.read_parquet(store.planned_cells)["cell"]:
+        assert cell in text
+    png = plan_figure(store)
+    assert png.startswith(b"\x89PNG")
+
+
+def test_no_record_with_a_group_still_gives_tables_and_a_picture(store, tmp_path):
+    from heml.recombination.planner import Planner
+    from heml.recombination.roles import Roles
+
+    index = image_index(store, GROUPS).query("split == 'train'").assign(hair_tone=None)
+    layouts = read_layouts(store, TAXONOMY, index["image_id"].tolist())
+    made = Planner(index, GROUPS, Roles({}, ()), layouts, RebalanceSettings(), LABEL).plan()
+    empty = Store(tmp_path / "empty")
+    empty.root.mkdir()
+    pq.write_table(PLANNED_CELLS.table(made.cells), empty.planned_cells)
+    assert Image.open(io.BytesIO(plan_figure(empty))).width > 100
