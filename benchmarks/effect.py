@@ -1,4 +1,4 @@
-"""`python -m benchmarks.effect`: what the rebalanced dataset changes, against what else one could do.
+"""`python -m benchmarks.effect`: what the rebalanced dataset changes, against other methods.
 
 Every arm trains the same small network for the same number of steps on the same biased images, and
 is judged on the same balanced test images.
@@ -60,9 +60,7 @@ def _tasks(options: argparse.Namespace) -> tuple[list[Task], str]:
     if len(set(names)) < len(names):
         raise TaskError("two tasks have the same file name: give them different ones")
     taxonomy = options.taxonomy or _taxonomy_of(options.root)
-    return [
-        Task(t.stem, t, options.root, options.label, options.group) for t in tables
-    ], taxonomy
+    return [Task(t.stem, t, options.root, options.label, options.group) for t in tables], taxonomy
 
 
 def _taxonomy_of(root: Path) -> str:
@@ -74,7 +72,7 @@ def _taxonomy_of(root: Path) -> str:
     return fitting[0]
 
 
-def compare(tasks: list[Task], taxonomy: str, options: argparse.Namespace, say) -> str:  # noqa: ANN001
+def compare(tasks: list[Task], taxonomy: str, options: argparse.Namespace, say) -> str:
     """Trains all arms on all tasks and gives the table as Markdown."""
     settings = EffectSettings(seeds=options.seeds, **(QUICK if options.quick else {}))
     if options.steps:
@@ -113,9 +111,7 @@ def compare(tasks: list[Task], taxonomy: str, options: argparse.Namespace, say) 
         )
         for task, d in zip(tasks, data, strict=True)
     ]
-    sizes = {
-        arm: [results[task.name, arm, 0].n_train for task in tasks] for arm in arms
-    }
+    sizes = {arm: [results[task.name, arm, 0].n_train for task in tasks] for arm in arms}
     return markdown(Experiment(tasks, data, settings, trials, sizes))
 
 

@@ -128,7 +128,7 @@ def _task_data(task: Task, size: int, work: Path) -> TaskData:
 
 
 @cache
-def _rebalanced(store: Path, key: str, labels: tuple[str, ...], size: int):  # noqa: ANN202
+def _rebalanced(store: Path, key: str, labels: tuple[str, ...], size: int):
     return rebalanced_data(Store(store), list(labels), size)
 
 

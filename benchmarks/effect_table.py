@@ -8,7 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.effect_tasks import Task, TaskData
-from heml.effect.intervals import Draws, Interval, Trial, bootstrap, difference, interval, share_closed
+from heml.effect.intervals import (
+    Draws,
+    Interval,
+    Trial,
+    bootstrap,
+    difference,
+    interval,
+    share_closed,
+)
 from heml.settings import EffectSettings
 
 WORDS = {

@@ -3,9 +3,9 @@
 One bootstrap draws at every level of the experiment:
 
 - **splits** (biased training sets with their test sets) and, within a split, **seeds** (initial
-  weights and batches): n - 1 of n with replacement. With so few, drawing n of n would understate the
-  variance by the factor (n - 1) / n; drawing n - 1 makes it unbiased (McCarthy & Snowden 1985). A
-  level with one member cannot tell how much it varies, and adds nothing.
+  weights and batches): n - 1 of n with replacement. With so few, drawing n of n would understate
+  the variance by the factor (n - 1) / n; drawing n - 1 makes it unbiased (McCarthy & Snowden 1985).
+  A level with one member cannot tell how much it varies, and adds nothing.
 - **test images**: Bayesian bootstrap (Rubin 1981), Dirichlet weights within each cell, with half a
   right and half a wrong image added to each cell (Jeffreys' prior). For a single network this is
   exactly Jeffreys' interval of a proportion, so that 60 right of 60 is not certainty. All seeds,
@@ -142,7 +142,7 @@ def _image_weights(
 def _of_trial(
     trial: Trial, correct: np.ndarray, weights: tuple[np.ndarray, np.ndarray]
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Worst-group and average accuracy, mean over seeds (2,), and drawn by seed (2, seeds, draws)."""
+    """Worst-group and average accuracy: mean over seeds (2,), drawn by seed (2, seeds, draws)."""
     own, added = weights
     found = [cell_accuracy(right, trial.cells) for right in correct]
     means = np.array([[f.worst_group for f in found], [f.average for f in found]]).mean(axis=1)
@@ -157,7 +157,7 @@ def _of_trial(
 
 
 def share_closed(arm: Draws, plain: Draws, oracle: Draws) -> Interval | None:
-    """Share of the gap in worst-group accuracy that an arm closes: (arm - plain) / (oracle - plain).
+    """Share of the worst-group gap that an arm closes: (arm - plain) / (oracle - plain).
 
     Returns
     -------

@@ -55,7 +55,9 @@ def measure_effect(
     def compute() -> tuple[dict[str, Any], list[Path]]:
         index = image_index(store, list(groups))
         reason = _why_not(index, groups)
-        rows = [] if reason else _measure(store, index, label_name, list(groups), settings, progress)
+        rows = (
+            [] if reason else _measure(store, index, label_name, list(groups), settings, progress)
+        )
         with write_aside(store.debias_effect) as aside:
             pq.write_table(DEBIAS_EFFECT.table(rows), aside)
         summary = _describe(rows, settings) if rows else _unmeasured(reason)
