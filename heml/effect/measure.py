@@ -98,7 +98,10 @@ def _measure(
     numbers: dict[Cell, int] = {k: n for n, k in enumerate([*names, *others])}
     index = index.assign(cell=cell_codes(keys, numbers), code=index["label"].map(codes))
     problem, test, test_ids = _read(store, index, codes, settings)
-    words = {n: cell_name(label_name, k[0], groups, k[1:]) for k, n in numbers.items()}
+    words = {
+        n: cell_name(label_name, str(k[0]), groups, list(map(str, k[1:])))
+        for k, n in numbers.items()
+    }
     in_train = sorted(set(problem.train.cells) - set(test.cells) - {-1})
     untested = "; ".join(words[cell] for cell in in_train)
     note = f"no test image of {untested}" if untested else None

@@ -18,7 +18,12 @@ Cell = tuple[str | None, ...]
 
 def shrink(data: bytes, size: int) -> np.ndarray:
     """An encoded image as uint8 array (3, size, size), its sides scaled alike or not."""
-    image = Image.fromarray(decode_image(data)).resize((size, size), Image.Resampling.BILINEAR)
+    return shrink_pixels(decode_image(data), size)
+
+
+def shrink_pixels(pixels: np.ndarray, size: int) -> np.ndarray:
+    """Pixels, uint8 array (H, W, 3), likewise."""
+    image = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image).transpose(2, 0, 1)
 
 

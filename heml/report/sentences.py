@@ -196,12 +196,10 @@ def effect_doubts(before: ArmEffect, after: ArmEffect, labels: int) -> list[str]
     doubts = []
     if after.worst.mean <= before.worst.mean:
         doubts.append("The worst group did not gain.")
-    elif before.worst.overlaps(after.worst_images):
-        doubts.append("The intervals over test images overlap: the gain is not certain.")
+    elif before.worst.overlaps(after.worst):
+        doubts.append("The intervals overlap: the gain is not certain.")
     if after.seeds < 2:
         doubts.append("One seed: how much trainings differ by chance is not known.")
-    elif after.worst.mean > before.worst.mean and before.worst.overlaps(after.worst):
-        doubts.append("The intervals over seeds overlap: the gain may be chance of training.")
     if after.average.mean < before.average.mean:
         doubts.append("The average over all groups fell.")
     if after.note:

@@ -31,11 +31,12 @@ NEVER = -1e4
 def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
     network = as_is.train(problem, seed, tell)
     body, head = network[:-1], network[-1]
+    assert isinstance(head, nn.Linear)
     data = _refit_on(problem)
     features = run(body, data.images).astype(float)
     scaler = StandardScaler().fit(features)
     scaled = scaler.transform(features)
-    weights, biases = np.zeros(head.weight.shape), np.zeros(problem.classes)
+    weights, biases = np.zeros(tuple(head.weight.shape)), np.zeros(problem.classes)
     for draw in range(DRAWS):
         rows = smallest_cells(data, np.random.default_rng([seed, draw]))
         weight, bias = _layer(scaled[rows], data.labels[rows], problem.classes)
