@@ -9,22 +9,26 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 
-from benchmarks.effect_pipeline import run_pipeline
-from benchmarks.effect_runs import Job, run_jobs
-from benchmarks.effect_table import Experiment, markdown
-from benchmarks.effect_tasks import Task, TaskError, read_task
+from benchmarks.effect_artefacts import traces
+from benchmarks.effect_pipeline import rebalanced_data, run_pipeline
+from benchmarks.effect_runs import Job, Result, run_jobs
+from benchmarks.effect_table import Experiment, edited, markdown
+from benchmarks.effect_tasks import Task, TaskData, TaskError, read_task
 from heml.effect.arms import TRAINERS
 from heml.effect.intervals import Trial
 from heml.settings import EffectSettings
+from heml.store import Store
 from heml.taxonomy import builtin_names
 
 QUICK = {"steps": 60, "size": 32}
 DEFAULT_SEEDS = 3
+
+Say = Callable[[str], None]
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -72,47 +76,63 @@ def _taxonomy_of(root: Path) -> str:
     return fitting[0]
 
 
-def compare(tasks: list[Task], taxonomy: str, options: argparse.Namespace, say) -> str:
+def compare(tasks: list[Task], taxonomy: str, options: argparse.Namespace, say: Say) -> str:
     """Trains all arms on all tasks and gives the table as Markdown."""
     settings = EffectSettings(seeds=options.seeds, **(QUICK if options.quick else {}))
     if options.steps:
         settings = settings.model_copy(update={"steps": options.steps})
     data = [read_task(task, settings.size, options.work / "images") for task in tasks]
-    arms = [arm for arm in TRAINERS if arm in options.arms]
-    if any("oracle" not in d.splits for d in data) and "oracle" in arms:
-        say("no split 'oracle': the share of the gap closed is not measured")
-        arms.remove("oracle")
-    if any(d.splits["train"].segments is None for d in data) and "random_paste" in arms:
-        say("no column mask_name: random paste of segments is left out")
-        arms.remove("random_paste")
-    stores = dict.fromkeys(tasks)
+    arms = _possible_arms(options.arms, data, say)
+    stores: dict[Task, Path] = {}
     if "rebalanced" in arms:
         for task in tasks:
             say(f"pipeline on {task.table}")
             extra = {"metric": {"epochs": 6}} if options.quick or options.portraits else {}
             stores[task] = run_pipeline(task, taxonomy, options.work, extra).root
     jobs = [
-        Job(task, arm, seed, settings, stores[task], options.work)
+        Job(task, arm, seed, settings, stores.get(task), options.work, taxonomy)
         for task in tasks
         for arm in arms
         for seed in range(settings.seeds)
     ]
     results = run_jobs(jobs, options.workers, say)
+    found = {}
+    for task, own in zip(tasks, data, strict=True):
+        if task in stores:
+            say(f"detector of recombined images on {task.name}")
+            rebalanced, recombined = rebalanced_data(Store(stores[task]), own.labels, settings.size)
+            found[task.name] = traces(rebalanced, recombined, settings)
     trials = [
-        Trial(
-            d.test_names,
-            d.splits["test"].cells,
-            {
-                arm: np.stack(
-                    [results[task.name, arm, seed].correct for seed in range(settings.seeds)]
-                )
-                for arm in arms
-            },
-        )
+        Trial(d.test_names, d.splits["test"].cells, _correct(results, task, arms, settings.seeds))
         for task, d in zip(tasks, data, strict=True)
     ]
     sizes = {arm: [results[task.name, arm, 0].n_train for task in tasks] for arm in arms}
-    return markdown(Experiment(tasks, data, settings, trials, sizes))
+    return markdown(Experiment(tasks, data, settings, trials, sizes, found))
+
+
+def _possible_arms(wanted: Sequence[str], data: Sequence[TaskData], say: Say) -> list[str]:
+    arms = [arm for arm in TRAINERS if arm in wanted]
+    if any("oracle" not in d.splits for d in data) and "oracle" in arms:
+        say("no split 'oracle': the share of the gap closed is not measured")
+        arms.remove("oracle")
+    if any(d.splits["train"].segments is None for d in data) and "random_paste" in arms:
+        say("not every row has a mask_name: random paste of segments is left out")
+        arms.remove("random_paste")
+    return arms
+
+
+def _correct(
+    results: Mapping[tuple[str, str, int], Result], task: Task, arms: Sequence[str], seeds: int
+) -> dict[str, np.ndarray]:
+    """By arm, and by arm on self-recombined images under `edited(arm)`."""
+    correct = {}
+    for arm in arms:
+        own = [results[task.name, arm, seed] for seed in range(seeds)]
+        correct[arm] = np.stack([result.correct for result in own])
+        edits = [result.edited for result in own if result.edited is not None]
+        if len(edits) == seeds:
+            correct[edited(arm)] = np.stack(edits)
+    return correct
 
 
 def _parser() -> argparse.ArgumentParser:

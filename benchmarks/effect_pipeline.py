@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import yaml
 
 from benchmarks.effect_tasks import Task
@@ -71,8 +72,8 @@ def run_pipeline(task: Task, taxonomy: str, work: Path, settings: dict) -> Store
     return Store(work.resolve() / "store" / name)
 
 
-def rebalanced_data(store: Store, labels: list[str], size: int) -> TrainingSet:
-    """The train split of a store's rebalanced dataset."""
+def rebalanced_data(store: Store, labels: list[str], size: int) -> tuple[TrainingSet, np.ndarray]:
+    """The train split of a store's rebalanced dataset, and which of its rows are recombined."""
     column = store.summary("rebalanced_dataset")["label_column"]
     codes = {label: code for code, label in enumerate(labels)}
-    return read_rebalanced(store.rebalanced_dataset, column, codes, size)[0]
+    return read_rebalanced(store.rebalanced_dataset, column, codes, size)

@@ -15,14 +15,16 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from benchmarks.effect_artefacts import self_recombined
 from benchmarks.effect_pipeline import rebalanced_data
 from benchmarks.effect_tasks import Task, TaskData, read_task
 from heml.effect import VERSION
 from heml.effect.arms import TRAINERS
 from heml.effect.network import predict
-from heml.effect.problem import Problem
+from heml.effect.problem import Problem, TrainingSet
 from heml.settings import EffectSettings
 from heml.store import Store, fingerprint, write_aside
+from heml.taxonomy import builtin
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class Job:
     store : pathlib.Path, optional
         Of the pipeline's run on the task, for the arm `rebalanced`.
     work : pathlib.Path
+    taxonomy : str, optional
+        To judge the network on self-recombined test images too; needs the store.
     """
 
     task: Task
@@ -46,12 +50,15 @@ class Job:
     settings: EffectSettings
     store: Path | None
     work: Path
+    taxonomy: str | None = None
 
     def result(self) -> Path:
         """The file of the result; another one whenever anything that matters is different."""
         content = [VERSION, self.task.fingerprint(), self.settings.model_dump(), torch.__version__]
         if self.arm == "rebalanced" and self.store is not None:
             content.append(Store(self.store).fingerprint("rebalanced_dataset"))
+        if self.taxonomy is not None and self.store is not None:
+            content.append(["controls", Store(self.store).fingerprint("rebalance_plan")])
         key = fingerprint(content)
         return self.work / "results" / f"{self.task.name}-{self.arm}-{self.seed}-{key}.json"
 
@@ -64,12 +71,15 @@ class Result:
     ----------
     correct : bool array (N,)
         By test image, in the task's order.
+    edited : bool array (N,), optional
+        The same on self-recombined test images.
     n_train : int
     seconds : float
         Processor time of the training.
     """
 
     correct: np.ndarray
+    edited: np.ndarray | None
     n_train: int
     seconds: float
 
@@ -103,23 +113,32 @@ def train_and_keep(job: Job) -> Result:
     seconds = time.process_time() - started
     test = data.splits["test"]
     correct = predict(network, test.images) == test.labels
+    controls = _controls(job, tuple(data.test_names))
+    edited = None if controls is None else predict(network, controls) == test.labels
     n_train = len(problem.trained_on(job.arm))
     content = {
         "task": job.task.name,
         "arm": job.arm,
         "seed": job.seed,
         "correct": correct.astype(int).tolist(),
+        "edited": None if edited is None else edited.astype(int).tolist(),
         "n_train": n_train,
         "seconds": seconds,
     }
     with write_aside(job.result()) as aside:
         aside.write_text(json.dumps(content))
-    return Result(correct, n_train, seconds)
+    return Result(correct, edited, n_train, seconds)
 
 
 def read_result(job: Job) -> Result:
     content = json.loads(job.result().read_text())
-    return Result(np.array(content["correct"], bool), content["n_train"], content["seconds"])
+    edited = content["edited"]
+    return Result(
+        np.array(content["correct"], bool),
+        None if edited is None else np.array(edited, bool),
+        content["n_train"],
+        content["seconds"],
+    )
 
 
 @cache
@@ -128,8 +147,21 @@ def _task_data(task: Task, size: int, work: Path) -> TaskData:
 
 
 @cache
-def _rebalanced(store: Path, key: str, labels: tuple[str, ...], size: int):
-    return rebalanced_data(Store(store), list(labels), size)
+def _rebalanced(store: Path, key: str, labels: tuple[str, ...], size: int) -> TrainingSet:
+    return rebalanced_data(Store(store), list(labels), size)[0]
+
+
+def _controls(job: Job, names: tuple[str, ...]) -> np.ndarray | None:
+    if job.taxonomy is None or job.store is None:
+        return None
+    return self_recombined(
+        Store(job.store),
+        builtin(job.taxonomy),
+        job.task,
+        list(names),
+        job.settings.size,
+        job.work / "images",
+    )
 
 
 def _problem(job: Job, data: TaskData) -> Problem:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from benchmarks.effect_artefacts import Traces
 from benchmarks.effect_tasks import Task, TaskData
 from heml.effect.intervals import (
     Draws,
@@ -45,6 +46,8 @@ class Experiment:
     trials : list of Trial
     sizes : mapping of arm to sequence of int
         Training images by task.
+    traces : mapping of task to Traces
+        Of the tasks with a rebalanced dataset.
     """
 
     tasks: list[Task]
@@ -52,6 +55,12 @@ class Experiment:
     settings: EffectSettings
     trials: list[Trial]
     sizes: Mapping[str, Sequence[int]]
+    traces: Mapping[str, Traces]
+
+
+def edited(arm: str) -> str:
+    """The name under which an arm's results on self-recombined images are kept."""
+    return f"{arm}, edited"
 
 
 def markdown(experiment: Experiment) -> str:
@@ -71,8 +80,9 @@ def markdown(experiment: Experiment) -> str:
         "| trained on | images | worst group | 95% | average | 95% | gap closed | 95% | by split |",
         "|---|--:|--:|---|--:|---|--:|---|---|",
     ]
-    lines += [_row(experiment, arm, drawn) for arm in drawn]
-    lines += ["", *_verdicts(drawn), *_notes(experiment)]
+    arms = {arm: own for arm, own in drawn.items() if arm in WORDS}
+    lines += [_row(experiment, arm, arms) for arm in arms]
+    lines += ["", *_verdicts(arms), *_notes(experiment), *_artefacts(experiment, drawn)]
     return "\n".join(lines)
 
 
@@ -119,6 +129,41 @@ def _verdicts(drawn: Mapping[str, Draws]) -> list[str]:
                 f"- Ours minus plain in average accuracy: {gain.mean:+.2f} "
                 f"({gain.low:+.2f} to {gain.high:+.2f})."
             )
+    return lines
+
+
+def _artefacts(experiment: Experiment, drawn: Mapping[str, Draws]) -> list[str]:
+    """What the edits leave behind."""
+    lines = []
+    if experiment.traces:
+        lines += [
+            "",
+            "| recombined images of | n | detector's AUC | label from its score | chance |",
+            "|---|--:|--:|--:|--:|",
+        ]
+        lines += [
+            f"| {task} | {t.n} | {t.auc:.2f} | {t.label_accuracy:.3f} | {t.chance:.3f} |"
+            for task, t in experiment.traces.items()
+        ]
+    arms = [arm for arm in drawn if edited(arm) in drawn]
+    if arms:
+        lines += [
+            "",
+            "Average accuracy on test images with one of their own segments put back:",
+            "",
+            "| trained on | as they are | 95% | change | 95% |",
+            "|---|--:|---|--:|---|",
+        ]
+    for arm in arms:
+        before, after = drawn[arm], drawn[edited(arm)]
+        average = interval(before.average, before.average_draws)
+        change = interval(
+            after.average - before.average, after.average_draws - before.average_draws
+        )
+        lines.append(
+            f"| {WORDS[arm]} | {average.mean:.3f} | {_range(average)} | {change.mean:+.3f} "
+            f"| {change.low:+.3f} to {change.high:+.3f} |"
+        )
     return lines
 
 
