@@ -91,16 +91,23 @@ def run_jobs(
     missing = [job for job in jobs if not job.result().is_file()]
     if len(missing) < len(jobs):
         say(f"{len(jobs) - len(missing)} of {len(jobs)} results kept from earlier")
-    if missing:
+
+    def tell(number: int, job: Job, result: Result) -> None:
+        say(
+            f"{number}/{len(missing)} {job.task.name} {job.arm} seed {job.seed}: "
+            f"{result.correct.mean():.2f} right, {result.seconds:.0f} s"
+        )
+
+    if workers == 1:
+        torch.set_num_threads(1)
+        for number, job in enumerate(missing, start=1):
+            tell(number, job, train_and_keep(job))
+    elif missing:
         context = multiprocessing.get_context("spawn")
         with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
             running = {pool.submit(train_and_keep, job): job for job in missing}
             for number, done in enumerate(as_completed(running), start=1):
-                job, result = running[done], done.result()
-                say(
-                    f"{number}/{len(missing)} {job.task.name} {job.arm} seed {job.seed}: "
-                    f"{result.correct.mean():.2f} right, {result.seconds:.0f} s"
-                )
+                tell(number, running[done], done.result())
     return {(job.task.name, job.arm, job.seed): read_result(job) for job in jobs}
 
 

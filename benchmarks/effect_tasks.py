@@ -46,7 +46,7 @@ class Task:
     group: str
 
     def rows(self) -> pd.DataFrame:
-        """The rows of the known splits, values as text, missing ones as None.
+        """The rows of the known splits, values as text, missing ones empty.
 
         Raises
         ------
@@ -64,7 +64,6 @@ class Task:
         for split in ("train", "test"):
             if not (frame["split"] == split).any():
                 raise TaskError(f"{self.table}: no row has split '{split}': the effect needs it")
-        frame[self.group] = frame[self.group].where(frame[self.group].str.strip() != "", None)
         return frame.reset_index(drop=True)
 
     def fingerprint(self) -> str:
@@ -103,7 +102,8 @@ def read_task(task: Task, size: int, cache: Path) -> TaskData:
     """Reads a task; decoded images are kept in `cache`, so that other processes need not."""
     rows = task.rows()
     # Test cells get the first numbers: those of cells without a test image would be empty.
-    keys = list(zip(rows[task.label], rows[task.group], strict=True))
+    values = [value if value.strip() else None for value in rows[task.group]]
+    keys = list(zip(rows[task.label], values, strict=True))
     in_test = {k for k, s in zip(keys, rows["split"], strict=True) if s == "test" and None not in k}
     others = {key for key in keys if None not in key} - in_test
     if not in_test:
