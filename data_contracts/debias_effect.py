@@ -48,7 +48,6 @@ DEBIAS_EFFECT = Contract(
                 pa.float64(),
                 f"{end.capitalize()} end of the 95% interval of the arm's mean {words} over seeds "
                 "and test images; the same in all rows of an arm.",
-                nullable=True,
                 at_least=0,
                 at_most=1,
             )
@@ -58,8 +57,7 @@ DEBIAS_EFFECT = Contract(
         Column(
             "note",
             pa.string(),
-            "What the test split cannot judge, such as a cell without images.",
-            nullable=True,
+            "What the test split cannot judge, such as a cell without images; or empty.",
         ),
     ),
     version=(1, 1),

@@ -104,7 +104,7 @@ def _measure(
     }
     in_train = sorted(set(problem.train.cells) - set(test.cells) - {-1})
     untested = "; ".join(words[cell] for cell in in_train)
-    note = f"no test image of {untested}" if untested else None
+    note = f"no test image of {untested}" if untested else ""
     arms = [*settings.all_arms]
 
     def run(arm: str, seed: int) -> tuple[np.ndarray, int]:

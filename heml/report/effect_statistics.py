@@ -87,7 +87,7 @@ def arm_effects(effect: pd.DataFrame) -> list[ArmEffect]:
                 ),
                 worst_values=tuple(worst),
                 average_values=tuple(average),
-                note=first["note"] or "",
+                note=first["note"],
             )
         )
     return arms

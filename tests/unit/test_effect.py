@@ -34,7 +34,11 @@ def planted(counts: dict[tuple[int, int], int], seed: int = 0, size: int = 16) -
     segments = np.zeros((len(labels), size, size), np.uint8)
     segments[:, :, 8:] = 1
     return TrainingSet(
-        np.array(images, np.uint8), np.array(labels), np.array(cells), np.ones(len(labels)), segments
+        np.array(images, np.uint8),
+        np.array(labels),
+        np.array(cells),
+        np.ones(len(labels)),
+        segments,
     )
 
 
@@ -178,7 +182,8 @@ def test_share_of_the_gap():
     cells = np.repeat([0, 1], 50)
     right = {"plain": 10, "half": 25, "oracle": 40}
     correct = {
-        arm: np.concatenate([np.arange(50) < k, np.ones(50, bool)])[None] for arm, k in right.items()
+        arm: np.concatenate([np.arange(50) < k, np.ones(50, bool)])[None]
+        for arm, k in right.items()
     }
     drawn = bootstrap([Trial(list(map(str, range(100))), cells, correct)])
     half = share_closed(drawn["half"], drawn["plain"], drawn["oracle"])

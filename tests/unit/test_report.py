@@ -306,7 +306,7 @@ class ReportStore:
                  "rebalanced": (0.71, 0.69, 0.73)}  # fmt: skip
         self.effect(worst, n=60)
 
-    def effect(self, worst: dict[str, tuple[float, ...]], n: int, note: str | None = None) -> None:
+    def effect(self, worst: dict[str, tuple[float, ...]], n: int, note: str = "") -> None:
         """Replaces the measured effect: worst-group accuracies by arm and seed.
 
         Intervals are those of the mean over n images.
