@@ -102,10 +102,10 @@ def read_task(task: Task, size: int, cache: Path) -> TaskData:
     """Reads a task; decoded images are kept in `cache`, so that other processes need not."""
     rows = task.rows()
     # Test cells get the first numbers: those of cells without a test image would be empty.
-    values = [value if value.strip() else None for value in rows[task.group]]
-    keys = list(zip(rows[task.label], values, strict=True))
-    in_test = {k for k, s in zip(keys, rows["split"], strict=True) if s == "test" and None not in k}
-    others = {key for key in keys if None not in key} - in_test
+    keys = list(zip(rows[task.label], rows[task.group], strict=True))
+    known = rows[task.group].str.strip() != ""
+    in_test = {k for k, t in zip(keys, known & (rows["split"] == "test"), strict=True) if t}
+    others = {key for key, t in zip(keys, known, strict=True) if t} - in_test
     if not in_test:
         raise TaskError(f"{task.table}: no test row has a value in column '{task.group}'")
     order = [*sorted(in_test), *sorted(others)]

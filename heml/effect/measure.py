@@ -15,6 +15,7 @@ import torch
 
 from data_contracts import DEBIAS_EFFECT
 from heml.bias.coverage import cell_name
+from heml.cells import known_groups
 from heml.effect.accuracy import cell_accuracy
 from heml.effect.arms import TRAINERS
 from heml.effect.intervals import Trial, bootstrap, interval
@@ -72,7 +73,7 @@ def _why_not(index: pd.DataFrame, groups: Sequence[str]) -> str:
     test = index[index["split"] == "test"]
     if test.empty:
         return "no image is in split 'test': give some, balanced over label and group"
-    if test[list(groups)].isna().any(axis=1).all():
+    if not known_groups(test, list(groups)).any():
         return f"no test image has a value of {', '.join(groups)}: their cells are not known"
     return ""
 
@@ -90,18 +91,15 @@ def _measure(
     progress: Progress,
 ) -> list[dict[str, Any]]:
     codes = {value: code for code, value in enumerate(sorted(index["label"].unique()))}
-    keys = [tuple(None if pd.isna(v) else str(v) for v in row) for row in _keys(index, groups)]
-    tested = [k for k, s in zip(keys, index["split"], strict=True) if s == "test" and None not in k]
-    names = sorted(set(tested))
+    known = known_groups(index, groups)
+    keys = list(index[["label", *groups]].itertuples(index=False, name=None))
+    names = sorted({k for k, t in zip(keys, known & (index["split"] == "test"), strict=True) if t})
     # Test cells get the first numbers; cells that only train has come after them.
-    others = sorted({k for k in keys if None not in k} - set(names))
+    others = sorted({k for k, t in zip(keys, known, strict=True) if t} - set(names))
     numbers: dict[Cell, int] = {k: n for n, k in enumerate([*names, *others])}
     index = index.assign(cell=cell_codes(keys, numbers), code=index["label"].map(codes))
     problem, test, test_ids = _read(store, index, codes, settings)
-    words = {
-        n: cell_name(label_name, str(k[0]), groups, list(map(str, k[1:])))
-        for k, n in numbers.items()
-    }
+    words = {n: cell_name(label_name, k[0], groups, k[1:]) for k, n in numbers.items()}
     in_train = sorted(set(problem.train.cells) - set(test.cells) - {-1})
     untested = "; ".join(words[cell] for cell in in_train)
     note = f"no test image of {untested}" if untested else ""
@@ -145,10 +143,6 @@ def _measure(
                 }
             )
     return rows
-
-
-def _keys(index: pd.DataFrame, groups: list[str]) -> zip:
-    return zip(*(index[column] for column in ("label", *groups)), strict=True)
 
 
 def _read(

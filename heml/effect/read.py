@@ -13,7 +13,7 @@ from heml.effect.problem import TrainingSet
 from heml.images import decode_image
 
 #: Label and group values, in order: a cell.
-Cell = tuple[str | None, ...]
+Cell = tuple[str, ...]
 
 
 def shrink(data: bytes, size: int) -> np.ndarray:
@@ -33,8 +33,8 @@ def shrink_ids(ids: np.ndarray, size: int) -> np.ndarray:
 
 
 def cell_codes(cells: Sequence[Cell], known: Mapping[Cell, int]) -> np.ndarray:
-    """Numbers of cells, int array (N,); -1 where a value is missing or the cell is not known."""
-    return np.array([-1 if None in cell else known.get(cell, -1) for cell in cells], dtype=int)
+    """Numbers of cells, int array (N,); -1 where the cell has none: a value of it is missing."""
+    return np.array([known.get(cell, -1) for cell in cells], dtype=int)
 
 
 def read_rebalanced(

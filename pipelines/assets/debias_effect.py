@@ -14,7 +14,9 @@ def debias_effect_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefiniti
     def compute(progress: Progress) -> Outcome:
         from heml.effect import measure_effect
 
-        return measure_effect(store, recipe.label, recipe.groups_in(store), recipe.settings.effect, progress)
+        return measure_effect(
+            store, recipe.label, recipe.groups_in(store), recipe.settings.effect, progress
+        )
 
     spec = stage_spec(
         recipe,

@@ -8,14 +8,14 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from heml.segmentation.stage import segment
 
 import heml.effect.read
 from data_contracts import DEBIAS_EFFECT, ContractError
 from heml.effect import measure_effect
 from heml.images import decode_image, image_index, iterate_images
 from heml.progress import silent
-from heml.segmentation.annotated import segment
-from heml.settings import EffectSettings, PortraitsSource, SegmentationSettings
+from heml.settings import AnnotatedSegmentation, EffectSettings, PortraitsSource
 from heml.sources.ingest import ingest
 from heml.store import Store
 from heml.taxonomy import builtin
@@ -32,7 +32,7 @@ def made(folder: Path, **source: float) -> Store:
     store = Store(folder)
     settings = PortraitsSource(kind="portraits", count=40, size=32, **source)
     ingest(store, settings, folder, TAXONOMY, True, silent)
-    segment(store, SegmentationSettings(), TAXONOMY, silent)
+    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     _write_train(store)
     return store
 
