@@ -4,12 +4,23 @@ import pyarrow as pa
 
 from data_contracts.contract import Column, Contract
 
-ARMS = ("as_is", "group_balanced", "rebalanced")
+#: Arms that a recipe may add: other ways to train on the data as it is.
+EXTRA_ARMS = (
+    "undersampled",
+    "reweighted",
+    "group_dro",
+    "cutmix",
+    "random_paste",
+    "last_layer",
+)
+#: All arms, in the order of tables.
+ARMS = ("as_is", "group_balanced", *EXTRA_ARMS, "rebalanced")
 
 DEBIAS_EFFECT = Contract(
     name="debias_effect",
     description="Accuracy of a small network on the held-out test split after training on the "
-    "data as it is, with group-balanced sampling, and on the rebalanced dataset.",
+    "data as it is, with group-balanced sampling, and on the rebalanced dataset; with other "
+    "methods where the recipe asks for them. Empty if there is no test split.",
     columns=(
         Column("arm", pa.string(), "Training arm.", among=ARMS),
         Column("seed", pa.int64(), "Seed of initial weights and batches.", at_least=0),
@@ -31,6 +42,24 @@ DEBIAS_EFFECT = Contract(
         Column("n_worst_group", pa.int64(), "Test records in that cell.", at_least=1),
         Column("n_test", pa.int64(), "Test records.", at_least=1),
         Column("n_train", pa.int64(), "Training records of the arm.", at_least=1),
+        *(
+            Column(
+                f"{measure}_{end}",
+                pa.float64(),
+                f"{end.capitalize()} end of the 95% interval of the arm's mean {words} over seeds "
+                "and test images; the same in all rows of an arm.",
+                at_least=0,
+                at_most=1,
+            )
+            for measure, words in (("worst_group", "worst-group accuracy"), ("average", "average"))
+            for end in ("low", "high")
+        ),
+        Column(
+            "note",
+            pa.string(),
+            "What the test split cannot judge, such as a cell without images; or empty.",
+        ),
     ),
+    version=(1, 1),
     unique_together=("arm", "seed"),
 )

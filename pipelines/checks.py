@@ -1,4 +1,4 @@
-"""Blocking checks: one per table from its contract, and rules that join tables.
+"""Checks: blocking ones, one per table from its contract and rules that join tables; and warnings.
 
 What is compared is in `table_check.py` and `leakage_check.py`; here checks become Dagster's.
 Checks of one step share an op, because every op is a process.
@@ -33,6 +33,7 @@ from data_contracts import (
 from data_contracts.common import INPUT_PREFIX
 from heml.store import Store
 from pipelines.assets.stage import asset_key
+from pipelines.effect_check import check_effect
 from pipelines.leakage_check import check_no_test_leakage
 from pipelines.recipe import LoadedRecipe
 from pipelines.table_check import check_table, parquet_files
@@ -49,12 +50,15 @@ class Rule:
     description : str
     examine : callable
         Gives counts for the UI, or raises ContractError.
+    blocking : bool, default True
+        False for a finding that people should see, and that stops nothing.
     """
 
     stage: str
     name: str
     description: str
-    examine: Callable[[], Mapping[str, int]]
+    examine: Callable[[], Mapping[str, int | float]]
+    blocking: bool = True
 
 
 def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefinition]:
@@ -110,8 +114,17 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             _beside("discovered_groups", DISCOVERED_GROUPS, lambda: store.discovered_groups),
         ]
     if recipe.settings.effect.enabled:
-        rule = contract_rule("debias_effect", DEBIAS_EFFECT, lambda: store.debias_effect)
-        steps["debias_effect"] = [rule]
+        steps["debias_effect"] = [
+            contract_rule("debias_effect", DEBIAS_EFFECT, lambda: store.debias_effect),
+            Rule(
+                "debias_effect",
+                "effect_not_worse",
+                "Trained on the rebalanced dataset, neither the worst group nor the average is "
+                "below the 95% interval of the data as it is.",
+                lambda: check_effect(store),
+                blocking=False,
+            ),
+        ]
     return [_check(recipe, step, rules) for step, rules in steps.items()]
 
 
@@ -178,7 +191,7 @@ def _check(recipe: LoadedRecipe, step: str, rules: list[Rule]) -> dg.AssetChecks
     keyed = {dg.AssetCheckKey(asset_key(recipe, rule.stage), rule.name): rule for rule in rules}
     specs = [
         dg.AssetCheckSpec(
-            key.name, asset=key.asset_key, description=rule.description, blocking=True
+            key.name, asset=key.asset_key, description=rule.description, blocking=rule.blocking
         )
         for key, rule in keyed.items()
     ]
@@ -200,6 +213,7 @@ def _result(key: dg.AssetCheckKey, rule: Rule) -> dg.AssetCheckResult:
         passed, description = False, str(error)
     return dg.AssetCheckResult(
         passed=passed,
+        severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
         asset_key=key.asset_key,
         check_name=key.name,
         description=description or None,

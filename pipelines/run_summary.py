@@ -26,7 +26,8 @@ def summary_lines(recipe: LoadedRecipe, store: Store, reused: Mapping[str, bool]
         yield from _ranking(recipe.label, group, scores[scores["group"] == group])
     if recipe.settings.effect.enabled:
         yield ""
-        yield from _effect(pd.read_parquet(store.debias_effect))
+        reason = store.summary("debias_effect").get("not_measured", "")
+        yield from _effect(pd.read_parquet(store.debias_effect), reason)
     yield ""
     yield _kept(reused)
     yield f"Dataset  {store.rebalanced_dataset}"
@@ -56,13 +57,17 @@ def _ranking(label: str, group: str, scores: pd.DataFrame) -> Iterator[str]:
     )
 
 
-def _effect(effect: pd.DataFrame) -> Iterator[str]:
+def _effect(effect: pd.DataFrame, not_measured: str) -> Iterator[str]:
     arms = arm_effects(effect)
+    if not arms:
+        yield f"Effect: not measured: {not_measured}"
+        return
     seeds = effect["seed"].nunique()
     times = "one seed" if seeds == 1 else f"mean of {seeds} seeds"
     yield (
         f"Effect: accuracy on {effect['n_test'].max()} held-out real images, {times}; "
-        f"95% interval over the {min(arm.n_worst for arm in arms)} images of the worst group"
+        f"95% interval over seeds and the {min(arm.n_worst for arm in arms)} images of the worst "
+        "group"
     )
     yield from text_table(
         ["trained on", "worst group", "95% interval", "average"],
@@ -70,7 +75,7 @@ def _effect(effect: pd.DataFrame) -> Iterator[str]:
             [
                 arm.words,
                 _share(arm.worst.mean),
-                f"{_share(arm.worst_images.low)} to {_share(arm.worst_images.high)}",
+                f"{_share(arm.worst.low)} to {_share(arm.worst.high)}",
                 _share(arm.average.mean),
             ]
             for arm in arms

@@ -11,10 +11,11 @@ from heml.report.effect_statistics import ArmEffect, arm_effects
 from heml.report.style import BLUE, GREY, INK, ORANGE, Encoder, new_figure, say, small_png
 from heml.store import Store
 
-_COLOURS = {"as_is": ORANGE, "group_balanced": GREY, "rebalanced": BLUE}
+#: Of other arms: grey.
+_COLOURS = {"as_is": ORANGE, "rebalanced": BLUE}
 
 
-def effect_figure(store: Store, encode: Encoder = small_png) -> bytes:
+def effect_figure(store: Store, encode: Encoder = small_png) -> bytes | None:
     """Worst-group and average accuracy of every arm: seeds, mean and 95% intervals.
 
     Parameters
@@ -24,10 +25,12 @@ def effect_figure(store: Store, encode: Encoder = small_png) -> bytes:
 
     Returns
     -------
-    bytes
-        A PNG, unless `encode` makes something else.
+    bytes or None
+        A PNG, unless `encode` makes something else; None if nothing was measured.
     """
     arms = arm_effects(pd.read_parquet(store.debias_effect))
+    if not arms:
+        return None
     with new_figure(0.55 * len(arms) + 2.1) as figure:
         say(
             figure,
@@ -51,22 +54,18 @@ def effect_figure(store: Store, encode: Encoder = small_png) -> bytes:
         panels[0].set_ylim(len(arms) - 0.4, -0.6)
         handles = [
             Line2D([], [], color=INK, marker="o", lw=4, markersize=9, alpha=0.9,
-                   label="mean, 95% t-interval over seeds"),
-            Line2D([], [], color=INK, lw=1, label="95% Wilson interval over its test images"),
+                   label="mean, 95% interval over seeds and test images"),
             Line2D([], [], color=INK, marker="o", lw=0, markersize=4, markerfacecolor="white",
                    label="one seed"),
         ]  # fmt: skip
-        figure.legend(handles=handles, loc="outside lower center", ncols=3, fontsize=8.5)
+        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5)
         return encode(figure)
 
 
 def _draw_arm(axes: Axes, place: int, arm: ArmEffect, worst: bool) -> None:
-    colour = _COLOURS[arm.arm]
+    colour = _COLOURS.get(arm.arm, GREY)
     interval = arm.worst if worst else arm.average
     values = arm.worst_values if worst else arm.average_values
-    if worst:
-        axes.hlines(place, arm.worst_images.low, arm.worst_images.high, color=colour, lw=1.2)
-        axes.plot([arm.worst_images.low, arm.worst_images.high], [place] * 2, "|", color=colour)
     axes.hlines(place, interval.low, interval.high, color=colour, lw=5, alpha=0.35)
     axes.plot(interval.mean, place, "o", color=colour, markersize=10)
     axes.plot(values, np.full(len(values), place + 0.24), "o", color=colour, markersize=4.5,

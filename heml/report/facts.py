@@ -79,6 +79,8 @@ class Facts:
         Those tables; scores best first.
     arms : list of ArmEffect
         Empty if the effect was not measured.
+    not_measured : str
+        Why it was not, where the stage says so.
     weights : list of tuple of str and two floats
         Nodes with the largest weights: plain, debiased.
     labels : int
@@ -98,6 +100,7 @@ class Facts:
     association: pd.DataFrame
     scores: pd.DataFrame
     arms: list[ArmEffect]
+    not_measured: str
     weights: list[tuple[str, float, float]]
     labels: int
 
@@ -149,6 +152,7 @@ def gather(store: Store, label_name: str, groups: Sequence[str], effect: bool) -
         association=pd.read_parquet(store.association),
         scores=pd.read_parquet(store.bias_scores),
         arms=arm_effects(pd.read_parquet(store.debias_effect)) if effect else [],
+        not_measured=store.summary("debias_effect").get("not_measured", "") if effect else "",
         weights=_weights(tree["weights"]),
         labels=int(index["label"].nunique()),
     )

@@ -186,13 +186,14 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
         ),
         "effect": None,
     }
-    if facts.arms:
+    effect = effect_figure(store, encode=sharp_webp) if facts.arms else None
+    if effect is not None:
         words = "; ".join(
             f"{arm.words} {percent(arm.worst.mean)} and {percent(arm.average.mean)}"
             for arm in facts.arms
         )
         figures["effect"] = _chart(
-            effect_figure(store, encode=sharp_webp),
+            effect,
             f"Worst-group and average accuracy by training data: {words}.",
         )
     return figures

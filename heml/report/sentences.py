@@ -156,24 +156,27 @@ def _done(facts: Facts) -> Finding:
 def _changed(facts: Facts) -> Finding:
     before, after = facts.arm("as_is"), facts.arm("rebalanced")
     if before is None or after is None:
-        text = Markup("The effect on a held-out test split was not measured.")
+        text = Markup("The effect on a held-out test split was not measured{why}.").format(
+            why=f": {facts.not_measured}" if facts.not_measured else ""
+        )
         doubts = ["Whether a model trained on the rebalanced data is fairer is not known from "
                   "this run."]  # fmt: skip
         return Finding("–", "worst-group accuracy", text, doubts)
     text = Markup(
         "A small network trained on the rebalanced dataset is right on {after} of its worst group, "
-        "trained on the data as it is on {before} (means of {seeds}; 95% intervals over the {n} "
-        "test images of that group {after_low}–{after_high} and {before_low}–{before_high}). The "
+        "trained on the data as it is on {before} (means of {seeds}; 95% intervals over seeds and "
+        "the {n} test images of that group {after_low}–{after_high} and "
+        "{before_low}–{before_high}). The "
         "average over all groups went from {average_before} to {average_after}."
     ).format(
         after=percent(after.worst.mean),
         before=percent(before.worst.mean),
         seeds=plural(after.seeds, "seed", "seeds"),
         n=after.n_worst,
-        after_low=percent(after.worst_images.low),
-        after_high=percent(after.worst_images.high),
-        before_low=percent(before.worst_images.low),
-        before_high=percent(before.worst_images.high),
+        after_low=percent(after.worst.low),
+        after_high=percent(after.worst.high),
+        before_low=percent(before.worst.low),
+        before_high=percent(before.worst.high),
         average_before=percent(before.average.mean),
         average_after=percent(after.average.mean),
     )
@@ -193,14 +196,14 @@ def effect_doubts(before: ArmEffect, after: ArmEffect, labels: int) -> list[str]
     doubts = []
     if after.worst.mean <= before.worst.mean:
         doubts.append("The worst group did not gain.")
-    elif before.worst_images.overlaps(after.worst_images):
-        doubts.append("The intervals over test images overlap: the gain is not certain.")
+    elif before.worst.overlaps(after.worst):
+        doubts.append("The intervals overlap: the gain is not certain.")
     if after.seeds < 2:
         doubts.append("One seed: how much trainings differ by chance is not known.")
-    elif after.worst.mean > before.worst.mean and before.worst.overlaps(after.worst):
-        doubts.append("The intervals over seeds overlap: the gain may be chance of training.")
     if after.average.mean < before.average.mean:
         doubts.append("The average over all groups fell.")
+    if after.note:
+        doubts.append(f"The test split has {after.note}: that part is not judged.")
     guess = 1 / labels
     if after.average.mean < guess + HARDLY:
         doubts.append(

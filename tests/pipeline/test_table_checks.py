@@ -19,6 +19,11 @@ EFFECT = {
     "n_worst_group": 40,
     "n_test": 160,
     "n_train": 300,
+    "worst_group_low": 0.4,
+    "worst_group_high": 0.6,
+    "average_low": 0.6,
+    "average_high": 0.8,
+    "note": "",
 }
 
 

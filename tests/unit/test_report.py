@@ -15,6 +15,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
+from statsmodels.stats.proportion import proportion_confint
 
 from data_contracts import (
     ASSOCIATION,
@@ -36,7 +37,7 @@ from heml.metrics.network import new_network
 from heml.progress import silent
 from heml.report import figures
 from heml.report.choose import sample_examples, spread, telling_pairs
-from heml.report.effect_statistics import arm_effects, over_images, over_seeds
+from heml.report.effect_statistics import arm_effects
 from heml.report.facts import gather
 from heml.report.render import SECTIONS, render_report
 from heml.report.sentences import findings
@@ -324,8 +325,13 @@ class ReportStore:
                  "rebalanced": (0.71, 0.69, 0.73)}  # fmt: skip
         self.effect(worst, n=60)
 
-    def effect(self, worst: dict[str, tuple[float, ...]], n: int) -> None:
-        """Replaces the measured effect: worst-group accuracies by arm and seed."""
+    def effect(self, worst: dict[str, tuple[float, ...]], n: int, note: str = "") -> None:
+        """Replaces the measured effect: worst-group accuracies by arm and seed.
+
+        Intervals are those of the mean over n images.
+        """
+        ends = {a: proportion_confint(np.mean(v) * n, n) for a, v in worst.items()}
+        averages = {a: proportion_confint((np.mean(v) + 1) / 2 * n, n) for a, v in worst.items()}
         rows = [
             {
                 "arm": arm,
@@ -336,6 +342,11 @@ class ReportStore:
                 "n_worst_group": n,
                 "n_test": 4 * n,
                 "n_train": 18,
+                "worst_group_low": ends[arm][0],
+                "worst_group_high": ends[arm][1],
+                "average_low": averages[arm][0],
+                "average_high": averages[arm][1],
+                "note": note,
             }
             for arm, values in worst.items()
             for seed, value in enumerate(values)
@@ -497,7 +508,7 @@ def test_numbers_are_those_of_the_tables(page: Page) -> None:
     assert "6 images were recombined" in page.text
     assert "6 tries were refused" in page.text
     assert "right on 71% of its worst group, trained on the data as it is on 13%" in page.text
-    low, high = over_images(0.71, 60).low, over_images(0.71, 60).high
+    low, high = proportion_confint(0.71 * 60, 60)
     assert f"{low:.0%}–{high:.0%}" in page.text
     assert "37% [27%, 47%]" in page.text, "plain similarity on test"
     assert "outline=round · tone=dark: 8 images (44.4% of train, ratio 1.78)" in page.text
@@ -594,8 +605,7 @@ def test_no_carrier_is_said_and_not_turned_into_a_finding(own: ReportStore) -> N
     ("after", "n", "expected"),
     [
         ((0.71, 0.69, 0.73), 60, None),
-        ((0.30, 0.31, 0.32), 20, "over test images overlap"),
-        ((0.20, 0.90, 0.60), 400, "over seeds overlap"),
+        ((0.30, 0.31, 0.32), 20, "intervals overlap"),
         ((0.10, 0.09, 0.11), 60, "did not gain"),
         ((0.70,), 60, "One seed"),
         ((0.41, 0.40, 0.42), 400, "still below guessing, 50%"),
@@ -612,24 +622,23 @@ def test_an_effect_is_doubted_where_it_should_be(
     assert expected is None or any(expected in doubt for doubt in found)
 
 
-def test_intervals_of_an_arm() -> None:
-    values = np.array([0.5, 0.6, 0.7])
-    interval = over_seeds(values)
-    # t(0.975, 2 degrees of freedom) = 4.3027; standard error 0.1 / sqrt(3).
-    assert interval.mean == pytest.approx(0.6)
-    assert interval.low == pytest.approx(0.6 - 4.3027 * 0.1 / 3**0.5, abs=1e-4)
-    assert over_seeds(np.array([0.01, 0.99])).low == 0
-    assert over_seeds(values[:1]).low == over_seeds(values[:1]).high == 0.5
-    # Wilson interval of 6 in 10, as published tables have it.
-    assert over_images(0.6, 10).low == pytest.approx(0.3127, abs=1e-3)
-    assert over_images(0.6, 10).high == pytest.approx(0.8318, abs=1e-3)
-
-
-def test_seeds_add_no_test_images(made: ReportStore) -> None:
-    arms = arm_effects(pd.read_parquet(made.store.debias_effect))
-    assert [arm.arm for arm in arms] == ["as_is", "group_balanced", "rebalanced"]
+def test_arms_are_read_in_the_contracts_order(own: ReportStore) -> None:
+    own.effect({"rebalanced": (0.7,), "cutmix": (0.2,), "as_is": (0.1,)}, 60, "no test image of x")
+    arms = arm_effects(pd.read_parquet(own.store.debias_effect))
+    assert [arm.arm for arm in arms] == ["as_is", "cutmix", "rebalanced"]
     assert arms[2].n_worst == 60
-    assert arms[2].worst_images == over_images(arms[2].worst.mean, 60)
+    assert arms[2].worst.low == proportion_confint(42, 60)[0]
+    text = Page(own.render()).text
+    assert "CutMix" in text
+    assert "no test image of x: that part is not judged" in text
+
+
+def test_the_report_says_why_the_effect_was_not_measured(own: ReportStore) -> None:
+    pq.write_table(DEBIAS_EFFECT.schema().empty_table(), own.store.debias_effect)
+    own.store.finish("debias_effect", "none", {"not_measured": "no image is in split 'test'"}, [])
+    text = Page(own.render()).text
+    assert text.count("no image is in split 'test'") == 2, "in the findings and in the section"
+    assert figures.effect_figure(own.store) is None
 
 
 def test_pairs_share_the_label_or_the_group_but_not_both(made: ReportStore) -> None:

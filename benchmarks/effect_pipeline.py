@@ -1,0 +1,79 @@
+"""Our arm's data: the whole pipeline, run on a task by the same command that users run."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import yaml
+
+from benchmarks.effect_tasks import Task
+from heml.effect.problem import TrainingSet
+from heml.effect.read import read_rebalanced
+from heml.store import Store
+
+
+def recipe_name(task: Task) -> str:
+    """A name that recipes may have, one per task."""
+    return f"effect_{task.fingerprint()}"
+
+
+def run_pipeline(task: Task, taxonomy: str, work: Path, settings: dict) -> Store:
+    """Brings a task's rebalanced dataset up to date and gives its store.
+
+    Parameters
+    ----------
+    taxonomy : str
+    work : pathlib.Path
+        Recipes, results and logs are kept in it; what is unchanged is not computed again.
+    settings : dict
+        More recipe keys, such as `rebalance`.
+
+    Raises
+    ------
+    RuntimeError
+        If the pipeline failed, with its last lines.
+    """
+    name = recipe_name(task)
+    recipe = {
+        "name": name,
+        "source": {
+            "kind": "folder",
+            "root": str(task.root.resolve()),
+            "metadata": os.path.relpath(task.table.resolve(), task.root.resolve()),
+            "label": task.label,
+            "groups": [task.group],
+            "split": "split",
+        },
+        "taxonomy": taxonomy,
+        "effect": {"enabled": False},
+        **settings,
+    }
+    path = work / "recipes" / f"{name}.yaml"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(yaml.safe_dump(recipe, sort_keys=False))
+    environment = {
+        **os.environ,
+        "HEML_STORE": str(work.resolve() / "store"),
+        "DAGSTER_HOME": str(work.resolve() / "dagster"),
+    }
+    done = subprocess.run(  # noqa: S603
+        [sys.executable, "-m", "pipelines.run", str(path)],
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    if done.returncode:
+        last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
+        raise RuntimeError(f"the pipeline failed on {task.table}:\n{last}")
+    return Store(work.resolve() / "store" / name)
+
+
+def rebalanced_data(store: Store, labels: list[str], size: int) -> tuple[TrainingSet, np.ndarray]:
+    """The train split of a store's rebalanced dataset, and which of its rows are recombined."""
+    column = store.summary("rebalanced_dataset")["label_column"]
+    codes = {label: code for code, label in enumerate(labels)}
+    return read_rebalanced(store.rebalanced_dataset, column, codes, size)

@@ -1,0 +1,186 @@
+"""Training every arm on every split with every seed, each result kept as JSON: a run that was
+stopped goes on where it was."""
+
+from __future__ import annotations
+
+import json
+import multiprocessing
+import time
+from collections.abc import Callable, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from benchmarks.effect_artefacts import self_recombined
+from benchmarks.effect_pipeline import rebalanced_data
+from benchmarks.effect_tasks import Task, TaskData, read_task
+from heml.effect import VERSION
+from heml.effect.arms import TRAINERS
+from heml.effect.network import predict
+from heml.effect.problem import Problem, TrainingSet
+from heml.settings import EffectSettings
+from heml.store import Store, fingerprint, write_aside
+from heml.taxonomy import builtin
+
+
+@dataclass(frozen=True)
+class Job:
+    """One network to train.
+
+    Parameters
+    ----------
+    task : Task
+    arm : str
+    seed : int
+    settings : EffectSettings
+    store : pathlib.Path, optional
+        Of the pipeline's run on the task, for the arm `rebalanced`.
+    work : pathlib.Path
+    taxonomy : str, optional
+        To judge the network on self-recombined test images too; needs the store.
+    """
+
+    task: Task
+    arm: str
+    seed: int
+    settings: EffectSettings
+    store: Path | None
+    work: Path
+    taxonomy: str | None = None
+
+    def result(self) -> Path:
+        """The file of the result; another one whenever anything that matters is different."""
+        content = [VERSION, self.task.fingerprint(), self.settings.model_dump(), torch.__version__]
+        if self.arm == "rebalanced" and self.store is not None:
+            content.append(Store(self.store).fingerprint("rebalanced_dataset"))
+        if self.taxonomy is not None and self.store is not None:
+            content.append(["controls", Store(self.store).fingerprint("rebalance_plan")])
+        key = fingerprint(content)
+        return self.work / "results" / f"{self.task.name}-{self.arm}-{self.seed}-{key}.json"
+
+
+@dataclass(frozen=True)
+class Result:
+    """What a network got right.
+
+    Parameters
+    ----------
+    correct : bool array (N,)
+        By test image, in the task's order.
+    edited : bool array (N,), optional
+        The same on self-recombined test images.
+    n_train : int
+    seconds : float
+        Processor time of the training.
+    """
+
+    correct: np.ndarray
+    edited: np.ndarray | None
+    n_train: int
+    seconds: float
+
+
+def run_jobs(
+    jobs: Sequence[Job], workers: int, say: Callable[[str], None]
+) -> dict[tuple[str, str, int], Result]:
+    """Results by task, arm and seed; only those that are missing are computed."""
+    missing = [job for job in jobs if not job.result().is_file()]
+    if len(missing) < len(jobs):
+        say(f"{len(jobs) - len(missing)} of {len(jobs)} results kept from earlier")
+
+    def tell(number: int, job: Job, result: Result) -> None:
+        say(
+            f"{number}/{len(missing)} {job.task.name} {job.arm} seed {job.seed}: "
+            f"{result.correct.mean():.2f} right, {result.seconds:.0f} s"
+        )
+
+    if workers == 1:
+        torch.set_num_threads(1)
+        for number, job in enumerate(missing, start=1):
+            tell(number, job, train_and_keep(job))
+    elif missing:
+        context = multiprocessing.get_context("spawn")
+        with ProcessPoolExecutor(workers, context, torch.set_num_threads, (1,)) as pool:
+            running = {pool.submit(train_and_keep, job): job for job in missing}
+            for number, done in enumerate(as_completed(running), start=1):
+                tell(number, running[done], done.result())
+    return {(job.task.name, job.arm, job.seed): read_result(job) for job in jobs}
+
+
+def train_and_keep(job: Job) -> Result:
+    """Trains one network and writes its result."""
+    data = _task_data(job.task, job.settings.size, job.work)
+    problem = _problem(job, data)
+    started = time.process_time()
+    network = TRAINERS[job.arm](problem, job.seed, lambda step: None)
+    seconds = time.process_time() - started
+    test = data.splits["test"]
+    correct = predict(network, test.images) == test.labels
+    controls = _controls(job, tuple(data.test_names))
+    edited = None if controls is None else predict(network, controls) == test.labels
+    n_train = len(problem.trained_on(job.arm))
+    content = {
+        "task": job.task.name,
+        "arm": job.arm,
+        "seed": job.seed,
+        "correct": correct.astype(int).tolist(),
+        "edited": None if edited is None else edited.astype(int).tolist(),
+        "n_train": n_train,
+        "seconds": seconds,
+    }
+    with write_aside(job.result()) as aside:
+        aside.write_text(json.dumps(content))
+    return Result(correct, edited, n_train, seconds)
+
+
+def read_result(job: Job) -> Result:
+    content = json.loads(job.result().read_text())
+    edited = content["edited"]
+    return Result(
+        np.array(content["correct"], bool),
+        None if edited is None else np.array(edited, bool),
+        content["n_train"],
+        content["seconds"],
+    )
+
+
+@cache
+def _task_data(task: Task, size: int, work: Path) -> TaskData:
+    return read_task(task, size, work / "images")
+
+
+@cache
+def _rebalanced(store: Path, key: str, labels: tuple[str, ...], size: int) -> TrainingSet:
+    return rebalanced_data(Store(store), list(labels), size)[0]
+
+
+def _controls(job: Job, names: tuple[str, ...]) -> np.ndarray | None:
+    if job.taxonomy is None or job.store is None:
+        return None
+    return self_recombined(
+        Store(job.store),
+        builtin(job.taxonomy),
+        job.task,
+        list(names),
+        job.settings.size,
+        job.work / "images",
+    )
+
+
+def _problem(job: Job, data: TaskData) -> Problem:
+    rebalanced = None
+    if job.arm == "rebalanced" and job.store is not None:
+        key = Store(job.store).fingerprint("rebalanced_dataset")
+        rebalanced = _rebalanced(job.store, key, tuple(data.labels), job.settings.size)
+    return Problem(
+        train=data.splits["train"],
+        classes=len(data.labels),
+        settings=job.settings,
+        validation=data.splits.get("validation"),
+        rebalanced=rebalanced,
+        oracle=data.splits.get("oracle"),
+    )

@@ -1,0 +1,33 @@
+"""CutMix (Yun et al. 2019): rectangles of other images, labels mixed by area."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from kornia.augmentation import RandomCutMixV2
+from torch import Tensor, nn
+
+from heml.effect.problem import Problem, Tell
+from heml.effect.training import train_network
+from heml.workers import seeded
+
+
+def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
+    data = problem.train
+    labels = torch.from_numpy(data.labels)
+    mix = RandomCutMixV2(data_keys=["input", "class"], use_correct_lambda=True)
+
+    def step(
+        inputs: Tensor, rows: np.ndarray, network: nn.Module, rng: np.random.Generator
+    ) -> Tensor:
+        with seeded(int(rng.integers(2**31))):  # kornia draws from torch's global generator
+            mixed, targets = mix(inputs, labels[rows])
+        first, second, share = targets[0].unbind(-1)
+        outputs = network(mixed)
+        losses = [
+            nn.functional.cross_entropy(outputs, target.long(), reduction="none")
+            for target in (first, second)
+        ]
+        return (share * losses[0] + (1 - share) * losses[1]).mean()
+
+    return train_network(data, problem.classes, problem.settings, seed, tell, step=step)

@@ -1,0 +1,91 @@
+"""What the arms are given: training sets as small arrays, and the settings all share."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from heml.settings import EffectSettings
+
+#: Told the number of the step that is done.
+Tell = Callable[[int], None]
+
+
+@dataclass(frozen=True)
+class TrainingSet:
+    """Images to train on.
+
+    Parameters
+    ----------
+    images : uint8 array (N, 3, S, S)
+    labels : int array (N,)
+    cells : int array (N,)
+        Cell (label × groups) of each image; -1 where a group value is not known.
+    weights : float array (N,)
+        Sampling weights, of any scale.
+    segments : uint8 array (N, S, S), optional
+        Number of the segment that each pixel belongs to; 0 for none. Equal numbers in different
+        images mean nothing.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    cells: np.ndarray
+    weights: np.ndarray
+    segments: np.ndarray | None = None
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+    def take(self, rows: np.ndarray) -> TrainingSet:
+        """The rows, which may repeat."""
+        segments = None if self.segments is None else self.segments[rows]
+        return TrainingSet(
+            self.images[rows], self.labels[rows], self.cells[rows], self.weights[rows], segments
+        )
+
+    def with_weights(self, weights: np.ndarray) -> TrainingSet:
+        return replace(self, weights=weights)
+
+    def of_known_cells(self) -> TrainingSet:
+        """Without the images whose cell is not known: what balances cells cannot place them."""
+        return self if (self.cells >= 0).all() else self.take(np.flatnonzero(self.cells >= 0))
+
+    def cell_balance(self) -> np.ndarray:
+        """Weights with which every cell counts the same, mean 1; float array (N,)."""
+        counts = np.bincount(self.cells)
+        return len(self) / (np.count_nonzero(counts) * counts[self.cells])
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What an arm may use: never the test split.
+
+    Parameters
+    ----------
+    train : TrainingSet
+        The real train split.
+    classes : int
+        Number of label values.
+    settings : EffectSettings
+    validation : TrainingSet, optional
+        The real validation split, where there is one.
+    rebalanced : TrainingSet, optional
+        The train split of the rebalanced dataset.
+    oracle : TrainingSet, optional
+        An unbiased training set: only benchmarks have one.
+    """
+
+    train: TrainingSet
+    classes: int
+    settings: EffectSettings
+    validation: TrainingSet | None = None
+    rebalanced: TrainingSet | None = None
+    oracle: TrainingSet | None = None
+
+    def trained_on(self, arm: str) -> TrainingSet:
+        """What the arm of that name draws its images from."""
+        own = {"rebalanced": self.rebalanced, "oracle": self.oracle}.get(arm)
+        return self.train if own is None else own

@@ -1,0 +1,40 @@
+"""Whether the rebalanced dataset did harm, as far as the test split can tell. Knows nothing of
+Dagster."""
+
+import pandas as pd
+
+from data_contracts import ContractError
+from heml.report.effect_statistics import arm_effects
+from heml.store import Store
+
+
+def check_effect(store: Store) -> dict[str, float]:
+    """Gains of the rebalanced dataset over the data as it is, mean over seeds.
+
+    Raises
+    ------
+    ContractError
+        If worst-group or average accuracy is below the interval of the data as it is: less could
+        be chance. Also if nothing could be measured, with the stage's reason.
+    """
+    arms = {arm.arm: arm for arm in arm_effects(pd.read_parquet(store.debias_effect))}
+    if not arms:
+        reason = store.summary("debias_effect").get("not_measured", "the table has no rows")
+        raise ContractError(f"the effect is not known: {reason}")
+    before, after = arms["as_is"], arms["rebalanced"]
+    pairs = {
+        "worst_group_accuracy": (before.worst, after.worst),
+        "average_accuracy": (before.average, after.average),
+    }
+    worse = [
+        f"{name.replace('_', ' ')} fell from {old.mean:.3f} ({old.low:.3f} to {old.high:.3f}) to "
+        f"{new.mean:.3f}"
+        for name, (old, new) in pairs.items()
+        if new.mean < old.low
+    ]
+    if worse:
+        raise ContractError(
+            "trained on the rebalanced dataset, " + " and ".join(worse) + ": look at the samples "
+            "in the report, or make fewer (rebalance.budget)"
+        )
+    return {f"{name}_gain": new.mean - old.mean for name, (old, new) in pairs.items()}

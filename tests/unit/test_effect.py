@@ -1,0 +1,197 @@
+"""The arms and what is said of them: planted data, closed forms, invariants."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from scipy.stats import beta, binom
+
+from heml.effect.accuracy import cell_accuracy
+from heml.effect.arms import TRAINERS
+from heml.effect.arms.last_layer import NEVER, _layer
+from heml.effect.arms.undersampled import smallest_cells
+from heml.effect.intervals import Trial, bootstrap, difference, interval, share_closed
+from heml.effect.network import predict, run
+from heml.effect.problem import Problem, TrainingSet
+from heml.settings import EffectSettings
+
+SETTINGS = EffectSettings(size=16, steps=12, batch_size=16)
+
+
+def planted(counts: dict[tuple[int, int], int], seed: int = 0, size: int = 16) -> TrainingSet:
+    """Images of (label, group) cells: the label is a faint mark at one of the places, the group the
+    colour of everything."""
+    rng = np.random.default_rng(seed)
+    groups = 1 + max(group for _, group in counts)
+    labels, cells, images = [], [], []
+    for (label, group), count in counts.items():
+        for _ in range(count):
+            image = rng.normal(70 + 80 * group, 25, (3, size, size))
+            image[:, 3 + 4 * label : 6 + 4 * label, 3:13] += 30
+            images.append(image.clip(0, 255))
+            labels.append(label)
+            cells.append(label * groups + group)
+    segments = np.zeros((len(labels), size, size), np.uint8)
+    segments[:, :, 8:] = 1
+    return TrainingSet(
+        np.array(images, np.uint8),
+        np.array(labels),
+        np.array(cells),
+        np.ones(len(labels)),
+        segments,
+    )
+
+
+BIASED = {(0, 0): 20, (0, 1): 2, (1, 0): 3, (1, 1): 20}
+
+
+def problem(counts: dict[tuple[int, int], int] = BIASED, classes: int = 2) -> Problem:
+    train = planted(counts)
+    balanced = planted(dict.fromkeys(counts, 10), seed=1)
+    return Problem(train, classes, SETTINGS, rebalanced=balanced, oracle=balanced)
+
+
+@pytest.mark.parametrize("arm", TRAINERS)
+def test_every_arm_repeats_itself_and_differs_by_seed(arm):
+    own = problem()
+    images = own.train.images[::5]
+    outputs = [run(TRAINERS[arm](own, seed, lambda step: None), images) for seed in (0, 0, 1)]
+    assert outputs[0].shape == (len(images), 2)
+    assert np.isfinite(outputs[0]).all()
+    np.testing.assert_array_equal(outputs[0], outputs[1])
+    assert not np.allclose(outputs[0], outputs[2])
+
+
+@pytest.mark.parametrize("arm", TRAINERS)
+def test_every_arm_takes_three_labels_four_groups_and_unknown_cells(arm):
+    counts = {(label, group): 2 + 3 * (group == label) for label in range(3) for group in range(4)}
+    own = problem(counts, classes=4)  # one label value is in the test split only
+    own.train.cells[::7] = -1
+    told = []
+    outputs = run(TRAINERS[arm](own, 0, told.append), own.train.images)
+    assert outputs.shape == (len(own.train), 4)
+    assert told == [3, 6, 9, 12]
+
+
+def test_balance_gives_every_cell_the_same_weight():
+    data = planted(BIASED)
+    sums = np.bincount(data.cells, data.cell_balance())
+    np.testing.assert_allclose(sums, len(data) / 4)
+
+
+def test_undersampling_takes_as_many_of_each_cell_without_repeats():
+    data = planted(BIASED)
+    rows = smallest_cells(data, np.random.default_rng(0))
+    assert np.bincount(data.cells[rows]).tolist() == [2, 2, 2, 2]
+    assert len(set(rows)) == len(rows)
+
+
+def test_an_unbiased_set_teaches_what_a_biased_one_hides():
+    test = planted(dict.fromkeys(BIASED, 20), seed=2)
+    settings = SETTINGS.model_copy(update={"steps": 40, "batch_size": 24})
+    train = planted({(0, 0): 60, (0, 1): 1, (1, 0): 1, (1, 1): 60})
+    even = planted(dict.fromkeys(BIASED, 30), seed=1)
+    own = Problem(train, 2, settings, rebalanced=even)
+    worst = {}
+    for arm in ("as_is", "rebalanced"):
+        network = TRAINERS[arm](own, 0, lambda step: None)
+        correct = predict(network, test.images) == test.labels
+        worst[arm] = cell_accuracy(correct, test.cells).worst_group
+    assert worst["as_is"] < 0.5 < 0.8 < worst["rebalanced"]
+
+
+def test_refitted_layer_never_predicts_what_it_never_saw():
+    features = np.array([[0.0, 1], [0, 2], [5, 1], [5, 2]])
+    weight, bias = _layer(features, np.array([0, 0, 2, 2]), classes=4)
+    outputs = features @ weight.T + bias
+    assert outputs.argmax(1).tolist() == [0, 0, 2, 2]
+    assert (outputs[:, [1, 3]] == NEVER).all()
+    weight, bias = _layer(features, np.array([1, 1, 1, 1]), classes=2)
+    assert (features @ weight.T + bias).argmax(1).tolist() == [1, 1, 1, 1]
+
+
+def test_random_paste_without_segments_says_so():
+    own = planted(BIASED)
+    bare = TrainingSet(own.images, own.labels, own.cells, own.weights)
+    with pytest.raises(ValueError, match="needs the segments"):
+        TRAINERS["random_paste"](Problem(bare, 2, SETTINGS), 0, lambda step: None)
+
+
+def test_accuracy_of_cells():
+    correct = np.array([1, 1, 0, 1, 0, 0, 0, 1], bool)
+    found = cell_accuracy(correct, np.array([0, 0, 0, 1, 2, 2, 2, 2]))
+    np.testing.assert_allclose(found.by_cell, [2 / 3, 1, 1 / 4])
+    assert (found.worst, found.worst_group) == (2, 0.25)
+    assert found.average == pytest.approx((2 / 3 + 1 + 1 / 4) / 3)
+    with pytest.raises(ValueError, match="every test cell needs an image"):
+        cell_accuracy(correct, np.array([0, 0, 0, 2, 2, 2, 2, 2]))
+
+
+def one_cell(right: int, n: int, prefix: str = "image") -> Trial:
+    correct = (np.arange(n) < right)[None]
+    return Trial([f"{prefix}-{i}" for i in range(n)], np.zeros(n, int), {"arm": correct})
+
+
+@pytest.mark.parametrize(("right", "n"), [(30, 60), (60, 60), (3, 45)])
+def test_one_network_has_jeffreys_interval(right, n):
+    drawn = bootstrap([one_cell(right, n)], draws=20000)["arm"]
+    low, high = np.quantile(drawn.worst_draws, [0.025, 0.975])
+    expected = beta.ppf([0.025, 0.975], right + 0.5, n - right + 0.5)
+    np.testing.assert_allclose([low, high], expected, atol=0.005)
+    own = interval(drawn.worst, drawn.worst_draws)
+    assert own.mean == right / n
+    assert own.low <= own.mean <= own.high
+
+
+def test_seeds_add_variance_without_bias():
+    n = 4000  # so many images that they add next to none
+    correct = np.stack([np.arange(n) < share * n for share in (0.4, 0.5, 0.6)])
+    trial = Trial(list(map(str, range(n))), np.zeros(n, int), {"arm": correct})
+    drawn = bootstrap([trial], draws=2000)["arm"]
+    # Standard error of the mean of three: sample standard deviation 0.1 over the root of 3.
+    assert drawn.worst_draws.std() == pytest.approx(0.1 / 3**0.5, rel=0.08)
+
+
+def test_an_image_in_two_splits_counts_once():
+    once = bootstrap([one_cell(20, 40)])["arm"].worst_draws.std()
+    same = bootstrap([one_cell(20, 40), one_cell(20, 40)])["arm"].worst_draws.std()
+    assert same == pytest.approx(once, rel=0.05)
+
+
+def test_the_worst_cell_is_not_chosen_again_in_every_draw():
+    """The lowest of many equal cells, drawn again and again, would err far low."""
+    cells = np.repeat(np.arange(20), 30)
+    correct = np.tile(np.arange(30) < 15, 20)[None]
+    drawn = bootstrap([Trial(list(map(str, range(600))), cells, {"arm": correct})])["arm"]
+    assert drawn.worst == 0.5
+    assert drawn.worst_draws.mean() == pytest.approx(0.5, abs=0.01)
+
+
+def test_intervals_hold_the_truth_as_often_as_they_say():
+    rng = np.random.default_rng(0)
+    held = 0
+    for _ in range(200):
+        right = int(binom.rvs(50, 0.8, random_state=rng))
+        drawn = bootstrap([one_cell(right, 50)], draws=400)["arm"]
+        own = interval(drawn.worst, drawn.worst_draws)
+        held += own.low <= 0.8 <= own.high
+    assert 0.9 <= held / 200 <= 1.0
+
+
+def test_share_of_the_gap():
+    cells = np.repeat([0, 1], 50)
+    right = {"plain": 10, "half": 25, "oracle": 40}
+    correct = {
+        arm: np.concatenate([np.arange(50) < k, np.ones(50, bool)])[None]
+        for arm, k in right.items()
+    }
+    drawn = bootstrap([Trial(list(map(str, range(100))), cells, correct)])
+    half = share_closed(drawn["half"], drawn["plain"], drawn["oracle"])
+    assert half.mean == pytest.approx(0.5)
+    assert 0.3 < half.low < 0.5 < half.high < 0.7
+    whole = share_closed(drawn["oracle"], drawn["plain"], drawn["oracle"])
+    assert (whole.low, whole.mean, whole.high) == (1, 1, 1)
+    assert share_closed(drawn["half"], drawn["oracle"], drawn["plain"]) is None, "no gap to close"
+    gain = difference(drawn["half"], drawn["plain"])
+    assert gain.mean == pytest.approx(0.3)
+    assert gain.low > 0
