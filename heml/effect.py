@@ -20,7 +20,7 @@ from torch import Tensor, nn
 from data_contracts import DEBIAS_EFFECT
 from data_contracts.debias_effect import ARMS
 from heml.bias.coverage import cell_name
-from heml.dataset.write import read_split
+from heml.dataset.stored import read_split
 from heml.images import decode_image, image_index, iterate_images
 from heml.progress import Progress
 from heml.settings import EffectSettings
@@ -75,7 +75,7 @@ def measure_effect(
         rows = _measure(store, label_name, list(groups), settings, progress)
         with write_aside(store.debias_effect) as aside:
             pq.write_table(DEBIAS_EFFECT.table(rows), aside)
-        summary = _describe(rows)
+        summary = {**_describe(rows), "dataset": store.fingerprint("rebalanced_dataset")}
         progress(f"debias_effect: {summary['words']}")
         return summary, [store.debias_effect]
 

@@ -20,6 +20,7 @@ from heml.cells import groups_in_use
 from heml.settings import (
     AnnotatedSegmentation,
     BiasSettings,
+    DatasetSettings,
     EffectSettings,
     MetricSettings,
     PortraitsSource,
@@ -57,6 +58,7 @@ class Recipe(Settings):
     bias: BiasSettings = BiasSettings()
     rebalance: RebalanceSettings = RebalanceSettings()
     inpaint: None = None
+    dataset: DatasetSettings = DatasetSettings()
     effect: EffectSettings = EffectSettings()
     schedule: str | None = Field(None, description="A cron line.")
 
@@ -149,6 +151,7 @@ class LoadedRecipe:
         """Of everything that shapes the dataset; where the input lies and when to run do not."""
         content = self.settings.model_dump(exclude={"effect", "schedule", "taxonomy"})
         content["source"].pop("root", None)
+        content["dataset"].pop("exports")
         return fingerprint(content, self.source_taxonomy.describe())
 
 

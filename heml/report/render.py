@@ -31,7 +31,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 1
+VERSION = 2
 
 SECTIONS = (
     ("short", "In short"),
