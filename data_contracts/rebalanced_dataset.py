@@ -15,6 +15,7 @@ ORIGINS = ("real", "recombined")
 REBALANCED_DATASET = Contract(
     name="rebalanced_dataset",
     description="The rebalanced dataset: real rows untouched, recombined rows with their descent.",
+    version=(1, 1),
     columns=(
         replace(IMAGE_ID, unique=True),
         Column("image", IMAGE, "Encoded image; of real rows the input's own bytes."),
@@ -27,7 +28,9 @@ REBALANCED_DATASET = Contract(
         Column("seed", pa.int64(), "Seed of the edit.", nullable=True),
         *GATE_COLUMNS,
         Column("weight", pa.float64(), "Sample weight: every cell of train weighs the same."),
-        Column("recipe_fingerprint", pa.string(), "Fingerprint of recipe, input and code."),
+        Column("cell", pa.string(), "Label and groups in words: the cell of the row."),
+        Column("recipe_fingerprint", pa.string(), "Fingerprint of the recipe and its input."),
+        Column("code_fingerprint", pa.string(), "Fingerprint of the code that wrote the row."),
         Column("licence", pa.string(), "Licence of the image, as the recipe says.", nullable=True),
         Column("segmenter", pa.string(), "What made the masks."),
         Column("segmenter_licence", pa.string(), "Licence of the segmenter.", nullable=True),

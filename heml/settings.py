@@ -490,6 +490,21 @@ class RebalanceSettings(Settings):
     seed: int = Field(0, ge=0)
 
 
+class DatasetSettings(Settings):
+    """How the rebalanced dataset is written, and in which other formats too."""
+
+    surplus: Literal["weight", "drop"] = Field(
+        "weight",
+        description="Real train rows too many for their cell: weigh them down, or leave them out.",
+    )
+    shard_mb: int = Field(
+        400, ge=1, le=4000, description="A Parquet file ends at this size, in MB of images."
+    )
+    exports: list[Literal["imagefolder", "webdataset", "coco"]] = Field(
+        default=[], description="Formats to write beside the Parquet files, into exports/."
+    )
+
+
 class EffectSettings(Settings):
     """How the effect on a held-out test split is measured."""
 

@@ -94,6 +94,14 @@ class Store:
         return self.root / "rebalanced_dataset"
 
     @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
+    @property
+    def revoked(self) -> Path:
+        return self.root / "revoked.json"
+
+    @property
     def debias_effect(self) -> Path:
         return self.root / "debias_effect.parquet"
 

@@ -33,6 +33,7 @@ from data_contracts import (
 from data_contracts.common import INPUT_PREFIX
 from heml.store import Store
 from pipelines.assets.stage import asset_key
+from pipelines.dataset_check import check_dataset_is_whole, check_nothing_revoked
 from pipelines.effect_check import check_effect
 from pipelines.leakage_check import check_no_test_leakage
 from pipelines.recipe import LoadedRecipe
@@ -84,6 +85,20 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             "input's own.",
             lambda: check_no_test_leakage(store),
         ),
+        Rule(
+            "rebalanced_dataset",
+            "nothing_revoked",
+            "No row is a revoked image or descends from one.",
+            lambda: check_nothing_revoked(store),
+        ),
+    ]
+    card = [
+        Rule(
+            "dataset_card",
+            "dataset_is_whole",
+            "Every file of the dataset has the SHA-256 that its manifest lists.",
+            lambda: check_dataset_is_whole(store),
+        )
     ]
     steps = {
         "images": images,
@@ -107,6 +122,7 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             )
         ],
         "rebalanced_dataset": dataset,
+        "dataset_card": card,
     }
     if not recipe.groups:
         steps["discovered_groups"] = [

@@ -10,7 +10,7 @@ import dagster as dg
 from heml.store import Store
 from pipelines.assets import recipe_assets
 from pipelines.checks import recipe_checks
-from pipelines.jobs import EXECUTOR, recipe_job
+from pipelines.jobs import EXECUTOR, recipe_job, revoke_job
 from pipelines.recipe import LoadedRecipe, load_recipe, load_recipes, refuse_same_names
 from pipelines.schedules import recipe_schedule
 
@@ -60,7 +60,7 @@ def _recipe_defs(recipe: LoadedRecipe, store: Store) -> dg.Definitions:
     return dg.Definitions(
         assets=recipe_assets(recipe, store),
         asset_checks=recipe_checks(recipe, store),
-        jobs=[job],
+        jobs=[job, revoke_job(recipe)],
         schedules=[schedule] if schedule else [],
     )
 

@@ -4,6 +4,8 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from pipelines.assets.rebalanced_dataset import DatasetConfig, dataset_op
+from pipelines.assets.stage import asset_key
 from pipelines.recipe import LoadedRecipe
 
 if TYPE_CHECKING:
@@ -35,6 +37,7 @@ PRELOADED = [
     "heml.bias.measure",
     "heml.recombination.run",
     "heml.dataset.write",
+    "heml.dataset.export",
     "heml.effect",
     "heml.report.figures",
     "heml.report.render",
@@ -59,6 +62,22 @@ def recipe_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
         description=f"All stages of {recipe.path.name}. What is unchanged is kept.",
         tags={"heml/recipe": recipe.name},
     )
+
+
+def revoke_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
+    """The job that writes the dataset again without some images; they are named in its config."""
+    return dg.define_asset_job(
+        revoke_job_name(recipe),
+        selection=dg.AssetSelection.assets(asset_key(recipe, "rebalanced_dataset")),
+        description="Writes the dataset without the images that the config names, and without "
+        "everything made of them; later runs leave them out too.",
+        config=dg.RunConfig(ops={dataset_op(recipe): DatasetConfig(revoke=[])}).to_config_dict(),
+        tags={"heml/recipe": recipe.name},
+    )
+
+
+def revoke_job_name(recipe: LoadedRecipe) -> str:
+    return f"{recipe.name}_revoke"
 
 
 def stored_job(name: str) -> dg.JobDefinition:

@@ -20,6 +20,7 @@ from heml.cells import groups_in_use
 from heml.settings import (
     AnnotatedSegmentation,
     BiasSettings,
+    DatasetSettings,
     EffectSettings,
     MetricSettings,
     PortraitsSource,
@@ -58,6 +59,7 @@ class Recipe(Settings):
     bias: BiasSettings = BiasSettings()
     rebalance: RebalanceSettings = RebalanceSettings()
     inpaint: None = None
+    dataset: DatasetSettings = DatasetSettings()
     effect: EffectSettings = EffectSettings()
     schedule: str | None = Field(None, description="A cron line.")
 
@@ -151,6 +153,7 @@ class LoadedRecipe:
         content = self.settings.model_dump(exclude={"effect", "schedule", "taxonomy"})
         content["source"].pop("root", None)
         content["metric"].pop("device")
+        content["dataset"].pop("exports")
         return fingerprint(content, self.source_taxonomy.describe())
 
 

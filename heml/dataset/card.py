@@ -2,57 +2,35 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Any
 
-import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
 import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
-from data_contracts import Contract
-from data_contracts.common import SPLITS
-from heml.dataset.features import hugging_face_features
-from heml.store import Store
+from data_contracts import REBALANCED_DATASET
+from heml.dataset import sentences
+from heml.dataset.facts import DatasetFacts
+from heml.dataset.features import card_features, class_names
+from heml.report.words import percent
+
+#: Bounds of the size categories of dataset cards.
+_SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
 
 
-def dataset_card(
-    store: Store,
-    name: str,
-    label_name: str,
-    groups: list[str],
-    licence: str | None,
-    contract: Contract,
-    summary: dict[str, Any],
-) -> str:
+def dataset_card(facts: DatasetFacts, files: Sequence[Path]) -> str:
     """The content of the dataset's README.md.
 
     Parameters
     ----------
-    contract : Contract
-        Of the written rows, the input's columns included.
-    summary : dict
-        What the writer counted.
+    facts : DatasetFacts
+    files : sequence of pathlib.Path
+        The Parquet files.
     """
-    splits = [split for split in SPLITS if split in summary["rows_by_split"]]
-    features = hugging_face_features(contract.schema())
-    header = {
-        "configs": [
-            {
-                "config_name": "default",
-                "data_files": [{"split": s, "path": f"data/{s}-*.parquet"} for s in splits],
-            }
-        ],
-        "dataset_info": {
-            "features": [_card_feature(column, feature) for column, feature in features.items()],
-            "splits": [{"name": s, "num_examples": summary["rows_by_split"][s]} for s in splits],
-        },
-        "license": "other" if licence else "unknown",
-        **({"license_name": licence} if licence else {}),
-        "tags": ["heml", "debiased"],
-    }
-    scores = pd.read_parquet(store.bias_scores)
-    leading = scores[
-        (scores["kind"] == "leaf") & (scores["rank"] == 1) & scores["group"].isin(groups)
-    ]
+    schema = pq.read_schema(files[0])
     environment = Environment(
         loader=PackageLoader("heml", "dataset/templates"),
         undefined=StrictUndefined,
@@ -61,30 +39,64 @@ def dataset_card(
         lstrip_blocks=True,
         keep_trailing_newline=True,
     )
+    environment.filters["percent"] = percent
+    environment.filters["cell"] = _cell
     return environment.get_template("card.md.j2").render(
-        header=yaml.safe_dump(header, sort_keys=False, allow_unicode=True),
-        name=name,
-        label=label_name,
-        groups=groups,
-        licence=licence,
-        columns=contract.columns,
-        summary=summary,
-        leading=leading.to_dict("records"),
-        samples=store.summary("recombined_samples"),
+        header=yaml.safe_dump(_header(facts, schema, files), sort_keys=False, allow_unicode=True),
+        facts=facts,
+        biases=list(sentences.biases(facts)),
+        manipulation=list(sentences.manipulation(facts)),
+        effect=list(sentences.effect(facts)),
+        limitations=list(sentences.limitations(facts)),
+        annotation=sentences.annotation(facts),
+        columns=_columns(schema),
+        classes=class_names(schema),
     )
 
 
-def _card_feature(name: str, feature: dict[str, Any]) -> dict[str, Any]:
-    """A feature in the card's notation."""
-    return {"name": name, **_notation(feature)}
+def _header(facts: DatasetFacts, schema: pa.Schema, files: Sequence[Path]) -> dict[str, Any]:
+    rows = facts.rows_by_split
+    size = next((name for limit, name in _SIZES if facts.summary["rows"] < limit), "n>1M")
+    return {
+        "pretty_name": f"{facts.name}, rebalanced",
+        "license": "other" if facts.licence else "unknown",
+        **({"license_name": facts.licence} if facts.licence else {}),
+        "task_categories": ["image-classification"],
+        "size_categories": [size],
+        "tags": ["heml", "debiased", "croissant"],
+        "configs": [
+            {
+                "config_name": "default",
+                "data_files": [{"split": s, "path": f"data/{s}-*.parquet"} for s in rows],
+            }
+        ],
+        "dataset_info": {
+            "features": card_features(schema),
+            "splits": [
+                {"name": s, "num_bytes": _bytes(files, s), "num_examples": n}
+                for s, n in rows.items()
+            ],
+            "download_size": sum(file.stat().st_size for file in files),
+            "dataset_size": sum(_bytes(files, s) for s in rows),
+        },
+    }
 
 
-def _notation(feature: dict[str, Any]) -> dict[str, Any]:
-    if feature.get("_type") == "Image":
-        return {"dtype": "image"}
-    if feature.get("_type") == "List":
-        inner = _notation(feature["feature"])
-        return {"list": inner.get("dtype", inner.get("struct"))}
-    if feature.get("_type") == "Value":
-        return {"dtype": feature["dtype"]}
-    return {"struct": [{"name": n, **_notation(f)} for n, f in feature.items()]}
+def _bytes(files: Sequence[Path], split: str) -> int:
+    """Bytes of a split's rows before compression."""
+    footers = [pq.read_metadata(file) for file in files if file.name.startswith(f"{split}-")]
+    return sum(f.row_group(g).total_byte_size for f in footers for g in range(f.num_row_groups))
+
+
+def _columns(schema: pa.Schema) -> list[tuple[str, str]]:
+    """Columns with their meaning, the input's own first."""
+    ours = REBALANCED_DATASET.column_names
+    order = sorted(schema, key=lambda field: field.name in ours and field.name != "image_id")
+    return [
+        (field.name, (field.metadata or {}).get(b"description", b"").decode()) for field in order
+    ]
+
+
+def _cell(text: object) -> str:
+    """Text that may stand in a table of Markdown, whatever the input holds."""
+    return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

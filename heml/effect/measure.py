@@ -62,6 +62,7 @@ def measure_effect(
         with write_aside(store.debias_effect) as aside:
             pq.write_table(DEBIAS_EFFECT.table(rows), aside)
         summary = _describe(rows, settings) if rows else _unmeasured(reason)
+        summary["dataset"] = store.fingerprint("rebalanced_dataset")
         progress(f"debias_effect: {summary['words']}")
         return summary, [store.debias_effect]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
-from heml.dataset.write import read_split
+from heml.dataset.stored import read_split
 from heml.effect.problem import TrainingSet
 from heml.images import decode_image
 

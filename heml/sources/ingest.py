@@ -25,6 +25,7 @@ from heml.bias.coverage import cell_name
 from heml.cells import MISSING
 from heml.pace import Pace
 from heml.progress import Progress
+from heml.revoked import Revoked, read_revoked
 from heml.settings import Source as SourceSettings
 from heml.shards import ShardWriter
 from heml.sources.open import open_source
@@ -67,7 +68,8 @@ def ingest(
     Returns
     -------
     Outcome
-        Counts `read`, `accepted`, `quarantined` and `excluded`, their breakdown by split, reason
+        Counts `read`, `accepted`, `quarantined` and `excluded` (by split, or because they were
+        revoked), their breakdown by split, reason
         and train cell, the `classes`, and `content`: a hash of all accepted rows.
 
     Raises
@@ -88,6 +90,7 @@ def ingest(
         annotated,
         sorted({*taxonomy.class_names, *taxonomy.ignored}),
         reader.state(),
+        *read_revoked(store).state(),
     )
     ingestion = _Ingestion(store, reader, annotated, Pace(progress))
     return run_stage(store, "images", key, ingestion.run, progress)
@@ -102,6 +105,7 @@ class _Counts:
     reasons: Counter[str] = field(default_factory=Counter)
     cells: Counter[tuple[str, ...]] = field(default_factory=Counter)
     read: int = 0
+    revoked: int = 0
 
     @property
     def accepted(self) -> int:
@@ -113,7 +117,7 @@ class _Counts:
 
     @property
     def excluded(self) -> int:
-        return self.excluded_by_split.total()
+        return self.excluded_by_split.total() + self.revoked
 
 
 @dataclass(frozen=True)
@@ -141,6 +145,7 @@ class _Ingestion:
         self._counts = _Counts()
         self._content = hashlib.sha256()
         self._derived = source.derived
+        self._revoked: Revoked = read_revoked(store)
         self._seen = Seen()
 
     def run(self) -> tuple[dict[str, Any], list[Path]]:
@@ -171,6 +176,9 @@ class _Ingestion:
             counts.read += 1
             if _excluded(record):
                 counts.excluded_by_split[record.split or "(empty)"] += 1
+                continue
+            if self._revoked.covers(record.image_id, record.image):
+                counts.revoked += 1
                 continue
             try:
                 row, size = self._accept(record, examined)
@@ -295,6 +303,7 @@ class _Ingestion:
             "accepted": counts.accepted,
             "quarantined": counts.quarantined,
             "excluded": counts.excluded,
+            "revoked": counts.revoked,
             "excluded_by_split": _sorted(counts.excluded_by_split),
             "accepted_by_split": _sorted(counts.accepted_by_split),
             "reasons": _sorted(counts.reasons),

@@ -8,6 +8,7 @@ import dagster as dg
 
 from heml.store import Store
 from pipelines.assets.bias_scores import bias_scores_asset
+from pipelines.assets.dataset_card import dataset_card_asset
 from pipelines.assets.debias_effect import debias_effect_asset
 from pipelines.assets.discovered_groups import discovered_groups_asset
 from pipelines.assets.images import images_assets
@@ -35,5 +36,6 @@ def recipe_assets(recipe: LoadedRecipe, store: Store) -> list[dg.AssetsDefinitio
         recombined_samples_asset(recipe, store),
         rebalanced_dataset_asset(recipe, store),
         *([debias_effect_asset(recipe, store)] if effect else []),
+        dataset_card_asset(recipe, store),
         report_asset(recipe, store),
     ]

@@ -1,32 +1,25 @@
-"""`rebalanced_dataset`: the folder that users of the dataset load."""
+"""`rebalanced_dataset`: the folder that users of the dataset load, and its exports."""
+
+from typing import Any
 
 import dagster as dg
+from pydantic import Field
 
 from data_contracts import REBALANCED_DATASET
-from heml.progress import Progress
-from heml.stage import Outcome
 from heml.store import Store
-from pipelines.assets.stage import stage_asset, stage_spec
+from pipelines.assets.stage import progress_of, stage_result, stage_spec
 from pipelines.recipe import LoadedRecipe
 
 
+class DatasetConfig(dg.Config):
+    """What a run may say beyond the recipe."""
+
+    #: Ids of input images to revoke before writing: they and what is made of them are left out, now
+    #: and in every later run.
+    revoke: list[str] = Field(default_factory=list)
+
+
 def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
-    def compute(progress: Progress) -> Outcome:
-        import heml
-        from heml.dataset.write import write_dataset
-        from heml.store import fingerprint
-
-        inputs = store.summary("images")["content"]
-        return write_dataset(
-            store,
-            recipe.name,
-            recipe.label,
-            recipe.groups_in(store),
-            recipe.licence,
-            fingerprint(recipe.fingerprint, inputs, heml.__version__),
-            progress,
-        )
-
     spec = stage_spec(
         recipe,
         "rebalanced_dataset",
@@ -34,8 +27,45 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
         deps=["images", "segments", "recombined_samples"],
         description=f'`datasets.load_dataset("{store.rebalanced_dataset}")`: real rows untouched, '
         "recombined train rows with host, donors, nodes, operator and gates. Validation and test "
-        "rows pass through.",
+        "rows pass through. Config `revoke`: ids of images that must go, with all that is made of "
+        "them.",
         kinds={"parquet", "huggingface"},
         contract=REBALANCED_DATASET,
     )
-    return stage_asset(recipe, store, spec, compute)
+
+    @dg.multi_asset(name=dataset_op(recipe), specs=[spec])
+    def _dataset(
+        context: dg.AssetExecutionContext, config: DatasetConfig
+    ) -> dg.MaterializeResult[Any]:
+        import heml
+        from heml.dataset.export import write_exports
+        from heml.dataset.write import write_dataset
+        from heml.revoked import revoke
+        from heml.store import fingerprint
+
+        progress = progress_of(context)
+        if config.revoke:
+            gone = revoke(store, config.revoke)
+            progress(f"rebalanced_dataset: {len(gone)} images revoked")
+            # It may show them.
+            store.report.unlink(missing_ok=True)
+        inputs = store.summary("images")["content"]
+        outcome = write_dataset(
+            store,
+            recipe.name,
+            recipe.label,
+            recipe.groups_in(store),
+            recipe.licence,
+            fingerprint(recipe.fingerprint, inputs, heml.__version__),
+            progress,
+            recipe.settings.dataset,
+        )
+        write_exports(store, recipe.settings.dataset.exports, progress)
+        return stage_result(context, recipe, store, "rebalanced_dataset", outcome)
+
+    return _dataset
+
+
+def dataset_op(recipe: LoadedRecipe) -> str:
+    """Name of the op: what a run's config calls it."""
+    return f"{recipe.name}__rebalanced_dataset"

@@ -28,6 +28,7 @@ STAGES = {
     "recombined_samples",
     "rebalanced_dataset",
     "debias_effect",
+    "dataset_card",
     "report",
 }
 
@@ -85,7 +86,11 @@ def test_every_table_has_a_blocking_contract_check(demo):
     checked = {
         "/".join(key.asset_key.path[1:]) for key in demo.asset_check_keys if key.name == "contract"
     }
-    assert checked == {k.removeprefix("demo/") for k in keys(demo)} - {"metric_tree", "report"}
+    assert checked == {k.removeprefix("demo/") for k in keys(demo)} - {
+        "metric_tree",
+        "dataset_card",
+        "report",
+    }
     warnings = {key.name for key in demo.asset_check_keys if not demo.get(key).blocking}
     assert warnings == {"effect_not_worse"}
 
@@ -93,6 +98,8 @@ def test_every_table_has_a_blocking_contract_check(demo):
 def test_dataset_is_checked_for_leakage_and_images_for_their_count(demo):
     names = {(key.asset_key.path[-1], key.name) for key in demo.asset_check_keys}
     assert ("rebalanced_dataset", "no_test_leakage") in names
+    assert ("rebalanced_dataset", "nothing_revoked") in names
+    assert ("dataset_card", "dataset_is_whole") in names
     assert ("images", "every_input_accounted_for") in names
 
 

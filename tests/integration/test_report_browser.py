@@ -38,6 +38,7 @@ window.onload = () => {{
     hidden: [...page.querySelectorAll("main > section")]
       .filter(s => s.getBoundingClientRect().height < 40).map(s => s.id),
     width: width,
+    paper: getComputedStyle(page.body).backgroundColor,
     wanted: page.documentElement.scrollWidth,
     smallest: Math.min(...[...page.querySelectorAll("p, td, th, li, figcaption, span")]
       .map(e => parseFloat(getComputedStyle(e).fontSize))),
@@ -63,7 +64,7 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return made.store.report
 
 
-def look(report: Path, width: int) -> tuple[dict[str, Any], list[str]]:
+def look(report: Path, width: int, dark: bool = False) -> tuple[dict[str, Any], list[str]]:
     """What the probe found, and the console messages."""
     probe = report.with_name(f"probe-{width}.html")
     probe.write_text(PROBE.format(width=width))
@@ -73,6 +74,8 @@ def look(report: Path, width: int) -> tuple[dict[str, Any], list[str]]:
         "--allow-file-access-from-files", f"--user-data-dir={profile}",
         "--enable-logging=stderr", "--virtual-time-budget=20000", "--dump-dom", probe.as_uri(),
     ]  # fmt: skip
+    if dark:
+        command.insert(1, "--blink-settings=preferredColorScheme=0")
     if os.geteuid() == 0:
         # Chromium's sandbox refuses to run as root, which containers often are.
         command.insert(1, "--no-sandbox")
@@ -95,3 +98,9 @@ def test_the_report_works_in_a_browser(report: Path, width: int) -> None:
     assert found["smallest"] >= 12
     assert found["unreachable"] == 0, "what scrolls can be reached with the keyboard"
     assert min(found["charts"]) >= 340
+
+
+def test_the_report_follows_a_dark_screen(report: Path) -> None:
+    found, console = look(report, 1281, dark=True)
+    assert console == []
+    assert found["paper"] == "rgb(18, 22, 27)"

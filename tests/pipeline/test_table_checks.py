@@ -1,5 +1,7 @@
 """Checks of stored tables: what keeps its contract passes, anything else is named."""
 
+import hashlib
+
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
@@ -36,7 +38,7 @@ def image(number, split):
         "height": 8,
         "split": split,
         "label": "open",
-        "sha256": "0" * 64,
+        "sha256": hashlib.sha256(b"png").hexdigest(),
     }
 
 
@@ -50,7 +52,9 @@ def dataset_row(image_id, host_id=None, donor_ids=()):
         "donor_ids": list(donor_ids),
         "nodes": [],
         "weight": 1.0,
+        "cell": "label=open",
         "recipe_fingerprint": "f",
+        "code_fingerprint": "c",
         "segmenter": "annotated",
         "masks": [],
         "width": 8,
@@ -181,3 +185,12 @@ def test_descendant_of_a_held_out_image_is_leakage(stored, row, message):
 def test_changed_test_split_is_found(stored):
     with pytest.raises(ContractError, match=r"test split differs .* by 1 images, .* 'i4'"):
         check_no_test_leakage(stored([], test=["i3"]))
+
+
+def test_changed_picture_of_a_held_out_row_is_found(stored):
+    store = stored([])
+    path = store.rebalanced_dataset / "data" / "test-00000-of-00001.parquet"
+    changed = dataset_row("i4") | {"image": {"bytes": b"gnp", "path": None}}
+    write(REBALANCED_DATASET.table([dataset_row("i3"), changed]), path)
+    with pytest.raises(ContractError, match="picture of the held-out row 'i4' was changed"):
+        check_no_test_leakage(store)

@@ -1,6 +1,7 @@
 """A whole recipe through Dagster: run, run again, change one leaf. Takes about two minutes."""
 
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import dagster as dg
 import pandas as pd
 import pytest
 
+import heml
+from heml.dataset.manifest import verify
 from heml.store import Store
 from heml.taxonomy import builtin
 from pipelines.definitions import build_defs
@@ -127,7 +130,7 @@ def test_run_is_recorded_with_every_check_passed(runs, first):
     evaluations = [
         record.event_log_entry.dagster_event.asset_check_evaluation_data for record in checks
     ]
-    assert len(evaluations) == 26
+    assert len(evaluations) == 28
     assert all(evaluation.passed and evaluation.blocking for evaluation in evaluations)
 
 
@@ -160,3 +163,62 @@ def test_changing_back_retrains_nothing(runs, changed):
     result = runs.in_process(RECIPE, *nodes)
     assert set(reused(result)) == set(nodes)
     assert retrained(result) == set()
+
+
+def python_of(document: str) -> str:
+    """All Python of a document, in order, as one program."""
+    text = (ROOT / document).read_text(encoding="utf-8")
+    return "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
+
+
+@pytest.mark.parametrize("document", ["README.md", "docs/dataset.md"])
+def test_python_of_the_documents_runs(runs, first, document, tmp_path):
+    program = python_of(document)
+    assert program
+    # Documents speak of the demo; this store has the same stages.
+    (tmp_path / "store").mkdir()
+    (tmp_path / "store" / "demo").symlink_to(runs.store.root)
+    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "cache")}
+    done = subprocess.run(
+        [sys.executable, "-c", program],
+        cwd=tmp_path,
+        env=environment,
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+
+
+def test_dataset_is_whole_and_its_card_knows_the_effect(runs, first):
+    manifest = verify(runs.store.rebalanced_dataset)
+    assert manifest["version"] == "1.0.0"
+    card = (runs.store.rebalanced_dataset / "README.md").read_text()
+    assert "real test images a small network reached a worst-group accuracy of" in card
+
+
+def test_revoked_images_are_gone_and_stay_out(runs, changed, tmp_path):
+    before = heml.open_dataset(runs.store.rebalanced_dataset)
+    train = before.table("train", ["image_id", "donor_ids"])
+    donor = next(donors[0] for donors in train["donor_ids"] if len(donors))
+    (tmp_path / "ids.txt").write_text(f"{donor}\n")
+    environment = {**os.environ, "HEML_STORE": str(runs.root), "DAGSTER_HOME": str(runs.home)}
+    done = subprocess.run(
+        [sys.executable, "-m", "pipelines.revoke", str(runs.recipe), "--file", "ids.txt"],
+        cwd=tmp_path,
+        env=environment | {"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+    )
+    assert done.returncode == 0, done.stderr
+    assert "1 images revoked" in done.stdout
+    after = heml.open_dataset(runs.store.rebalanced_dataset)
+    assert donor not in after
+    assert after.descendants(donor) == []
+    assert len(after) == len(before) - 1 - len(before.descendants(donor))
+    assert not runs.store.report.exists()
+
+    # The images are read again without it; everything after them is not up to date any more.
+    assert runs.in_process(RECIPE, "images", "quarantine").success
+    summary = runs.store.summary("images")
+    assert summary["revoked"] == summary["excluded"] == 1
+    assert summary["read"] == summary["accepted"] + 1

@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from heml.segmentation.annotated import segment
 from sklearn.metrics import adjusted_rand_score
 
 from data_contracts import DISCOVERED_GROUPS, DISCOVERED_NODES
@@ -14,7 +15,6 @@ from heml.cells import MISSING, groups_in_use
 from heml.images import image_index
 from heml.metrics.artifacts import save_node
 from heml.progress import silent
-from heml.segmentation.annotated import segment
 from heml.settings import BiasSettings, MetricSettings, PortraitsSource, SegmentationSettings
 from heml.sources.ingest import ingest
 from heml.store import Store

@@ -683,3 +683,25 @@ def test_numbers_in_words() -> None:
 def test_text_contrasts_with_its_background() -> None:
     assert ink_on("#ffffff") != "#ffffff"
     assert ink_on("#c04a00") == "#ffffff"
+
+
+def luminance(colour: str) -> float:
+    """Relative luminance of #rgb or #rrggbb (WCAG 2.2)."""
+    digits = colour.removeprefix("#")
+    digits = "".join(d * 2 for d in digits) if len(digits) == 3 else digits
+    channels = np.array([int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)])
+    linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
+    return float(linear @ [0.2126, 0.7152, 0.0722])
+
+
+def test_words_stand_out_from_the_page_in_light_dark_and_print():
+    css = (Path(figures.__file__).parent / "templates" / "report.css").read_text()
+    schemes = [dict(re.findall(r"--([\w-]+): (#\w+)", root)) for root in css.split(":root {")[1:]]
+    assert len(schemes) == 3
+    for scheme in schemes:
+        for ground in ("paper", "soft", "doubt"):
+            for ink in ("ink", "muted", "accent", "doubt-line"):
+                if ground == "doubt" and ink != "ink":
+                    continue
+                light, dark = sorted(map(luminance, (scheme[ink], scheme[ground])), reverse=True)
+                assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground, scheme[ink])

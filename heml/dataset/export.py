@@ -1,0 +1,95 @@
+"""Writing exports: of any dataset folder to anywhere, and those that a recipe asks for."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from heml.dataset.exports.coco import export_coco
+from heml.dataset.exports.imagefolder import export_imagefolder
+from heml.dataset.exports.webdataset import export_webdataset
+from heml.dataset.manifest import DatasetError, read_manifest
+from heml.progress import Progress
+from heml.stage import run_stage
+from heml.store import Store, fingerprint, write_aside
+
+VERSION = 1
+KINDS = ("imagefolder", "webdataset", "coco")
+#: File that tells an export from a folder of something else.
+_MARK = "heml-export.txt"
+
+
+def export_dataset(source: str | Path, kind: str, target: str | Path) -> int:
+    """Writes a dataset folder in another format.
+
+    Parameters
+    ----------
+    source : path
+        A whole dataset folder.
+    kind : str
+        "imagefolder", "webdataset" or "coco".
+    target : path
+        A folder, which is written whole or not at all; an earlier one is replaced.
+
+    Returns
+    -------
+    int
+        Rows written.
+
+    Raises
+    ------
+    DatasetError
+        If the source is no whole dataset, the kind is unknown, or the target holds something that
+        is no export.
+    """
+    source, target = Path(source), Path(target)
+    manifest = read_manifest(source)
+    if kind not in KINDS:
+        raise DatasetError(f"no export '{kind}'; choose one of {', '.join(KINDS)}")
+    if source.resolve() in (target.resolve(), *target.resolve().parents):
+        raise DatasetError(f"{target} lies in the dataset itself: choose another folder")
+    if target.exists() and not _is_export(target):
+        raise DatasetError(f"{target} exists and is no export: choose another folder, or remove it")
+    with write_aside(target) as folder:
+        if kind == "imagefolder":
+            count = export_imagefolder(source, folder)
+        elif kind == "webdataset":
+            count = export_webdataset(source, folder, manifest["label"])
+        else:
+            count = export_coco(source, folder, manifest["name"])
+        (folder / _MARK).write_text(f"{kind}, of {manifest['name']} {manifest['version']}\n")
+    return count
+
+
+def _is_export(folder: Path) -> bool:
+    return folder.is_dir() and ((folder / _MARK).exists() or not any(folder.iterdir()))
+
+
+def write_exports(store: Store, kinds: Sequence[str], progress: Progress) -> dict[str, int]:
+    """The exports that a recipe asks for, in `store.exports`; others there are removed.
+
+    What is removed could hold images that were revoked since.
+
+    Returns
+    -------
+    dict
+        Kind → rows.
+    """
+    if store.exports.exists():
+        for folder in store.exports.iterdir():
+            if folder.name in KINDS and folder.name not in kinds:
+                shutil.rmtree(folder)
+    counts = {}
+    for kind in dict.fromkeys(kinds):
+        target = store.exports / kind
+        key = fingerprint(VERSION, kind, store.fingerprint("rebalanced_dataset"))
+
+        def compute(kind: str = kind, target: Path = target) -> tuple[dict[str, Any], list[Path]]:
+            count = export_dataset(store.rebalanced_dataset, kind, target)
+            progress(f"rebalanced_dataset: {count} rows as {kind}")
+            return {"rows": count}, [target]
+
+        counts[kind] = run_stage(store, f"export_{kind}", key, compute, progress).summary["rows"]
+    return counts

@@ -1,0 +1,196 @@
+"""The rows of the dataset, one after the other: real ones, then recombined ones."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from itertools import groupby
+from operator import itemgetter
+from typing import Any
+
+from data_contracts import RECOMBINED_SAMPLES, SEGMENTS, Contract
+from data_contracts.common import INPUT_PREFIX
+from data_contracts.recombined_samples import GATE_COLUMNS
+from heml.bias.coverage import cell_name
+from heml.cells import MISSING
+from heml.dataset.cell_reader import Cell, CellReader
+from heml.dataset.selection import Selection, descends
+from heml.images import iterate_images
+from heml.revoked import Revoked
+from heml.shards import ShardedTable
+from heml.store import Store
+
+#: Recombined images read at a time.
+_BATCH = 32
+#: Segmenters and their licences of one image: one pair, unless its masks come from several.
+_Segmenters = frozenset[tuple[str, str | None]]
+
+
+@dataclass(frozen=True)
+class Shape:
+    """What all rows have in common.
+
+    Parameters
+    ----------
+    label : str
+        The input's column of the label.
+    groups : list of str
+        Of the groups.
+    names : mapping of str to str
+        Input column or discovered group → column of the dataset.
+    codes : mapping of str to (mapping of str to int)
+        Label and groups, by the input's name: value → class number.
+    contract : Contract
+        Of the rows.
+    licence : str or None
+        Of the images.
+    recipe, code : str
+        Fingerprints.
+    """
+
+    label: str
+    groups: list[str]
+    names: Mapping[str, str]
+    codes: Mapping[str, Mapping[str, int]]
+    contract: Contract
+    licence: str | None
+    recipe: str
+    code: str
+
+
+class Rows:
+    """Rows of the chosen images and samples, as the dataset's contract wants them.
+
+    Parameters
+    ----------
+    store : Store
+    shape : Shape
+    cells : CellReader
+    selection : Selection
+    revoked : Revoked
+    """
+
+    def __init__(
+        self,
+        store: Store,
+        shape: Shape,
+        cells: CellReader,
+        selection: Selection,
+        revoked: Revoked,
+    ) -> None:
+        self._store = store
+        self._shape = shape
+        self._cells = cells
+        self._selection = selection
+        self._revoked = revoked
+        self._weights = selection.weights()
+        self._segmenters: dict[str, _Segmenters] = {}
+        self._empty: dict[str, Any] = dict.fromkeys(shape.contract.column_names)
+
+    def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Split and row. Real rows come first, in the order of the input."""
+        yield from self._real()
+        for row in self._recombined():
+            yield "train", row
+
+    def _real(self) -> Iterator[tuple[str, dict[str, Any]]]:
+        names, inputs = self._shape.names, self._cells.inputs
+        columns = ["image_id", "image", "split", "label", "width", "height"]
+        columns += [INPUT_PREFIX + name for name in inputs]
+        segments = _segments_in_order(self._store)
+        pending = next(segments, None)
+        for batch in iterate_images(self._store, columns):
+            for row in batch.to_pylist():
+                image_id, masks, segmenters = row["image_id"], list[dict[str, str]](), _Segmenters()
+                # An image all of whose classes are ignored has no segments.
+                if pending is not None and pending[0] == image_id:
+                    _, masks, segmenters = pending
+                    pending = next(segments, None)
+                if image_id in self._revoked or image_id in self._selection.surplus:
+                    continue
+                if image_id in self._selection.parents:
+                    self._segmenters[image_id] = segmenters
+                cell = self._cells.cell(row)
+                # A row with a missing group value is in no cell.
+                weight = self._weights.get(cell, 1.0) if row["split"] == "train" else 1.0
+                real = {
+                    **self._common(row, cell, masks, segmenters),
+                    **{names[n]: row[INPUT_PREFIX + n] for n in inputs},
+                    **self._classes(cell),
+                    "image_id": image_id,
+                    "origin": "real",
+                    "weight": weight,
+                }
+                yield row["split"], real
+        if pending is not None:
+            raise ValueError("images and segments are out of step: run the segments stage again")
+
+    def _recombined(self) -> Iterator[dict[str, Any]]:
+        gates = [column.name for column in GATE_COLUMNS]
+        columns = ["accepted", "edit_id", "label", "groups", "direction", "operator", "nodes"]
+        columns += ["host_id", "donor_id", "seed", *gates, "image", "masks", "width", "height"]
+        table = ShardedTable(self._store.recombined_samples, RECOMBINED_SAMPLES)
+        for batch in table.batches(columns, _BATCH):
+            for row in batch.to_pylist():
+                if not row["accepted"] or descends(row, self._revoked):
+                    continue
+                cell = (row["label"], *row["groups"])
+                parents = (row["host_id"], row["donor_id"])
+                segmenters = frozenset[tuple[str, str | None]]().union(
+                    *(self._segmenters.get(parent, _Segmenters()) for parent in parents)
+                )
+                yield {
+                    **self._common(row, cell, row["masks"], segmenters),
+                    # Only label and groups are known of a recombined image.
+                    **self._classes(cell),
+                    **{gate: row[gate] for gate in gates},
+                    "image_id": f"recombined-{row['edit_id'].removeprefix('edit-')}",
+                    "origin": "recombined",
+                    "host_id": row["host_id"],
+                    "donor_ids": [row["donor_id"]],
+                    "nodes": row["nodes"],
+                    "operator": row["operator"],
+                    "direction": row["direction"],
+                    "seed": row["seed"],
+                    "weight": self._weights[cell],
+                }
+
+    def _classes(self, cell: Cell) -> dict[str, int | None]:
+        """Label and groups as class numbers; nothing where a value is missing."""
+        shape = self._shape
+        return {
+            shape.names[column]: None if value == MISSING else shape.codes[column][value]
+            for column, value in zip((shape.label, *shape.groups), cell, strict=True)
+        }
+
+    def _common(
+        self, row: dict[str, Any], cell: Cell, masks: Sequence[Any], segmenters: _Segmenters
+    ) -> dict[str, Any]:
+        shape = self._shape
+        return {
+            **self._empty,
+            "image": row["image"],
+            "width": row["width"],
+            "height": row["height"],
+            "masks": masks,
+            "segmenter": " + ".join(sorted({name for name, _ in segmenters})) or "none",
+            "segmenter_licence": " + ".join(sorted({of for _, of in segmenters if of})) or None,
+            "donor_ids": [],
+            "nodes": [],
+            "cell": cell_name(shape.label, cell[0], shape.groups, cell[1:]),
+            "licence": shape.licence,
+            "recipe_fingerprint": shape.recipe,
+            "code_fingerprint": shape.code,
+        }
+
+
+def _segments_in_order(store: Store) -> Iterator[tuple[str, list[dict[str, str]], _Segmenters]]:
+    """Image ids with their masks, in stored order; images without any are left out."""
+    columns = ["image_id", "class_name", "rle", "segmenter", "segmenter_licence"]
+    table = ShardedTable(store.segments, SEGMENTS)
+    rows = (row for batch in table.batches(columns, 1024) for row in batch.to_pylist())
+    for image_id, group in groupby(rows, key=itemgetter("image_id")):
+        own = list(group)
+        masks = [{"class_name": row["class_name"], "rle": row["rle"]} for row in own]
+        made_by = frozenset((row["segmenter"], row["segmenter_licence"]) for row in own)
+        yield image_id, masks, made_by

@@ -1,0 +1,104 @@
+"""Images that must no longer be used: kept with the store, obeyed by every stage that reads input.
+
+Kept by id and by content, so that the same picture under another name stays out too.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+
+from heml.images import iterate_images
+from heml.store import Store, write_aside
+
+
+class RevokeError(ValueError):
+    """Ids that cannot be revoked; the message names them and says what to do."""
+
+
+@dataclass(frozen=True)
+class Revoked:
+    """What was revoked so far.
+
+    Parameters
+    ----------
+    times : int
+        How often images were revoked.
+    images : mapping of str to str
+        Image id → SHA-256 of its bytes, hexadecimal.
+    """
+
+    times: int
+    images: dict[str, str]
+
+    def __len__(self) -> int:
+        return len(self.images)
+
+    def __contains__(self, image_id: object) -> bool:
+        return image_id in self.images
+
+    def covers(self, image_id: str, data: bytes | None) -> bool:
+        """Whether an input row is a revoked image, by its id or by its bytes."""
+        if image_id in self.images:
+            return True
+        return (
+            bool(self.images)
+            and data is not None
+            and hashlib.sha256(data).hexdigest() in self._hashes
+        )
+
+    @cached_property
+    def _hashes(self) -> frozenset[str]:
+        return frozenset(self.images.values())
+
+    def state(self) -> list[object]:
+        """For fingerprints: nothing as long as nothing is revoked."""
+        return [self.images] if self.images else []
+
+
+def read_revoked(store: Store) -> Revoked:
+    """What was revoked in a store."""
+    if not store.revoked.exists():
+        return Revoked(0, {})
+    content = json.loads(store.revoked.read_text())
+    return Revoked(int(content["times"]), dict(content["images"]))
+
+
+def revoke(store: Store, image_ids: Sequence[str]) -> list[str]:
+    """Adds images to the revoked ones. Ids that are revoked already are no error.
+
+    Returns
+    -------
+    list of str
+        The ids that were not revoked before, sorted.
+
+    Raises
+    ------
+    RevokeError
+        If an id is of no stored image; then nothing is revoked.
+    FileNotFoundError
+        If the images stage has not run.
+    """
+    before = read_revoked(store)
+    wanted = {image_id for image_id in image_ids if image_id not in before}
+    found: dict[str, str] = {}
+    if wanted:
+        for batch in iterate_images(store, ["image_id", "sha256"]):
+            ids, hashes = (batch.column(name).to_pylist() for name in ("image_id", "sha256"))
+            found |= {i: h for i, h in zip(ids, hashes, strict=True) if i in wanted}
+    if unknown := sorted(wanted - set(found)):
+        few = ", ".join(f"'{i}'" for i in unknown[:5]) + (" …" if len(unknown) > 5 else "")
+        made = [i for i in unknown if i.startswith("recombined-")]
+        hint = "; a recombined image goes with its host or donor: name that one" if made else ""
+        raise RevokeError(
+            f"{len(unknown)} of {len(set(image_ids))} ids are of no input image: {few}{hint}; "
+            "ids are the values of the column image_id. Nothing was revoked"
+        )
+    if found:
+        images = dict(sorted((before.images | found).items()))
+        with write_aside(store.revoked) as aside:
+            aside.write_text(json.dumps({"times": before.times + 1, "images": images}, indent=1))
+    return sorted(found)

@@ -1,0 +1,37 @@
+"""`dataset_card`: the dataset's documents, written again when the effect is known."""
+
+import dagster as dg
+
+from heml.progress import Progress
+from heml.stage import Outcome
+from heml.store import Store
+from pipelines.assets.stage import stage_asset, stage_spec
+from pipelines.recipe import LoadedRecipe
+
+
+def dataset_card_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
+    measured = recipe.settings.effect.enabled
+
+    def compute(progress: Progress) -> Outcome:
+        from heml.dataset.documents import complete_documents
+
+        return complete_documents(
+            store,
+            recipe.name,
+            recipe.label,
+            recipe.groups_in(store),
+            recipe.licence,
+            progress,
+            measured,
+        )
+
+    spec = stage_spec(
+        recipe,
+        "dataset_card",
+        store.rebalanced_dataset / "README.md",
+        deps=["rebalanced_dataset", *(["debias_effect"] if measured else [])],
+        description="Card, Croissant file and manifest of the dataset, with the measured effect. "
+        "The Parquet files stay as they are.",
+        kinds={"markdown", "json"},
+    )
+    return stage_asset(recipe, store, spec, compute)

@@ -1,0 +1,135 @@
+"""A store that is ready for the dataset to be written: real images and segments, invented samples.
+
+Nothing is trained: recombined pixels and gate values are made up, tables and stages are real.
+"""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
+from data_contracts import ASSOCIATION, BIAS_SCORES, RECOMBINED_SAMPLES, Contract
+from heml.dataset.write import write_dataset
+from heml.images import image_index
+from heml.progress import silent
+from heml.segmentation.masks import encode
+from heml.segmentation.stage import segment
+from heml.settings import AnnotatedSegmentation, DatasetSettings, PortraitsSource
+from heml.shards import ShardWriter
+from heml.sources.ingest import ingest
+from heml.stage import Outcome
+from heml.store import Store
+from heml.taxonomy import builtin
+
+LABEL, GROUPS = "mouth", ["hair_tone"]
+TAXONOMY = builtin("portraits")
+
+
+def make_store(folder: Path, count: int = 80, samples: int = 24) -> Store:
+    """Everything up to the recombined samples; every third sample is refused."""
+    store = Store(folder)
+    source = PortraitsSource(kind="portraits", count=count, association=0.9, size=32)
+    ingest(store, source, folder, TAXONOMY, True, silent)
+    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+    _samples(store, samples)
+    _scores(store)
+    store.finish("rebalance_plan", "plan", {"notes": {}}, [])
+    return store
+
+
+def write(store: Store, settings: DatasetSettings | None = None) -> Outcome:
+    return write_dataset(store, "small", LABEL, GROUPS, "CC0-1.0", "recipe", silent, settings)
+
+
+def _samples(store: Store, count: int) -> None:
+    rng = np.random.default_rng(0)
+    index = image_index(store, GROUPS)
+    train = index[index["split"] == "train"].reset_index(drop=True)
+    ids = train["image_id"].tolist()
+    accepted = 0
+    with ShardWriter(store.recombined_samples, RECOMBINED_SAMPLES) as writer:
+        for number in range(count):
+            host, donor = number % len(ids), (number * 7 + 1) % len(ids)
+            pixels = rng.integers(0, 256, (32, 32, 3), np.uint8)
+            buffer = io.BytesIO()
+            Image.fromarray(pixels).save(buffer, "PNG")
+            reason = "label_kept" if number % 3 == 2 else ""
+            accepted += not reason
+            row = {
+                "edit_id": f"edit-{number:06d}",
+                "label": train.at[host, "label"],
+                "groups": [train.at[donor, GROUPS[0]]],
+                "direction": "group_onto_host",
+                "operator": "transplant",
+                "nodes": ["hair"],
+                "host_id": ids[host],
+                "donor_id": ids[donor],
+                "seed": number,
+                "accepted": not reason,
+                "reason": reason,
+                "image": {"bytes": buffer.getvalue(), "path": f"edit-{number:06d}.png"},
+                "masks": [{"class_name": "hair", "rle": encode(pixels[..., 0] > 99)}],
+                "width": 32,
+                "height": 32,
+            }
+            gates = {c.name: 0.5 for c in RECOMBINED_SAMPLES.columns if c.name not in row}
+            writer.write([row | gates], len(buffer.getvalue()))
+    store.finish(
+        "recombined_samples",
+        f"samples-{count}",
+        {
+            "tried": count,
+            "accepted": accepted,
+            "refused": count - accepted,
+            "accepted_by_operator": {"transplant": accepted},
+            "refused_by_reason": {"label_kept": count - accepted},
+            "wanted": count,
+            "missing": 0,
+        },
+        [store.recombined_samples],
+    )
+
+
+def _scores(store: Store) -> None:
+    """One leaf that leads, and the association."""
+    known: dict[str, object] = {
+        "node": "hair",
+        "kind": "leaf",
+        "rank": 1,
+        "group": GROUPS[0],
+        "score": 0.9,
+        "score_low": 0.8,
+        "score_high": 0.95,
+        "n": 56,
+        "n_conflicting": 6,
+        "accuracy_aligned": 0.9,
+        "accuracy_conflicting": 0.1,
+    }
+    pq.write_table(BIAS_SCORES.table([_filled(BIAS_SCORES, known)]), store.bias_scores)
+    known = {
+        "group": GROUPS[0],
+        "cramers_v": 0.8,
+        "cramers_v_low": 0.7,
+        "cramers_v_high": 0.85,
+        "n": 56,
+    }
+    pq.write_table(ASSOCIATION.table([_filled(ASSOCIATION, known)]), store.association)
+
+
+def _filled(contract: Contract, known: Mapping[str, object]) -> dict[str, object]:
+    """A row that says no more than is known: nulls, or nothing of the column's type."""
+    row: dict[str, object] = {}
+    for column in contract.columns:
+        if column.name in known or column.nullable:
+            row[column.name] = known.get(column.name)
+        elif pa.types.is_list(column.type):
+            row[column.name] = []
+        else:
+            row[column.name] = {pa.string(): "", pa.bool_(): True}.get(column.type, 0)
+    return row

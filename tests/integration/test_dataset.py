@@ -1,0 +1,551 @@
+"""The written dataset: every reader gives the same rows, documents agree, nothing half is whole."""
+
+from __future__ import annotations
+
+import hashlib
+import io
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import dataset_store
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+import pyarrow.parquet as pq
+import pytest
+import yaml
+from PIL import Image
+
+import heml
+from data_contracts import DEBIAS_EFFECT, ContractError
+from data_contracts.debias_effect import ARMS
+from heml.dataset.__main__ import main
+from heml.dataset.documents import complete_documents
+from heml.dataset.export import KINDS, export_dataset, write_exports
+from heml.dataset.features import output_names
+from heml.dataset.manifest import DatasetError, read_manifest, verify
+from heml.images import ImageReader, image_index
+from heml.progress import silent
+from heml.revoked import RevokeError, read_revoked, revoke
+from heml.settings import DatasetSettings
+from heml.sources.ingest import ingest
+from heml.stage import Outcome
+from heml.store import Store
+from pipelines.dataset_check import check_nothing_revoked
+from pipelines.leakage_check import check_no_test_leakage
+
+#: Columns that every reader gives in a form that compares.
+PLAIN = ["image_id", "origin", "host_id", "mouth", "hair_tone", "weight", "seed", "cell", "licence"]
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Store:
+    """A store with its dataset, for tests that only read."""
+    store = dataset_store.make_store(tmp_path_factory.mktemp("made") / "store")
+    # Small shards, so that there are several.
+    dataset_store.write(store, DatasetSettings(shard_mb=1))
+    return store
+
+
+@pytest.fixture
+def store(made: Store, tmp_path: Path) -> Store:
+    """A copy that a test may change."""
+    shutil.copytree(made.root, tmp_path / "store")
+    return Store(tmp_path / "store")
+
+
+def files(store: Store, split: str = "train") -> list[str]:
+    return [str(p) for p in sorted((store.rebalanced_dataset / "data").glob(f"{split}-*"))]
+
+
+def rows(frame: pd.DataFrame) -> list[tuple[object, ...]]:
+    """Plain columns as Python values."""
+    values = frame[PLAIN].astype(object).where(frame[PLAIN].notna(), None)
+    return [tuple(row) for row in values.itertuples(index=False)]
+
+
+@pytest.fixture(scope="module")
+def expected(made: Store) -> dict[str, list[tuple[object, ...]]]:
+    return {s: rows(pd.concat(map(pd.read_parquet, files(made, s)))) for s in ("train", "test")}
+
+
+@pytest.fixture(scope="module")
+def loaded(made: Store, tmp_path_factory: pytest.TempPathFactory):
+    from datasets import load_dataset
+
+    cache = str(tmp_path_factory.mktemp("cache"))
+    return load_dataset(str(made.rebalanced_dataset), cache_dir=cache)
+
+
+def test_datasets_gives_the_same_rows_with_features(loaded, expected):
+    assert set(loaded) == set(expected)
+    for split in expected:
+        frame = loaded[split].select_columns(PLAIN).to_pandas()
+        assert rows(frame) == expected[split]
+    row = loaded["train"][0]
+    assert isinstance(row["image"], Image.Image)
+    assert row["image"].size == (32, 32)
+    assert loaded["train"].features["mouth"].names == ["serious", "smiling"]
+    assert loaded["train"].features["hair_tone"].int2str(0) == "dark"
+
+
+def test_other_readers_give_the_same_rows(made, expected):
+    import duckdb
+    import polars
+
+    for split, wanted in expected.items():
+        pattern = str(made.rebalanced_dataset / "data" / f"{split}-*.parquet")
+        assert rows(ds.dataset(files(made, split)).to_table().to_pandas()) == wanted
+        found = duckdb.sql(f"select * from read_parquet('{pattern}') order by file_row_number")
+        assert sorted(rows(found.df())) == sorted(wanted)
+        assert [tuple(r) for r in polars.read_parquet(pattern)[PLAIN].rows()] == wanted
+
+
+def test_schema_metadata_and_card_agree(made, loaded):
+    from datasets import Features, load_dataset_builder
+
+    stored = Features.from_arrow_schema(pq.read_schema(files(made)[0]))
+    assert stored == load_dataset_builder(str(made.rebalanced_dataset)).info.features
+    assert stored == loaded["train"].features
+    text = (made.rebalanced_dataset / "README.md").read_text()
+    card = yaml.safe_load(text.split("---\n")[1])
+    counts = {s["name"]: s["num_examples"] for s in card["dataset_info"]["splits"]}
+    assert counts == {split: loaded[split].num_rows for split in loaded}
+    assert card["license_name"] == "CC0-1.0"
+
+
+def test_card_says_what_was_measured(made):
+    text = (made.rebalanced_dataset / "README.md").read_text()
+    assert "hair carries hair_tone most: bias score 0.90 (95% interval 0.80 to 0.95" in text
+    assert "Cramér's V 0.80" in text
+    assert "Not measured for this version" in text
+    assert "mouth=smiling · hair_tone=dark has 3 real train images" in text
+
+
+def test_real_rows_keep_the_inputs_bytes(made):
+    reader = ImageReader(made)
+    for split in ("train", "test"):
+        for row in ds.dataset(files(made, split)).to_table().to_pylist():
+            if row["origin"] == "real":
+                (original,) = reader.rows([row["image_id"]], ["image"])
+                assert row["image"] == original["image"]
+
+
+def test_weights_make_cells_equal(made):
+    frame = pd.concat(map(pd.read_parquet, files(made)))
+    masses = frame.groupby(["mouth", "hair_tone"])["weight"].sum()
+    np.testing.assert_allclose(masses, masses.iloc[0])
+    assert frame["weight"].mean() == pytest.approx(1)
+
+
+def test_files_are_cut_by_size(made, tmp_path):
+    from heml.dataset.shards import SplitShards
+
+    pictures = [{"image": {"bytes": bytes(400_000), "path": None}} for _ in range(7)]
+    from data_contracts import Column, Contract
+    from data_contracts.common import IMAGE
+
+    contract = Contract("x", "", (Column("image", IMAGE, ""),))
+    with SplitShards(tmp_path / "data", contract, contract.schema(), 1_000_000) as shards:
+        for number, row in enumerate(pictures * 20):
+            shards.write("train", row)
+            if number == 100:
+                assert not list((tmp_path / "data").glob("*.parquet")), "no name before the end"
+    written = sorted((tmp_path / "data").iterdir())
+    assert [p.name for p in written] == [f"train-0000{n}-of-00002.parquet" for n in range(2)]
+    for path in written:
+        footer = pq.read_metadata(path)
+        for group in range(footer.num_row_groups):
+            assert footer.row_group(group).total_byte_size < 100_000_000
+
+
+def test_surplus_rows_are_left_out_if_the_recipe_says_so(store):
+    summary = dataset_store.write(store, DatasetSettings(surplus="drop")).summary
+    frame = pd.concat(map(pd.read_parquet, files(store)))
+    assert set(frame.groupby(["mouth", "hair_tone"]).size()) == {6}
+    assert (frame["weight"] == 1).all()
+    assert summary["surplus"] == 72 - len(frame)
+    train = image_index(store, ["hair_tone"]).query("split == 'train'")
+    assert summary["surplus"] == len(train) - (frame["origin"] == "real").sum()
+    assert (
+        f"{summary['surplus']} real train images were left out"
+        in (store.rebalanced_dataset / "README.md").read_text()
+    )
+
+
+def test_same_recipe_and_input_give_the_same_bytes_in_another_folder(made, tmp_path):
+    other = dataset_store.make_store(tmp_path / "elsewhere" / "store")
+    dataset_store.write(other, DatasetSettings(shard_mb=1))
+    assert digests(other.rebalanced_dataset) == digests(made.rebalanced_dataset)
+
+
+def digests(folder: Path) -> dict[str, str]:
+    return {
+        path.relative_to(folder).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(folder.rglob("*"))
+        if path.is_file()
+    }
+
+
+def test_manifest_lists_every_file(made):
+    manifest = verify(made.rebalanced_dataset)
+    listed = {name: entry["sha256"] for name, entry in manifest["files"].items()}
+    found = digests(made.rebalanced_dataset)
+    found.pop("manifest.json")
+    assert listed == found
+
+
+def change(path: Path) -> None:
+    data = bytearray(path.read_bytes())
+    data[len(data) // 2] ^= 1
+    path.write_bytes(data)
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda d: (d / "manifest.json").unlink(), "no manifest.json"),
+        (lambda d: (d / "manifest.json").write_text("{"), "damaged"),
+        (lambda d: (d / "manifest.json").write_text('{"files": 3}'), "damaged"),
+        (lambda d: (d / "croissant.json").unlink(), "croissant.json is missing"),
+        (lambda d: change(next((d / "data").iterdir())), "is changed: SHA-256"),
+        (lambda d: (d / "README.md").write_text("x"), r"README.md has 1 bytes, not \d+"),
+        (
+            lambda d: shutil.copy(
+                next((d / "data").iterdir()), d / "data" / "train-00009-of-00009.parquet"
+            ),
+            "train-00009-of-00009.parquet does not belong",
+        ),
+    ],
+)
+def test_a_dataset_that_is_not_whole_is_refused(store, damage, message):
+    damage(store.rebalanced_dataset)
+    with pytest.raises(DatasetError, match=message):
+        verify(store.rebalanced_dataset)
+
+
+HANG = """
+import sys, time
+from pathlib import Path
+sys.path.insert(0, {tests!r})
+import dataset_store
+from heml.dataset import documents, shards, write
+from heml.store import Store
+
+def hang(*args, **kwargs):
+    print("there", flush=True)
+    time.sleep(60)
+
+if {point!r} == "rows":
+    flush, calls = shards._Shards._flush, []
+    shards.ROWS_PER_GROUP = 10
+    def few(self):
+        flush(self)
+        calls.append(1)
+        if len(calls) == 5:
+            hang()
+    shards._Shards._flush = few
+elif {point!r} == "documents":
+    write.write_documents = hang
+else:
+    documents.write_manifest = hang
+dataset_store.write(Store(Path({root!r})))
+"""
+
+
+@pytest.mark.parametrize("point", ["rows", "documents", "manifest"])
+def test_a_killed_writer_leaves_nothing_that_is_taken_for_a_dataset(store, tmp_path, point):
+    shutil.rmtree(store.rebalanced_dataset)
+    tests = str(Path(__file__).parents[1])
+    script = HANG.format(tests=tests, point=point, root=str(store.root))
+    environment = {**os.environ, "PYTHONPATH": str(Path(heml.__file__).parents[1])}
+    writer = subprocess.Popen(
+        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment
+    )
+    assert writer.stdout is not None
+    assert writer.stdout.readline() == "there\n"
+    writer.send_signal(signal.SIGKILL)
+    writer.wait()
+    writer.stdout.close()
+
+    assert not store.rebalanced_dataset.exists()
+    left = [p for p in store.root.iterdir() if p.name.startswith(".rebalanced_dataset")]
+    assert left, "the writer was in the middle of it"
+    assert list(left[0].rglob("*.part")) if point == "rows" else left[0].joinpath("data").exists()
+    for folder in (store.rebalanced_dataset, *left):
+        with pytest.raises(DatasetError):
+            heml.open_dataset(folder)
+    if point == "rows":
+        assert not list(left[0].rglob("*.parquet"))
+    assert not dataset_store.write(store).reused
+    verify(store.rebalanced_dataset)
+    assert not [p for p in store.root.iterdir() if p.name.startswith(".")]
+
+
+def test_croissant_validates_and_gives_the_rows(made, expected):
+    import mlcroissant
+
+    dataset = mlcroissant.Dataset(str(made.rebalanced_dataset / "croissant.json"))
+    issues = dataset.metadata.ctx.issues
+    assert not issues.errors
+    # A date of publishing would make two runs differ.
+    assert all("datePublished" in warning for warning in issues.warnings)
+    for split, wanted in expected.items():
+        records = list(dataset.records(split))
+        assert [r[f"{split}/image_id"].decode() for r in records] == [row[0] for row in wanted]
+        assert [r[f"{split}/mouth"] for r in records] == [row[3] for row in wanted]
+        assert records[0][f"{split}/image"].size == (32, 32)
+    content = json.loads((made.rebalanced_dataset / "croissant.json").read_text())
+    assert any("bias score 0.90" in line for line in content["rai:dataBiases"])
+    hashes = {d["@id"]: d["sha256"] for d in content["distribution"] if "sha256" in d}
+    listed = read_manifest(made.rebalanced_dataset)["files"]
+    assert hashes == {n: e["sha256"] for n, e in listed.items() if n.startswith("data/")}
+
+
+def put_effect(store: Store, dataset: str) -> None:
+    """An effect that was measured on a version of the dataset."""
+    accuracy = {"as_is": 0.1, "group_balanced": 0.4, "rebalanced": 0.9}
+    effect = [
+        {
+            "arm": arm,
+            "seed": seed,
+            "worst_group_accuracy": accuracy[arm],
+            "average_accuracy": 0.9,
+            "worst_group": "mouth=smiling · hair_tone=dark",
+            "n_worst_group": 50,
+            "n_test": 200,
+            "n_train": 56,
+        }
+        for arm in ARMS
+        for seed in range(2)
+    ]
+    pq.write_table(DEBIAS_EFFECT.table(effect), store.debias_effect)
+    store.finish("debias_effect", f"of {dataset}", {"dataset": dataset}, [])
+
+
+def complete(store: Store) -> Outcome:
+    return complete_documents(store, "small", "mouth", ["hair_tone"], "CC0-1.0", silent)
+
+
+def test_card_learns_of_the_effect_and_the_data_stay_as_they_are(store):
+    before = digests(store.rebalanced_dataset / "data")
+    inodes = {p.stat().st_ino for p in (store.rebalanced_dataset / "data").iterdir()}
+    put_effect(store, store.fingerprint("rebalanced_dataset"))
+    assert complete(store).summary["effect"]
+    verify(store.rebalanced_dataset)
+    assert digests(store.rebalanced_dataset / "data") == before
+    assert {p.stat().st_ino for p in (store.rebalanced_dataset / "data").iterdir()} == inodes
+    text = (store.rebalanced_dataset / "README.md").read_text()
+    assert "worst-group accuracy of 90% (95% interval 79% to 96%, 50 images)" in text
+    assert "against 10%" in text
+    croissant = json.loads((store.rebalanced_dataset / "croissant.json").read_text())
+    assert "worst-group accuracy of 90%" in croissant["rai:dataUseCases"][0]
+    # And neither stage has anything left to do.
+    assert complete(store).reused
+    assert dataset_store.write(store, DatasetSettings(shard_mb=1)).reused
+
+
+def test_effect_of_another_version_is_not_in_the_card(store):
+    put_effect(store, "an earlier dataset")
+    assert not complete(store).summary["effect"]
+    assert "Not measured for this version" in (store.rebalanced_dataset / "README.md").read_text()
+
+
+def test_columns_of_the_input_keep_their_names_unless_they_are_ours():
+    names = output_names(["mouth", "weight", "input_weight"])
+    assert names["mouth"] == "mouth"
+    assert names["input_weight"] == "input_weight"
+    assert names["weight"] == "input_input_weight"
+
+
+# Revoking
+
+
+def test_revoked_images_and_what_descends_from_them_are_gone(store):
+    before = heml.open_dataset(store.rebalanced_dataset)
+    train = before.table("train", ["image_id", "origin", "host_id", "donor_ids"])
+    made = train[train["origin"] == "recombined"]
+    made_of = {i for row in made.itertuples() for i in (row.host_id, *row.donor_ids)}
+    gone = [*sorted(made_of)[:20], before.table("test")["image_id"].iloc[0]]
+    descendants = {d for image_id in gone for d in before.descendants(image_id)}
+    assert len(gone) == 21
+    assert descendants
+
+    assert revoke(store, gone) == sorted(gone)
+    summary = dataset_store.write(store, DatasetSettings(shard_mb=1)).summary
+    after = heml.open_dataset(store.rebalanced_dataset)
+    left = pd.concat([after.table(split) for split in after.splits])
+    assert not set(gone) & set(left["image_id"])
+    assert not set(gone) & set(left["host_id"].dropna())
+    assert not set(gone) & {d for donors in left["donor_ids"] for d in donors}
+    assert len(left) == len(before) - len(gone) - len(descendants)
+    assert summary["descendants"] == len(descendants)
+    assert after.manifest["version"] == "1.1.0"
+    assert after.manifest["revoked"] == 21
+    assert "21 images were revoked" in (store.rebalanced_dataset / "README.md").read_text()
+    assert check_nothing_revoked(store) == {"revoked": 21, "rows": len(left)}
+    assert check_no_test_leakage(store)["test"] == 23
+    weights = after.table("train").groupby(["mouth", "hair_tone"])["weight"].sum()
+    np.testing.assert_allclose(weights, weights.iloc[0])
+
+
+def test_a_row_that_should_be_gone_is_found(store):
+    donor = heml.open_dataset(store.rebalanced_dataset).table("train")["donor_ids"].iloc[-1][0]
+    revoke(store, [donor])
+    with pytest.raises(ContractError, match=f"'{donor}' is revoked"):
+        check_nothing_revoked(store)
+
+
+def test_revoked_images_stay_out_when_the_source_is_read_again(dataset, store, taxonomy, tmp_path):
+    own = Store(tmp_path / "own")
+    dataset.good(16)
+    # The picture of the first row once more, under another name: refused as a duplicate for now.
+    dataset.row(image=(dataset.root / "images/0000.png").read_bytes())
+    dataset.write()
+    first = ingest(own, dataset.settings(), tmp_path, taxonomy, True, silent).summary
+    assert (first["accepted"], first["quarantined"], first["excluded"]) == (16, 1, 0)
+    revoke(own, [image_index(own, [])["image_id"].iloc[0]])
+    again = ingest(own, dataset.settings(), tmp_path, taxonomy, True, silent).summary
+    assert (again["accepted"], again["quarantined"], again["excluded"]) == (15, 0, 2)
+    assert again["revoked"] == 2
+    assert again["read"] == again["accepted"] + again["quarantined"] + again["excluded"]
+    # And the id, which is not stored any more, can be revoked again without harm.
+    assert revoke(own, [*read_revoked(own).images]) == []
+
+
+def test_unknown_ids_revoke_nothing(store):
+    known = image_index(store, [])["image_id"].iloc[0]
+    with pytest.raises(RevokeError, match=r"1 of 2 ids .* 'nobody'.*Nothing was revoked"):
+        revoke(store, [known, "nobody"])
+    with pytest.raises(RevokeError, match="name that one"):
+        revoke(store, ["recombined-000001"])
+    assert len(read_revoked(store)) == 0
+
+
+# Exports
+
+
+@pytest.fixture(scope="module")
+def exported(made: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("exports")
+    for kind in KINDS:
+        assert export_dataset(made.rebalanced_dataset, kind, folder / kind) == 96
+    return folder
+
+
+def test_imagefolder_loads_with_types_and_names(made, exported, loaded, tmp_path):
+    from datasets import load_dataset
+
+    folder = exported / "imagefolder"
+    again = load_dataset("imagefolder", data_dir=str(folder), cache_dir=str(tmp_path))
+    assert set(again) == {"train", "test"}
+    for split in again:
+        assert again[split]["image_id"] == loaded[split]["image_id"]
+        assert again[split]["seed"] == loaded[split]["seed"]
+        assert again[split].features["mouth"] == loaded[split].features["mouth"]
+    np.testing.assert_array_equal(
+        np.asarray(again["train"][60]["image"]), np.asarray(loaded["train"][60]["image"])
+    )
+    table = pd.read_csv(folder / "table.csv")
+    assert len(table) == 96
+    assert set(table["mouth"]) == {"serious", "smiling"}
+    assert (folder / table["file_name"].iloc[0]).is_file()
+
+
+def test_webdataset_reads_back(made, exported, expected):
+    import webdataset
+
+    paths = [str(p) for p in sorted((exported / "webdataset").glob("train-*.tar"))]
+    samples = list(webdataset.WebDataset(paths, shardshuffle=False).decode("pil"))
+    assert [s["json"]["image_id"] for s in samples] == [row[0] for row in expected["train"]]
+    assert [s["cls"] for s in samples] == [row[3] for row in expected["train"]]
+    assert samples[0]["png"].size == (32, 32)
+    with tarfile.open(paths[0]) as tar:
+        assert {member.mtime for member in tar} == {0}
+
+
+def test_coco_masks_are_those_of_the_dataset(made, exported, capsys):
+    from pycocotools.coco import COCO
+
+    folder = exported / "coco" / "train"
+    coco = COCO(str(folder / "labels.json"))
+    opened = heml.open_dataset(made.rebalanced_dataset)
+    assert len(coco.imgs) == 72
+    names = {c["id"]: c["name"] for c in coco.loadCats(coco.getCatIds())}
+    for image in (coco.imgs[1], coco.imgs[72]):
+        data = (folder / "data" / image["file_name"]).read_bytes()
+        assert Image.open(io.BytesIO(data)).size == (image["width"], image["height"])
+        found = {names[a["category_id"]]: a for a in coco.imgToAnns[image["id"]]}
+        masks = opened.masks(image["image_id"])
+        assert set(found) == set(masks)
+        for name, mask in masks.items():
+            np.testing.assert_array_equal(coco.annToMask(found[name]).astype(bool), mask)
+            assert found[name]["area"] == mask.sum()
+            left, top, width, height = found[name]["bbox"]
+            assert mask[top : top + height, left : left + width].sum() == mask.sum()
+
+
+def test_exports_of_a_recipe_follow_it(store):
+    assert write_exports(store, ["coco", "webdataset"], silent) == {"coco": 96, "webdataset": 96}
+    stamp = (store.exports / "coco" / "train" / "labels.json").stat().st_mtime_ns
+    write_exports(store, ["coco"], silent)
+    assert [p.name for p in store.exports.iterdir()] == ["coco"]
+    assert (store.exports / "coco" / "train" / "labels.json").stat().st_mtime_ns == stamp
+
+
+def test_export_refuses_what_it_would_destroy(store, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("x")
+    with pytest.raises(DatasetError, match="is no export"):
+        export_dataset(store.rebalanced_dataset, "coco", tmp_path / "mine")
+    with pytest.raises(DatasetError, match="in the dataset itself"):
+        export_dataset(store.rebalanced_dataset, "coco", store.rebalanced_dataset / "coco")
+
+
+# From Python
+
+
+def test_where_a_row_came_from(made):
+    opened = heml.open_dataset(made.rebalanced_dataset)
+    train = opened.table("train")
+    assert len(opened) == 96
+    last = train.iloc[-1]
+    origin = opened.provenance(last["image_id"])
+    assert (origin.origin, origin.operator, origin.nodes) == ("recombined", "transplant", ["hair"])
+    assert origin.host_id == last["host_id"]
+    assert origin.gates["gate_label"] == 0.5
+    assert last["image_id"] in opened.descendants(origin.host_id)
+    assert last["image_id"] in opened.descendants(origin.donor_ids[0])
+    first = opened.provenance(train["image_id"].iloc[0])
+    assert (first.origin, first.host_id, first.donor_ids) == ("real", None, [])
+    assert hashlib.sha256(opened.row(first.image_id)["image"]["bytes"]).hexdigest() == first.sha256
+    with pytest.raises(KeyError, match="no row 'nobody' among 96"):
+        opened.provenance("nobody")
+    with pytest.raises(DatasetError, match="name the store with"):
+        _ = opened.tree
+
+
+def test_a_sample_is_shown_beside_its_parents(made):
+    opened = heml.open_dataset(made.rebalanced_dataset)
+    sample = opened.table("train")["image_id"].iloc[-1]
+    origin = opened.provenance(sample)
+    titles = [axes.get_title() for axes in opened.show(sample).axes]
+    assert titles == [f"host {origin.host_id}", f"donor {origin.donor_ids[0]}", sample]
+    assert len(opened.show(origin.host_id).axes) == 1
+
+
+def test_command_line(made, tmp_path, capsys):
+    folder = str(made.rebalanced_dataset)
+    assert main(["verify", folder]) == 0
+    assert "96 rows: as they were written" in capsys.readouterr().out
+    assert main(["provenance", "recombined-000000", folder]) == 0
+    assert json.loads(capsys.readouterr().out)["operator"] == "transplant"
+    assert main(["export", "--kind", "coco", "--to", str(tmp_path / "coco"), folder]) == 0
+    assert main(["verify", str(tmp_path)]) == 1
+    assert "no manifest.json" in capsys.readouterr().err
