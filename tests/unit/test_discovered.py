@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from heml.segmentation.annotated import segment
+from heml.segmentation.stage import segment
 from sklearn.metrics import adjusted_rand_score
 
 from data_contracts import DISCOVERED_GROUPS, DISCOVERED_NODES
@@ -15,7 +15,7 @@ from heml.cells import MISSING, groups_in_use
 from heml.images import image_index
 from heml.metrics.artifacts import save_node
 from heml.progress import silent
-from heml.settings import BiasSettings, MetricSettings, PortraitsSource, SegmentationSettings
+from heml.settings import AnnotatedSegmentation, BiasSettings, MetricSettings, PortraitsSource
 from heml.sources.ingest import ingest
 from heml.store import Store
 from heml.taxonomy import Taxonomy
@@ -121,7 +121,7 @@ def planted(request, tmp_path_factory):
         kind="portraits", count=140, association=0.9, size=40, groups=[], planted=attribute, seed=1
     )
     ingest(store, source, store.root, TAXONOMY, True, silent)
-    segment(store, SegmentationSettings(), TAXONOMY, silent)
+    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     carriers = {leaf: attribute, "mouth": "mouth"}
     index = image_index(store, [attribute, "mouth"])
     for number, name in enumerate(TAXONOMY.leaves):
