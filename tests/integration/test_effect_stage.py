@@ -8,13 +8,13 @@ import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from heml.segmentation.stage import segment
 
 import heml.effect.read
 from data_contracts import DEBIAS_EFFECT, ContractError
 from heml.effect import measure_effect
 from heml.images import decode_image, image_index, iterate_images
 from heml.progress import silent
+from heml.segmentation.stage import segment
 from heml.settings import AnnotatedSegmentation, EffectSettings, PortraitsSource
 from heml.sources.ingest import ingest
 from heml.store import Store
