@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -13,7 +14,7 @@ import yaml
 from benchmarks.effect_tasks import Task
 from heml.effect.problem import TrainingSet
 from heml.effect.read import read_rebalanced
-from heml.store import Store
+from heml.store import Store, write_aside
 
 
 def recipe_name(task: Task) -> str:
@@ -38,12 +39,13 @@ def run_pipeline(task: Task, taxonomy: str, work: Path, settings: dict) -> Store
         If the pipeline failed, with its last lines.
     """
     name = recipe_name(task)
+    root, metadata = inside_root(task, work)
     recipe = {
         "name": name,
         "source": {
             "kind": "folder",
-            "root": str(task.root.resolve()),
-            "metadata": os.path.relpath(task.table.resolve(), task.root.resolve()),
+            "root": str(root),
+            "metadata": metadata,
             "label": task.label,
             "groups": [task.group],
             "split": "split",
@@ -70,6 +72,31 @@ def run_pipeline(task: Task, taxonomy: str, work: Path, settings: dict) -> Store
         last = "\n".join((done.stdout + done.stderr).strip().splitlines()[-8:])
         raise RuntimeError(f"the pipeline failed on {task.table}:\n{last}")
     return Store(work.resolve() / "store" / name)
+
+
+def inside_root(task: Task, work: Path) -> tuple[Path, str]:
+    """A root that holds the task's table, and the table's name in it: no recipe reads a table
+    outside its root. The files of a table elsewhere are linked beside it, or copied."""
+    root, table = task.root.resolve(), task.table.resolve()
+    if table.is_relative_to(root):
+        return root, table.relative_to(root).as_posix()
+    rows = task.rows()
+    columns = [c for c in ("file_name", "mask_name") if c in rows.columns]
+    names = {name for column in columns for name in rows[column] if name.strip()}
+    linked = work.resolve() / "roots" / recipe_name(task)
+    if not linked.is_dir():
+        with write_aside(linked) as folder:
+            for name in sorted(names | {"classes.json"}):
+                source, target = root / name, folder / name
+                if not source.is_file() or not source.resolve().is_relative_to(root):
+                    continue  # the pipeline says what is missing
+                target.parent.mkdir(parents=True, exist_ok=True)
+                try:
+                    target.hardlink_to(source)
+                except OSError:  # another file system
+                    shutil.copyfile(source, target)
+            shutil.copyfile(table, folder / "metadata.csv")
+    return linked, "metadata.csv"
 
 
 def rebalanced_data(store: Store, labels: list[str], size: int) -> tuple[TrainingSet, np.ndarray]:

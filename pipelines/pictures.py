@@ -31,6 +31,18 @@ def _segments(store: Store, recipe: LoadedRecipe) -> bytes | None:
 
 
 def _metric_tree(store: Store, recipe: LoadedRecipe) -> bytes | None:
+    from heml.report.choose import telling_pairs
+    from heml.report.figures import pair_figure
+    from heml.tree.tree import MetricTree
+
+    tree = MetricTree.load(store.metric_tree, recipe.taxonomy)
+    pairs = telling_pairs(tree, recipe.groups_in(store))
+    if not pairs:
+        return None
+    return pair_figure(store, recipe.taxonomy, pairs[0].first, pairs[0].second, tree)
+
+
+def _report(store: Store, recipe: LoadedRecipe) -> bytes | None:
     from heml.report.figures import tree_figure
 
     return tree_figure(store, recipe.taxonomy, recipe.groups_in(store)[0])
@@ -63,12 +75,13 @@ def _debias_effect(store: Store, recipe: LoadedRecipe) -> bytes | None:
 PICTURES: dict[str, Picture] = {
     "images": _images,
     "segments": _segments,
+    "metric_tree": _metric_tree,
     "bias_scores": _bias_scores,
     "rebalance_plan": _rebalance_plan,
     "recombined_samples": _recombined_samples,
     "debias_effect": _debias_effect,
     # The tree is drawn with its bias scores, so it is shown where they exist.
-    "report": _metric_tree,
+    "report": _report,
 }
 
 

@@ -11,14 +11,19 @@ from matplotlib.patches import Patch
 from heml.bias.coverage import cell_name
 from heml.images import image_index
 from heml.report.choose import examples_per_cell, train_examples
+from heml.report.pair_drawing import draw_segments
 from heml.report.pictures import Pictures, fitted, leaf_colours, overlaid, side_by_side
 from heml.report.style import MUTED, Encoder, bare, new_figure, say, small_png
+from heml.report.theme import LIGHT, Theme
 from heml.store import Store
 from heml.taxonomy import Taxonomy
+from heml.tree.records import Records
 
 PER_CELL = 7
 MOST_CELLS = 8
 SEGMENTED = 6
+#: Images of which every segment is shown alone.
+ALONE = 2
 LEGEND_COLUMNS = 5
 MOST_CLASSES = 22
 #: Height of an image in pixels.
@@ -121,6 +126,28 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
         shares = {name: float(presence[name]) for name in classes}
         _presence(axes["bars"], shares, [colours[of_leaf[name]] for name in classes])
         return encode(figure)
+
+
+def segments_alone_figure(
+    store: Store, taxonomy: Taxonomy, encode: Encoder = small_png, theme: Theme = LIGHT
+) -> bytes:
+    """A few train images, each with its segments alone at their place.
+
+    Parameters
+    ----------
+    store : Store
+    taxonomy : Taxonomy
+    encode : callable, default small_png
+    theme : Theme, default LIGHT
+
+    Returns
+    -------
+    bytes
+        A PNG, unless `encode` makes something else.
+    """
+    records = Records(store.root)
+    ids = train_examples(image_index(store, []), [], ALONE)
+    return encode(draw_segments(taxonomy, [records[image_id] for image_id in ids], theme))
 
 
 def _presence(axes: Axes, shares: dict[str, float], colours: list[str]) -> None:

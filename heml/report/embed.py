@@ -21,15 +21,18 @@ class Embedded:
         What it shows, for readers who do not see it.
     width, height : int
         At which it is laid out, in CSS pixels.
+    dark_uri : str, optional
+        The picture for dark pages, where it has one of its own.
     """
 
     uri: str
     alt: str
     width: int
     height: int
+    dark_uri: str | None = None
 
 
-def embed(data: bytes, alt: str, density: float = 1.0) -> Embedded:
+def embed(data: bytes, alt: str, density: float = 1.0, dark: bytes | None = None) -> Embedded:
     """An encoded picture for the page.
 
     Parameters
@@ -39,8 +42,14 @@ def embed(data: bytes, alt: str, density: float = 1.0) -> Embedded:
     alt : str
     density : float, default 1
         Pixels of the picture per CSS pixel.
+    dark : bytes, optional
+        The same picture for dark pages.
     """
     with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
         kind, (width, height) = str(image.format).lower(), image.size
-    uri = f"data:image/{kind};base64,{base64.b64encode(data).decode()}"
-    return Embedded(uri, alt, round(width / density), round(height / density))
+    size = round(width / density), round(height / density)
+    return Embedded(_uri(kind, data), alt, *size, None if dark is None else _uri(kind, dark))
+
+
+def _uri(kind: str, data: bytes) -> str:
+    return f"data:image/{kind};base64,{base64.b64encode(data).decode()}"

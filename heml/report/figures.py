@@ -2,11 +2,12 @@
 
 Each function reads finished stages from the store and returns one PNG of at most about 150 kB and
 900 pixels of width, or what another encoder of `heml.report.style` makes of the same figure.
+Figures of images that no store holds: `heml.report.pair_drawing`.
 """
 
 from heml.report.bias_figures import bias_figure, tree_figure
 from heml.report.coverage_figures import coverage_figure
-from heml.report.data_figures import images_figure, segments_figure
+from heml.report.data_figures import images_figure, segments_alone_figure, segments_figure
 from heml.report.effect_figures import effect_figure
 from heml.report.node_figures import node_figure
 from heml.report.pair_figures import contribution_figure, pair_figure, segment_strip_figure
@@ -24,6 +25,7 @@ __all__ = [
     "rejected_figure",
     "samples_figure",
     "segment_strip_figure",
+    "segments_alone_figure",
     "segments_figure",
     "tree_figure",
 ]

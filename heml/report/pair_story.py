@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+
+from matplotlib.figure import Figure
 
 from heml.report.choose import ChosenPair, telling_pairs
 from heml.report.embed import Embedded, embed
-from heml.report.figures import contribution_figure, pair_figure, segment_strip_figure
+from heml.report.pair_drawing import draw_contributions, draw_pair_tree, draw_segment_strip
 from heml.report.style import photo_webp
+from heml.report.theme import DARK, LIGHT
 from heml.report.words import cell_of
 from heml.store import Store
 from heml.taxonomy import Taxonomy
+from heml.tree.records import Records
 from heml.tree.tree import MetricTree
 
 
@@ -50,25 +54,28 @@ class PairStory:
 
 def pair_stories(store: Store, taxonomy: Taxonomy, groups: Sequence[str]) -> list[PairStory]:
     """The pairs that `telling_pairs` chooses, explained."""
-    tree = MetricTree.load(store.metric_tree)
-    return [_story(store, taxonomy, groups, tree, pair) for pair in telling_pairs(tree, groups)]
+    tree, records = MetricTree.load(store.metric_tree, taxonomy), Records(store.root)
+    return [_story(records, groups, tree, pair) for pair in telling_pairs(tree, groups)]
 
 
 def _story(
-    store: Store, taxonomy: Taxonomy, groups: Sequence[str], tree: MetricTree, pair: ChosenPair
+    records: Records, groups: Sequence[str], tree: MetricTree, pair: ChosenPair
 ) -> PairStory:
     said = tree.explain(pair.first, pair.second)
     ids = pair.first, pair.second
-    records = [tree.index[tree.row(image_id)] for image_id in ids]
-    cells = [cell_of(record["label"], [record[g] for g in groups]) for record in records]
-    leaves = [node for node in said.nodes if taxonomy.kind(node.node) == "leaf"]
+    rows = [tree.index[tree.row(image_id)] for image_id in ids]
+    cells = [cell_of(row["label"], [row[g] for g in groups]) for row in rows]
+    leaves = [node for node in said.nodes if tree.taxonomy.kind(node.node) == "leaf"]
     totals = ", ".join(f"{which} {total:.2f}" for which, total in said.totals.items())
 
     def top(which: str) -> str:
         return max(said.nodes, key=lambda node: node.contributions[which]).node
 
-    def picture(data: bytes, alt: str) -> Embedded:
-        return embed(data, alt, density=2)
+    images = records[ids[0]], records[ids[1]]
+
+    def picture(draw: Callable[..., Figure], alt: str) -> Embedded:
+        light, dark = (photo_webp(draw(tree, *images, said, theme)) for theme in (LIGHT, DARK))
+        return embed(light, alt, density=2, dark=dark)
 
     return PairStory(
         title="Same label, different group" if pair.same_label else "Same group, different label",
@@ -81,15 +88,13 @@ def _story(
         similar=[node.node for node in leaves if node.similar],
         different=[node.node for node in leaves if node.similar is False],
         tree=picture(
-            pair_figure(store, taxonomy, *ids, tree=tree, encode=photo_webp),
+            draw_pair_tree,
             f"The metric tree with what each node sees of {ids[0]} and {ids[1]}, and distances",
         ),
         strip=picture(
-            segment_strip_figure(store, taxonomy, *ids, tree=tree, encode=photo_webp),
-            "Each segment of both images above each other, with distances",
+            draw_segment_strip, "Each segment of both images above each other, with distances"
         ),
         shares=picture(
-            contribution_figure(store, taxonomy, *ids, tree=tree, encode=photo_webp),
-            f"Bars of each node's share of the total distance: {totals}",
+            draw_contributions, f"Bars of each node's share of the total distance: {totals}"
         ),
     )

@@ -19,6 +19,7 @@ from heml.report.figures import (
     coverage_figure,
     effect_figure,
     plan_figure,
+    segments_alone_figure,
     segments_figure,
     tree_figure,
 )
@@ -28,6 +29,7 @@ from heml.report.pair_story import pair_stories
 from heml.report.pictures import Pictures
 from heml.report.sentences import effect_doubts, findings
 from heml.report.style import photo_webp, sharp_webp
+from heml.report.theme import DARK, LIGHT
 from heml.report.words import GATE_WORDS, REASON_WORDS, chance, decimal, percent, plural
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
@@ -162,6 +164,7 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
             f"Bars of the leaves' bias scores for {group} with intervals, and their accuracy on "
             "aligned and conflicting records. The numbers are in the table below.",
         )
+    alone = [segments_alone_figure(store, taxonomy, photo_webp, theme) for theme in (LIGHT, DARK)]
     figures: dict[str, Any] = {
         "trees": trees,
         "scores": scores,
@@ -179,6 +182,12 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
             plan_figure(store, encode=sharp_webp),
             "Stacked bars of real train records, planned samples and planned controls per cell. "
             "The numbers are in the table.",
+        ),
+        "segments_alone": embed(
+            alone[0],
+            "Train images, each followed by every one of its segments alone, at its place.",
+            density=2,
+            dark=alone[1],
         ),
         "plan": _chart(
             plan_figure(store, accepted=True, encode=sharp_webp),

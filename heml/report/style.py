@@ -21,9 +21,11 @@ from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 from PIL import Image
 
-INK, MUTED, LINE, PAPER = "#1b2430", "#566170", "#cfd6dd", "#ffffff"
-BLUE, ORANGE, GREY = "#0072b2", "#d55e00", "#8a949f"
-PALE_BLUE, PALE_ORANGE, PALE_GREY = "#d7e8f4", "#fbe0cf", "#eef0f2"
+from heml.report.theme import LIGHT, Theme
+
+INK, MUTED, LINE, PAPER = LIGHT.ink, LIGHT.muted, LIGHT.line, LIGHT.paper
+BLUE, ORANGE, GREY = LIGHT.blue, LIGHT.orange, LIGHT.grey
+PALE_BLUE, PALE_ORANGE, PALE_GREY = LIGHT.similar, LIGHT.different, LIGHT.absent
 
 #: Aligned records, and what agrees; conflicting records, and what differs.
 ALIGNED, CONFLICTING = BLUE, ORANGE
@@ -44,21 +46,12 @@ _STYLE: dict[Any, Any] = {
     "axes.titleweight": "bold",
     "axes.titlelocation": "left",
     "axes.labelsize": 10,
-    "axes.edgecolor": LINE,
-    "axes.labelcolor": MUTED,
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.axisbelow": True,
-    "text.color": INK,
     "text.parse_math": False,
-    "xtick.color": LINE,
-    "ytick.color": LINE,
-    "xtick.labelcolor": MUTED,
-    "ytick.labelcolor": INK,
-    "grid.color": LINE,
     "grid.linewidth": 0.6,
     "hatch.linewidth": 0.5,
-    "figure.facecolor": PAPER,
     "legend.frameon": False,
 }
 
@@ -66,16 +59,32 @@ _STYLE: dict[Any, Any] = {
 Encoder = Callable[[Figure], bytes]
 
 
+def _style(theme: Theme) -> dict[Any, Any]:
+    return _STYLE | {
+        "axes.edgecolor": theme.line,
+        "axes.labelcolor": theme.muted,
+        "axes.facecolor": theme.paper,
+        "text.color": theme.ink,
+        "xtick.color": theme.line,
+        "ytick.color": theme.line,
+        "xtick.labelcolor": theme.muted,
+        "ytick.labelcolor": theme.ink,
+        "grid.color": theme.line,
+        "figure.facecolor": theme.paper,
+    }
+
+
 @contextmanager
-def new_figure(height: float) -> Iterator[Figure]:
+def new_figure(height: float, theme: Theme = LIGHT) -> Iterator[Figure]:
     """A figure of the common width; the common style holds inside the block.
 
     Parameters
     ----------
     height : float
         In inches of 100 pixels.
+    theme : Theme, default LIGHT
     """
-    with rc_context(_STYLE):
+    with rc_context(_style(theme)):
         figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
@@ -150,10 +159,10 @@ Colour = str | tuple[float, float, float, float]
 
 
 def ink_on(colour: Colour) -> str:
-    """Dark or white text, whichever contrasts more with a background."""
+    """Dark or light text, whichever contrasts more with a background."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
     luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
-    return INK if luminance > 0.25 else "#ffffff"
+    return INK if luminance > 0.2 else "#ffffff"
 
 
 def bare(axes: Axes) -> None:
@@ -163,7 +172,7 @@ def bare(axes: Axes) -> None:
     axes.spines[:].set_visible(False)
 
 
-def say(figure: Figure, title: str, note: str = "") -> None:
+def say(figure: Figure, title: str, note: str = "", theme: Theme = LIGHT) -> None:
     """A title on the left and, below it, how to read the figure; the axes get the rest.
 
     Parameters
@@ -176,7 +185,7 @@ def say(figure: Figure, title: str, note: str = "") -> None:
     figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=12.5, fontweight="bold")
     for number, line in enumerate(lines):
         below = 0.36 + 0.18 * number
-        figure.text(0.01, 1 - below / height, line, va="top", fontsize=9.5, color=MUTED)
+        figure.text(0.01, 1 - below / height, line, va="top", fontsize=9.5, color=theme.muted)
     used = (0.40 + 0.18 * len(lines)) / height
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):

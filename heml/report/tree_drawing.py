@@ -12,7 +12,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from heml.report.style import GREY, INK, LINE, WIDTH, Colour, bare, ink_on
+from heml.report.style import WIDTH, Colour, bare, ink_on
+from heml.report.theme import LIGHT, Theme
 from heml.taxonomy import Taxonomy
 
 #: Height of a line of boxes in inches, and the gap between columns in widths of a column.
@@ -62,7 +63,9 @@ def places(taxonomy: Taxonomy) -> dict[str, tuple[int, float]]:
     return result
 
 
-def draw_tree(axes: Axes, taxonomy: Taxonomy, boxes: Mapping[str, Box]) -> None:
+def draw_tree(
+    axes: Axes, taxonomy: Taxonomy, boxes: Mapping[str, Box], theme: Theme = LIGHT
+) -> None:
     """Fills axes with the tree.
 
     Parameters
@@ -70,6 +73,7 @@ def draw_tree(axes: Axes, taxonomy: Taxonomy, boxes: Mapping[str, Box]) -> None:
     axes : matplotlib Axes
         As high as `tree_height` says.
     boxes : mapping of node to Box
+    theme : Theme, default LIGHT
     """
     bare(axes)
     where = places(taxonomy)
@@ -81,12 +85,12 @@ def draw_tree(axes: Axes, taxonomy: Taxonomy, boxes: Mapping[str, Box]) -> None:
             to_depth, to_line = where[child]
             start, bend, stop = depth + 1 - GAP, depth + 1 - GAP / 2, to_depth
             lines = [line, line, to_line, to_line]
-            axes.plot([start, bend, bend, stop], lines, color=GREY, lw=1, zorder=1)
+            axes.plot([start, bend, bend, stop], lines, color=theme.grey, lw=1, zorder=1)
     for node, (depth, line) in where.items():
-        _draw_box(axes, depth, line, boxes[node])
+        _draw_box(axes, depth, line, boxes[node], theme)
 
 
-def _draw_box(axes: Axes, left: float, line: float, box: Box) -> None:
+def _draw_box(axes: Axes, left: float, line: float, box: Box, theme: Theme) -> None:
     height = _BOX_HEIGHT
     axes.add_patch(
         FancyBboxPatch(
@@ -96,7 +100,7 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box) -> None:
             boxstyle="round,pad=0,rounding_size=0.06",
             mutation_aspect=2,
             facecolor=box.fill,
-            edgecolor=GREY if box.dashed else INK,
+            edgecolor=theme.grey if box.dashed else theme.ink,
             linewidth=0.8,
             linestyle=(0, (3, 2)) if box.dashed else "-",
             zorder=2,
@@ -117,7 +121,7 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box) -> None:
                 0.66,
                 boxstyle="square,pad=0",
                 facecolor="none",
-                edgecolor=LINE,
+                edgecolor=theme.line,
                 linewidth=0.5,
                 zorder=4,
             )

@@ -9,6 +9,7 @@ import pytest
 from PIL import Image
 
 from benchmarks.effect import main
+from benchmarks.effect_pipeline import inside_root
 from benchmarks.effect_tasks import Task, TaskError, read_task
 
 COLUMNS = ["file_name", "mask_name", "split", "shape", "tone"]
@@ -85,3 +86,16 @@ def test_an_unknown_arm_is_refused(folder, capsys):
     with pytest.raises(SystemExit):
         run(folder, "--arms", "as_is,magic")
     assert "no arm 'magic'" in capsys.readouterr().err
+
+
+def test_a_table_outside_the_root_gets_a_root_of_its_own(folder, tmp_path_factory):
+    """Recipes read no table outside their root."""
+    work = tmp_path_factory.mktemp("work")
+    inside = Task("task", folder / "task.csv", folder, "shape", "tone")
+    assert inside_root(inside, work) == (folder, "task.csv")
+    table = work / "elsewhere.csv"
+    table.write_text(inside.table.read_text())
+    root, name = inside_root(Task("elsewhere", table, folder, "shape", "tone"), work)
+    assert (root / name).read_text() == table.read_text()
+    assert (root / "000.png").read_bytes() == (folder / "000.png").read_bytes()
+    assert len(list(root.glob("*.png"))) == 2 * len(inside.rows())

@@ -4,6 +4,7 @@ import io
 
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
@@ -27,11 +28,18 @@ LABEL, GROUPS = "mouth", ["hair_tone"]
 SOURCE = PortraitsSource(kind="portraits", count=120, size=32, association=0.9)
 
 
+def _nothing(of: pa.DataType):
+    """An empty value of a type."""
+    if pa.types.is_list(of):
+        return []
+    return "" if pa.types.is_string(of) else pa.scalar(0).cast(of).as_py()
+
+
 def write_scores(store: Store, group_leaf: str | None, label_leaf: str | None) -> None:
     rows = []
     for node in TAXONOMY.nodes:
         carries, tells = node == group_leaf, node == label_leaf
-        row = dict.fromkeys(BIAS_SCORES.column_names)
+        row = {c.name: None if c.nullable else _nothing(c.type) for c in BIAS_SCORES.columns}
         row |= {"node": node, "kind": TAXONOMY.kind(node), "group": GROUPS[0], "rank": 1}
         row |= {"n": 84, "n_conflicting": 8, "present": 1.0, "leakage": 0.99 if carries else 0.5}
         row |= {"score": 0.9 * carries, "score_low": 0.8 * carries, "score_high": 0.9 * carries}
