@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 
 import numpy as np
 
-from heml.metrics.views import union
+from heml.recombination.picture import Picture
 from heml.taxonomy import BACKGROUND, Taxonomy
 
 #: How much more a moved leaf's own place counts than that of a kept one.
@@ -15,13 +15,8 @@ OWN_WEIGHT = 2.0
 MAX_SCALE = 2.0
 #: Nor turned by more than this, in radians.
 MAX_TURN = 0.35
-
-
-def leaf_points(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centroid (x, y) of a mask and its spread (standard deviations in x and y), in pixels."""
-    rows, columns = np.nonzero(mask)
-    centre = np.array([columns.mean(), rows.mean()])
-    return centre, np.array([columns.std(), rows.std()])
+#: A leaf is known by its centroid and the points one standard deviation away from it.
+_DIRECTIONS = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
 
 
 def fit_similarity_transform(
@@ -54,59 +49,57 @@ def fit_similarity_transform(
 
 
 def align_donor(
-    taxonomy: Taxonomy,
-    nodes: Sequence[str],
-    host: Mapping[str, np.ndarray],
-    donor: Mapping[str, np.ndarray],
+    taxonomy: Taxonomy, nodes: Sequence[str], host: Picture, donor: Picture
 ) -> np.ndarray:
     """Transform from donor to host pixels for moving some leaves.
 
     Anchors are the leaves around the moved ones: the smallest branch above them in which host and
     donor share at least two others, the background aside. Each gives its centroid and the four
-    points one standard deviation away from it, so size and place count, outlines do not.
+    points one standard deviation away from it, so size and place count, outlines do not. Beside
+    anchors a moved leaf counts with its centroid alone: an open mouth is larger than a closed one,
+    and is not to be shrunk to it.
 
     Parameters
     ----------
     taxonomy : Taxonomy
     nodes : sequence of str
         Leaves that are moved.
-    host, donor : mapping of class name to bool array (H, W)
+    host, donor : Picture
 
     Returns
     -------
     float array (2, 3)
         Maps donor (x, y) to host (x, y).
     """
-    masks = {
-        leaf: (union(host, classes), union(donor, classes))
+    places = {
+        leaf: (there, here)
         for leaf, classes in taxonomy.leaves.items()
+        if leaf != BACKGROUND
+        and (there := donor.place(classes)) is not None
+        and (here := host.place(classes)) is not None
     }
-    shared = [
-        leaf
-        for leaf, (a, b) in masks.items()
-        if a is not None and b is not None and leaf != BACKGROUND
-    ]
     anchors: list[str] = []
     for branch in _branches_above(taxonomy, nodes):
         inside = set(taxonomy.leaves_of(branch))
-        anchors = [leaf for leaf in shared if leaf in inside and leaf not in nodes]
+        anchors = [leaf for leaf in places if leaf in inside and leaf not in nodes]
         if len(anchors) >= 2:
             break
-    weights = [(leaf, 1.0) for leaf in anchors]
-    weights += [(leaf, OWN_WEIGHT * max(len(anchors), 1)) for leaf in nodes if leaf in shared]
-    source, target, importance = [], [], []
-    for leaf, weight in weights:
-        in_host, in_donor = masks[leaf]
-        assert in_host is not None
-        assert in_donor is not None
-        (to, to_spread), (start, start_spread) = leaf_points(in_host), leaf_points(in_donor)
-        for direction in np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]]):
-            source.append(start + direction * start_spread)
-            target.append(to + direction * to_spread)
-            importance.append(weight)
-    if not source:
+    own = [leaf for leaf in nodes if leaf in places]
+    if not (anchors or own):
         return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    return fit_similarity_transform(np.array(source), np.array(target), np.array(importance))
+    weight = OWN_WEIGHT * max(len(anchors), 1)
+    sized = [*anchors, *own] if len(anchors) < 2 else anchors
+    source, target, weights = [], [], []
+    for leaf in [*anchors, *own]:
+        start, end = places[leaf]
+        points = _DIRECTIONS if leaf in sized else _DIRECTIONS[:1]
+        source.append(start.centre + points * start.spread)
+        target.append(end.centre + points * end.spread)
+        share = (1.0 if leaf in anchors else weight) / len(points)
+        weights.append(np.full(len(points), share))
+    return fit_similarity_transform(
+        np.concatenate(source), np.concatenate(target), np.concatenate(weights)
+    )
 
 
 def _branches_above(taxonomy: Taxonomy, nodes: Sequence[str]) -> list[str]:

@@ -1,0 +1,343 @@
+"""Transplant, insert and remove: segments of a donor take the place of the host's, in batches."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from kornia.color import lab_to_rgb, rgb_to_lab
+from kornia.geometry.transform import warp_affine
+from scipy.ndimage import distance_transform_edt
+from torch import Tensor
+
+from heml.recombination.align import align_donor
+from heml.recombination.blend import laplacian_blend, lighting_field, limited
+from heml.recombination.fill import fill_holes
+from heml.recombination.picture import Box, Picture
+from heml.recombination.pyramid import blur, double, grow, halve
+from heml.recombination.windows import (
+    Window,
+    colours,
+    cut,
+    cut_labels,
+    pixels,
+    planes,
+    window_around,
+)
+from heml.taxonomy import BACKGROUND, Taxonomy
+
+#: Room around the touched region, in pixels and as a share of its longer side: the light is
+#: compared there.
+MARGIN, MARGIN_SHARE = 12, 0.12
+#: Softness of an outline, as standard deviation in pixels.
+EDGE = 0.8
+#: A kept class may come along from the donor behind a moved segment if it makes up this share of
+#: what surrounds the host's own.
+NEIGHBOUR_SHARE = 0.1
+#: Labels are shifted by this in tables and planes: outside the picture, no class, classes.
+_SHIFT = 2
+
+
+@dataclass(frozen=True)
+class Transplant:
+    """One prepared edit: its window in the host, the donor's piece and the way between them.
+
+    Parameters
+    ----------
+    host, donor : Picture
+    moved, protected : sequence of int
+        Indices of classes.
+    window, piece : Window
+        Of the host and of the donor.
+    matrix : float array (2, 3)
+        From pixels of the piece to pixels of the window.
+    """
+
+    host: Picture
+    donor: Picture
+    moved: Sequence[int]
+    protected: Sequence[int]
+    window: Window
+    piece: Window
+    matrix: np.ndarray
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """Edits of one key can share a batch."""
+        return (*self.window[2:], *self.piece[2:])
+
+
+def prepare(
+    host: Picture,
+    donor: Picture,
+    nodes: Sequence[str],
+    taxonomy: Taxonomy,
+    protected: Sequence[str],
+) -> Transplant | None:
+    """Plans where the donor's segments come to lie; None if there is nothing to move."""
+    names = taxonomy.class_names
+    moved = [names.index(c) for node in nodes for c in taxonomy.classes_of(node)]
+    kept = [names.index(c) for node in protected for c in taxonomy.classes_of(node)]
+    old = host.place([names[m] for m in moved])
+    new = donor.place([names[m] for m in moved])
+    matrix = align_donor(taxonomy, nodes, host, donor)
+    boxes = [old.box] if old else []
+    if new:
+        height, width = host.size
+        left, top, right, bottom = _mapped(new.box, matrix)
+        box = (max(left, 0), max(top, 0), min(right, width), min(bottom, height))
+        if box[0] < box[2] and box[1] < box[3]:
+            boxes.append(box)
+    if not boxes:
+        return None
+    low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
+    room = MARGIN + MARGIN_SHARE * float((high - low).max())
+    window = window_around((*(low - room), *(high + room)), host.size)
+    inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
+    corners = (window.x, window.y, window.x + window.width, window.y + window.height)
+    needed = _mapped(corners, inverse)
+    height, width = donor.size
+    clipped = (
+        min(max(needed[0] - 2, 0), width - 1),
+        min(max(needed[1] - 2, 0), height - 1),
+        max(min(needed[2] + 2, width), 1),
+        max(min(needed[3] + 2, height), 1),
+    )
+    piece = window_around(clipped, donor.size)
+    local = matrix.copy()
+    local[:, 2] += matrix[:, :2] @ [piece.x, piece.y] - [window.x, window.y]
+    return Transplant(host, donor, moved, kept, window, piece, local)
+
+
+def _mapped(box: Sequence[float] | Box, matrix: np.ndarray) -> tuple[float, float, float, float]:
+    """Box around a transformed box."""
+    left, top, right, bottom = box
+    corners = np.array([[left, top], [right, top], [left, bottom], [right, bottom]])
+    moved = corners @ matrix[:, :2].T + matrix[:, 2]
+    (x0, y0), (x1, y1) = moved.min(axis=0), moved.max(axis=0)
+    return float(x0), float(y0), float(x1), float(y1)
+
+
+def transplant(
+    edits: Sequence[Transplant], taxonomy: Taxonomy, device: torch.device
+) -> list[Picture]:
+    """Recombined pictures of edits with one key.
+
+    What was behind the host's segment comes from the donor too where it shows the same class
+    there (the skin around a mouth), from the surroundings elsewhere.
+    """
+    names = taxonomy.class_names
+    host = colours([cut(e.host.image, e.window) for e in edits], device)
+    here = planes([cut_labels(e.host.labels(names), e.window) for e in edits], device) + _SHIFT
+    donor = colours([_shown(e) for e in edits], device)
+    there = planes([cut_labels(e.donor.labels(names), e.piece) for e in edits], device) + _SHIFT
+    matrix = torch.from_numpy(np.stack([e.matrix for e in edits])).float().to(device)
+    size = (host.shape[-2], host.shape[-1])
+    warped = warp_affine(donor, matrix, size, padding_mode="border", align_corners=True)
+    there = warp_affine(
+        there.float(), matrix, size, mode="nearest", padding_mode="zeros", align_corners=True
+    )
+    there = there.round().long()
+
+    regions = _regions(edits, here, there, taxonomy, device)
+    top = _relit(host, warped, regions)
+    behind = _filled(host, regions.old)
+    base = torch.where(regions.old, behind, host)
+    result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide))
+    labels = (regions.labels - _SHIFT).squeeze(1).cpu().numpy().astype(np.int16)
+    leftover = regions.unlabelled.squeeze(1).cpu().numpy()
+    return [
+        _picture(edit, image, own, hole, names)
+        for edit, image, own, hole in zip(edits, result, labels, leftover, strict=True)
+    ]
+
+
+def _shown(edit: Transplant) -> np.ndarray:
+    """The donor's piece, without colour for a host that has none."""
+    piece = cut(edit.donor.image, edit.piece)
+    if not edit.host.grey or edit.donor.grey:
+        return piece
+    luma = (piece @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
+    return np.repeat(luma[..., None], 3, axis=2)
+
+
+@dataclass(frozen=True)
+class _Regions:
+    """Masks (B, 1, H, W) of a batch of windows.
+
+    Parameters
+    ----------
+    old : bool
+        The host's segment with its soft outline: nothing of it may stay.
+    new : bool
+        Where the donor's segment shows.
+    narrow, wide : float
+        Weights of the donor's details and shading.
+    near : bool
+        All that changes, with some room.
+    lit, scenery : bool
+        Where both show the same kept class: of the foreground, of the background.
+    in_scenery : bool
+        Pixels whose class is the background, afterwards.
+    labels : int
+        Classes afterwards, shifted.
+    unlabelled : bool
+        Holes whose class is still to be found.
+    """
+
+    old: Tensor
+    new: Tensor
+    narrow: Tensor
+    wide: Tensor
+    near: Tensor
+    lit: Tensor
+    scenery: Tensor
+    in_scenery: Tensor
+    labels: Tensor
+    unlabelled: Tensor
+
+
+def _table(rows: Sequence[Sequence[int]], count: int, device: torch.device) -> Tensor:
+    """bool (B, count + 2): True for some classes of each sample."""
+    table = torch.zeros(len(rows), count + _SHIFT, dtype=torch.bool)
+    for row, chosen in enumerate(rows):
+        table[row, [c + _SHIFT for c in chosen]] = True
+    return table.to(device)
+
+
+def _lookup(table: Tensor, labels: Tensor) -> Tensor:
+    return table.gather(1, labels.flatten(1)).view_as(labels)
+
+
+def _regions(
+    edits: Sequence[Transplant],
+    here: Tensor,
+    there: Tensor,
+    taxonomy: Taxonomy,
+    device: torch.device,
+) -> _Regions:
+    count = len(taxonomy.class_names)
+    moved = _table([e.moved for e in edits], count, device)
+    protected = _table([e.protected for e in edits], count, device)
+    radius = _radius(here)
+    inside = here > 0
+    spared = _lookup(protected, here)
+    segment = _lookup(moved, here)
+    new = _lookup(moved, there) & inside & ~spared
+    old = grow(segment, 2) & inside & ~spared
+    near = grow(old | new, radius)
+    hole = old & ~new
+
+    # Classes that surround the host's own segment, and what the donor has of them.
+    around = near & ~old & ~segment & (here >= _SHIFT)
+    counts = torch.zeros(moved.shape, dtype=torch.float32, device=device)
+    counts.scatter_add_(1, here.flatten(1), around.flatten(1).float())
+    usual = counts > NEIGHBOUR_SHARE * counts.sum(dim=1, keepdim=True)
+    usual = usual & ~moved
+    borrowed = hole & _lookup(usual, there)
+    same = (here == there) & (here >= _SHIFT) & ~segment
+    core = new | borrowed
+    may = core | (same & ~spared)
+    narrow = torch.maximum(
+        _soft(core, EDGE) * core, _soft(grow(core, 1) & may, EDGE) * (may & ~core)
+    )
+    narrow = torch.maximum(narrow, _inner(core))
+    wide = _soft(grow(core, radius // 2 + 1) & may, radius / 3) * grow(may, 1)
+    wide = torch.maximum(wide, narrow)
+
+    behind = _table([_background(taxonomy)] * len(edits), count, device)
+    in_background = _lookup(behind, here)
+    comparable = same & ~near
+    labels = torch.where(new | (segment & borrowed), there, here)
+    return _Regions(
+        old=old,
+        new=new,
+        narrow=narrow,
+        wide=wide,
+        near=near,
+        lit=comparable & ~in_background,
+        scenery=comparable & in_background,
+        in_scenery=_lookup(behind, labels),
+        labels=labels,
+        unlabelled=segment & ~core,
+    )
+
+
+def _background(taxonomy: Taxonomy) -> list[int]:
+    return [taxonomy.class_names.index(c) for c in taxonomy.leaves.get(BACKGROUND, ())]
+
+
+def _radius(window: Tensor) -> int:
+    """Width of the band in which shading changes over; follows the window's size alone."""
+    return int(min(max(round(0.05 * (window.shape[-1] * window.shape[-2]) ** 0.5), 2), 8))
+
+
+def _soft(mask: Tensor, sigma: float) -> Tensor:
+    return blur(mask.float(), sigma)
+
+
+def _inner(mask: Tensor) -> Tensor:
+    """1 where all neighbours belong to the mask as well."""
+    return (~grow(~mask, 1)).float()
+
+
+def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
+    """The donor's pixels in the host's light: at half size, for light is smooth."""
+    base, top = rgb_to_lab(halve(host)), rgb_to_lab(halve(warped))
+    lit = (halve(regions.lit.float()) == 1).float()
+    field = lighting_field(base, top, lit)
+    new = halve(regions.new.float())
+    change = limited(field) * new + field * (1 - new)
+    if bool(regions.scenery.any()):
+        scenery = (halve(regions.scenery.float()) == 1).float()
+        share = halve((regions.in_scenery & ~regions.new).float())
+        change = change * (1 - share) + lighting_field(base, top, scenery) * share
+    difference = lab_to_rgb(top + change).clamp(0, 1) - halve(warped)
+    return (warped + double(difference)).clamp(0, 1)
+
+
+def _filled(host: Tensor, unknown: Tensor) -> Tensor:
+    """The host with a region filled from its surroundings."""
+    known = (halve(unknown.float()) == 0).float()
+    return double(fill_holes(halve(host), known))
+
+
+def _picture(
+    edit: Transplant, image: np.ndarray, labels: np.ndarray, hole: np.ndarray, names: Sequence[str]
+) -> Picture:
+    """The host with its window replaced."""
+    window, (height, width) = edit.window, edit.host.size
+    rows = slice(window.y, min(window.y + window.height, height))
+    columns = slice(window.x, min(window.x + window.width, width))
+    inner = (slice(0, rows.stop - rows.start), slice(0, columns.stop - columns.start))
+    result = edit.host.image.copy()
+    result[rows, columns] = image[inner]
+    before = edit.host.labels(names)[rows, columns]
+    after = labels[inner]
+    if hole.any():
+        after = _nearest_kept(after, hole[inner], edit.moved)
+    masks = dict(edit.host.masks)
+    for number in np.flatnonzero(np.bincount(np.concatenate([before, after]).ravel() + 1)) - 1:
+        if number < 0:
+            continue
+        own = after == number
+        if np.array_equal(own, before == number):
+            continue
+        mask = masks.get(names[number])
+        mask = np.zeros((height, width), bool) if mask is None else mask.copy()
+        mask[rows, columns] = own
+        masks[names[number]] = mask
+        if not mask.any():
+            del masks[names[number]]
+    return Picture(result, masks)
+
+
+def _nearest_kept(labels: np.ndarray, hole: np.ndarray, moved: Sequence[int]) -> np.ndarray:
+    """Gives a hole's pixels the class of the nearest kept segment."""
+    kept = ~hole & (labels >= 0) & ~np.isin(labels, moved)
+    if not kept.any():
+        return np.where(hole, np.int16(-1), labels)
+    nearest = distance_transform_edt(~kept, return_distances=False, return_indices=True)
+    return np.where(hole, labels[tuple(nearest)], labels)
