@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from heml.recombination.picture import Picture
+from heml.recombination.picture import Picture, Place
 from heml.taxonomy import BACKGROUND, Taxonomy
 
-#: How much more a moved leaf's own place counts than that of a kept one.
-OWN_WEIGHT = 2.0
+#: How much more a moved leaf's own place counts than that of the leaves around it.
+OWN_WEIGHT = 3.0
 #: Donors are not blown up or shrunk beyond this factor.
 MAX_SCALE = 2.0
 #: Nor turned by more than this, in radians.
@@ -55,9 +55,10 @@ def align_donor(
 
     Anchors are the leaves around the moved ones: the smallest branch above them in which host and
     donor share at least two others, the background aside. Each gives its centroid and the four
-    points one standard deviation away from it, so size and place count, outlines do not. Beside
-    anchors a moved leaf counts with its centroid alone: an open mouth is larger than a closed one,
-    and is not to be shrunk to it.
+    points one standard deviation away from it, so size and place count, outlines do not. They
+    alone decide on size and turn: an open mouth is larger than a closed one, and is not to be
+    shrunk to it. The moved leaves' own places then shift the result, the more the smaller they are
+    beside the anchors: the centroid of hair tells its length, that of a mouth where it is.
 
     Parameters
     ----------
@@ -87,19 +88,31 @@ def align_donor(
     own = [leaf for leaf in nodes if leaf in places]
     if not (anchors or own):
         return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    weight = OWN_WEIGHT * max(len(anchors), 1)
-    sized = [*anchors, *own] if len(anchors) < 2 else anchors
-    source, target, weights = [], [], []
-    for leaf in [*anchors, *own]:
+    if len(anchors) < 2:
+        shares = np.repeat([1.0] * len(anchors) + [OWN_WEIGHT] * len(own), len(_DIRECTIONS))
+        return fit_similarity_transform(*_points(places, [*anchors, *own]), shares)
+    source, target = _points(places, anchors)
+    matrix = fit_similarity_transform(source, target, np.ones(len(source)))
+    extent = target.std(axis=0).mean()
+    for leaf in own:
         start, end = places[leaf]
-        points = _DIRECTIONS if leaf in sized else _DIRECTIONS[:1]
-        source.append(start.centre + points * start.spread)
-        target.append(end.centre + points * end.spread)
-        share = (1.0 if leaf in anchors else weight) / len(points)
-        weights.append(np.full(len(points), share))
-    return fit_similarity_transform(
-        np.concatenate(source), np.concatenate(target), np.concatenate(weights)
+        ratio = extent / max(float(end.spread.mean()), 1e-6)
+        share = float(np.clip(ratio - 1, 0, 1)) * OWN_WEIGHT / (1 + OWN_WEIGHT) / len(own)
+        matrix[:, 2] += share * (end.centre - matrix @ [*start.centre, 1.0])
+    return matrix
+
+
+def _points(
+    places: Mapping[str, tuple[Place, Place]], leaves: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points of leaves in the donor and in the host, float arrays (P, 2)."""
+    source, target = (
+        np.concatenate(
+            [places[leaf][which].centre + _DIRECTIONS * places[leaf][which].spread for leaf in leaves]
+        )
+        for which in (0, 1)
     )
+    return source, target
 
 
 def _branches_above(taxonomy: Taxonomy, nodes: Sequence[str]) -> list[str]:

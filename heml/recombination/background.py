@@ -12,13 +12,15 @@ from torch import Tensor
 
 from heml.metrics.views import union
 from heml.recombination.fill import fill_holes
-from heml.recombination.picture import Picture
+from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pyramid import blur, double, halve, shrink
 from heml.recombination.windows import Window, colours, cut, pixels, side_for
 from heml.taxonomy import Taxonomy
 
 #: Softness of the foreground's outline, as standard deviation in pixels.
 EDGE = 0.8
+#: Width of the donor's outline that is not trusted to be scenery, as a share of the shorter side.
+RIM = 0.02
 #: Scenery is enlarged by at most this factor to bring the hole that the donor leaves behind the
 #: host's foreground.
 MOST_ENLARGED = 1.25
@@ -100,7 +102,7 @@ def _beside(hole: tuple[int, int, int, int] | None, matrix: np.ndarray, width: i
     return -length if left > width - right else length
 
 
-def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list[Picture]:
+def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list[Recombined]:
     """Recombined pictures of edits with one key."""
     tall, wide, donor_tall, donor_wide = edits[0].key
     whole, piece = Window(0, 0, tall, wide), Window(0, 0, donor_tall, donor_wide)
@@ -109,8 +111,8 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     donor = colours([cut(e.donor.image, piece) for e in edits], device)
     known = _planes([_inside(e.scenery, piece) for e in edits], device)
     matrix = torch.from_numpy(np.stack([e.matrix for e in edits])).float().to(device)
-    # A pixel of the donor's outline belongs half to the donor: it is no background.
-    trusted = shrink(known, 2).float()
+    # Outlines are drawn by hand: what is beside the donor may still be a piece of it.
+    trusted = shrink(known, max(round(RIM * min(donor_tall, donor_wide)), 2)).float()
     warped = warp_affine(
         torch.cat([donor, trusted], dim=1),
         matrix,
@@ -122,9 +124,15 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     scenery = _without_hole(warped[:, :3], warped[:, 3:] > 0.999, shifts)
     alpha = blur(shrink(front, 1).float(), EDGE)
     result = pixels(scenery + (host - scenery) * alpha)
+    known = (warped[:, 3] > 0.999).cpu().numpy()
     return [
-        Picture(image[: e.host.size[0], : e.host.size[1]].copy(), e.host.masks)
-        for e, image in zip(edits, result, strict=True)
+        Recombined(
+            image[: e.host.size[0], : e.host.size[1]].copy(),
+            e.host.masks,
+            pasted=~e.front,
+            filled=~e.front & ~seen[: e.host.size[0], : e.host.size[1]],
+        )
+        for e, image, seen in zip(edits, result, known, strict=True)
     ]
 
 
@@ -144,7 +152,8 @@ def _without_hole(image: Tensor, known: Tensor, shifts: Tensor) -> Tensor:
     quarter = halve(halve(image * known)) / halve(halve(known.float())).clamp_min(1e-6)
     filled = fill_holes(quarter, (halve(halve(known.float())) > 0.25).float())
     shading = double(double(filled))
-    texture = (image - shading) * known
+    # Near the hole's edge the shading is guessed: what differs from it there is no texture.
+    texture = (image - shading) * shrink(known, 6)
     columns = torch.arange(image.shape[-1], device=image.device)
     for direction in (1, -1):
         source = columns + direction * shifts[:, None]

@@ -93,6 +93,26 @@ class Picture:
         return bool(self._known["grey"])
 
 
+@dataclass(frozen=True)
+class Recombined(Picture):
+    """A recombined picture, with what was done to which pixels.
+
+    Parameters
+    ----------
+    pasted : bool array (H, W), optional
+        Pixels that show the donor.
+    filled : bool array (H, W), optional
+        Pixels that show neither host nor donor, but what their surroundings suggest.
+    cut_off : float
+        Share of the pasted segment's outline that is the donor's border inside the host: there the
+        segment ends because its photograph did.
+    """
+
+    pasted: np.ndarray | None = None
+    filled: np.ndarray | None = None
+    cut_off: float = 0.0
+
+
 def _sums_of(mask: np.ndarray) -> _Sums | None:
     pixels = mask.view(np.uint8)
     # Marginals say everything, and 16 bits are enough for any side that PIL reads.

@@ -10,8 +10,8 @@ import torch
 from kornia.color import rgb_to_lab
 
 from heml.metrics.views import union
-from heml.recombination.blend import match_tone
-from heml.recombination.picture import Picture
+from heml.recombination.blend import match_tone, typical
+from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pyramid import blur
 from heml.recombination.windows import Window, colours, cut, pixels, window_around
 from heml.taxonomy import Taxonomy
@@ -69,7 +69,7 @@ def _colours(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return image.reshape(-1, 3)[chosen].astype(np.float32) / 255
 
 
-def recolour(edits: Sequence[Recolouring], device: torch.device) -> list[Picture]:
+def recolour(edits: Sequence[Recolouring], device: torch.device) -> list[Recombined]:
     """Recombined pictures of edits with one key."""
     image = colours([cut(e.host.image, e.window) for e in edits], device)
     inside = torch.from_numpy(np.stack([cut(e.inside, e.window) for e in edits])).to(device)
@@ -77,7 +77,7 @@ def recolour(edits: Sequence[Recolouring], device: torch.device) -> list[Picture
         _statistics(np.stack([getattr(e, which) for e in edits]), device)
         for which in ("own", "wanted")
     )
-    alpha = blur(inside[:, None].float(), EDGE)
+    alpha = blur(inside[:, None].float(), EDGE) * typical(image, own)
     result = pixels(image + (match_tone(image, own, wanted) - image) * alpha)
     return [_picture(edit, piece) for edit, piece in zip(edits, result, strict=True)]
 
@@ -89,10 +89,10 @@ def _statistics(samples: np.ndarray, device: torch.device) -> torch.Tensor:
     return torch.stack([lab.mean(dim=2), lab.std(dim=2, unbiased=False)], dim=1)
 
 
-def _picture(edit: Recolouring, image: np.ndarray) -> Picture:
+def _picture(edit: Recolouring, image: np.ndarray) -> Recombined:
     window, (height, width) = edit.window, edit.host.size
     rows = slice(window.y, min(window.y + window.height, height))
     columns = slice(window.x, min(window.x + window.width, width))
     result = edit.host.image.copy()
     result[rows, columns] = image[: rows.stop - rows.start, : columns.stop - columns.start]
-    return Picture(result, edit.host.masks)
+    return Recombined(result, edit.host.masks)

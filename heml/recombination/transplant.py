@@ -15,7 +15,7 @@ from torch import Tensor
 from heml.recombination.align import align_donor
 from heml.recombination.blend import laplacian_blend, lighting_field, limited
 from heml.recombination.fill import fill_holes
-from heml.recombination.picture import Box, Picture
+from heml.recombination.picture import Box, Picture, Recombined
 from heml.recombination.pyramid import blur, double, grow, halve
 from heml.recombination.windows import (
     Window,
@@ -122,7 +122,7 @@ def _mapped(box: Sequence[float] | Box, matrix: np.ndarray) -> tuple[float, floa
 
 def transplant(
     edits: Sequence[Transplant], taxonomy: Taxonomy, device: torch.device
-) -> list[Picture]:
+) -> list[Recombined]:
     """Recombined pictures of edits with one key.
 
     What was behind the host's segment comes from the donor too where it shows the same class
@@ -143,14 +143,18 @@ def transplant(
 
     regions = _regions(edits, here, there, taxonomy, device)
     top = _relit(host, warped, regions)
-    behind = _filled(host, regions.old)
-    base = torch.where(regions.old, behind, host)
+    base = torch.where(regions.old, _filled(host, regions.behind), host)
     result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide))
     labels = (regions.labels - _SHIFT).squeeze(1).cpu().numpy().astype(np.int16)
-    leftover = regions.unlabelled.squeeze(1).cpu().numpy()
+    planes_of = [
+        plane.squeeze(1).cpu().numpy()
+        for plane in (regions.unlabelled, regions.pasted, regions.filled)
+    ]
     return [
-        _picture(edit, image, own, hole, names)
-        for edit, image, own, hole in zip(edits, result, labels, leftover, strict=True)
+        _picture(edit, image, own, *masks, cut_off=cut_off, names=names)
+        for edit, image, own, *masks, cut_off in zip(
+            edits, result, labels, *planes_of, regions.cut_off.tolist(), strict=True
+        )
     ]
 
 
@@ -177,14 +181,18 @@ class _Regions:
         Weights of the donor's details and shading.
     near : bool
         All that changes, with some room.
-    lit, scenery : bool
-        Where both show the same kept class: of the foreground, of the background.
-    in_scenery : bool
-        Pixels whose class is the background, afterwards.
+    lit : bool
+        Where both show the same kept class of the foreground.
     labels : int
         Classes afterwards, shifted.
     unlabelled : bool
         Holes whose class is still to be found.
+    behind : bool
+        What shows through holes is made of these pixels.
+    pasted, filled : bool
+        As in `Recombined`.
+    cut_off : float (B,)
+        As in `Recombined`.
     """
 
     old: Tensor
@@ -193,10 +201,12 @@ class _Regions:
     wide: Tensor
     near: Tensor
     lit: Tensor
-    scenery: Tensor
-    in_scenery: Tensor
     labels: Tensor
     unlabelled: Tensor
+    behind: Tensor
+    pasted: Tensor
+    filled: Tensor
+    cut_off: Tensor
 
 
 def _table(rows: Sequence[Sequence[int]], count: int, device: torch.device) -> Tensor:
@@ -225,7 +235,10 @@ def _regions(
     inside = here > 0
     spared = _lookup(protected, here)
     segment = _lookup(moved, here)
-    new = _lookup(moved, there) & inside & ~spared
+    scenery = _table([_background(taxonomy)] * len(edits), count, device)
+    # The outline of a segment against its scenery shows some of that scenery.
+    rim = grow(_lookup(scenery, there), 1 + (radius > 4))
+    new = _lookup(moved, there) & inside & ~spared & ~rim
     old = grow(segment, 2) & inside & ~spared
     near = grow(old | new, radius)
     hole = old & ~new
@@ -236,7 +249,9 @@ def _regions(
     counts.scatter_add_(1, here.flatten(1), around.flatten(1).float())
     usual = counts > NEIGHBOUR_SHARE * counts.sum(dim=1, keepdim=True)
     usual = usual & ~moved
-    borrowed = hole & _lookup(usual, there)
+    # The donor's scenery is another one: a hole in the host's is filled from the host's own.
+    open_air = (usual & scenery).any(dim=1)[:, None, None, None]
+    borrowed = hole & _lookup(usual & ~scenery, there)
     same = (here == there) & (here >= _SHIFT) & ~segment
     core = new | borrowed
     may = core | (same & ~spared)
@@ -247,21 +262,24 @@ def _regions(
     wide = _soft(grow(core, radius // 2 + 1) & may, radius / 3) * grow(may, 1)
     wide = torch.maximum(wide, narrow)
 
-    behind = _table([_background(taxonomy)] * len(edits), count, device)
-    in_background = _lookup(behind, here)
+    in_scenery = _lookup(scenery, here)
     comparable = same & ~near
-    labels = torch.where(new | (segment & borrowed), there, here)
+    trusted = inside & ~old
+    edge = new & grow(~new & inside, 1)
+    beyond = edge & grow(there == 0, 1)
     return _Regions(
         old=old,
         new=new,
         narrow=narrow,
         wide=wide,
         near=near,
-        lit=comparable & ~in_background,
-        scenery=comparable & in_background,
-        in_scenery=_lookup(behind, labels),
-        labels=labels,
+        lit=comparable & ~in_scenery,
+        labels=torch.where(new | (segment & borrowed), there, here),
         unlabelled=segment & ~core,
+        behind=trusted & (in_scenery | ~open_air),
+        pasted=core,
+        filled=hole & ~core,
+        cut_off=_count(beyond) / _count(edge).clamp_min(1),
     )
 
 
@@ -290,23 +308,31 @@ def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
     field = lighting_field(base, top, lit)
     new = halve(regions.new.float())
     change = limited(field) * new + field * (1 - new)
-    if bool(regions.scenery.any()):
-        scenery = (halve(regions.scenery.float()) == 1).float()
-        share = halve((regions.in_scenery & ~regions.new).float())
-        change = change * (1 - share) + lighting_field(base, top, scenery) * share
     difference = lab_to_rgb(top + change).clamp(0, 1) - halve(warped)
     return (warped + double(difference)).clamp(0, 1)
 
 
-def _filled(host: Tensor, unknown: Tensor) -> Tensor:
-    """The host with a region filled from its surroundings."""
-    known = (halve(unknown.float()) == 0).float()
-    return double(fill_holes(halve(host), known))
+def _count(mask: Tensor) -> Tensor:
+    return mask.flatten(1).sum(dim=1)
+
+
+def _filled(host: Tensor, known: Tensor) -> Tensor:
+    """What some pixels of the host suggest for all others."""
+    weight = (halve(known.float()) == 1).float()
+    return double(fill_holes(halve(host), weight))
 
 
 def _picture(
-    edit: Transplant, image: np.ndarray, labels: np.ndarray, hole: np.ndarray, names: Sequence[str]
-) -> Picture:
+    edit: Transplant,
+    image: np.ndarray,
+    labels: np.ndarray,
+    hole: np.ndarray,
+    pasted: np.ndarray,
+    filled: np.ndarray,
+    *,
+    cut_off: float,
+    names: Sequence[str],
+) -> Recombined:
     """The host with its window replaced."""
     window, (height, width) = edit.window, edit.host.size
     rows = slice(window.y, min(window.y + window.height, height))
@@ -331,7 +357,10 @@ def _picture(
         masks[names[number]] = mask
         if not mask.any():
             del masks[names[number]]
-    return Picture(result, masks)
+    marks = [np.zeros((height, width), bool) for _ in range(2)]
+    for mark, plane in zip(marks, (pasted, filled), strict=True):
+        mark[rows, columns] = plane[inner]
+    return Recombined(result, masks, pasted=marks[0], filled=marks[1], cut_off=cut_off)
 
 
 def _nearest_kept(labels: np.ndarray, hole: np.ndarray, moved: Sequence[int]) -> np.ndarray:
