@@ -124,7 +124,7 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     scenery = _without_hole(warped[:, :3], warped[:, 3:] > 0.999, shifts)
     alpha = blur(shrink(front, 1).float(), EDGE)
     result = pixels(scenery + (host - scenery) * alpha)
-    known = (warped[:, 3] > 0.999).cpu().numpy()
+    visible = (warped[:, 3] > 0.999).cpu().numpy()
     return [
         Recombined(
             image[: e.host.size[0], : e.host.size[1]].copy(),
@@ -132,7 +132,7 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
             pasted=~e.front,
             filled=~e.front & ~seen[: e.host.size[0], : e.host.size[1]],
         )
-        for e, image, seen in zip(edits, result, known, strict=True)
+        for e, image, seen in zip(edits, result, visible, strict=True)
     ]
 
 

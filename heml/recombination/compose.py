@@ -10,7 +10,7 @@ from typing import Any
 import torch
 
 from heml.recombination import background, recolour, transplant
-from heml.recombination.picture import Picture
+from heml.recombination.picture import Picture, Recombined
 from heml.recombination.windows import BATCH_PIXELS
 from heml.taxonomy import Taxonomy
 
@@ -47,7 +47,7 @@ def compute_device() -> torch.device:
 @torch.inference_mode()
 def compose_batch(
     edits: Sequence[Edit], taxonomy: Taxonomy, device: torch.device | None = None
-) -> list[Picture]:
+) -> list[Recombined]:
     """Recombined pictures, each of its host's size, in the order of the edits.
 
     Edits of one operator and one window size are computed together. A picture does not depend on
@@ -66,7 +66,7 @@ def compose_batch(
         For an unknown operator.
     """
     device = device or compute_device()
-    results = [Picture(edit.host.image, edit.host.masks) for edit in edits]
+    results = [Recombined(edit.host.image, edit.host.masks) for edit in edits]
     groups: dict[tuple[Any, ...], list[tuple[int, Any]]] = defaultdict(list)
     for place, edit in enumerate(edits):
         kind, prepared = _prepare(edit, taxonomy)
@@ -89,7 +89,7 @@ def compose(
     nodes: Sequence[str],
     taxonomy: Taxonomy,
     protected: Sequence[str] = (),
-) -> Picture:
+) -> Recombined:
     """One recombined picture; see `compose_batch`."""
     return compose_batch([Edit(operator, host, donor, nodes, protected)], taxonomy)[0]
 
@@ -106,7 +106,7 @@ def _prepare(edit: Edit, taxonomy: Taxonomy) -> tuple[str, Any]:
     raise ValueError(f"unknown operator '{edit.operator}'")
 
 
-_RUN: dict[str, Callable[[list[Any], Taxonomy, torch.device], list[Picture]]] = {
+_RUN: dict[str, Callable[[list[Any], Taxonomy, torch.device], list[Recombined]]] = {
     "transplant": transplant.transplant,
     "recolour": lambda edits, _, device: recolour.recolour(edits, device),
     "background": lambda edits, _, device: background.exchange_background(edits, device),

@@ -83,7 +83,7 @@ def prepare(
     old = host.place([names[m] for m in moved])
     new = donor.place([names[m] for m in moved])
     matrix = align_donor(taxonomy, nodes, host, donor)
-    boxes = [old.box] if old else []
+    boxes: list[tuple[float, ...]] = [old.box] if old else []
     if new:
         height, width = host.size
         left, top, right, bottom = _mapped(new.box, matrix)
@@ -345,9 +345,8 @@ def _picture(
     if hole.any():
         after = _nearest_kept(after, hole[inner], edit.moved)
     masks = dict(edit.host.masks)
-    for number in np.flatnonzero(np.bincount(np.concatenate([before, after]).ravel() + 1)) - 1:
-        if number < 0:
-            continue
+    numbers = np.bincount(np.concatenate([before, after]).ravel() + 1)[1:]
+    for number in np.flatnonzero(numbers).tolist():
         own = after == number
         if np.array_equal(own, before == number):
             continue
