@@ -62,6 +62,40 @@ def lighting_field(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
     return blur(fill_holes(base - top, comparable), 1.0)
 
 
+#: A donor's contrast is stretched or squeezed towards the host's by at most this factor.
+MATCHED_CONTRAST = 1.5
+
+
+def match_contrast(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
+    """`top` with the contrast that `base` has where they show the same thing.
+
+    Harsh light on one and soft light on the other differ in more than level.
+
+    Parameters
+    ----------
+    base, top : Tensor, shape (B, 3, H, W)
+        In LAB.
+    comparable : Tensor, shape (B, 1, H, W), float
+        1 where both show the same class.
+
+    Returns
+    -------
+    Tensor, shape (B, 3, H, W)
+    """
+    count = comparable.flatten(1).sum(1).clamp_min(1)
+
+    def mean(values: Tensor) -> Tensor:
+        return ((values * comparable).flatten(2).sum(2) / count[:, None])[..., None, None]
+
+    def deviation(values: Tensor) -> Tensor:
+        # Noise of a flat region is no contrast.
+        return (mean(values[:, :1].square()) - mean(values[:, :1]).square()).clamp_min(4).sqrt()
+
+    ratio = deviation(base) / deviation(top)
+    middle = mean(top)
+    return middle + (top - middle) * ratio.clamp(1 / MATCHED_CONTRAST, MATCHED_CONTRAST)
+
+
 def limited(field: Tensor) -> Tensor:
     """The part of a lighting field (B, 3, H, W) that a moved segment takes."""
     share = torch.tensor(LIGHT_MATCH, device=field.device).view(1, 3, 1, 1)

@@ -24,10 +24,11 @@ from heml.tree.tree import Embedded, MetricTree
 REFUSED_VOTES = 0.05
 #: Quantile of a cell's held-out real images' distances that the distribution gate allows.
 DISTRIBUTION_QUANTILE = 0.99
-#: Pairs of real images nearer than this share of all pairs are near-duplicates.
-DUPLICATE_QUANTILE = 0.005
+#: Hashes with at most this share of differing bits are called near-duplicates (10 of 64, as is
+#: customary), or fewer where unlike real images are as near.
+NEAR_HASH = 10 / 64
 #: Real images that are looked at for borders and for hashes.
-BORDERS, HASHES = 200, 150
+BORDERS, HASHES = 400, 150
 #: Real images whose votes are counted.
 VOTES = 600
 
@@ -176,7 +177,7 @@ def duplicate_limit(pictures: Sequence[Picture]) -> Limit:
     if not len(first):
         return Limit(0.0, np.nan, len(pictures))
     apart = (hashes[first] != hashes[second]).mean(axis=1)
-    limit = float(np.quantile(apart, DUPLICATE_QUANTILE))
+    limit = min(float(apart[apart > 0].min(initial=1.0)) / 2, NEAR_HASH)
     return Limit(limit, float((apart <= limit).mean()), len(pictures))
 
 
@@ -185,17 +186,21 @@ def border_limits(
 ) -> tuple[SeamLimits | None, float]:
     """Limits of the seam at real segments of some classes, and the share of real borders refused.
 
-    The share is measured on every second picture with limits from the others.
+    The share is measured on either half of the pictures with limits from the other.
     """
     numbers = []
     for picture in pictures:
         masks = [picture.masks[c] for c in classes if c in picture.masks]
         if masks and (segment := np.logical_or.reduce(masks)).any() and not segment.all():
             numbers.append(real_border(picture.image, segment))
-    limits, half = calibrate_seam(numbers), calibrate_seam(numbers[::2])
-    if limits is None or half is None:
-        return limits, np.nan
-    return limits, float(np.mean([half.conspicuous(n) > 1 for n in numbers[1::2]]))
+    limits = calibrate_seam(numbers)
+    refused = [
+        half.conspicuous(n) > 1
+        for part in (0, 1)
+        if (half := calibrate_seam(numbers[part::2])) is not None
+        for n in numbers[1 - part :: 2]
+    ]
+    return limits, float(np.mean(refused)) if refused else np.nan
 
 
 #: Segments of images by class name, from pixels alone.

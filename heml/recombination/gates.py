@@ -103,9 +103,14 @@ class Gates:
         self._roles = roles
         self._groups = list(groups)
         self._limits = limits
-        self._real = real
-        self._resegment = resegment
         self._appearance = _Appearance(tree, real, resegment)
+        similarity = tree.similarities["debiased"]
+        weights = zip(similarity.nodes, similarity.distance, similarity.absence, strict=True)
+        asked = {node for node, distance, absence in weights if distance or absence}
+        asked.update(node for nodes in roles.group_carriers.values() for node in nodes)
+        asked.add(tree.taxonomy.root)
+        #: Views of nodes that no gate asks need not be made.
+        self._nodes = [node for node in tree.taxonomy.nodes if node in asked]
 
     def judge(
         self,
@@ -124,7 +129,7 @@ class Gates:
             Rows of the `rebalance_plan` table.
         """
         tree, limits = self._tree, self._limits
-        embedded = tree.embed([(s.image, s.masks) for s in samples])
+        embedded = tree.embed([(s.image, s.masks) for s in samples], self._nodes)
         own = [[e["host_id"], e["donor_id"]] for e in edits]
         # Host and donor are left out: a sample always resembles what it was made of.
         labels, votes = tree.votes(embedded, "label", "debiased", without=own)
@@ -218,7 +223,7 @@ class _Appearance:
     ) -> Judged:
         classes = tuple(c for node in edit["nodes"] for c in self.tree.taxonomy.classes_of(node))
         limits, _ = self._border(classes)
-        seam = None if limits is None else limits.conspicuous(sample_seam(sample))
+        seam = None if limits is None else limits.conspicuous(sample_seam(sample, classes))
         change = changed(sample.image, host.image)
         apart = hash_distance(sample.image, donor.image)
         # A control that recombines an image with itself is to be its duplicate.
@@ -273,6 +278,7 @@ class _Appearance:
                 if limits is None
                 else {
                     "step_at_most": limits.high.step,
+                    "border_at_least": limits.low.border,
                     "detail_at_least": limits.low.detail,
                     "detail_at_most": limits.high.detail,
                     "filled_at_least": limits.low.filled,

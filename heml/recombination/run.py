@@ -32,7 +32,7 @@ from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree
 from heml.workers import worker_pool
 
-VERSION = 3
+VERSION = 4
 BATCH = 32
 
 

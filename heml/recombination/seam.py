@@ -14,6 +14,7 @@ import torch
 from kornia.color import rgb_to_lab
 from scipy.ndimage import binary_dilation, binary_erosion
 
+from heml.metrics.views import union
 from heml.recombination.picture import Recombined
 
 #: Pixels between the two sides of an outline: a feathered seam is that wide.
@@ -29,34 +30,43 @@ REFUSED = 0.01
 
 
 class SeamNumbers(NamedTuple):
-    """Three logarithms; NaN where there is nothing to measure.
+    """Logarithms; NaN where there is nothing to measure.
 
     Parameters
     ----------
     step : float
-        LAB step across the outline over the steps beside it. High: a visible edge.
+        LAB step across the outline of what was pasted over the steps beside it. High: an edge
+        shows.
+    border : float
+        The same at the outline of the moved segment. Low: it is smeared.
     detail : float
-        Fine detail inside over that in the rest of the image. Low: smeared; high: noisy.
+        Fine detail of the moved segment over that in the rest of the image. Low: smeared; high:
+        noisy.
     filled : float
         Fine detail of filled pixels over that around them. Low: a blurred patch.
     """
 
     step: float
+    border: float
     detail: float
     filled: float
 
 
-def seam_numbers(image: np.ndarray, pasted: np.ndarray, filled: np.ndarray) -> SeamNumbers:
+def seam_numbers(
+    image: np.ndarray, pasted: np.ndarray, filled: np.ndarray, segment: np.ndarray
+) -> SeamNumbers:
     """Measures an image at pixels that were pasted and filled.
 
     Parameters
     ----------
     image : uint8 array (H, W, 3)
     pasted, filled : bool arrays (H, W)
+    segment : bool array (H, W)
+        The moved segment as it is now: detail is compared between segments of one kind.
     """
     touched = pasted | filled
     if not touched.any():
-        return SeamNumbers(np.nan, np.nan, np.nan)
+        return SeamNumbers(*[np.nan] * 4)
     rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
     window = (
         slice(max(rows[0] - _ROOM, 0), rows[-1] + 1 + _ROOM),
@@ -65,14 +75,15 @@ def seam_numbers(image: np.ndarray, pasted: np.ndarray, filled: np.ndarray) -> S
     lab = _lab(image[window])
     inside, hole = pasted[window], filled[window]
     detail = _detail(image[..., 1].astype(np.float32))
-    amount = _log_ratio(detail[touched], detail[~touched])
+    amount = _log_ratio(detail[segment], detail[~(segment | touched)])
     patch = np.nan
     if filled.sum() > LEAST_FILLED * filled.size:
         ring = binary_dilation(hole, iterations=_RING) & ~hole & ~inside
         # The hole's first pixels are half known.
         core = binary_erosion(hole, iterations=1)
         patch = _log_ratio(detail[window][core], detail[window][ring])
-    return SeamNumbers(_step(lab, inside | hole), amount, patch)
+    step, border = _step(lab, inside | hole), _step(lab, segment[window])
+    return SeamNumbers(step, border, amount, patch)
 
 
 def _lab(image: np.ndarray) -> np.ndarray:
@@ -120,7 +131,7 @@ class SeamLimits(NamedTuple):
     Parameters
     ----------
     median, low, high : SeamNumbers
-        Middle and quantiles; a low step and much detail in a fill are no fault.
+        Middle and quantiles; a low step, a clear border and much detail in a fill are no fault.
     n : int
         Real borders behind them.
     """
@@ -153,7 +164,7 @@ def calibrate_seam(numbers: Sequence[SeamNumbers]) -> SeamLimits | None:
     -------
     SeamLimits, or None with fewer than `LEAST_BORDERS` borders.
     """
-    table = np.array(numbers, float).reshape(-1, 3)
+    table = np.array(numbers, float).reshape(-1, 4)
     known = (~np.isnan(table)).sum(axis=0)
     if known[0] < LEAST_BORDERS:
         return None
@@ -166,8 +177,8 @@ def calibrate_seam(numbers: Sequence[SeamNumbers]) -> SeamLimits | None:
 
     low, high = quantile(REFUSED), quantile(1 - REFUSED)
     middle = quantile(0.5)
-    low = SeamNumbers(-np.inf, low.detail, low.filled)
-    high = SeamNumbers(high.step, high.detail, np.inf)
+    low = low._replace(step=-np.inf)
+    high = high._replace(border=np.inf, filled=np.inf)
     return SeamLimits(middle, low, high, int(known[0]))
 
 
@@ -179,7 +190,7 @@ def real_border(image: np.ndarray, segment: np.ndarray) -> SeamNumbers:
     image : uint8 array (H, W, 3)
     segment : bool array (H, W)
     """
-    numbers = seam_numbers(image, segment, np.zeros_like(segment))
+    numbers = seam_numbers(image, segment, np.zeros_like(segment), segment)
     # What a fill must resemble: the detail of two neighbouring pieces of the segment's ring.
     ring = binary_dilation(segment, iterations=_RING) & ~segment
     columns = np.flatnonzero(ring.any(axis=0))
@@ -191,11 +202,20 @@ def real_border(image: np.ndarray, segment: np.ndarray) -> SeamNumbers:
     return numbers._replace(filled=_log_ratio(detail[ring & half], detail[ring & ~half]))
 
 
-def sample_seam(sample: Recombined) -> SeamNumbers:
-    """The numbers of a recombined sample; NaN where nothing was pasted."""
+def sample_seam(sample: Recombined, classes: Sequence[str]) -> SeamNumbers:
+    """The numbers of a recombined sample; NaN where nothing was pasted.
+
+    Parameters
+    ----------
+    sample : Recombined
+    classes : sequence of str
+        Classes of the moved segments.
+    """
     nothing = np.zeros(sample.size, bool)
+    segment = union(sample.masks, classes)
     return seam_numbers(
         sample.image,
         nothing if sample.pasted is None else sample.pasted,
         nothing if sample.filled is None else sample.filled,
+        nothing if segment is None else segment,
     )

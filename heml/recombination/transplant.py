@@ -13,7 +13,7 @@ from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from heml.recombination.align import align_donor
-from heml.recombination.blend import laplacian_blend, lighting_field, limited
+from heml.recombination.blend import laplacian_blend, lighting_field, limited, match_contrast
 from heml.recombination.fill import fill_holes
 from heml.recombination.picture import Box, Picture, Recombined
 from heml.recombination.pyramid import blur, double, grow, halve
@@ -305,10 +305,11 @@ def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
     """The donor's pixels in the host's light: at half size, for light is smooth."""
     base, top = rgb_to_lab(halve(host)), rgb_to_lab(halve(warped))
     lit = (halve(regions.lit.float()) == 1).float()
-    field = lighting_field(base, top, lit)
+    matched = match_contrast(base, top, lit)
+    field = lighting_field(base, matched, lit)
     new = halve(regions.new.float())
     change = limited(field) * new + field * (1 - new)
-    difference = lab_to_rgb(top + change).clamp(0, 1) - halve(warped)
+    difference = lab_to_rgb(matched + change).clamp(0, 1) - halve(warped)
     return (warped + double(difference)).clamp(0, 1)
 
 
