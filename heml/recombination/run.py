@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 import pyarrow.parquet as pq
@@ -20,7 +20,7 @@ from heml.progress import Progress
 from heml.recombination.cells import wanted_samples
 from heml.recombination.compose import Edit, compose_batch
 from heml.recombination.fit_gates import fit_gates
-from heml.recombination.gates import Gates, Verdict
+from heml.recombination.gates import Verdict
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pictures import PictureReader
 from heml.recombination.roles import Roles, find_roles
@@ -32,7 +32,7 @@ from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree
 from heml.workers import worker_pool
 
-VERSION = 4
+VERSION = 5
 BATCH = 32
 
 
@@ -61,7 +61,7 @@ def recombine(
         gates = fit_gates(store, tree, roles, index, groups)
         cells = wanted_samples(pd.read_parquet(store.coverage), rebalance)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
-            worker = _Recombiner(store, taxonomy, roles, gates, pool)
+            worker = Recombiner(store, taxonomy, roles, gates, pool)
             folder.mkdir(parents=True)
             summary = worker.write(folder / "part-00000.parquet", cells, progress)
         progress(f"recombined_samples: {summary['words']}")
@@ -70,13 +70,29 @@ def recombine(
     return run_stage(store, "recombined_samples", key, compute, progress)
 
 
-class _Recombiner:
+class Judge(Protocol):
+    """What decides on samples: `Gates`."""
+
+    def judge(
+        self,
+        samples: Sequence[Recombined],
+        hosts: Sequence[Picture],
+        donors: Sequence[Picture],
+        edits: Sequence[Mapping[str, Any]],
+    ) -> list[Verdict]: ...
+
+    def describe(self) -> dict[str, Any]: ...
+
+
+class Recombiner:
+    """Makes and judges the planned edits, a batch at a time."""
+
     def __init__(
         self,
         store: Store,
         taxonomy: Taxonomy,
         roles: Roles,
-        gates: Gates,
+        gates: Judge,
         pool: ThreadPoolExecutor,
     ) -> None:
         self._pool = pool
@@ -155,7 +171,9 @@ def _batches(
     """Edits in order, left out once their cell has what it wants."""
     batch: list[dict[str, Any]] = []
     pending: Counter[tuple[bool, str]] = Counter()
-    for record in plan.to_dict("records"):
+    # As plain objects, a long plan is large: a piece of it at a time.
+    pieces = (plan.iloc[start : start + 1024] for start in range(0, len(plan), 1024))
+    for record in (record for piece in pieces for record in piece.to_dict("records")):
         edit = {str(name): value for name, value in record.items()}
         slot = _slot(edit)
         if missing[slot] <= 0:

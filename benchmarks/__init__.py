@@ -1,0 +1,1 @@
+"""Comparisons with other methods. They print tables and assert nothing about time."""
