@@ -7,14 +7,13 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from kornia.geometry.transform import warp_affine
 from torch import Tensor
 
 from heml.metrics.views import union
 from heml.recombination.fill import fill_holes
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pyramid import blur, double, halve, shrink
-from heml.recombination.windows import Window, colours, cut, pixels, side_for
+from heml.recombination.windows import Window, colours, cut, pixels, side_for, warp
 from heml.taxonomy import Taxonomy
 
 #: Softness of the foreground's outline, as standard deviation in pixels.
@@ -113,18 +112,14 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     matrix = torch.from_numpy(np.stack([e.matrix for e in edits])).float().to(device)
     # Outlines are drawn by hand: what is beside the donor may still be a piece of it.
     trusted = shrink(known, max(round(RIM * min(donor_tall, donor_wide)), 2)).float()
-    warped = warp_affine(
-        torch.cat([donor, trusted], dim=1),
-        matrix,
-        (tall, wide),
-        padding_mode="border",
-        align_corners=True,
-    )
+    warped, seen = warp(donor, trusted, matrix, (tall, wide))
+    # Beside the outline the interpolation mixes.
+    seen = shrink(seen > 0.5, 1)
     shifts = torch.tensor([e.shift for e in edits], device=device)
-    scenery = _without_hole(warped[:, :3], warped[:, 3:] > 0.999, shifts)
+    scenery = _without_hole(warped, seen, shifts)
     alpha = blur(shrink(front, 1).float(), EDGE)
     result = pixels(scenery + (host - scenery) * alpha)
-    visible = (warped[:, 3] > 0.999).cpu().numpy()
+    visible = seen.squeeze(1).cpu().numpy()
     return [
         Recombined(
             image[: e.host.size[0], : e.host.size[1]].copy(),

@@ -26,19 +26,22 @@ def laplacian_blend(base: Tensor, top: Tensor, narrow: Tensor, wide: Tensor) -> 
     Parameters
     ----------
     base, top : Tensor, shape (B, 3, H, W), in [0, 1], H and W even
-    narrow, wide : Tensor, shape (B, 1, H, W), in [0, 1]
-        Where `top` shows: its details, and its shading.
+    narrow : Tensor, shape (B, 1, H, W), in [0, 1]
+        Where details of `top` show.
+    wide : Tensor, shape (B, 1, H / 2, W / 2), in [0, 1]
+        Where its shading does.
 
     Returns
     -------
     Tensor, shape (B, 3, H, W), in [0, 1]
         `base` exactly where both are 0 within two pixels.
     """
-    # The pyramid is linear: blending is adding the weighted bands of the difference.
     difference = top - base
-    low = halve(difference)
-    details = difference - double(low)
-    return (base + details * narrow + double(low * halve(wide))).clamp(0, 1)
+    # The pyramid is linear, so the bands of the difference are weighted:
+    # (difference - low) * narrow + low * wide.
+    low = double(halve(difference))
+    low *= double(wide) - narrow
+    return difference.mul_(narrow).add_(low).add_(base).clamp_(0, 1)
 
 
 def lighting_field(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
@@ -103,12 +106,17 @@ def limited(field: Tensor) -> Tensor:
     return (field * share).clamp(-most, most)
 
 
-def match_tone(image: Tensor, own: Tensor, wanted: Tensor) -> Tensor:
-    """Gives images other colour statistics (Reinhard et al., IEEE CG&A 2001, in LAB).
+def match_tone(image: Tensor, inside: Tensor, own: Tensor, wanted: Tensor) -> Tensor:
+    """Gives a segment other colour statistics (Reinhard et al., IEEE CG&A 2001, in LAB).
+
+    Pixels that fit the segment's colours badly keep theirs: they show through between its parts.
+    The change fades from 0.8 of it at twice the standard deviation to about 0.1 at five times.
 
     Parameters
     ----------
     image : Tensor, shape (B, 3, H, W), RGB in [0, 1]
+    inside : Tensor, shape (B, 1, H, W), in [0, 1]
+        The segment.
     own, wanted : Tensor, shape (B, 2, 3)
         Mean and standard deviation in LAB, of the segment and as it should be.
 
@@ -119,23 +127,8 @@ def match_tone(image: Tensor, own: Tensor, wanted: Tensor) -> Tensor:
     mean, deviation = own[:, 0, :, None, None], own[:, 1, :, None, None]
     wanted_mean, wanted_deviation = wanted[:, 0, :, None, None], wanted[:, 1, :, None, None]
     contrast = (wanted_deviation / deviation.clamp_min(1)).clamp(1 / MAX_CONTRAST, MAX_CONTRAST)
-    return lab_to_rgb((rgb_to_lab(image) - mean) * contrast + wanted_mean).clamp(0, 1)
-
-
-def typical(image: Tensor, statistics: Tensor) -> Tensor:
-    """How well pixels fit a segment's colours: what shows through between its parts does not.
-
-    Parameters
-    ----------
-    image : Tensor, shape (B, 3, H, W), RGB in [0, 1]
-    statistics : Tensor, shape (B, 2, 3)
-        Mean and standard deviation of the segment in LAB.
-
-    Returns
-    -------
-    Tensor, shape (B, 1, H, W), in [0, 1]
-        Above 0.8 up to twice the standard deviation, about 0.1 at five times.
-    """
-    mean, deviation = statistics[:, 0, :, None, None], statistics[:, 1, :, None, None]
-    apart = ((rgb_to_lab(image) - mean) / deviation.clamp_min(5)).square().sum(1, keepdim=True) / 3
-    return 1 / (1 + (apart / 9).square())
+    apart = rgb_to_lab(image).sub_(mean)
+    unlike = (apart / deviation.clamp_min(5)).square_().sum(1, keepdim=True).div_(3)
+    typical = 1 / (1 + (unlike / 9).square_())
+    toned = lab_to_rgb(apart.mul_(contrast).add_(wanted_mean)).clamp_(0, 1)
+    return toned.sub_(image).mul_(typical * inside).add_(image)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Sequence
+from concurrent.futures import Executor
 from dataclasses import dataclass
 from typing import Any
 
@@ -44,9 +45,11 @@ def compute_device() -> torch.device:
     return torch.device("cuda" if torch.cuda.is_available() else "cpu")
 
 
-@torch.inference_mode()
 def compose_batch(
-    edits: Sequence[Edit], taxonomy: Taxonomy, device: torch.device | None = None
+    edits: Sequence[Edit],
+    taxonomy: Taxonomy,
+    device: torch.device | None = None,
+    pool: Executor | None = None,
 ) -> list[Recombined]:
     """Recombined pictures, each of its host's size, in the order of the edits.
 
@@ -59,6 +62,8 @@ def compose_batch(
     taxonomy : Taxonomy
     device : torch.device, optional
         By default the accelerator if there is one.
+    pool : concurrent.futures.Executor, optional
+        Threads that share the work.
 
     Raises
     ------
@@ -72,13 +77,20 @@ def compose_batch(
         kind, prepared = _prepare(edit, taxonomy)
         if prepared is not None:
             groups[kind, *prepared.key].append((place, prepared))
+    jobs = []
     for (kind, height, width, *_), members in groups.items():
         size = max(BATCH_PIXELS // (height * width), 1)
-        for start in range(0, len(members), size):
-            part = members[start : start + size]
-            made = _RUN[kind]([prepared for _, prepared in part], taxonomy, device)
-            for (place, _), picture in zip(part, made, strict=True):
-                results[place] = picture
+        jobs += [(kind, members[start : start + size]) for start in range(0, len(members), size)]
+
+    @torch.inference_mode()
+    def run(job: tuple[str, list[tuple[int, Any]]]) -> list[Recombined]:
+        kind, members = job
+        return _RUN[kind]([prepared for _, prepared in members], taxonomy, device)
+
+    done = pool.map(run, jobs) if pool is not None else map(run, jobs)
+    for (_, members), made in zip(jobs, done, strict=True):
+        for (place, _), picture in zip(members, made, strict=True):
+            results[place] = picture
     return results
 
 

@@ -27,10 +27,18 @@ class Place(NamedTuple):
 
 
 class _Sums(NamedTuple):
-    """Raw moments: count, then sums of x, y, x², y²."""
+    """Raw moments of all classes.
+
+    Parameters
+    ----------
+    moments : float array (C, 5)
+        Count, then sums of x, y, x², y².
+    boxes : int array (C, 4)
+        Of classes with a pixel.
+    """
 
     moments: np.ndarray
-    box: Box
+    boxes: np.ndarray
 
 
 @dataclass(frozen=True)
@@ -67,22 +75,27 @@ class Picture:
 
     def place(self, classes: Iterable[str]) -> Place | None:
         """Where the classes' pixels lie, or None if there are none."""
-        found = [sums for name in classes if (sums := self._sums(name)) is not None]
-        if not found:
-            return None
-        n, x, y, xx, yy = np.sum([sums.moments for sums in found], axis=0)
-        centre = np.array([x / n, y / n])
-        spread = np.sqrt(np.maximum([xx / n - centre[0] ** 2, yy / n - centre[1] ** 2], 0))
-        boxes = np.array([sums.box for sums in found])
-        low, high = boxes[:, :2].min(axis=0), boxes[:, 2:].max(axis=0)
-        box = (int(low[0]), int(low[1]), int(high[0]), int(high[1]))
-        return Place(int(n), centre, spread, box)
-
-    def _sums(self, name: str) -> _Sums | None:
-        key = ("sums", name)
+        key = ("place", tuple(classes))
         if key not in self._known:
-            self._known[key] = _sums_of(self.masks[name]) if name in self.masks else None
+            self._known[key] = self._place(key[1])
         return self._known[key]  # type: ignore[return-value]
+
+    def _place(self, classes: Sequence[str]) -> Place | None:
+        names = list(self.masks)
+        if "sums" not in self._known:
+            self._known["sums"] = _sums_of(self.labels(names), len(names))
+        sums: _Sums = self._known["sums"]  # type: ignore[assignment]
+        rows = [names.index(c) for c in classes if c in self.masks]
+        rows = [row for row in rows if sums.moments[row, 0]]
+        if not rows:
+            return None
+        n, x, y, xx, yy = sums.moments[rows].sum(axis=0).tolist()
+        centre = np.array([x / n, y / n])
+        spread = np.array([xx / n - (x / n) ** 2, yy / n - (y / n) ** 2]).clip(0) ** 0.5
+        boxes = sums.boxes[rows]
+        left, top = boxes[:, :2].min(axis=0).tolist()
+        right, bottom = boxes[:, 2:].max(axis=0).tolist()
+        return Place(int(n), centre, spread, (left, top, right, bottom))
 
     @property
     def grey(self) -> bool:
@@ -113,14 +126,24 @@ class Recombined(Picture):
     cut_off: float = 0.0
 
 
-def _sums_of(mask: np.ndarray) -> _Sums | None:
-    pixels = mask.view(np.uint8)
-    # Marginals say everything, and 16 bits are enough for any side that PIL reads.
-    across = np.add.reduce(pixels, axis=0, dtype=np.uint16).astype(float)
-    down = np.add.reduce(pixels, axis=1, dtype=np.uint16).astype(float)
-    columns, rows = np.flatnonzero(across), np.flatnonzero(down)
-    if not len(columns):
-        return None
-    x, y = np.arange(len(across)), np.arange(len(down))
-    moments = np.array([across.sum(), across @ x, down @ y, across @ (x * x), down @ (y * y)])
-    return _Sums(moments, (int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1))
+def _sums_of(labels: np.ndarray, count: int) -> _Sums:
+    height, width = labels.shape
+    x, y = np.arange(width), np.arange(height)
+    # Marginals say everything; pixels of no class count in a row of their own.
+    rows = labels.astype(np.intp) - NO_CLASS
+    across = np.bincount((rows * width + x).ravel(), minlength=(count + 1) * width)
+    down = np.bincount((rows * height + y[:, None]).ravel(), minlength=(count + 1) * height)
+    across, down = across.reshape(-1, width)[1:], down.reshape(-1, height)[1:]
+    powers = np.stack([x**0, x, x * x], axis=1), np.stack([y, y * y], axis=1)
+    first, second = across @ powers[0], down @ powers[1]
+    moments = np.column_stack([first[:, 0], first[:, 1], second[:, 0], first[:, 2], second[:, 1]])
+    there, here = across > 0, down > 0
+    boxes = np.column_stack(
+        [
+            there.argmax(axis=1),
+            here.argmax(axis=1),
+            width - there[:, ::-1].argmax(axis=1),
+            height - here[:, ::-1].argmax(axis=1),
+        ]
+    )
+    return _Sums(moments.astype(float), boxes)

@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import torch
 from torch import Tensor
-from torch.nn.functional import avg_pool2d, pad
+from torch.nn.functional import pad
 
 
 def halve(values: Tensor) -> Tensor:
     """Means of 2 × 2 pixels; both sides of (B, C, H, W) must be even."""
-    return avg_pool2d(values, 2)
+    rows = values[..., ::2, :] + values[..., 1::2, :]
+    return (rows[..., ::2] + rows[..., 1::2]).mul_(0.25)
 
 
 def double(values: Tensor) -> Tensor:
@@ -25,15 +26,37 @@ def double(values: Tensor) -> Tensor:
 
 
 def _double(values: Tensor, dim: int) -> Tensor:
-    edges = (1, 1, 0, 0) if dim == -1 else (0, 0, 1, 1)
-    near = pad(values, edges, mode="replicate")
-    length = values.shape[dim]
+    count = values.shape[dim]
+    shape = list(values.shape)
+    shape[dim] = 2 * count
+    result = values.new_empty(shape)
+    # Views of every second row or column, written in place: no copy is stacked afterwards.
+    even, odd = (_every_second(result, dim, first) for first in (0, 1))
     middle = values * 0.75
-    before = middle + near.narrow(dim, 0, length) * 0.25
-    after = middle + near.narrow(dim, 2, length) * 0.25
-    return torch.stack([before, after], dim=dim if dim == -1 else -2).flatten(
-        -2 if dim == -1 else -3, -1 if dim == -1 else -2
+    torch.add(
+        middle.narrow(dim, 1, count - 1),
+        values.narrow(dim, 0, count - 1),
+        alpha=0.25,
+        out=even.narrow(dim, 1, count - 1),
     )
+    torch.add(
+        middle.narrow(dim, 0, count - 1),
+        values.narrow(dim, 1, count - 1),
+        alpha=0.25,
+        out=odd.narrow(dim, 0, count - 1),
+    )
+    even.narrow(dim, 0, 1).copy_(values.narrow(dim, 0, 1))
+    odd.narrow(dim, count - 1, 1).copy_(values.narrow(dim, count - 1, 1))
+    return result
+
+
+def _every_second(values: Tensor, dim: int, first: int) -> Tensor:
+    return values[..., first::2] if dim == -1 else values[..., first::2, :]
+
+
+def soften(values: Tensor) -> Tensor:
+    """Binomial blur of (B, C, H, W) over 3 × 3 pixels, borders repeated."""
+    return _filter(_filter(values, (0.5, 0.25), -1), (0.5, 0.25), -2)
 
 
 def gaussian_taps(sigma: float) -> list[float]:

@@ -10,7 +10,7 @@ import torch
 from kornia.color import rgb_to_lab
 
 from heml.metrics.views import union
-from heml.recombination.blend import match_tone, typical
+from heml.recombination.blend import match_tone
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pyramid import blur
 from heml.recombination.windows import Window, colours, cut, pixels, window_around
@@ -77,8 +77,7 @@ def recolour(edits: Sequence[Recolouring], device: torch.device) -> list[Recombi
         _statistics(np.stack([getattr(e, which) for e in edits]), device)
         for which in ("own", "wanted")
     )
-    alpha = blur(inside[:, None].float(), EDGE) * typical(image, own)
-    result = pixels(image + (match_tone(image, own, wanted) - image) * alpha)
+    result = pixels(match_tone(image, blur(inside[:, None].float(), EDGE), own, wanted))
     return [_picture(edit, piece) for edit, piece in zip(edits, result, strict=True)]
 
 

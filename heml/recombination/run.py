@@ -155,7 +155,8 @@ class Recombiner:
         ids = [edit["host_id"] for edit in edits] + [edit["donor_id"] for edit in edits]
         pictures = self._pictures.read(ids)
         hosts, donors = pictures[: len(edits)], pictures[len(edits) :]
-        samples = compose_batch(list(map(self._edit, edits, hosts, donors)), self._taxonomy)
+        asked = list(map(self._edit, edits, hosts, donors))
+        samples = compose_batch(asked, self._taxonomy, pool=self._pool)
         verdicts = self._gates.judge(samples, hosts, donors, edits)
         return list(self._pool.map(_row, edits, samples, verdicts))
 

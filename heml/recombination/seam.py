@@ -25,6 +25,8 @@ _ROOM = 12
 _RING = 8
 #: Least filled share of the image whose detail is judged.
 LEAST_FILLED = 0.003
+#: A class that makes up this share of the filled pixels is what they should resemble.
+OWN_SHARE = 0.2
 #: Share of real borders that a limit refuses, for each number and side.
 REFUSED = 0.01
 
@@ -53,7 +55,11 @@ class SeamNumbers(NamedTuple):
 
 
 def seam_numbers(
-    image: np.ndarray, pasted: np.ndarray, filled: np.ndarray, segment: np.ndarray
+    image: np.ndarray,
+    pasted: np.ndarray,
+    filled: np.ndarray,
+    segment: np.ndarray,
+    alike: np.ndarray | None = None,
 ) -> SeamNumbers:
     """Measures an image at pixels that were pasted and filled.
 
@@ -63,6 +69,8 @@ def seam_numbers(
     pasted, filled : bool arrays (H, W)
     segment : bool array (H, W)
         The moved segment as it is now: detail is compared between segments of one kind.
+    alike : bool array (H, W), optional
+        Pixels that filled ones should resemble; by default all.
     """
     touched = pasted | filled
     if not touched.any():
@@ -78,7 +86,9 @@ def seam_numbers(
     amount = _log_ratio(detail[segment], detail[~(segment | touched)])
     patch = np.nan
     if filled.sum() > LEAST_FILLED * filled.size:
-        ring = binary_dilation(hole, iterations=_RING) & ~hole & ~inside
+        ring = binary_dilation(hole, iterations=_RING) & ~hole
+        if alike is not None:
+            ring &= alike[window]
         # The hole's first pixels are half known.
         core = binary_erosion(hole, iterations=1)
         patch = _log_ratio(detail[window][core], detail[window][ring])
@@ -212,10 +222,16 @@ def sample_seam(sample: Recombined, classes: Sequence[str]) -> SeamNumbers:
         Classes of the moved segments.
     """
     nothing = np.zeros(sample.size, bool)
+    pasted = nothing if sample.pasted is None else sample.pasted
+    filled = nothing if sample.filled is None else sample.filled
     segment = union(sample.masks, classes)
+    # A hole is filled with what is behind it: it must resemble its own classes beside it.
+    size = int(filled.sum())
+    own = [m for m in sample.masks.values() if size and (m & filled).sum() > OWN_SHARE * size]
     return seam_numbers(
         sample.image,
-        nothing if sample.pasted is None else sample.pasted,
-        nothing if sample.filled is None else sample.filled,
+        pasted,
+        filled,
         nothing if segment is None else segment,
+        np.logical_or.reduce(own) if own else None,
     )

@@ -8,15 +8,14 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
-from kornia.geometry.transform import warp_affine
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from heml.recombination.align import align_donor
 from heml.recombination.blend import laplacian_blend, lighting_field, limited, match_contrast
 from heml.recombination.fill import fill_holes
-from heml.recombination.picture import Box, Picture, Recombined
-from heml.recombination.pyramid import blur, double, grow, halve
+from heml.recombination.picture import NO_CLASS, Box, Picture, Recombined
+from heml.recombination.pyramid import blur, double, grow, halve, shrink, soften
 from heml.recombination.windows import (
     Window,
     colours,
@@ -24,6 +23,7 @@ from heml.recombination.windows import (
     cut_labels,
     pixels,
     planes,
+    warp,
     window_around,
 )
 from heml.taxonomy import BACKGROUND, Taxonomy
@@ -31,8 +31,6 @@ from heml.taxonomy import BACKGROUND, Taxonomy
 #: Room around the touched region, in pixels and as a share of its longer side: the light is
 #: compared there.
 MARGIN, MARGIN_SHARE = 12, 0.12
-#: Softness of an outline, as standard deviation in pixels.
-EDGE = 0.8
 #: A kept class may come along from the donor behind a moved segment if it makes up this share of
 #: what surrounds the host's own.
 NEIGHBOUR_SHARE = 0.1
@@ -94,7 +92,10 @@ def prepare(
         return None
     low, high = np.min(boxes, axis=0)[:2], np.max(boxes, axis=0)[2:]
     room = MARGIN + MARGIN_SHARE * float((high - low).max())
-    window = window_around((*(low - room), *(high + room)), host.size)
+    height, width = host.size
+    left, top = np.maximum(low - room, 0)
+    right, bottom = np.minimum(high + room, [width, height])
+    window = window_around((left, top, right, bottom), host.size)
     inverse = np.linalg.inv(np.vstack([matrix, [0, 0, 1]]))[:2]
     corners = (window.x, window.y, window.x + window.width, window.y + window.height)
     needed = _mapped(corners, inverse)
@@ -130,22 +131,20 @@ def transplant(
     """
     names = taxonomy.class_names
     host = colours([cut(e.host.image, e.window) for e in edits], device)
-    here = planes([cut_labels(e.host.labels(names), e.window) for e in edits], device) + _SHIFT
+    own = [cut_labels(e.host.labels(names), e.window) for e in edits]
+    kinds = np.stack([_kinds(e, names, taxonomy) for e in edits])
+    here = planes(own, device) + _SHIFT
     donor = colours([_shown(e) for e in edits], device)
     there = planes([cut_labels(e.donor.labels(names), e.piece) for e in edits], device) + _SHIFT
     matrix = torch.from_numpy(np.stack([e.matrix for e in edits])).float().to(device)
     size = (host.shape[-2], host.shape[-1])
-    warped = warp_affine(donor, matrix, size, padding_mode="border", align_corners=True)
-    there = warp_affine(
-        there.float(), matrix, size, mode="nearest", padding_mode="zeros", align_corners=True
-    )
-    there = there.round().long()
+    warped, there = warp(donor, there.float(), matrix, size)
 
-    regions = _regions(edits, here, there, taxonomy, device)
+    regions = _regions(here, there.to(here.dtype), torch.from_numpy(kinds).to(device))
     top = _relit(host, warped, regions)
     base = torch.where(regions.old, _filled(host, regions.behind), host)
     result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide))
-    labels = (regions.labels - _SHIFT).squeeze(1).cpu().numpy().astype(np.int16)
+    labels = (regions.labels - _SHIFT).squeeze(1).cpu().numpy()
     planes_of = [
         plane.squeeze(1).cpu().numpy()
         for plane in (regions.unlabelled, regions.pasted, regions.filled)
@@ -167,6 +166,20 @@ def _shown(edit: Transplant) -> np.ndarray:
     return np.repeat(luma[..., None], 3, axis=2)
 
 
+#: What a class is to an edit, as bits.
+_MOVED, _SPARED, _SCENERY, _CLASS, _INSIDE = 1, 2, 4, 8, 16
+
+
+def _kinds(edit: Transplant, names: Sequence[str], taxonomy: Taxonomy) -> np.ndarray:
+    """Bits of each shifted label, uint8 (classes + 2,)."""
+    kinds = np.full(len(names) + _SHIFT, _CLASS | _INSIDE, np.uint8)
+    kinds[:_SHIFT] = 0, _INSIDE
+    scenery = [names.index(c) for c in taxonomy.leaves.get(BACKGROUND, ())]
+    for classes, bit in ((edit.moved, _MOVED), (edit.protected, _SPARED), (scenery, _SCENERY)):
+        kinds[[c + _SHIFT for c in classes]] |= bit
+    return kinds
+
+
 @dataclass(frozen=True)
 class _Regions:
     """Masks (B, 1, H, W) of a batch of windows.
@@ -177,13 +190,13 @@ class _Regions:
         The host's segment with its soft outline: nothing of it may stay.
     new : bool
         Where the donor's segment shows.
-    narrow, wide : float
-        Weights of the donor's details and shading.
-    near : bool
-        All that changes, with some room.
+    narrow : float
+        Weight of the donor's details.
+    wide : float, half the size
+        Weight of its shading.
     lit : bool
         Where both show the same kept class of the foreground.
-    labels : int
+    labels : int16
         Classes afterwards, shifted.
     unlabelled : bool
         Holes whose class is still to be found.
@@ -199,7 +212,6 @@ class _Regions:
     new: Tensor
     narrow: Tensor
     wide: Tensor
-    near: Tensor
     lit: Tensor
     labels: Tensor
     unlabelled: Tensor
@@ -209,82 +221,75 @@ class _Regions:
     cut_off: Tensor
 
 
-def _table(rows: Sequence[Sequence[int]], count: int, device: torch.device) -> Tensor:
-    """bool (B, count + 2): True for some classes of each sample."""
-    table = torch.zeros(len(rows), count + _SHIFT, dtype=torch.bool)
-    for row, chosen in enumerate(rows):
-        table[row, [c + _SHIFT for c in chosen]] = True
-    return table.to(device)
+def _regions(here: Tensor, there: Tensor, kinds: Tensor) -> _Regions:
+    """What becomes of each pixel.
 
-
-def _lookup(table: Tensor, labels: Tensor) -> Tensor:
-    return table.gather(1, labels.flatten(1)).view_as(labels)
-
-
-def _regions(
-    edits: Sequence[Transplant],
-    here: Tensor,
-    there: Tensor,
-    taxonomy: Taxonomy,
-    device: torch.device,
-) -> _Regions:
-    count = len(taxonomy.class_names)
-    moved = _table([e.moved for e in edits], count, device)
-    protected = _table([e.protected for e in edits], count, device)
+    Parameters
+    ----------
+    here, there : int16 (B, 1, H, W)
+        Shifted labels of host and donor.
+    kinds : uint8 (B, classes + 2)
+    """
+    host, donor = _lookup(kinds, here), _lookup(kinds, there)
     radius = _radius(here)
-    inside = here > 0
-    spared = _lookup(protected, here)
-    segment = _lookup(moved, here)
-    scenery = _table([_background(taxonomy)] * len(edits), count, device)
+    free = _has(host, _INSIDE) & ~_has(host, _SPARED)
+    segment = _has(host, _MOVED)
+    scenery = _has(host, _SCENERY)
     # The outline of a segment against its scenery shows some of that scenery.
-    rim = grow(_lookup(scenery, there), 1 + (radius > 4))
-    new = _lookup(moved, there) & inside & ~spared & ~rim
-    old = grow(segment, 2) & inside & ~spared
+    rim = grow(_has(donor, _SCENERY), 1 + (radius > 4))
+    new = _has(donor, _MOVED) & free & ~rim
+    old = grow(segment, 2) & free
     near = grow(old | new, radius)
     hole = old & ~new
 
     # Classes that surround the host's own segment, and what the donor has of them.
-    around = near & ~old & ~segment & (here >= _SHIFT)
-    counts = torch.zeros(moved.shape, dtype=torch.float32, device=device)
-    counts.scatter_add_(1, here.flatten(1), around.flatten(1).float())
+    counts = _counts(here, near & ~old & ~segment & _has(host, _CLASS), kinds)
     usual = counts > NEIGHBOUR_SHARE * counts.sum(dim=1, keepdim=True)
-    usual = usual & ~moved
+    usual = usual & ~_has(kinds, _MOVED)
     # The donor's scenery is another one: a hole in the host's is filled from the host's own.
-    open_air = (usual & scenery).any(dim=1)[:, None, None, None]
-    borrowed = hole & _lookup(usual & ~scenery, there)
-    same = (here == there) & (here >= _SHIFT) & ~segment
+    open_air = (usual & _has(kinds, _SCENERY)).any(dim=1)[:, None, None, None]
+    borrowed = hole & _lookup(usual & ~_has(kinds, _SCENERY), there)
+    same = (here == there) & _has(host, _CLASS) & ~segment
     core = new | borrowed
-    may = core | (same & ~spared)
-    narrow = torch.maximum(
-        _soft(core, EDGE) * core, _soft(grow(core, 1) & may, EDGE) * (may & ~core)
-    )
-    narrow = torch.maximum(narrow, _inner(core))
-    wide = _soft(grow(core, radius // 2 + 1) & may, radius / 3) * grow(may, 1)
-    wide = torch.maximum(wide, narrow)
+    body = grow(core, 1) & (core | (same & free))
+    narrow = torch.maximum(shrink(core, 1).float(), soften(body.float()).mul_(body))
+    spread = grow(core, radius // 2 + 1) & (core | (same & free))
+    wide = blur(halve(spread.float()), radius / 6).mul_(halve(grow(spread, 1).float()))
+    wide = torch.maximum(wide, halve(narrow))
 
-    in_scenery = _lookup(scenery, here)
-    comparable = same & ~near
-    trusted = inside & ~old
-    edge = new & grow(~new & inside, 1)
+    labels = torch.where(new | (segment & borrowed), there, here)
+    air = (counts * _has(kinds, _SCENERY)).argmax(dim=1)[:, None, None, None]
+    usual_scenery = air.to(labels.dtype)
+    edge = new & ~shrink(new | ~_has(host, _INSIDE), 1)
     beyond = edge & grow(there == 0, 1)
     return _Regions(
         old=old,
         new=new,
         narrow=narrow,
         wide=wide,
-        near=near,
-        lit=comparable & ~in_scenery,
-        labels=torch.where(new | (segment & borrowed), there, here),
-        unlabelled=segment & ~core,
-        behind=trusted & (in_scenery | ~open_air),
+        lit=same & ~near & ~scenery,
+        labels=torch.where(segment & ~core & open_air, usual_scenery, labels),
+        unlabelled=segment & ~core & ~open_air,
+        behind=_has(host, _INSIDE) & ~old & (scenery | ~open_air),
         pasted=core,
         filled=hole & ~core,
         cut_off=_count(beyond) / _count(edge).clamp_min(1),
     )
 
 
-def _background(taxonomy: Taxonomy) -> list[int]:
-    return [taxonomy.class_names.index(c) for c in taxonomy.leaves.get(BACKGROUND, ())]
+def _has(bits: Tensor, bit: int) -> Tensor:
+    return (bits & bit) != 0
+
+
+def _lookup(table: Tensor, labels: Tensor) -> Tensor:
+    """Each sample's entry (B, classes + 2) for each pixel's label."""
+    return table.gather(1, labels.flatten(1).long()).view_as(labels)
+
+
+def _counts(labels: Tensor, where: Tensor, kinds: Tensor) -> Tensor:
+    """Pixels of each class among some, float (B, classes + 2)."""
+    counts = torch.zeros(kinds.shape, dtype=torch.float32, device=kinds.device)
+    return counts.scatter_add_(1, labels.flatten(1).long(), where.flatten(1).float())
 
 
 def _radius(window: Tensor) -> int:
@@ -292,25 +297,17 @@ def _radius(window: Tensor) -> int:
     return int(min(max(round(0.05 * (window.shape[-1] * window.shape[-2]) ** 0.5), 2), 8))
 
 
-def _soft(mask: Tensor, sigma: float) -> Tensor:
-    return blur(mask.float(), sigma)
-
-
-def _inner(mask: Tensor) -> Tensor:
-    """1 where all neighbours belong to the mask as well."""
-    return (~grow(~mask, 1)).float()
-
-
 def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
-    """The donor's pixels in the host's light: at half size, for light is smooth."""
-    base, top = rgb_to_lab(halve(host)), rgb_to_lab(halve(warped))
-    lit = (halve(regions.lit.float()) == 1).float()
+    """The donor's pixels in the host's light: at a quarter of the size, for light is smooth."""
+    small = [halve(halve(image)) for image in (host, warped)]
+    base, top = (rgb_to_lab(image) for image in small)
+    lit = (halve(halve(regions.lit.float())) > 0.9).float()
     matched = match_contrast(base, top, lit)
     field = lighting_field(base, matched, lit)
-    new = halve(regions.new.float())
+    new = halve(halve(regions.new.float()))
     change = limited(field) * new + field * (1 - new)
-    difference = lab_to_rgb(matched + change).clamp(0, 1) - halve(warped)
-    return (warped + double(difference)).clamp(0, 1)
+    difference = lab_to_rgb(matched + change) - small[1]
+    return double(double(difference)).add_(warped).clamp_(0, 1)
 
 
 def _count(mask: Tensor) -> Tensor:
@@ -318,7 +315,7 @@ def _count(mask: Tensor) -> Tensor:
 
 
 def _filled(host: Tensor, known: Tensor) -> Tensor:
-    """What some pixels of the host suggest for all others."""
+    """What some pixels of the host suggest for all others, at half the size."""
     weight = (halve(known.float()) == 1).float()
     return double(fill_holes(halve(host), weight))
 
@@ -346,11 +343,10 @@ def _picture(
     if hole.any():
         after = _nearest_kept(after, hole[inner], edit.moved)
     masks = dict(edit.host.masks)
-    numbers = np.bincount(np.concatenate([before, after]).ravel() + 1)[1:]
+    changed = before != after
+    numbers = np.bincount(np.concatenate([before[changed], after[changed]]) + 1)[1:]
     for number in np.flatnonzero(numbers).tolist():
         own = after == number
-        if np.array_equal(own, before == number):
-            continue
         mask = masks.get(names[number])
         mask = np.zeros((height, width), bool) if mask is None else mask.copy()
         mask[rows, columns] = own
@@ -365,8 +361,18 @@ def _picture(
 
 def _nearest_kept(labels: np.ndarray, hole: np.ndarray, moved: Sequence[int]) -> np.ndarray:
     """Gives a hole's pixels the class of the nearest kept segment."""
-    kept = ~hole & (labels >= 0) & ~np.isin(labels, moved)
-    if not kept.any():
-        return np.where(hole, np.int16(-1), labels)
-    nearest = distance_transform_edt(~kept, return_distances=False, return_indices=True)
-    return np.where(hole, labels[tuple(nearest)], labels)
+    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    # What surrounds a hole is near it, unless moved segments do.
+    for room in (4, max(labels.shape)):
+        part = (
+            slice(max(rows[0] - room, 0), rows[-1] + 1 + room),
+            slice(max(columns[0] - room, 0), columns[-1] + 1 + room),
+        )
+        own, gap = labels[part], hole[part]
+        kept = ~gap & (own >= 0) & ~np.isin(own, moved)
+        if kept.any():
+            nearest = distance_transform_edt(~kept, return_distances=False, return_indices=True)
+            result = labels.copy()
+            result[part][gap] = own[tuple(axis[gap] for axis in nearest)]
+            return result
+    return np.where(hole, np.int16(NO_CLASS), labels)

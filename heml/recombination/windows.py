@@ -6,12 +6,15 @@ many edits share a tensor; which ones do never changes what comes out.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 import torch
+from kornia.geometry.conversions import normalize_homography
 from torch import Tensor
+from torch.nn.functional import grid_sample
 
 #: Window sides: few, so that batches fill; dense, so that little is computed in vain.
 _SIDES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
@@ -40,7 +43,8 @@ def side_for(length: int) -> int:
 
 def window_around(box: tuple[float, float, float, float], size: tuple[int, int]) -> Window:
     """The window that holds a box (left, top, right, bottom), inside the picture where it fits."""
-    left, top, right, bottom = (int(np.floor(v)) for v in (*box[:2], -(-box[2] // 1), -(-box[3] // 1)))
+    left, top = math.floor(box[0]), math.floor(box[1])
+    right, bottom = math.ceil(box[2]), math.ceil(box[3])
     height, width = side_for(bottom - top), side_for(right - left)
     x = min(max(left - (width - right + left) // 2, 0), max(size[1] - width, 0))
     y = min(max(top - (height - bottom + top) // 2, 0), max(size[0] - height, 0))
@@ -75,7 +79,8 @@ def cut_labels(labels: np.ndarray, window: Window) -> np.ndarray:
 def colours(pieces: Sequence[np.ndarray], device: torch.device) -> Tensor:
     """uint8 pieces (H, W, 3) as a float batch (B, 3, H, W) in [0, 1]."""
     batch = torch.from_numpy(np.stack(pieces)).to(device)
-    return batch.permute(0, 3, 1, 2).float().div_(255)
+    # Channel by channel in memory while a pixel is still a byte: all that follows runs along rows.
+    return batch.permute(0, 3, 1, 2).contiguous().float().div_(255)
 
 
 def pixels(batch: Tensor) -> np.ndarray:
@@ -84,6 +89,38 @@ def pixels(batch: Tensor) -> np.ndarray:
     return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
 
 
+def warp(
+    image: Tensor, labels: Tensor, matrix: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Carries pieces of donors into windows of hosts.
+
+    Parameters
+    ----------
+    image : Tensor, shape (B, 3, h, w)
+        Interpolated; beyond its border the last pixels go on.
+    labels : Tensor, shape (B, 1, h, w), float
+        The nearest is taken; 0 beyond the border.
+    matrix : Tensor, shape (B, 2, 3)
+        From pixels (x, y) of the pieces to pixels of the windows.
+    size : tuple
+        Height and width of the windows.
+    """
+    full = torch.nn.functional.pad(matrix, (0, 0, 0, 1))
+    full[:, 2, 2] = 1
+    there = normalize_homography(full, (image.shape[-2], image.shape[-1]), size)
+    back = torch.linalg.inv(there)[:, :2, :, None, None]
+    x = torch.linspace(-1, 1, size[1], device=image.device)
+    y = torch.linspace(-1, 1, size[0], device=image.device)[:, None]
+    grid = image.new_empty(len(image), *size, 2)
+    for axis in (0, 1):
+        column = back[:, axis, 1] * y + back[:, axis, 2]
+        torch.add(back[:, axis, 0] * x, column, out=grid[..., axis])
+    return (
+        grid_sample(image, grid, padding_mode="border", align_corners=True),
+        grid_sample(labels, grid, mode="nearest", align_corners=True),
+    )
+
+
 def planes(pieces: Sequence[np.ndarray], device: torch.device) -> Tensor:
-    """Label pieces (H, W) as an int64 batch (B, 1, H, W)."""
-    return torch.from_numpy(np.stack(pieces)).to(device).long()[:, None]
+    """Pieces (H, W) as a batch (B, 1, H, W) of their own type."""
+    return torch.from_numpy(np.stack(pieces)).to(device)[:, None]
