@@ -6,22 +6,17 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from heml.metrics.views import union
+from heml.recombination.picture import Picture, Place
 from heml.taxonomy import BACKGROUND, Taxonomy
 
-#: How much more a moved leaf's own place counts than that of a kept one.
-OWN_WEIGHT = 2.0
+#: How much more a moved leaf's own place counts than that of the leaves around it.
+OWN_WEIGHT = 3.0
 #: Donors are not blown up or shrunk beyond this factor.
 MAX_SCALE = 2.0
 #: Nor turned by more than this, in radians.
 MAX_TURN = 0.35
-
-
-def leaf_points(mask: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Centroid (x, y) of a mask and its spread (standard deviations in x and y), in pixels."""
-    rows, columns = np.nonzero(mask)
-    centre = np.array([columns.mean(), rows.mean()])
-    return centre, np.array([columns.std(), rows.std()])
+#: A leaf is known by its centroid and the points one standard deviation away from it.
+_DIRECTIONS = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
 
 
 def fit_similarity_transform(
@@ -54,59 +49,73 @@ def fit_similarity_transform(
 
 
 def align_donor(
-    taxonomy: Taxonomy,
-    nodes: Sequence[str],
-    host: Mapping[str, np.ndarray],
-    donor: Mapping[str, np.ndarray],
+    taxonomy: Taxonomy, nodes: Sequence[str], host: Picture, donor: Picture
 ) -> np.ndarray:
     """Transform from donor to host pixels for moving some leaves.
 
     Anchors are the leaves around the moved ones: the smallest branch above them in which host and
     donor share at least two others, the background aside. Each gives its centroid and the four
-    points one standard deviation away from it, so size and place count, outlines do not.
+    points one standard deviation away from it, so size and place count, outlines do not. They
+    alone decide on size and turn: an open mouth is larger than a closed one, and is not to be
+    shrunk to it. The moved leaves' own places then shift the result, the more the smaller they are
+    beside the anchors: the centroid of hair tells its length, that of a mouth where it is.
 
     Parameters
     ----------
     taxonomy : Taxonomy
     nodes : sequence of str
         Leaves that are moved.
-    host, donor : mapping of class name to bool array (H, W)
+    host, donor : Picture
 
     Returns
     -------
     float array (2, 3)
         Maps donor (x, y) to host (x, y).
     """
-    masks = {
-        leaf: (union(host, classes), union(donor, classes))
+    places = {
+        leaf: (there, here)
         for leaf, classes in taxonomy.leaves.items()
+        if leaf != BACKGROUND
+        and (there := donor.place(classes)) is not None
+        and (here := host.place(classes)) is not None
     }
-    shared = [
-        leaf
-        for leaf, (a, b) in masks.items()
-        if a is not None and b is not None and leaf != BACKGROUND
-    ]
     anchors: list[str] = []
     for branch in _branches_above(taxonomy, nodes):
         inside = set(taxonomy.leaves_of(branch))
-        anchors = [leaf for leaf in shared if leaf in inside and leaf not in nodes]
+        anchors = [leaf for leaf in places if leaf in inside and leaf not in nodes]
         if len(anchors) >= 2:
             break
-    weights = [(leaf, 1.0) for leaf in anchors]
-    weights += [(leaf, OWN_WEIGHT * max(len(anchors), 1)) for leaf in nodes if leaf in shared]
-    source, target, importance = [], [], []
-    for leaf, weight in weights:
-        in_host, in_donor = masks[leaf]
-        assert in_host is not None
-        assert in_donor is not None
-        (to, to_spread), (start, start_spread) = leaf_points(in_host), leaf_points(in_donor)
-        for direction in np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]]):
-            source.append(start + direction * start_spread)
-            target.append(to + direction * to_spread)
-            importance.append(weight)
-    if not source:
+    own = [leaf for leaf in nodes if leaf in places]
+    if not (anchors or own):
         return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
-    return fit_similarity_transform(np.array(source), np.array(target), np.array(importance))
+    if len(anchors) < 2:
+        shares = np.repeat([1.0] * len(anchors) + [OWN_WEIGHT] * len(own), len(_DIRECTIONS))
+        return fit_similarity_transform(*_points(places, [*anchors, *own]), shares)
+    source, target = _points(places, anchors)
+    matrix = fit_similarity_transform(source, target, np.ones(len(source)))
+    extent = target.std(axis=0).mean()
+    for leaf in own:
+        start, end = places[leaf]
+        ratio = extent / max(float(end.spread.mean()), 1e-6)
+        share = float(np.clip(ratio - 1, 0, 1)) * OWN_WEIGHT / (1 + OWN_WEIGHT) / len(own)
+        matrix[:, 2] += share * (end.centre - matrix @ [*start.centre, 1.0])
+    return matrix
+
+
+def _points(
+    places: Mapping[str, tuple[Place, Place]], leaves: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points of leaves in the donor and in the host, float arrays (P, 2)."""
+    source, target = (
+        np.concatenate(
+            [
+                places[leaf][which].centre + _DIRECTIONS * places[leaf][which].spread
+                for leaf in leaves
+            ]
+        )
+        for which in (0, 1)
+    )
+    return source, target
 
 
 def _branches_above(taxonomy: Taxonomy, nodes: Sequence[str]) -> list[str]:

@@ -2,119 +2,133 @@
 
 from __future__ import annotations
 
-import math
-
+import torch
 from kornia.color import lab_to_rgb, rgb_to_lab
-from kornia.filters import gaussian_blur2d
-from kornia.geometry.transform import build_laplacian_pyramid, pyrup
 from torch import Tensor
-from torch.nn.functional import interpolate, pad
 
-#: Most levels of the Laplacian pyramid: details blend over few pixels, shading over many.
-LEVELS = 4
-#: Width in pixels of a segment below which the coarsest level would wash its colour out.
-PIXELS_PER_LEVEL = 8
+from heml.recombination.fill import fill_holes
+from heml.recombination.pyramid import blur, double, halve
+
 #: Contrast of a segment is stretched or squeezed by at most this factor.
-MAX_CONTRAST = 1.6
+MAX_CONTRAST = 2.0
+#: Share of the lighting difference around a moved segment that is taken out of it, in L, a and b.
+#: All of its colour would be too much: a tanned face would tint teeth.
+LIGHT_MATCH = (0.9, 0.6, 0.6)
+#: Largest such correction in LAB units: beyond it, it would change what the segment is.
+MAX_LIGHT = (25.0, 10.0, 10.0)
 
 
-def feather(mask: Tensor, sigma: float) -> Tensor:
-    """Soft edge of a mask.
+def laplacian_blend(base: Tensor, top: Tensor, narrow: Tensor, wide: Tensor) -> Tensor:
+    """Multiresolution spline (Burt & Adelson, ACM ToG 1983) of two bands.
 
-    Parameters
-    ----------
-    mask : Tensor, shape (B, 1, H, W), in [0, 1]
-    sigma : float
-        Standard deviation in pixels.
-    """
-    size = 2 * int(3 * sigma + 0.5) + 1
-    return gaussian_blur2d(mask, (size, size), (sigma, sigma))
-
-
-def levels_for(area: float) -> int:
-    """Pyramid levels that suit a segment of some pixels: small ones keep their own colour."""
-    return int(min(max(math.log2(max(area, 1) ** 0.5 / PIXELS_PER_LEVEL) + 1, 1), LEVELS))
-
-
-def laplacian_blend(base: Tensor, top: Tensor, alpha: Tensor, levels: int = LEVELS) -> Tensor:
-    """Multiresolution spline (Burt & Adelson, ACM ToG 1983).
+    Details change over within a few pixels, shading over more, as Brown & Lowe (IJCV 2007) do.
 
     Parameters
     ----------
-    base, top : Tensor, shape (B, 3, H, W), in [0, 1]
-    alpha : Tensor, shape (B, 1, H, W), in [0, 1]
-        1 where `top` shows.
-    levels : int
-        1 mixes pixel by pixel; each further level blends shading over twice the width.
+    base, top : Tensor, shape (B, 3, H, W), in [0, 1], H and W even
+    narrow : Tensor, shape (B, 1, H, W), in [0, 1]
+        Where details of `top` show.
+    wide : Tensor, shape (B, 1, H / 2, W / 2), in [0, 1]
+        Where its shading does.
 
     Returns
     -------
     Tensor, shape (B, 3, H, W), in [0, 1]
+        `base` exactly where both are 0 within two pixels.
     """
-    if levels == 1:
-        return base * (1 - alpha) + top * alpha
-    height, width = base.shape[-2:]
-    step = 2**levels
-    padding = (0, -width % step, 0, -height % step)
-    base, top, alpha = (pad(t, padding, mode="replicate") for t in (base, top, alpha))
-    low = build_laplacian_pyramid(base, levels)
-    high = build_laplacian_pyramid(top, levels)
-    blended = None
-    for level in reversed(range(levels)):
-        share = interpolate(alpha, low[level].shape[-2:], mode="area")
-        mixed = low[level] * (1 - share) + high[level] * share
-        blended = mixed if blended is None else pyrup(blended) + mixed
-    assert blended is not None
-    return blended[..., :height, :width].clamp(0, 1)
+    difference = top - base
+    # The pyramid is linear, so the bands of the difference are weighted:
+    # (difference - low) * narrow + low * wide.
+    low = double(halve(difference))
+    low *= double(wide) - narrow
+    return difference.mul_(narrow).add_(low).add_(base).clamp_(0, 1)
 
 
-def lab_statistics(image: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-    """Mean and standard deviation of the LAB values of an image's masked pixels.
+def lighting_field(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
+    """LAB difference of two images, carried smoothly from where they show the same thing.
+
+    A membrane in the sense of Farbman et al. ("Coordinates for instant image cloning", SIGGRAPH
+    2009): what closes the seam at the border fades over the inside.
 
     Parameters
     ----------
-    image : Tensor, shape (1, 3, H, W), RGB in [0, 1]
-    mask : Tensor, shape (1, 1, H, W)
-        Above 0.5 where pixels count; at least one does.
+    base, top : Tensor, shape (B, 3, H, W)
+        In LAB.
+    comparable : Tensor, shape (B, 1, H, W), float
+        1 where both show the same class.
 
     Returns
     -------
-    mean, deviation : Tensor, shape (1, 3, 1, 1)
+    Tensor, shape (B, 3, H, W)
+        What to add to `top`; 0 for images that nowhere show the same.
     """
-    pixels = rgb_to_lab(image[:, :, mask[0, 0] > 0.5][..., None])
-    return pixels.mean(dim=(2, 3), keepdim=True), pixels.std(
-        dim=(2, 3), keepdim=True, unbiased=False
-    )
+    return blur(fill_holes(base - top, comparable), 1.0)
 
 
-def transfer_tone(image: Tensor, inside: Tensor, reference: Tensor, mask: Tensor) -> Tensor:
-    """Gives a segment the colour statistics of another (Reinhard et al., IEEE CG&A 2001, in LAB).
+#: A donor's contrast is stretched or squeezed towards the host's by at most this factor.
+MATCHED_CONTRAST = 1.5
+
+
+def match_contrast(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
+    """`top` with the contrast that `base` has where they show the same thing.
+
+    Harsh light on one and soft light on the other differ in more than level.
 
     Parameters
     ----------
-    image : Tensor, shape (1, 3, H, W), RGB in [0, 1]
-        Its pixels inside `inside` are measured; all are mapped.
-    inside : Tensor, shape (1, 1, H, W)
-    reference : Tensor, shape (1, 3, h, w)
-    mask : Tensor, shape (1, 1, h, w)
-        Pixels of the reference that are measured.
+    base, top : Tensor, shape (B, 3, H, W)
+        In LAB.
+    comparable : Tensor, shape (B, 1, H, W), float
+        1 where both show the same class.
 
     Returns
     -------
-    Tensor, shape (1, 3, H, W), RGB in [0, 1]
+    Tensor, shape (B, 3, H, W)
     """
-    mean, deviation = lab_statistics(image, inside)
-    wanted_mean, wanted_deviation = lab_statistics(reference, mask)
-    contrast = (wanted_deviation / deviation.clamp_min(1)).clamp(1 / MAX_CONTRAST, MAX_CONTRAST)
-    return lab_to_rgb((rgb_to_lab(image) - mean) * contrast + wanted_mean).clamp(0, 1)
+    count = comparable.flatten(1).sum(1).clamp_min(1)
+
+    def mean(values: Tensor) -> Tensor:
+        return ((values * comparable).flatten(2).sum(2) / count[:, None])[..., None, None]
+
+    def deviation(values: Tensor) -> Tensor:
+        # Noise of a flat region is no contrast.
+        return (mean(values[:, :1].square()) - mean(values[:, :1]).square()).clamp_min(4).sqrt()
+
+    ratio = deviation(base) / deviation(top)
+    middle = mean(top)
+    return middle + (top - middle) * ratio.clamp(1 / MATCHED_CONTRAST, MATCHED_CONTRAST)
 
 
-def shift_colour(image: Tensor, amount: Tensor) -> Tensor:
-    """Adds to every pixel's LAB values.
+def limited(field: Tensor) -> Tensor:
+    """The part of a lighting field (B, 3, H, W) that a moved segment takes."""
+    share = torch.tensor(LIGHT_MATCH, device=field.device).view(1, 3, 1, 1)
+    most = torch.tensor(MAX_LIGHT, device=field.device).view(1, 3, 1, 1)
+    return (field * share).clamp(-most, most)
+
+
+def match_tone(image: Tensor, inside: Tensor, own: Tensor, wanted: Tensor) -> Tensor:
+    """Gives a segment other colour statistics (Reinhard et al., IEEE CG&A 2001, in LAB).
+
+    Pixels that fit the segment's colours badly keep theirs: they show through between its parts.
+    The change fades from 0.8 of it at twice the standard deviation to about 0.1 at five times.
 
     Parameters
     ----------
     image : Tensor, shape (B, 3, H, W), RGB in [0, 1]
-    amount : Tensor, shape (B, 3, 1, 1), in LAB units (L from 0 to 100)
+    inside : Tensor, shape (B, 1, H, W), in [0, 1]
+        The segment.
+    own, wanted : Tensor, shape (B, 2, 3)
+        Mean and standard deviation in LAB, of the segment and as it should be.
+
+    Returns
+    -------
+    Tensor, shape (B, 3, H, W), RGB in [0, 1]
     """
-    return lab_to_rgb(rgb_to_lab(image) + amount).clamp(0, 1)
+    mean, deviation = own[:, 0, :, None, None], own[:, 1, :, None, None]
+    wanted_mean, wanted_deviation = wanted[:, 0, :, None, None], wanted[:, 1, :, None, None]
+    contrast = (wanted_deviation / deviation.clamp_min(1)).clamp(1 / MAX_CONTRAST, MAX_CONTRAST)
+    apart = rgb_to_lab(image).sub_(mean)
+    unlike = (apart / deviation.clamp_min(5)).square_().sum(1, keepdim=True).div_(3)
+    typical = 1 / (1 + (unlike / 9).square_())
+    toned = lab_to_rgb(apart.mul_(contrast).add_(wanted_mean)).clamp_(0, 1)
+    return toned.sub_(image).mul_(typical * inside).add_(image)

@@ -3,16 +3,17 @@
 from __future__ import annotations
 
 import torch
-from kornia.filters import gaussian_blur2d
 from torch import Tensor
-from torch.nn.functional import interpolate
+from torch.nn.functional import pad
+
+from heml.recombination.pyramid import double, halve
 
 
 def fill_holes(values: Tensor, known: Tensor) -> Tensor:
-    """Fills unknown pixels smoothly from known ones: normalized convolution on a pyramid.
+    """Fills unknown pixels smoothly from known ones: normalized averages on a pyramid.
 
-    Every level halves the size until a pixel sees the whole image, then unknown pixels take the
-    next coarser level's value (the pull-push scheme of Gortler et al., "The Lumigraph", 1996).
+    Every level halves the size, then unknown pixels take the next coarser level's value (the
+    pull-push scheme of Gortler et al., "The Lumigraph", SIGGRAPH 1996).
 
     Parameters
     ----------
@@ -26,16 +27,11 @@ def fill_holes(values: Tensor, known: Tensor) -> Tensor:
         Known pixels unchanged. An image without any known pixel becomes 0.
     """
     height, width = values.shape[-2:]
-    if min(height, width) <= 2:
-        weight = known.mean(dim=(-2, -1), keepdim=True)
-        mean = (values * known).mean(dim=(-2, -1), keepdim=True) / weight.clamp_min(1e-6)
-        return torch.where(known > 0, values, mean)
-    radius = 5 if min(height, width) > 4 else 3
-    weight = gaussian_blur2d(known, (radius, radius), (1.0, 1.0))
-    smooth = gaussian_blur2d(values * known, (radius, radius), (1.0, 1.0))
-    size = ((height + 1) // 2, (width + 1) // 2)
-    weight_half = interpolate(weight, size, mode="area")
-    values_half = interpolate(smooth, size, mode="area") / weight_half.clamp_min(1e-6)
-    coarse = fill_holes(values_half, (weight_half > 1e-3).float())
-    expanded = interpolate(coarse, (height, width), mode="bilinear", align_corners=False)
+    if height == width == 1:
+        return values * (known > 0)
+    to_even = (0, width % 2, 0, height % 2)
+    padded, weight = pad(values * known, to_even), pad(known, to_even)
+    weight = halve(weight)
+    coarse = fill_holes(halve(padded) / weight.clamp_min(1e-6), (weight > 0).to(values.dtype))
+    expanded = double(coarse)[..., :height, :width]
     return torch.where(known > 0, values, expanded)

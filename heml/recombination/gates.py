@@ -1,27 +1,37 @@
-"""Gates: what a recombined sample must pass. Each gives a number, a threshold and a reason."""
+"""Gates: what a recombined sample must pass. Each gives a number, a limit and a reason."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 
 from data_contracts.recombined_samples import GATES
-from heml.metrics.artifacts import NodeMetric
-from heml.metrics.distances import node_distances
-from heml.recombination.compose import Picture
+from heml.recombination.calibration import (
+    BORDERS,
+    HASHES,
+    Limit,
+    Resegment,
+    border_limits,
+    duplicate_limit,
+    overlap,
+    presence_limit,
+    root_distance,
+)
+from heml.recombination.duplicates import changed, hash_distance
+from heml.recombination.picture import Picture, Recombined
 from heml.recombination.roles import Roles
+from heml.recombination.seam import SeamLimits, sample_seam
 from heml.tree.tree import MetricTree
 
-LABEL_KEPT, GROUP_CHANGED, IN_DISTRIBUTION, NOT_DUPLICATE = GATES
+LABEL_KEPT, GROUP_CHANGED, IN_DISTRIBUTION, NOT_DUPLICATE, SEAM_HIDDEN, SEGMENT_FOUND = GATES
 
-#: Quantile of a cell's held-out real images' distances that the distribution gate allows.
-DISTRIBUTION_QUANTILE = 0.99
 #: A sample with fewer visibly changed pixels than this share is a duplicate of its host.
 LEAST_CHANGE = 0.002
-#: A pixel is visibly changed if any channel differs by more than this (of 255).
-VISIBLE = 8
+#: Most of a pasted outline that may be the donor's border.
+MOST_CUT_OFF = 0.1
 
 
 @dataclass(frozen=True)
@@ -30,60 +40,38 @@ class Verdict:
 
     Parameters
     ----------
-    label, group, distribution, change : float
-        As the columns gate_* of the `recombined_samples` contract.
-    reason : str
-        Empty if all gates passed, otherwise the first that refused.
+    numbers : dict of str to float or None
+        The columns gate_* of the `recombined_samples` contract; None where a gate was skipped.
+    refused_by : tuple of str
+        Every gate that refused, in the order of the gates.
     """
 
-    label: float
-    group: float
-    distribution: float
-    change: float
-    reason: str
+    numbers: Mapping[str, float | None]
+    refused_by: tuple[str, ...]
+
+    @property
+    def reason(self) -> str:
+        """The first gate that refused, or nothing."""
+        return self.refused_by[0] if self.refused_by else ""
 
 
-def root_distance(distances: np.ndarray, k: int) -> np.ndarray:
-    """Mean distance to the k nearest references, float array (Q,)."""
-    k = min(k, distances.shape[1])
-    return np.partition(distances, k - 1, axis=1)[:, :k].mean(axis=1)
-
-
-def distribution_limit(root: NodeMetric, cells: np.ndarray, k: int) -> float:
-    """How far from the others a real image that the network never saw lies at the root.
+@dataclass(frozen=True)
+class Limits:
+    """Limits of the gates that are the same for all samples.
 
     Parameters
     ----------
-    root : NodeMetric
-    cells : int array (N,)
-        Cell of each image. A scarce cell lies far from the others by nature, and its like is what
-        recombination makes: the limit is that of the farthest cell.
-    k : int
-        Neighbours whose distance counts.
-
-    Returns
-    -------
-    float
-        The largest of the cells' quantiles over the train split, cross-fitted.
+    label : Limit
+        Least share of the vote.
+    groups : mapping of str to Limit
+        Likewise, per group attribute that has carriers.
+    distribution : Limit
+        Largest distance at the root.
     """
-    distances = np.full(len(cells), np.nan)
-    for fold, embeddings in enumerate(root.cross_fitted):
-        queries = (root.fold == fold) & root.present
-        references = (root.fold != fold) & (root.fold >= 0) & root.present
-        if queries.any() and references.any():
-            measured = node_distances(
-                embeddings[queries],
-                embeddings[references],
-                root.present[queries],
-                root.present[references],
-            )
-            distances[queries] = root_distance(measured.distance, k)
-    known = ~np.isnan(distances)
-    limits = [
-        np.quantile(distances[known & (cells == cell)], DISTRIBUTION_QUANTILE)
-        for cell in np.unique(cells[known])
-    ]
-    return float(max(limits, default=1.0))
+
+    label: Limit
+    groups: Mapping[str, Limit]
+    distribution: Limit
 
 
 class Gates:
@@ -95,34 +83,57 @@ class Gates:
     roles : Roles
     groups : sequence of str
         In the order of an edit's `groups`.
-    limit : float
-        From `distribution_limit`.
+    limits : Limits
+    real : callable
+        Gives some real train pictures, the same in every call; asked once.
+    resegment : callable, optional
+        Segments of images from their pixels; without it no segment is looked for again.
     """
 
-    def __init__(self, tree: MetricTree, roles: Roles, groups: Sequence[str], limit: float) -> None:
+    def __init__(
+        self,
+        tree: MetricTree,
+        roles: Roles,
+        groups: Sequence[str],
+        limits: Limits,
+        real: Callable[[int], Sequence[Picture]],
+        resegment: Resegment | None = None,
+    ) -> None:
         self._tree = tree
         self._roles = roles
         self._groups = list(groups)
-        self._limit = max(limit, 1e-6)
+        self._limits = limits
+        self._appearance = _Appearance(tree, real, resegment)
+        similarity = tree.similarities["debiased"]
+        weights = zip(similarity.nodes, similarity.distance, similarity.absence, strict=True)
+        asked = {node for node, distance, absence in weights if distance or absence}
+        asked.update(node for nodes in roles.group_carriers.values() for node in nodes)
+        asked.add(tree.taxonomy.root)
+        #: Views of nodes that no gate asks need not be made.
+        self._nodes = [node for node in tree.taxonomy.nodes if node in asked]
 
     def judge(
-        self, samples: Sequence[Picture], hosts: Sequence[Picture], edits: Sequence[Mapping]
+        self,
+        samples: Sequence[Recombined],
+        hosts: Sequence[Picture],
+        donors: Sequence[Picture],
+        edits: Sequence[Mapping[str, Any]],
     ) -> list[Verdict]:
         """Verdicts of a batch.
 
         Parameters
         ----------
-        samples, hosts : sequence of Picture
+        samples : sequence of Recombined
+        hosts, donors : sequence of Picture
         edits : sequence of mapping
             Rows of the `rebalance_plan` table.
         """
-        tree = self._tree
-        embedded = tree.embed([(s.image, s.masks) for s in samples])
+        tree, limits = self._tree, self._limits
+        embedded = tree.embed([(s.image, s.masks) for s in samples], self._nodes)
         own = [[e["host_id"], e["donor_id"]] for e in edits]
         # Host and donor are left out: a sample always resembles what it was made of.
         labels, votes = tree.votes(embedded, "label", "debiased", without=own)
         label = np.array([v[labels.index(e["label"])] for v, e in zip(votes, edits, strict=True)])
-        keeps = [v.argmax() == labels.index(e["label"]) for v, e in zip(votes, edits, strict=True)]
 
         group = np.ones(len(samples))
         changes = np.ones(len(samples), bool)
@@ -133,39 +144,162 @@ class Gates:
             parts = [tree.votes(embedded, name, node=n, without=own) for n in carriers]
             values, shares = parts[0][0], np.mean([v for _, v in parts], axis=0)
             wanted = np.array([values.index(e["groups"][place]) for e in edits])
-            group = np.minimum(group, shares[np.arange(len(edits)), wanted])
-            changes &= shares.argmax(axis=1) == wanted
+            vote = shares[np.arange(len(edits)), wanted]
+            group = np.minimum(group, vote)
+            changes &= vote >= limits.groups[name].value
 
         root = tree.taxonomy.root
         distances = tree.node_distances(root, embedded, tree.references).distance
         for row, ids in enumerate(own):
             distances[row, [tree.row(i) for i in ids]] = np.inf
-        far = root_distance(distances, tree.neighbours) / self._limit
-        change = np.array([_changed(s, h) for s, h in zip(samples, hosts, strict=True)])
-        return [
-            Verdict(
-                float(label[i]),
-                float(group[i]),
-                float(far[i]),
-                float(change[i]),
-                _reason(keeps[i], changes[i], far[i], change[i]),
+        far = root_distance(distances, tree.neighbours) / limits.distribution.value
+
+        looks = self._appearance.judge(samples, hosts, donors, edits)
+        verdicts = []
+        for i, (numbers, refused) in enumerate(looks):
+            finite = float(far[i]) if np.isfinite(far[i]) else None
+            failed = {
+                LABEL_KEPT: label[i] < limits.label.value,
+                GROUP_CHANGED: not changes[i],
+                IN_DISTRIBUTION: finite is None or finite > 1,
+            } | refused
+            votes_and_distance = {
+                "gate_label": float(label[i]),
+                "gate_group": float(group[i]),
+                "gate_distribution": finite,
+            }
+            verdicts.append(
+                Verdict(votes_and_distance | numbers, tuple(g for g in GATES if failed.get(g)))
             )
-            for i in range(len(samples))
+        return verdicts
+
+    def describe(self) -> dict[str, Any]:
+        """Limits, the share of real images that each refuses, and behind how many images."""
+        limits = {LABEL_KEPT: self._limits.label, IN_DISTRIBUTION: self._limits.distribution}
+        limits |= {f"{GROUP_CHANGED}/{g}": limit for g, limit in self._limits.groups.items()}
+        described = {
+            name: {"limit": limit.value, "refused_of_real": limit.refused, "n": limit.n}
+            for name, limit in limits.items()
+        }
+        return _rounded(described | self._appearance.describe())
+
+
+Judged = tuple[dict[str, float | None], dict[str, bool]]
+
+
+@dataclass
+class _Appearance:
+    """The gates that look at pixels alone."""
+
+    tree: MetricTree
+    real: Callable[[int], Sequence[Picture]]
+    resegment: Resegment | None
+    borders: dict[tuple[str, ...], tuple[SeamLimits | None, float]] = field(default_factory=dict)
+    presences: dict[tuple[str, ...], Limit] = field(default_factory=dict)
+    duplicates: Limit | None = None
+
+    def judge(
+        self,
+        samples: Sequence[Recombined],
+        hosts: Sequence[Picture],
+        donors: Sequence[Picture],
+        edits: Sequence[Mapping[str, Any]],
+    ) -> list[Judged]:
+        found: Sequence[dict[str, np.ndarray] | None] = [None] * len(samples)
+        if self.resegment is not None:
+            found = list(self.resegment([s.image for s in samples]))
+        return [
+            self._judge(*each) for each in zip(samples, hosts, donors, edits, found, strict=True)
         ]
 
+    def _judge(
+        self,
+        sample: Recombined,
+        host: Picture,
+        donor: Picture,
+        edit: Mapping[str, Any],
+        found: dict[str, np.ndarray] | None,
+    ) -> Judged:
+        classes = tuple(c for node in edit["nodes"] for c in self.tree.taxonomy.classes_of(node))
+        limits, _ = self._border(classes)
+        seam = None if limits is None else limits.conspicuous(sample_seam(sample, classes))
+        change = changed(sample.image, host.image)
+        apart = hash_distance(sample.image, donor.image)
+        # A control that recombines an image with itself is to be its duplicate.
+        itself = edit["host_id"] == edit["donor_id"]
+        numbers: dict[str, float | None] = {
+            "gate_change": change,
+            "gate_donor_distance": apart,
+            "gate_seam": seam,
+            "gate_cut_off": sample.cut_off,
+            "gate_segment": None,
+        }
+        refused = {
+            NOT_DUPLICATE: not itself
+            and (change < LEAST_CHANGE or apart <= self._duplicate_limit().value),
+            SEAM_HIDDEN: sample.cut_off > MOST_CUT_OFF or (seam is not None and seam > 1),
+        }
+        if found is not None:
+            again = overlap(found, sample, classes)
+            numbers["gate_segment"] = again
+            refused[SEGMENT_FOUND] = again < self._presence(classes).value
+        return numbers, refused
 
-def _changed(sample: Picture, host: Picture) -> float:
-    difference = np.abs(sample.image.astype(int) - host.image.astype(int)).max(axis=-1)
-    return float((difference > VISIBLE).mean())
+    def _border(self, classes: tuple[str, ...]) -> tuple[SeamLimits | None, float]:
+        if classes not in self.borders:
+            self.borders[classes] = border_limits(self.real(BORDERS), classes)
+        return self.borders[classes]
+
+    def _duplicate_limit(self) -> Limit:
+        if self.duplicates is None:
+            self.duplicates = duplicate_limit(self.real(HASHES))
+        return self.duplicates
+
+    def _presence(self, classes: tuple[str, ...]) -> Limit:
+        assert self.resegment is not None
+        if classes not in self.presences:
+            self.presences[classes] = presence_limit(self.real(BORDERS), classes, self.resegment)
+        return self.presences[classes]
+
+    def describe(self) -> dict[str, Any]:
+        duplicates = self._duplicate_limit()
+        described: dict[str, Any] = {
+            NOT_DUPLICATE: {
+                "limit": duplicates.value,
+                "refused_of_real": duplicates.refused,
+                "n": duplicates.n,
+                "least_change": LEAST_CHANGE,
+            }
+        }
+        for classes, (limits, refused) in self.borders.items():
+            described[f"{SEAM_HIDDEN}/{', '.join(classes)}"] = (
+                "skipped: too few real borders"
+                if limits is None
+                else {
+                    "step_at_most": limits.high.step,
+                    "border_at_least": limits.low.border,
+                    "detail_at_least": limits.low.detail,
+                    "detail_at_most": limits.high.detail,
+                    "filled_at_least": limits.low.filled,
+                    "refused_of_real": refused,
+                    "n": limits.n,
+                }
+            )
+        if self.resegment is None:
+            described[SEGMENT_FOUND] = "skipped: no segmenter to look for segments again"
+        for classes, limit in self.presences.items():
+            described[f"{SEGMENT_FOUND}/{', '.join(classes)}"] = {
+                "limit": limit.value,
+                "refused_of_real": limit.refused,
+                "n": limit.n,
+            }
+        return described
 
 
-def _reason(keeps: bool, changes: bool, far: float, change: float) -> str:
-    if not keeps:
-        return LABEL_KEPT
-    if not changes:
-        return GROUP_CHANGED
-    if not np.isfinite(far) or far > 1:
-        return IN_DISTRIBUTION
-    if change < LEAST_CHANGE:
-        return NOT_DUPLICATE
-    return ""
+def _rounded(value: Any) -> Any:
+    """Floats to four digits and NaN as null, for the manifest."""
+    if isinstance(value, dict):
+        return {key: _rounded(inner) for key, inner in value.items()}
+    if isinstance(value, float):
+        return round(value, 4) if np.isfinite(value) else None
+    return value

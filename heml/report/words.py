@@ -26,6 +26,8 @@ REASON_WORDS = {
     "group_changed": "group not recognized",
     "in_distribution": "too far from real images",
     "not_duplicate": "hardly changed",
+    "seam_hidden": "a seam or smear shows",
+    "segment_found": "the moved segment is not found again",
     "not_needed": "not needed any more",
     "self_recombination": "control of the operator, never added",
 }
@@ -62,7 +64,9 @@ GATE_WORDS = {
     "label_kept": "Does the debiased similarity still tell the intended label?",
     "group_changed": "Do the carrying segments show the intended group?",
     "in_distribution": "Does the whole image lie among real ones?",
-    "not_duplicate": "Did it change visibly from its host?",
+    "not_duplicate": "Did it change visibly from its host, and is it more than its donor?",
+    "seam_hidden": "Are seam and detail no more conspicuous than real borders?",
+    "segment_found": "Does a segmenter find the moved segment again?",
 }
 
 

@@ -173,9 +173,16 @@ class Taxonomy:
         """Direct children; none for a leaf."""
         return tuple(self.tree.get(node, ()))
 
+    @cached_property
+    def _leaves_below(self) -> dict[str, tuple[str, ...]]:
+        return {
+            node: tuple(n for n in self._below(node, depth=0) if n in self.leaves)
+            for node in self.nodes
+        }
+
     def leaves_of(self, node: str) -> tuple[str, ...]:
         """Leaves below a node; the leaf itself for a leaf."""
-        return tuple(n for n in self._below(node, depth=0) if n in self.leaves)
+        return self._leaves_below.get(node, ())
 
     def classes_of(self, node: str) -> tuple[str, ...]:
         """Semantic classes whose pixels a node sees."""

@@ -5,10 +5,12 @@ import pytest
 import torch
 
 from heml.recombination.align import align_donor, fit_similarity_transform
-from heml.recombination.blend import laplacian_blend, transfer_tone
-from heml.recombination.compose import Picture, compose
+from heml.recombination.blend import laplacian_blend, match_tone
+from heml.recombination.compose import Edit, Picture, compose, compose_batch
 from heml.recombination.fill import fill_holes
+from heml.recombination.pyramid import double, grow, halve
 from heml.taxonomy import Taxonomy
+from heml.workers import worker_pool
 
 TAXONOMY = Taxonomy(
     "toy",
@@ -64,7 +66,7 @@ def test_one_point_gives_a_shift():
 
 def test_donor_is_brought_to_the_host():
     host, donor = picture(WHITE, RED, centre=(40, 30)), picture(WHITE, RED, centre=(28, 34))
-    matrix = align_donor(TAXONOMY, ["spot"], host.masks, donor.masks)
+    matrix = align_donor(TAXONOMY, ["spot"], host, donor)
     np.testing.assert_allclose(matrix, [[1, 0, 12], [0, 1, -4]], atol=0.2)
 
 
@@ -86,18 +88,39 @@ def test_filling_is_between_the_known_values_and_survives_no_known_pixel():
     assert torch.isfinite(fill_holes(values, torch.zeros_like(known))).all()
 
 
-def test_blend_is_exact_far_from_the_seam_and_for_odd_sizes():
-    base, top = torch.rand(1, 3, 101, 75), torch.rand(1, 3, 101, 75)
-    torch.testing.assert_close(laplacian_blend(base, top, torch.zeros(1, 1, 101, 75)), base)
-    torch.testing.assert_close(laplacian_blend(base, top, torch.ones(1, 1, 101, 75)), top)
+def test_blend_is_exact_where_one_image_shows_alone():
+    base, top = torch.rand(1, 3, 48, 64), torch.rand(1, 3, 48, 64)
+
+    def blend(share: float) -> torch.Tensor:
+        weights = [torch.full((1, 1, 48 // k, 64 // k), share) for k in (1, 2)]
+        return laplacian_blend(base, top, *weights)
+
+    assert torch.equal(blend(0.0), base)
+    torch.testing.assert_close(blend(1.0), top)
+
+
+def test_halving_undoes_doubling_of_smooth_images():
+    ramp = torch.linspace(0, 1, 16).expand(1, 1, 12, 16)
+    torch.testing.assert_close(halve(double(ramp))[..., 1:-1], ramp[..., 1:-1], atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("radius", range(10))
+def test_growing_by_a_radius(radius):
+    mask = torch.zeros(1, 1, 15, 17, dtype=torch.bool)
+    mask[..., 7, 8] = True
+    rows, columns = np.mgrid[:15, :17]
+    wanted = (abs(rows - 7) <= radius) & (abs(columns - 8) <= radius)
+    np.testing.assert_array_equal(grow(mask, radius)[0, 0].numpy(), wanted)
 
 
 def test_tone_of_the_reference():
     image = torch.full((1, 3, 8, 8), 0.2)
-    reference = torch.full((1, 3, 6, 6), 0.7)
-    everywhere = torch.ones(1, 1, 8, 8), torch.ones(1, 1, 6, 6)
-    toned = transfer_tone(image, everywhere[0], reference, everywhere[1])
+    lab = {0.2: (21.25, 0, 0), 0.7: (72.94, 0, 0)}  # CIE 1976 of these greys
+    own, wanted = (torch.tensor([[lab[grey], (0, 0, 0)]]).float() for grey in (0.2, 0.7))
+    toned = match_tone(image, torch.ones(1, 1, 8, 8), own, wanted)
     torch.testing.assert_close(toned, torch.full_like(image, 0.7), atol=0.01, rtol=0)
+    untouched = match_tone(image, torch.zeros(1, 1, 8, 8), own, wanted)
+    assert torch.equal(untouched, image)
 
 
 def test_transplant_moves_the_segment_and_leaves_the_rest():
@@ -133,7 +156,8 @@ def test_background_exchange_hides_the_donor():
 
 
 def test_insert_and_remove():
-    bare, spotted = picture(WHITE, None), picture(WHITE, RED)
+    cream = (240, 235, 205)  # a host without any colour would take a grey spot
+    bare, spotted = picture(cream, None), picture(cream, RED)
     inserted = compose("insert", bare, spotted, ["spot"], TAXONOMY)
     assert inserted.masks["spot"].sum() > 40
     assert inserted.image[inserted.masks["spot"]][:, 0].mean() > 170
@@ -185,3 +209,97 @@ def test_one_pixel_segments_and_segments_at_the_border():
 def test_unknown_operator():
     with pytest.raises(ValueError, match="unknown operator 'glue'"):
         compose("glue", picture(WHITE, RED), picture(WHITE, RED), ["spot"], TAXONOMY)
+
+
+def noisy(seed: int, size: tuple[int, int] = (64, 64)) -> Picture:
+    rng = np.random.default_rng(seed)
+    colour = tuple(rng.integers(60, 250, 3).tolist())
+    centre = (int(rng.integers(28, 36)), int(rng.integers(28, 36)))
+    drawn = picture(tuple(rng.integers(0, 255, 3).tolist()), colour, centre, size)
+    image = np.clip(drawn.image + rng.normal(0, 6, drawn.image.shape), 0, 255).astype(np.uint8)
+    return Picture(image, drawn.masks)
+
+
+def test_a_sample_does_not_depend_on_its_batch():
+    kinds = [("transplant", "spot"), ("recolour", "disc"), ("background", "background")]
+    edits = [
+        Edit(operator, noisy(seed), noisy(seed + 100, size), [node])
+        for seed, size in enumerate([(64, 64), (64, 80), (96, 64), (64, 64), (64, 64)])
+        for operator, node in kinds
+    ]
+    together = compose_batch(edits, TAXONOMY)
+    with worker_pool() as pool:
+        threaded = compose_batch(edits[::-1], TAXONOMY, pool=pool)[::-1]
+    for edit, one, other in zip(edits, together, threaded, strict=True):
+        alone = compose(edit.operator, edit.host, edit.donor, edit.nodes, TAXONOMY)
+        for result in (one, other):
+            np.testing.assert_array_equal(result.image, alone.image)
+            assert result.masks.keys() == alone.masks.keys()
+            for name, mask in alone.masks.items():
+                np.testing.assert_array_equal(result.masks[name], mask)
+
+
+def test_an_image_recombined_with_itself_hardly_changes():
+    host = noisy(3)
+    for operator, node in (("transplant", "spot"), ("recolour", "disc")):
+        result = compose(operator, host, host, [node], TAXONOMY)
+        difference = np.abs(result.image.astype(int) - host.image)
+        assert difference.mean() < 0.3
+        assert result.masks["spot"].sum() == host.masks["spot"].sum()
+
+
+def test_a_larger_segment_is_not_shrunk_to_the_old_one():
+    host, donor = picture(WHITE, RED), picture(BLACK, BLUE)
+    rows, columns = np.mgrid[:64, :64]
+    small = (rows - 40) ** 2 + (columns - 32) ** 2 <= 2**2
+    host.masks["disc"][:] |= host.masks["spot"] & ~small
+    host.masks["spot"][:] = small
+    result = compose("transplant", host, donor, ["spot"], TAXONOMY)
+    assert result.masks["spot"].sum() > 0.8 * donor.masks["spot"].sum()
+
+
+def test_what_was_behind_comes_from_the_donor():
+    """A large spot gives way to a small one: around it the donor's striped disc shows."""
+    host, donor = picture(WHITE, RED), picture(WHITE, None)
+    stripes = np.where(np.arange(64) % 4 < 2, 100, 156).astype(np.uint8)
+    inside = donor.masks["disc"]
+    donor.image[inside] = np.repeat(np.tile(stripes, (64, 1))[inside][:, None], 3, axis=1)
+    result = compose("remove", host, donor, ["spot"], TAXONOMY)
+    assert result.pasted is not None
+    assert (result.pasted & host.masks["spot"]).sum() > 0.9 * host.masks["spot"].sum()
+    assert result.image[host.masks["spot"]].astype(float).std() > 10
+
+
+def test_a_grey_host_stays_grey():
+    host, donor = picture(WHITE, RED), picture(WHITE, BLUE)
+    grey = Picture(np.repeat(host.image.mean(2, keepdims=True).astype(np.uint8), 3, 2), host.masks)
+    result = compose("transplant", grey, donor, ["spot"], TAXONOMY)
+    assert np.ptp(result.image.astype(int), axis=2).max() <= 3
+
+
+def test_a_segment_that_its_photograph_cuts_is_told():
+    donor = picture(WHITE, RED, centre=(32, 54))  # the spot reaches beyond the lower border
+    cut = compose("transplant", picture(WHITE, RED), donor, ["spot"], TAXONOMY)
+    whole = compose("transplant", picture(WHITE, RED), picture(WHITE, RED), ["spot"], TAXONOMY)
+    assert whole.cut_off == 0
+    assert cut.cut_off > 0.1
+
+
+@pytest.mark.parametrize("operator", ["transplant", "insert", "remove", "recolour", "background"])
+def test_bad_input_gives_a_valid_picture(operator):
+    node = "background" if operator == "background" else "spot"
+    plain = picture(WHITE, RED)
+    empty = Picture(plain.image, {})
+    blank = Picture(plain.image, {**plain.masks, "spot": np.zeros((64, 64), bool)})
+    dot = np.zeros((64, 64), bool)
+    dot[63, 0] = True
+    pixel = Picture(plain.image, {"spot": dot, "background": ~dot})
+    everything = Picture(plain.image, {"background": np.ones((64, 64), bool)})
+    tiny = Picture(np.full((3, 2, 3), 90, np.uint8), {"spot": np.ones((3, 2), bool)})
+    for host in (plain, empty, blank, pixel, everything, tiny):
+        for donor in (plain, empty, blank, pixel, everything, tiny):
+            result = compose(operator, host, donor, [node], TAXONOMY)
+            assert result.image.shape == host.image.shape
+            assert result.image.dtype == np.uint8
+            assert all(mask.shape == host.size for mask in result.masks.values())
+            assert all(mask.any() or name in host.masks for name, mask in result.masks.items())

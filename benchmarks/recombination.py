@@ -1,0 +1,230 @@
+"""Recombined images per second against per-image loops, and memory over planned samples.
+
+`python -m benchmarks.recombination [--root DIR --taxonomy NAME] [--quick]`
+
+Speed: the same edits on the same 256 px pictures by `compose_batch` and by two loops, one image at
+a time, of OpenCV (`seamlessClone`) and of Pillow (a feathered paste). All of them start from
+decoded images with masks, and give images with masks. They take turns, and the least processor
+time counts; one thread each. Pictures are drawn portraits, or those of a folder as `kind: folder`
+reads it.
+
+Memory: the recombination stage on a generated plan of 32 px images, gates aside, in a process of
+its own for every number of planned samples. Flat means that the longest plan peaks little above
+the shortest.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import resource
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+
+from heml.recombination.compose import Edit, compose_batch
+from heml.recombination.picture import Picture
+from heml.taxonomy import Taxonomy, builtin
+
+#: What is moved with which operator: leaves from small to large.
+EDITS = {
+    "portraits": (
+        ("transplant", "mouth"),
+        ("transplant", "eyes"),
+        ("transplant", "hair"),
+        ("transplant", "clothes"),
+        ("background", "background"),
+        ("recolour", "hair"),
+    )
+}
+EDITS["celebamask_hq"] = EDITS["portraits"]
+SIDE = 256
+
+
+def main() -> None:
+    """Runs the benchmark."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.recombination", description=__doc__)
+    parser.add_argument("--root", type=Path, help="folder with metadata.csv, images and masks")
+    parser.add_argument("--taxonomy", default="portraits", choices=sorted(EDITS))
+    parser.add_argument("--quick", action="store_true", help="fewer pictures, shorter plans")
+    parser.add_argument("--planned", type=int, nargs="+", help="planned samples of each run")
+    parser.add_argument("--worker", nargs=2, help=argparse.SUPPRESS)
+    arguments = parser.parse_args()
+    if arguments.worker:
+        folder, count = arguments.worker
+        print(json.dumps(_write_samples(Path(folder), int(count))))
+        return
+    torch.set_num_threads(1)
+    _speed(arguments.root, builtin(arguments.taxonomy), arguments.quick)
+    _memory(arguments.planned or ([200, 2000] if arguments.quick else [1000, 20_000]))
+
+
+def _speed(root: Path | None, taxonomy: Taxonomy, quick: bool) -> None:
+    import cv2
+
+    from benchmarks import recombination_loops as loops
+
+    cv2.setNumThreads(1)
+    pictures = (
+        _portraits(32 if quick else 64) if root is None else _folder(root, 32 if quick else 64)
+    )
+    count, rounds = (64, 2) if quick else (128, 4)
+    rng = np.random.default_rng(0)
+    names = ("seamlessClone", "Pillow paste")
+    print(
+        f"{'edit':24s} {'ours/s':>8s}" + "".join(f" {n + '/s':>17s} {'ratio':>6s}" for n in names)
+    )
+    totals = np.zeros(3)
+    for operator, node in EDITS[taxonomy.name]:
+        usable = [i for i, p in enumerate(pictures) if p.place(taxonomy.classes_of(node))]
+        pairs = rng.choice(usable, (count, 2))
+        tasks: list[Callable[[list[Edit]], object]] = [
+            lambda edits: compose_batch(edits, taxonomy, torch.device("cpu")),
+            lambda edits: loops.opencv(edits, taxonomy),
+            lambda edits: loops.pillow(edits, taxonomy),
+        ]
+        best = np.full(3, np.inf)
+        for _ in range(rounds):
+            for place, task in enumerate(tasks):
+                # Nothing that was measured of a picture is kept from turn to turn.
+                fresh = [Picture(p.image, p.masks) for p in pictures]
+                edits = [Edit(operator, fresh[a], fresh[b], [node]) for a, b in pairs]
+                start = time.process_time()
+                task(edits)
+                best[place] = min(best[place], time.process_time() - start)
+        totals += best
+        _line(f"{operator} {node}", count / best)
+    _line("all of them", count * len(EDITS[taxonomy.name]) / totals)
+    print(f"n = {count} edits each, {len(pictures)} pictures, {SIDE} px, least of {rounds} turns\n")
+
+
+def _line(name: str, rates: np.ndarray) -> None:
+    others = "".join(f" {rate:17.0f} {rates[0] / rate:6.1f}" for rate in rates[1:])
+    print(f"{name:24s} {rates[0]:8.0f}{others}", flush=True)
+
+
+def _portraits(count: int) -> list[Picture]:
+    from heml.sources.portraits.drawing import draw
+    from heml.sources.portraits.vocabulary import CLASSES
+
+    pictures = []
+    for seed in range(count):
+        portrait = draw({}, seed, SIDE)
+        masks = {name: portrait.mask == i for i, name in enumerate(CLASSES)}
+        pictures.append(Picture(portrait.image, {n: m for n, m in masks.items() if m.any()}))
+    return pictures
+
+
+def _folder(root: Path, count: int) -> list[Picture]:
+    from PIL import Image
+
+    classes = json.loads((root / "classes.json").read_text())
+    rows = pd.read_csv(root / "metadata.csv").dropna(subset=["mask_name"]).head(count)
+    pictures = []
+    for row in rows.itertuples():
+        with Image.open(root / str(row.file_name)) as file:
+            image = np.asarray(file.convert("RGB").resize((SIDE, SIDE)))
+        with Image.open(root / str(row.mask_name)) as file:
+            ids = np.asarray(file.resize((SIDE, SIDE), Image.Resampling.NEAREST))
+        masks = {name: ids == int(key) for key, name in classes.items()}
+        pictures.append(Picture(image, {n: m for n, m in masks.items() if m.any()}))
+    return pictures
+
+
+def _memory(counts: Sequence[int]) -> None:
+    print(f"{'planned':>8s} {'samples/s':>10s} {'peak MiB':>9s} {'grown MiB':>10s}")
+    with tempfile.TemporaryDirectory() as folder:
+        _generate(Path(folder))
+        for count in counts:
+            command = [sys.executable, "-m", "benchmarks.recombination", "--worker", folder]
+            done = subprocess.run(  # noqa: S603 - this module itself
+                [*command, str(count)], check=True, capture_output=True, text=True
+            )
+            result = json.loads(done.stdout.splitlines()[-1])
+            assert result["written"] == count
+            print(
+                f"{count:8d} {count / result['cpu']:10.0f} {result['peak']:9.0f} "
+                f"{result['peak'] - result['before']:10.0f}",
+                flush=True,
+            )
+
+
+def _generate(folder: Path) -> None:
+    """A store with small portraits and their segments."""
+    from heml.progress import silent
+    from heml.segmentation.stage import segment
+    from heml.settings import AnnotatedSegmentation, PortraitsSource
+    from heml.sources.ingest import ingest
+    from heml.store import Store
+
+    store, taxonomy = Store(folder / "store"), builtin("portraits")
+    source = PortraitsSource(kind="portraits", count=300, size=32)
+    ingest(store, source, folder, taxonomy, True, silent)
+    segment(store, AnnotatedSegmentation(), taxonomy, silent)
+
+
+class _NoGates:
+    """Accepts everything: votes take the same memory for every plan."""
+
+    def judge(self, samples: Sequence[Any], *_: object) -> list[Any]:
+        from data_contracts.recombined_samples import GATE_COLUMNS
+        from heml.recombination.gates import Verdict
+
+        return [Verdict({c.name: None for c in GATE_COLUMNS}, ())] * len(samples)
+
+    def describe(self) -> dict[str, Any]:
+        return {}
+
+
+def _write_samples(folder: Path, count: int) -> dict[str, float]:
+    """Runs the stage on a plan of some samples; peak memory, before and in all."""
+    from data_contracts import REBALANCE_PLAN
+    from heml.images import image_index
+    from heml.progress import silent
+    from heml.recombination.roles import Roles
+    from heml.recombination.run import Recombiner
+    from heml.store import Store
+    from heml.workers import worker_pool
+
+    store, taxonomy = Store(folder / "store"), builtin("portraits")
+    ids = image_index(store, []).query("split == 'train'")["image_id"].to_numpy(str)
+    rng = np.random.default_rng(0)
+    kinds = [("transplant", "mouth"), ("recolour", "hair"), ("background", "background")]
+    with pq.ParquetWriter(store.rebalance_plan, REBALANCE_PLAN.schema()) as writer:
+        for start in range(0, count, 1000):
+            rows = []
+            for number in range(start, min(start + 1000, count)):
+                operator, node = kinds[number % len(kinds)]
+                host, donor = rng.choice(ids, 2)
+                edit = {"edit_id": f"edit-{number:06d}", "label": "a", "groups": ["b"]}
+                edit |= {"direction": "group_onto_host", "operator": operator, "nodes": [node]}
+                rows.append(edit | {"host_id": host, "donor_id": donor, "seed": number})
+            writer.write_table(REBALANCE_PLAN.table(rows))
+    cells = {"label": ["a"], "groups": [["b"]], "deficit": [count], "controls": [0]}
+    cells |= {"n_fill": [count], "n_control": [0]}
+    target = folder / f"samples-{count}.parquet"
+    with worker_pool() as pool:
+        recombiner = Recombiner(store, taxonomy, Roles({}, ()), _NoGates(), pool)
+        before, start_time = _peak(), time.process_time()
+        summary = recombiner.write(target, pd.DataFrame(cells), silent)
+    cpu = time.process_time() - start_time
+    target.unlink()
+    return {"written": summary["accepted"], "cpu": cpu, "before": before, "peak": _peak()}
+
+
+def _peak() -> float:
+    """Largest resident memory of this process so far, in MiB."""
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024
+
+
+if __name__ == "__main__":
+    main()

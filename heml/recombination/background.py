@@ -1,0 +1,159 @@
+"""Background exchange: the host's foreground before the donor's scenery."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from heml.metrics.views import union
+from heml.recombination.fill import fill_holes
+from heml.recombination.picture import Picture, Recombined
+from heml.recombination.pyramid import blur, double, halve, shrink
+from heml.recombination.windows import Window, colours, cut, pixels, side_for, warp
+from heml.taxonomy import Taxonomy
+
+#: Softness of the foreground's outline, as standard deviation in pixels.
+EDGE = 0.8
+#: Width of the donor's outline that is not trusted to be scenery, as a share of the shorter side.
+RIM = 0.02
+#: Scenery is enlarged by at most this factor to bring the hole that the donor leaves behind the
+#: host's foreground.
+MOST_ENLARGED = 1.25
+
+
+@dataclass(frozen=True)
+class Exchange:
+    """One prepared edit.
+
+    Parameters
+    ----------
+    host, donor : Picture
+    front : bool array (H, W)
+        The host's foreground.
+    scenery : bool array (h, w)
+        The donor's background.
+    matrix : float array (2, 3)
+        From donor to host pixels.
+    shift : int
+        How far beside the hole its texture is taken, in host pixels.
+    """
+
+    host: Picture
+    donor: Picture
+    front: np.ndarray
+    scenery: np.ndarray
+    matrix: np.ndarray
+    shift: int
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        return tuple(side_for(s) for s in (*self.host.size, *self.donor.size))
+
+
+def prepare(
+    host: Picture, donor: Picture, nodes: Sequence[str], taxonomy: Taxonomy
+) -> Exchange | None:
+    """Where the donor's scenery comes to lie; None if one of the two has no background."""
+    classes = [c for node in nodes for c in taxonomy.classes_of(node)]
+    behind, scenery = union(host.masks, classes), union(donor.masks, classes)
+    if behind is None or scenery is None:
+        return None
+    front = ~behind
+    (height, width), (tall, wide) = host.size, donor.size
+    cover = max(height / tall, width / wide)
+    hole, cast = _box(~scenery), _box(front)
+    middle = np.array([width / 2, height / 2])
+    # The donor's foreground is brought behind the host's; where nothing stands, all stays central.
+    start = np.array([wide / 2, tall / 2]) if hole is None else _centre(hole)
+    end = middle if cast is None else _centre(cast)
+    # Enlarged about the match just enough that the scenery still reaches every border.
+    room = np.array([start, [wide, tall] - start])
+    asked = np.array([end, [width, height] - end])
+    needed = float((asked / np.maximum(room, 1)).max())
+    scale = min(max(cover, needed), cover * MOST_ENLARGED)
+    shift = end - scale * start
+    shift = np.clip(shift, [width - scale * wide, height - scale * tall], 0)
+    matrix = np.column_stack([scale * np.eye(2), shift])
+    return Exchange(host, donor, front, scenery, matrix, _beside(hole, matrix, width))
+
+
+def _box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
+    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
+    if not len(rows):
+        return None
+    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
+
+
+def _centre(box: tuple[int, int, int, int]) -> np.ndarray:
+    return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
+
+
+def _beside(hole: tuple[int, int, int, int] | None, matrix: np.ndarray, width: int) -> int:
+    """The way from the hole to scenery beside it, on the side with more of it."""
+    if hole is None:
+        return 0
+    left, right = (matrix[0, 0] * np.array([hole[0], hole[2]]) + matrix[0, 2]).tolist()
+    length = int(np.ceil(right - left)) + 8
+    return -length if left > width - right else length
+
+
+def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list[Recombined]:
+    """Recombined pictures of edits with one key."""
+    tall, wide, donor_tall, donor_wide = edits[0].key
+    whole, piece = Window(0, 0, tall, wide), Window(0, 0, donor_tall, donor_wide)
+    host = colours([cut(e.host.image, whole) for e in edits], device)
+    front = _planes([cut(e.front, whole) for e in edits], device)
+    donor = colours([cut(e.donor.image, piece) for e in edits], device)
+    known = _planes([_inside(e.scenery, piece) for e in edits], device)
+    matrix = torch.from_numpy(np.stack([e.matrix for e in edits])).float().to(device)
+    # Outlines are drawn by hand: what is beside the donor may still be a piece of it.
+    trusted = shrink(known, max(round(RIM * min(donor_tall, donor_wide)), 2)).float()
+    warped, seen = warp(donor, trusted, matrix, (tall, wide))
+    # Beside the outline the interpolation mixes.
+    seen = shrink(seen > 0.5, 1)
+    shifts = torch.tensor([e.shift for e in edits], device=device)
+    scenery = _without_hole(warped, seen, shifts)
+    alpha = blur(shrink(front, 1).float(), EDGE)
+    result = pixels(scenery + (host - scenery) * alpha)
+    visible = seen.squeeze(1).cpu().numpy()
+    return [
+        Recombined(
+            image[: e.host.size[0], : e.host.size[1]].copy(),
+            e.host.masks,
+            pasted=~e.front,
+            filled=~e.front & ~seen[: e.host.size[0], : e.host.size[1]],
+        )
+        for e, image, seen in zip(edits, result, visible, strict=True)
+    ]
+
+
+def _planes(masks: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    return torch.from_numpy(np.stack(masks)).to(device)[:, None]
+
+
+def _inside(mask: np.ndarray, window: Window) -> np.ndarray:
+    """A window of a mask, False beyond its border."""
+    result = np.zeros((window.height, window.width), bool)
+    result[: mask.shape[0], : mask.shape[1]] = mask
+    return result
+
+
+def _without_hole(image: Tensor, known: Tensor, shifts: Tensor) -> Tensor:
+    """Fills the hole with the shading around it and the texture beside it."""
+    quarter = halve(halve(image * known)) / halve(halve(known.float())).clamp_min(1e-6)
+    filled = fill_holes(quarter, (halve(halve(known.float())) > 0.25).float())
+    shading = double(double(filled))
+    # Near the hole's edge the shading is guessed: what differs from it there is no texture.
+    texture = (image - shading) * shrink(known, 6)
+    columns = torch.arange(image.shape[-1], device=image.device)
+    for direction in (1, -1):
+        source = columns + direction * shifts[:, None]
+        inside = (source >= 0) & (source < len(columns))
+        index = source.clamp(0, len(columns) - 1)[:, None, None].expand_as(image)
+        moved = texture.gather(3, index) * inside[:, None, None]
+        texture = torch.where(known | (texture != 0).any(1, keepdim=True), texture, moved)
+    return torch.where(known, image, (shading + texture).clamp(0, 1))

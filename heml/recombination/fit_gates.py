@@ -1,0 +1,74 @@
+"""Setting the gates' limits from a store: held-out votes, distances and real pictures."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+import pandas as pd
+
+from heml.cells import cell_codes
+from heml.metrics.artifacts import load_node
+from heml.recombination.calibration import (
+    Limit,
+    Resegment,
+    distribution_limit,
+    held_out_votes,
+    vote_limit,
+)
+from heml.recombination.gates import Gates, Limits
+from heml.recombination.picture import Picture
+from heml.recombination.pictures import PictureReader
+from heml.recombination.roles import Roles
+from heml.store import Store
+from heml.tree.tree import MetricTree
+
+
+def fit_gates(
+    store: Store,
+    tree: MetricTree,
+    roles: Roles,
+    index: pd.DataFrame,
+    groups: Sequence[str],
+    resegment: Resegment | None = None,
+) -> Gates:
+    """Gates with limits from the train split.
+
+    Parameters
+    ----------
+    store : Store
+    tree : MetricTree
+    roles : Roles
+    index : DataFrame
+        All images of the store: columns image_id, split, label and the groups.
+    groups : sequence of str
+    resegment : callable, optional
+        Segments of images from their pixels, for the gate that looks for moved segments again.
+    """
+    metrics = [load_node(store, node) for node in tree.taxonomy.nodes]
+    cells, _ = cell_codes(index, ["label", *groups])
+    root = metrics[tree.taxonomy.nodes.index(tree.taxonomy.root)]
+    train = index.loc[index["split"] == "train"]
+
+    def limit(column: str, nodes: Sequence[str] | None) -> Limit:
+        rows, votes = held_out_votes(tree, metrics, index[column].to_numpy(str), nodes)
+        return vote_limit(votes, cells[rows], train[column].nunique())
+
+    limits = Limits(
+        label=limit("label", None),
+        groups={
+            group: limit(group, roles.group_carriers[group])
+            for group in groups
+            if roles.group_carriers.get(group)
+        },
+        distribution=distribution_limit(root, cells, tree.neighbours),
+    )
+    reader = PictureReader(store)
+    ids = train["image_id"].to_numpy(str)
+
+    def real(count: int) -> list[Picture]:
+        # Evenly spread over the split: the same ones every time.
+        rows = np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))
+        return reader.read(ids[rows].tolist())
+
+    return Gates(tree, roles, groups, limits, real, resegment)

@@ -1,0 +1,149 @@
+"""An image with its segments, and where each of them lies. No pixel is changed here."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+Masks = Mapping[str, np.ndarray]
+#: (left, top, right, bottom) in pixels, right and bottom exclusive.
+Box = tuple[int, int, int, int]
+#: Label of pixels of no class.
+NO_CLASS = -1
+#: Channels of a grey picture differ by no more than this (of 255): JPEG rounds.
+_GREY = 2
+
+
+class Place(NamedTuple):
+    """Area, centroid (x, y), spread (standard deviations) and box of a segment, in pixels."""
+
+    area: int
+    centre: np.ndarray
+    spread: np.ndarray
+    box: Box
+
+
+class _Sums(NamedTuple):
+    """Raw moments of all classes.
+
+    Parameters
+    ----------
+    moments : float array (C, 5)
+        Count, then sums of x, y, x², y².
+    boxes : int array (C, 4)
+        Of classes with a pixel.
+    """
+
+    moments: np.ndarray
+    boxes: np.ndarray
+
+
+@dataclass(frozen=True)
+class Picture:
+    """An image with its segments. Arrays are shared between pictures and never changed.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3)
+    masks : mapping of class name to bool array (H, W)
+        Where masks overlap, the last one owns the pixel.
+    """
+
+    image: np.ndarray
+    masks: Masks
+    # An image gives to several samples: what is measured of it is measured once.
+    _known: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+    def labels(self, names: Sequence[str]) -> np.ndarray:
+        """Index of each pixel's class among the names, `NO_CLASS` elsewhere; int16 (H, W)."""
+        key = ("labels", tuple(names))
+        if key not in self._known:
+            labels = np.full(self.size, NO_CLASS, np.int16)
+            for number, name in enumerate(names):
+                if name in self.masks:
+                    np.copyto(labels, number, where=self.masks[name])
+            self._known[key] = labels
+        return self._known[key]  # type: ignore[return-value]
+
+    def place(self, classes: Iterable[str]) -> Place | None:
+        """Where the classes' pixels lie, or None if there are none."""
+        key = ("place", tuple(classes))
+        if key not in self._known:
+            self._known[key] = self._place(key[1])
+        return self._known[key]  # type: ignore[return-value]
+
+    def _place(self, classes: Sequence[str]) -> Place | None:
+        names = list(self.masks)
+        if "sums" not in self._known:
+            self._known["sums"] = _sums_of(self.labels(names), len(names))
+        sums: _Sums = self._known["sums"]  # type: ignore[assignment]
+        rows = [names.index(c) for c in classes if c in self.masks]
+        rows = [row for row in rows if sums.moments[row, 0]]
+        if not rows:
+            return None
+        n, x, y, xx, yy = sums.moments[rows].sum(axis=0).tolist()
+        centre = np.array([x / n, y / n])
+        spread = np.array([xx / n - (x / n) ** 2, yy / n - (y / n) ** 2]).clip(0) ** 0.5
+        boxes = sums.boxes[rows]
+        left, top = boxes[:, :2].min(axis=0).tolist()
+        right, bottom = boxes[:, 2:].max(axis=0).tolist()
+        return Place(int(n), centre, spread, (left, top, right, bottom))
+
+    @property
+    def grey(self) -> bool:
+        """Whether the picture has no colour."""
+        if "grey" not in self._known:
+            some = self.image[::4, ::4].astype(np.int16)
+            self._known["grey"] = bool((some.max(axis=-1) - some.min(axis=-1)).max() <= _GREY)
+        return bool(self._known["grey"])
+
+
+@dataclass(frozen=True)
+class Recombined(Picture):
+    """A recombined picture, with what was done to which pixels.
+
+    Parameters
+    ----------
+    pasted : bool array (H, W), optional
+        Pixels that show the donor.
+    filled : bool array (H, W), optional
+        Pixels that show neither host nor donor, but what their surroundings suggest.
+    cut_off : float
+        Share of the pasted segment's outline that is the donor's border inside the host: there the
+        segment ends because its photograph did.
+    """
+
+    pasted: np.ndarray | None = None
+    filled: np.ndarray | None = None
+    cut_off: float = 0.0
+
+
+def _sums_of(labels: np.ndarray, count: int) -> _Sums:
+    height, width = labels.shape
+    x, y = np.arange(width), np.arange(height)
+    # Marginals say everything; pixels of no class count in a row of their own.
+    rows = labels.astype(np.intp) - NO_CLASS
+    across = np.bincount((rows * width + x).ravel(), minlength=(count + 1) * width)
+    down = np.bincount((rows * height + y[:, None]).ravel(), minlength=(count + 1) * height)
+    across, down = across.reshape(-1, width)[1:], down.reshape(-1, height)[1:]
+    powers = np.stack([x**0, x, x * x], axis=1), np.stack([y, y * y], axis=1)
+    first, second = across @ powers[0], down @ powers[1]
+    moments = np.column_stack([first[:, 0], first[:, 1], second[:, 0], first[:, 2], second[:, 1]])
+    there, here = across > 0, down > 0
+    boxes = np.column_stack(
+        [
+            there.argmax(axis=1),
+            here.argmax(axis=1),
+            width - there[:, ::-1].argmax(axis=1),
+            height - here[:, ::-1].argmax(axis=1),
+        ]
+    )
+    return _Sums(moments.astype(float), boxes)

@@ -1,0 +1,237 @@
+"""Whether one sees that something was pasted: measured at a paste's outline and inside it.
+
+The same numbers are taken at the borders of real images' own segments, where nothing was pasted:
+what nearly all of those keep is what a sample must keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from kornia.color import rgb_to_lab
+from scipy.ndimage import binary_dilation, binary_erosion
+
+from heml.metrics.views import union
+from heml.recombination.picture import Recombined
+
+#: Pixels between the two sides of an outline: a feathered seam is that wide.
+REACH = 3
+#: Room around the pasted pixels that is looked at.
+_ROOM = 12
+#: Width of the ring that filled pixels are compared with.
+_RING = 8
+#: Least filled share of the image whose detail is judged.
+LEAST_FILLED = 0.003
+#: A class that makes up this share of the filled pixels is what they should resemble.
+OWN_SHARE = 0.2
+#: Share of real borders that a limit refuses, for each number and side.
+REFUSED = 0.01
+
+
+class SeamNumbers(NamedTuple):
+    """Logarithms; NaN where there is nothing to measure.
+
+    Parameters
+    ----------
+    step : float
+        LAB step across the outline of what was pasted over the steps beside it. High: an edge
+        shows.
+    border : float
+        The same at the outline of the moved segment. Low: it is smeared.
+    detail : float
+        Fine detail of the moved segment over that in the rest of the image. Low: smeared; high:
+        noisy.
+    filled : float
+        Fine detail of filled pixels over that around them. Low: a blurred patch.
+    """
+
+    step: float
+    border: float
+    detail: float
+    filled: float
+
+
+def seam_numbers(
+    image: np.ndarray,
+    pasted: np.ndarray,
+    filled: np.ndarray,
+    segment: np.ndarray,
+    alike: np.ndarray | None = None,
+) -> SeamNumbers:
+    """Measures an image at pixels that were pasted and filled.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3)
+    pasted, filled : bool arrays (H, W)
+    segment : bool array (H, W)
+        The moved segment as it is now: detail is compared between segments of one kind.
+    alike : bool array (H, W), optional
+        Pixels that filled ones should resemble; by default all.
+    """
+    touched = pasted | filled
+    if not touched.any():
+        return SeamNumbers(*[np.nan] * 4)
+    rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
+    window = (
+        slice(max(rows[0] - _ROOM, 0), rows[-1] + 1 + _ROOM),
+        slice(max(columns[0] - _ROOM, 0), columns[-1] + 1 + _ROOM),
+    )
+    lab = _lab(image[window])
+    inside, hole = pasted[window], filled[window]
+    detail = _detail(image[..., 1].astype(np.float32))
+    amount = _log_ratio(detail[segment], detail[~(segment | touched)])
+    patch = np.nan
+    if filled.sum() > LEAST_FILLED * filled.size:
+        ring = binary_dilation(hole, iterations=_RING) & ~hole
+        if alike is not None:
+            ring &= alike[window]
+        # The hole's first pixels are half known.
+        core = binary_erosion(hole, iterations=1)
+        patch = _log_ratio(detail[window][core], detail[window][ring])
+    step, border = _step(lab, inside | hole), _step(lab, segment[window])
+    return SeamNumbers(step, border, amount, patch)
+
+
+def _lab(image: np.ndarray) -> np.ndarray:
+    batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
+    return rgb_to_lab(batch)[0].permute(1, 2, 0).numpy()
+
+
+def _detail(plane: np.ndarray) -> np.ndarray:
+    """Absolute Laplacian of each pixel."""
+    around = np.pad(plane, 1, mode="edge")
+    neighbours = around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]
+    return np.abs(4 * plane - neighbours)
+
+
+def _log_ratio(inside: np.ndarray, outside: np.ndarray) -> float:
+    if len(inside) < 8 or len(outside) < 8:
+        return np.nan
+    # One grey level of noise keeps flat drawings from dividing by nothing.
+    return float(np.log((inside.mean() + 1) / (outside.mean() + 1)))
+
+
+def _step(lab: np.ndarray, inside: np.ndarray) -> float:
+    """Step across the outline over the steps on both sides of it."""
+    across = beside = 0.0
+    for axis in (0, 1):
+        a, m = np.moveaxis(lab, axis, 0), np.moveaxis(inside, axis, 0)
+        count = len(a) - 3 * REACH
+        if count <= 0:
+            continue
+        # Pixel pairs REACH apart with the outline between them, and the pairs before and after.
+        parts = [a[i * REACH : i * REACH + count] for i in range(4)]
+        steps = [np.linalg.norm(parts[i + 1] - parts[i], axis=-1) for i in range(3)]
+        first, last, before, after = (
+            m[i : i + count] for i in (0, 3 * REACH, REACH + 1, REACH + 2)
+        )
+        edge = (before != after) & (first == before) & (last == after)
+        across += float(steps[1][edge].sum())
+        beside += float((steps[0] + steps[2])[edge].sum() / 2 + edge.sum())
+    return float(np.log((across + 1) / (beside + 1))) if beside else np.nan
+
+
+class SeamLimits(NamedTuple):
+    """What real borders show, from `calibrate_seam`.
+
+    Parameters
+    ----------
+    median, low, high : SeamNumbers
+        Middle and quantiles; a low step, a clear border and much detail in a fill are no fault.
+    n : int
+        Real borders behind them.
+    """
+
+    median: SeamNumbers
+    low: SeamNumbers
+    high: SeamNumbers
+    n: int
+
+    def conspicuous(self, numbers: SeamNumbers) -> float:
+        """How far the worst number is from the middle; above 1 beyond what real borders show."""
+        worst = 0.0
+        for value, middle, low, high in zip(numbers, self.median, self.low, self.high, strict=True):
+            if np.isnan(value) or np.isnan(middle):
+                continue
+            limit = high if value > middle else low
+            if np.isfinite(limit):
+                worst = max(worst, (value - middle) / (limit - middle) if limit != middle else 0.0)
+        return float(worst)
+
+
+#: Fewer real borders than this tell no quantile.
+LEAST_BORDERS = 20
+
+
+def calibrate_seam(numbers: Sequence[SeamNumbers]) -> SeamLimits | None:
+    """Limits that real borders' numbers keep, up to a share `REFUSED` on each side.
+
+    Returns
+    -------
+    SeamLimits, or None with fewer than `LEAST_BORDERS` borders.
+    """
+    table = np.array(numbers, float).reshape(-1, 4)
+    known = (~np.isnan(table)).sum(axis=0)
+    if known[0] < LEAST_BORDERS:
+        return None
+
+    def quantile(share: float) -> SeamNumbers:
+        columns = [column[~np.isnan(column)] for column in table.T]
+        return SeamNumbers(
+            *(float(np.quantile(c, share)) if len(c) >= LEAST_BORDERS else np.nan for c in columns)
+        )
+
+    low, high = quantile(REFUSED), quantile(1 - REFUSED)
+    middle = quantile(0.5)
+    low = low._replace(step=-np.inf)
+    high = high._replace(border=np.inf, filled=np.inf)
+    return SeamLimits(middle, low, high, int(known[0]))
+
+
+def real_border(image: np.ndarray, segment: np.ndarray) -> SeamNumbers:
+    """The numbers of a real image where a paste of a segment would have had its outline.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3)
+    segment : bool array (H, W)
+    """
+    numbers = seam_numbers(image, segment, np.zeros_like(segment), segment)
+    # What a fill must resemble: the detail of two neighbouring pieces of the segment's ring.
+    ring = binary_dilation(segment, iterations=_RING) & ~segment
+    columns = np.flatnonzero(ring.any(axis=0))
+    if not len(columns):
+        return numbers
+    half = np.zeros_like(ring)
+    half[:, : (columns[0] + columns[-1]) // 2] = True
+    detail = _detail(image[..., 1].astype(np.float32))
+    return numbers._replace(filled=_log_ratio(detail[ring & half], detail[ring & ~half]))
+
+
+def sample_seam(sample: Recombined, classes: Sequence[str]) -> SeamNumbers:
+    """The numbers of a recombined sample; NaN where nothing was pasted.
+
+    Parameters
+    ----------
+    sample : Recombined
+    classes : sequence of str
+        Classes of the moved segments.
+    """
+    nothing = np.zeros(sample.size, bool)
+    pasted = nothing if sample.pasted is None else sample.pasted
+    filled = nothing if sample.filled is None else sample.filled
+    segment = union(sample.masks, classes)
+    # A hole is filled with what is behind it: it must resemble its own classes beside it.
+    size = int(filled.sum())
+    own = [m for m in sample.masks.values() if size and (m & filled).sum() > OWN_SHARE * size]
+    return seam_numbers(
+        sample.image,
+        pasted,
+        filled,
+        nothing if segment is None else segment,
+        np.logical_or.reduce(own) if own else None,
+    )

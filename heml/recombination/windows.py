@@ -1,0 +1,126 @@
+"""Batches of windows: pieces of pictures of any size, cut to a few common sizes.
+
+An operator touches a window of its host. Windows are as large as the next of a few sizes, so that
+many edits share a tensor; which ones do never changes what comes out.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from kornia.geometry.conversions import normalize_homography
+from torch import Tensor
+from torch.nn.functional import grid_sample
+
+#: Window sides: few, so that batches fill; dense, so that little is computed in vain.
+_SIDES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
+#: Pixels of one batch: its tensors then stay in the processor's cache, and memory flat.
+BATCH_PIXELS = 1 << 18
+#: Label of pixels outside the picture, beside `NO_CLASS` and the class indices.
+OUTSIDE = -2
+
+
+class Window(NamedTuple):
+    """Left and top corner, which may lie outside the picture, and size, in pixels."""
+
+    x: int
+    y: int
+    height: int
+    width: int
+
+
+def side_for(length: int) -> int:
+    """The smallest window side for a length."""
+    for side in _SIDES:
+        if length <= side:
+            return side
+    return -(-length // 256) * 256
+
+
+def window_around(box: tuple[float, float, float, float], size: tuple[int, int]) -> Window:
+    """The window that holds a box (left, top, right, bottom), inside the picture where it fits."""
+    left, top = math.floor(box[0]), math.floor(box[1])
+    right, bottom = math.ceil(box[2]), math.ceil(box[3])
+    height, width = side_for(bottom - top), side_for(right - left)
+    x = min(max(left - (width - right + left) // 2, 0), max(size[1] - width, 0))
+    y = min(max(top - (height - bottom + top) // 2, 0), max(size[0] - height, 0))
+    return Window(x, y, height, width)
+
+
+def cut(array: np.ndarray, window: Window) -> np.ndarray:
+    """A window of an array (H, W) or (H, W, C); beyond its border the last pixels go on."""
+    height, width = array.shape[:2]
+    y1, x1 = window.y + window.height, window.x + window.width
+    inside = array[max(window.y, 0) : min(y1, height), max(window.x, 0) : min(x1, width)]
+    if inside.shape[:2] == (window.height, window.width):
+        return inside
+    rows = np.clip(np.arange(window.y, y1), 0, height - 1)
+    columns = np.clip(np.arange(window.x, x1), 0, width - 1)
+    return array[rows[:, None], columns]
+
+
+def cut_labels(labels: np.ndarray, window: Window) -> np.ndarray:
+    """A window of a label map; beyond its border is `OUTSIDE`."""
+    height, width = labels.shape
+    piece = cut(labels, window)
+    if window.y >= 0 and window.x >= 0:
+        if window.y + window.height <= height and window.x + window.width <= width:
+            return piece
+        piece = piece.copy()
+        piece[max(height - window.y, 0) :] = OUTSIDE
+        piece[:, max(width - window.x, 0) :] = OUTSIDE
+    return piece
+
+
+def colours(pieces: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """uint8 pieces (H, W, 3) as a float batch (B, 3, H, W) in [0, 1]."""
+    batch = torch.from_numpy(np.stack(pieces)).to(device)
+    # Channel by channel in memory while a pixel is still a byte: all that follows runs along rows.
+    return batch.permute(0, 3, 1, 2).contiguous().float().div_(255)
+
+
+def pixels(batch: Tensor) -> np.ndarray:
+    """A float batch (B, 3, H, W) in [0, 1] as uint8 array (B, H, W, 3)."""
+    scaled = batch.mul(255).round_().clamp_(0, 255).to(torch.uint8)
+    return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+
+
+def warp(
+    image: Tensor, labels: Tensor, matrix: Tensor, size: tuple[int, int]
+) -> tuple[Tensor, Tensor]:
+    """Carries pieces of donors into windows of hosts.
+
+    Parameters
+    ----------
+    image : Tensor, shape (B, 3, h, w)
+        Interpolated; beyond its border the last pixels go on.
+    labels : Tensor, shape (B, 1, h, w), float
+        The nearest is taken; 0 beyond the border.
+    matrix : Tensor, shape (B, 2, 3)
+        From pixels (x, y) of the pieces to pixels of the windows.
+    size : tuple
+        Height and width of the windows.
+    """
+    full = torch.nn.functional.pad(matrix, (0, 0, 0, 1))
+    full[:, 2, 2] = 1
+    there = normalize_homography(full, (image.shape[-2], image.shape[-1]), size)
+    back = torch.linalg.inv(there)[:, :2, :, None, None]
+    x = torch.linspace(-1, 1, size[1], device=image.device)
+    y = torch.linspace(-1, 1, size[0], device=image.device)[:, None]
+    grid = image.new_empty(len(image), *size, 2)
+    for axis in (0, 1):
+        column = back[:, axis, 1] * y + back[:, axis, 2]
+        torch.add(back[:, axis, 0] * x, column, out=grid[..., axis])
+    return (
+        grid_sample(image, grid, padding_mode="border", align_corners=True),
+        grid_sample(labels, grid, mode="nearest", align_corners=True),
+    )
+
+
+def planes(pieces: Sequence[np.ndarray], device: torch.device) -> Tensor:
+    """Pieces (H, W) as a batch (B, 1, H, W) of their own type."""
+    return torch.from_numpy(np.stack(pieces)).to(device)[:, None]
