@@ -3,7 +3,6 @@
 import numpy as np
 import pandas as pd
 import pytest
-from heml.segmentation.stage import segment
 from sklearn.metrics import adjusted_rand_score
 
 from data_contracts import DISCOVERED_GROUPS, DISCOVERED_NODES
@@ -15,6 +14,7 @@ from heml.cells import MISSING, groups_in_use
 from heml.images import image_index
 from heml.metrics.artifacts import save_node
 from heml.progress import silent
+from heml.segmentation.stage import segment
 from heml.settings import AnnotatedSegmentation, BiasSettings, MetricSettings, PortraitsSource
 from heml.sources.ingest import ingest
 from heml.store import Store
