@@ -130,9 +130,8 @@ def main() -> None:
     if options.store:
         print(json.dumps(write(options.store)))
         return
-    print(
-        f"{'images':>8} {'rows':>8} {'rows/s':>8} {'rows/cpu s':>11} {'peak MB':>9} {'imports':>9}"
-    )
+    names = ("images", "rows", "rows/s", "rows/cpu s", "peak MB", "imports MB")
+    print(" ".join(f"{name:>11}" for name in names))
     for count in options.counts:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder) / "store"

@@ -66,6 +66,12 @@ def _recombined_samples(store: Store, recipe: LoadedRecipe) -> bytes | None:
     return samples_figure(store)
 
 
+def _rebalanced_dataset(store: Store, recipe: LoadedRecipe) -> bytes | None:
+    from heml.report.figures import plan_figure
+
+    return plan_figure(store, accepted=True)
+
+
 def _debias_effect(store: Store, recipe: LoadedRecipe) -> bytes | None:
     from heml.report.figures import effect_figure
 
@@ -79,6 +85,7 @@ PICTURES: dict[str, Picture] = {
     "bias_scores": _bias_scores,
     "rebalance_plan": _rebalance_plan,
     "recombined_samples": _recombined_samples,
+    "rebalanced_dataset": _rebalanced_dataset,
     "debias_effect": _debias_effect,
     # The tree is drawn with its bias scores, so it is shown where they exist.
     "report": _report,

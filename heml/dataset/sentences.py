@@ -72,6 +72,8 @@ def effect(facts: DatasetFacts) -> Iterator[str]:
     )
     if after.worst.overlaps(before.worst):
         yield "The two intervals overlap: the gain may be chance."
+    if after.note:
+        yield after.note
 
 
 def limitations(facts: DatasetFacts) -> Iterator[str]:
