@@ -44,26 +44,35 @@ def drawn_index(
 
 
 def association_truth(trials: int) -> None:
-    print(f"\nPlanted association, drawn {trials} times at n = {N}: largest error")
-    print(f"{'planted V':>10} {'V':>8} {'nPMI':>8} {'V inside its 95% interval':>28}")
+    print(
+        f"\nPlanted association at n = {N}: error with exactly the planted counts, and largest "
+        f"error of {trials} draws\n(a draw's own V has a standard deviation of about "
+        f"{1 / np.sqrt(N):.3f})"
+    )
+    header = ("planted V", "V", "nPMI", "V, drawn", "nPMI, drawn", "V inside its interval")
+    print(" ".join(f"{word:>12}" for word in header))
     for v in (0.0, 0.1, 0.3, 0.6, 0.9):
+        exact = _association_errors(simulated_index(planted_table(v, N), ["tone"]), v, 0)
         same, other = (1 + v) / 4, (1 - v) / 4
-        truth = np.log(same * 4) / -np.log(same)
-        errors, inside = [], 0
+        keys = list(planted_table(v, N))
+        drawn = []
         for seed in range(trials):
-            rng = np.random.default_rng(seed)
-            counts = rng.multinomial(N, [same, other, other, same])
-            cells = zip((("a", "x"), ("a", "y"), ("b", "x"), ("b", "y")), counts, strict=True)
-            index = simulated_index(dict(cells), ["tone"])
-            links, measures = association(index, TONE, 500, 200, seed)
-            row = links.iloc[0]
-            npmi = measures[(measures["measure"] == "npmi") & (measures["label_value"] == "a")]
-            errors.append((abs(row["cramers_v"] - v), abs(npmi["value"].iloc[0] - truth)))
-            inside += row["cramers_v_low"] <= v <= row["cramers_v_high"]
-        worst = np.max(errors, axis=0)
-        mean = np.mean(errors, axis=0)
-        print(f"{v:>10.2f} {worst[0]:>8.3f} {worst[1]:>8.3f} {inside:>21} of {trials}"
-              f"   (mean {mean[0]:.3f}, {mean[1]:.3f})")  # fmt: skip
+            counts = np.random.default_rng(seed).multinomial(N, [same, other, other, same])
+            index = simulated_index(dict(zip(keys, counts, strict=True)), ["tone"])
+            drawn.append(_association_errors(index, v, seed))
+        worst, inside = np.max(drawn, axis=0), int(np.sum(drawn, axis=0)[2])
+        numbers = " ".join(f"{x:>12.3f}" for x in (v, *exact[:2], *worst[:2]))
+        print(f"{numbers} {inside:>14} of {trials}")
+
+
+def _association_errors(index: pd.DataFrame, v: float, seed: int) -> tuple[float, float, bool]:
+    """Errors of V and of the nPMI of one aligned cell, and whether V's interval holds the truth."""
+    links, measures = association(index, TONE, 500, 200, seed)
+    row = links.iloc[0]
+    cell = measures.query("measure == 'npmi' and label_value == 'a' and group_value == 'x'")
+    npmi = np.log(1 + v) / -np.log((1 + v) / 4)
+    inside = row["cramers_v_low"] <= v <= row["cramers_v_high"]
+    return abs(row["cramers_v"] - v), abs(cell["value"].iloc[0] - npmi), inside
 
 
 def leakage_truth(trials: int) -> None:
