@@ -24,7 +24,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 3
+VERSION = 4
 
 
 def make_plan(
