@@ -19,7 +19,8 @@ from heml.effect.problem import TrainingSet
 from heml.effect.read import shrink_pixels
 from heml.effect.training import train_network
 from heml.images import decode_image, iterate_images
-from heml.recombination.compose import Picture, compose
+from heml.recombination.compose import compose
+from heml.recombination.picture import Picture
 from heml.segmentation.masks import SegmentReader
 from heml.settings import EffectSettings
 from heml.store import Store, fingerprint, write_aside
