@@ -28,7 +28,14 @@ from benchmarks.baseline_whole_image import train_baseline
 from benchmarks.clock import clock
 from benchmarks.level_memory import level_memory
 from benchmarks.snr_speed import snr_speed
-from benchmarks.tasks import Task, prepared, records, train_final_networks, train_tree
+from benchmarks.tasks import (
+    Task,
+    prepared,
+    records,
+    train_final_networks,
+    train_tree,
+    write_missing_views,
+)
 from heml.metrics import level as level_module
 from heml.metrics.artifacts import load_node
 from heml.metrics.distances import node_distances
@@ -177,6 +184,7 @@ def compare(bench: Bench, name: str, seed: int, nodes: list[str], **changes: Any
     store, task = bench.store(name, seed)
     known, settings = records(store, task), bench.settings(seed, **changes)
     views = bench.work / "views" / f"{name}-{seed}"
+    write_missing_views(store, task, settings, nodes, views)
     found, took = train_final_networks(store, task, settings, nodes, views)
     rows = {}
     for node, embeddings in found.items():

@@ -60,7 +60,7 @@ def accuracy(
     ]
     n = methods["debiased similarity"][0]["worst_n"]
     return (
-        f"## Accuracy: {name}\n\n{len(seeds)} seeds, mean ± standard deviation; balanced test "
+        f"## Accuracy: {name}\n\nSeeds {', '.join(map(str, seeds))}: mean ± standard deviation. Balanced test "
         f"split, {n} images in the worst group of a seed; the interval (Wilson) is the middle "
         "seed's.\n\n" + table(header, rows) + "\n\nDebiased similarity minus the baseline at "
         f"{largest} px, worst group: {spread(gains)}."

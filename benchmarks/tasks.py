@@ -116,6 +116,17 @@ def train_tree(store: Store, task: Task, settings: MetricSettings, progress: Pro
     return took
 
 
+def write_missing_views(
+    store: Store, task: Task, settings: MetricSettings, nodes: Sequence[str], views: Path
+) -> None:
+    """Writes the views of some nodes into a folder, where they are not there already."""
+    views.mkdir(parents=True, exist_ok=True)
+    missing = {n: views / f"{n}.npy" for n in nodes if not (views / f"{n}.npy").exists()}
+    if missing:
+        count = len(records(store, task).index)
+        write_views(store, task.tree, missing, settings, count, lambda line: None)
+
+
 def train_final_networks(
     store: Store,
     task: Task,
@@ -129,7 +140,7 @@ def train_final_networks(
     ----------
     nodes : sequence of str
     views : pathlib.Path
-        Folder for views; kept for the next call, which is then faster: time the first one.
+        Folder for views; those that are missing are written, and the time counts them.
 
     Returns
     -------
@@ -159,10 +170,7 @@ def train_final_networks(
         return node, dict(network.cpu().state_dict()), embeddings
 
     with clock() as took:
-        views.mkdir(parents=True, exist_ok=True)
-        missing = {n: views / f"{n}.npy" for n in nodes if not (views / f"{n}.npy").exists()}
-        if missing:
-            write_views(store, tree, missing, settings, len(known.index), lambda line: None)
+        write_missing_views(store, task, settings, nodes, views)
         with worker_pool() as pool:
             for level in tree.levels:
                 for trained in pool.map(train, [node for node in level if node in nodes]):
