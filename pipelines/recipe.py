@@ -22,6 +22,7 @@ from heml.settings import (
     BiasSettings,
     DatasetSettings,
     EffectSettings,
+    InpaintSettings,
     MetricSettings,
     PortraitsSource,
     Quotas,
@@ -58,7 +59,7 @@ class Recipe(Settings):
     metric: MetricSettings = MetricSettings()
     bias: BiasSettings = BiasSettings()
     rebalance: RebalanceSettings = RebalanceSettings()
-    inpaint: None = None
+    inpaint: InpaintSettings | None = None
     dataset: DatasetSettings = DatasetSettings()
     effect: EffectSettings = EffectSettings()
     schedule: str | None = Field(None, description="A cron line.")
