@@ -51,8 +51,8 @@ def find_checkpoint(checkpoint: str, folder: Path | None = None) -> str:
     if not path.is_dir():
         if checkpoint.startswith((".", "/", "~")) or checkpoint.count("/") > 1:
             raise CheckpointError(
-                f"inpaint.checkpoint: no such folder '{path}'; name one with model_index.json, or a "
-                "published checkpoint such as owner/name"
+                f"inpaint.checkpoint: no such folder '{path}'; name one with model_index.json, or "
+                "a published checkpoint such as owner/name"
             )
         return checkpoint
     _check_folder(path)

@@ -66,8 +66,9 @@ def checkpoint(tmp_path_factory):
             down_block_types=("DownEncoderBlock2D",) * 2, up_block_types=("UpDecoderBlock2D",) * 2,
         )  # fmt: skip
     pipeline = StableDiffusionInpaintPipeline(
-        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet, scheduler=DDIMScheduler(),
-        safety_checker=None, feature_extractor=None, requires_safety_checker=False,
+        vae=vae, text_encoder=text, tokenizer=tokenizer, unet=unet,
+        scheduler=DDIMScheduler(steps_offset=1), safety_checker=None, feature_extractor=None,
+        requires_safety_checker=False,
     )  # fmt: skip
     pipeline.save_pretrained(folder / "tiny", safe_serialization=True)
     return folder / "tiny"
