@@ -22,6 +22,7 @@ from heml.settings import (
     BiasSettings,
     DatasetSettings,
     EffectSettings,
+    InpaintSettings,
     MetricSettings,
     PortraitsSource,
     Quotas,
@@ -58,7 +59,7 @@ class Recipe(Settings):
     metric: MetricSettings = MetricSettings()
     bias: BiasSettings = BiasSettings()
     rebalance: RebalanceSettings = RebalanceSettings()
-    inpaint: None = None
+    inpaint: InpaintSettings | None = None
     dataset: DatasetSettings = DatasetSettings()
     effect: EffectSettings = EffectSettings()
     schedule: str | None = Field(None, description="A cron line.")
@@ -173,7 +174,8 @@ def load_recipe(path: str | Path) -> LoadedRecipe:
         found = problems(error, Recipe)
         raise RecipeError("\n".join(source.message(*each) for each in found)) from error
     taxonomy = _taxonomy(settings, source)
-    if found := list(_inconsistencies(settings, taxonomy)):
+    found = [*_inconsistencies(settings, taxonomy), *_unsuitable(settings, source.path.parent)]
+    if found:
         raise RecipeError("\n".join(source.message(*each) for each in found))
     return LoadedRecipe(settings, taxonomy, source.path.absolute(), source.text)
 
@@ -283,6 +285,18 @@ def _misplaced_quotas(settings: Recipe) -> Iterator[tuple[Location, str]]:
     if isinstance(target, Quotas) and source.groups:
         for path, problem in quota_problems(target, source.label, source.groups):
             yield ("rebalance", "target", "quotas", *path), problem
+
+
+def _unsuitable(settings: Recipe, folder: Path) -> Iterator[tuple[Location, str]]:
+    """A checkpoint for inpainting that is missing or cannot; published ones are asked later."""
+    if settings.inpaint is None:
+        return
+    from heml.recombination.inpaint import CheckpointError, find_checkpoint
+
+    try:
+        find_checkpoint(settings.inpaint.checkpoint, folder)
+    except CheckpointError as error:
+        yield ("inpaint", "checkpoint"), str(error).removeprefix("inpaint.checkpoint: ")
 
 
 def _unknown_attributes(source: PortraitsSource) -> Iterator[tuple[Location, str]]:

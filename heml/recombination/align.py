@@ -106,15 +106,9 @@ def _points(
     places: Mapping[str, tuple[Place, Place]], leaves: Sequence[str]
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points of leaves in the donor and in the host, float arrays (P, 2)."""
-    source, target = (
-        np.concatenate(
-            [
-                places[leaf][which].centre + _DIRECTIONS * places[leaf][which].spread
-                for leaf in leaves
-            ]
-        )
-        for which in (0, 1)
-    )
+    pairs = [places[leaf] for leaf in leaves]
+    source = np.concatenate([start.centre + _DIRECTIONS * start.spread for start, _ in pairs])
+    target = np.concatenate([end.centre + _DIRECTIONS * end.spread for _, end in pairs])
     return source, target
 
 

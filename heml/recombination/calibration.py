@@ -173,9 +173,9 @@ def held_out_votes(
 
 def duplicate_limit(pictures: Sequence[Picture]) -> Limit:
     """Share of differing hash bits at or below which two images are near-duplicates."""
-    hashes = (
-        np.stack([perceptual_hash(p.image) for p in pictures]) if pictures else np.zeros((0, 1))
-    )
+    if not pictures:
+        return Limit(0.0, np.nan, 0)
+    hashes = np.stack([perceptual_hash(p.image) for p in pictures])
     first, second = np.triu_indices(len(hashes), k=1)
     if not len(first):
         return Limit(0.0, np.nan, len(pictures))

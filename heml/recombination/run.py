@@ -20,12 +20,13 @@ from heml.progress import Progress
 from heml.recombination.compose import Edit, compose_batch
 from heml.recombination.fit_gates import fit_gates
 from heml.recombination.gates import Verdict
+from heml.recombination.inpaint import Inpainter, checkpoint_state, find_checkpoint
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pictures import PictureReader
 from heml.recombination.plan import planned_roles
 from heml.recombination.roles import Roles
 from heml.segmentation.masks import encode
-from heml.settings import MetricSettings, RebalanceSettings
+from heml.settings import InpaintSettings, MetricSettings, RebalanceSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
@@ -45,24 +46,45 @@ def recombine(
     rebalance: RebalanceSettings,
     metric: MetricSettings,
     progress: Progress,
+    inpaint: InpaintSettings | None = None,
+    recipe_folder: Path | None = None,
 ) -> Outcome:
-    """Writes `store.recombined_samples`: every edit that was tried, accepted or not."""
+    """Writes `store.recombined_samples`: every edit that was tried, accepted or not.
+
+    Parameters
+    ----------
+    inpaint : InpaintSettings, optional
+        Draws seams and holes anew.
+    recipe_folder : pathlib.Path, optional
+        Where a relative checkpoint path of `inpaint` starts.
+
+    Raises
+    ------
+    CheckpointError
+        If `inpaint` names no checkpoint that can inpaint; nothing is computed then.
+    """
+    drawing = []
+    if inpaint is not None:
+        found = find_checkpoint(inpaint.checkpoint, recipe_folder)
+        drawing = [inpaint.model_dump(exclude={"checkpoint"}), checkpoint_state(found)]
     key = fingerprint(
         VERSION,
         store.fingerprint("rebalance_plan"),
         store.fingerprint("metric_tree"),
         rebalance.model_dump(),
         metric.neighbours,
+        *drawing,
     )
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
+        painter = None if inpaint is None else Inpainter(inpaint, taxonomy, recipe_folder)
         tree = MetricTree.load(store.metric_tree)
         index = image_index(store, list(groups))
         roles = planned_roles(store)
         gates = fit_gates(store, tree, roles, index, groups)
         cells = pd.read_parquet(store.planned_cells)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
-            worker = Recombiner(store, taxonomy, roles, gates, pool)
+            worker = Recombiner(store, taxonomy, roles, gates, pool, painter)
             folder.mkdir(parents=True)
             summary = worker.write(folder / "part-00000.parquet", cells, progress)
         progress(f"recombined_samples: {summary['words']}")
@@ -95,7 +117,9 @@ class Recombiner:
         roles: Roles,
         gates: Judge,
         pool: ThreadPoolExecutor,
+        painter: Inpainter | None = None,
     ) -> None:
+        self._painter = painter
         self._pool = pool
         self._store = store
         self._taxonomy = taxonomy
@@ -165,6 +189,9 @@ class Recombiner:
         hosts, donors = pictures[: len(edits)], pictures[len(edits) :]
         asked = list(map(self._edit, edits, hosts, donors))
         samples = compose_batch(asked, self._taxonomy, pool=self._pool)
+        if self._painter is not None:
+            nodes = [list(edit["nodes"]) for edit in edits]
+            samples = self._painter.redraw(samples, nodes, [edit["seed"] for edit in edits])
         verdicts = self._gates.judge(samples, hosts, donors, edits)
         return list(self._pool.map(_row, edits, samples, verdicts))
 

@@ -21,6 +21,8 @@ def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
             recipe.settings.rebalance,
             recipe.settings.metric,
             progress,
+            recipe.settings.inpaint,
+            recipe.folder,
         )
 
     spec = stage_spec(

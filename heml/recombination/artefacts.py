@@ -1,0 +1,349 @@
+"""Whether recombination leaves marks that give something away.
+
+A small network is trained to tell real from recombined images, cross-fitted, so that every image
+is scored by a network that saw neither it nor its relatives. If that score then predicts the
+label, being recombined tells the label, and a classifier could learn the mark instead.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pyarrow.dataset as ds
+import torch
+from PIL import Image
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import roc_auc_score
+from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import KBinsDiscretizer
+from torch import Tensor, nn
+
+from heml.images import decode_image
+from heml.metrics.network import SmallTrunk
+from heml.workers import seeded
+
+#: Resamples of every interval, and what they leave out on both sides together.
+RESAMPLES, OUTSIDE = 500, 0.05
+#: The score's quantile bins that the label is predicted from.
+BINS = 8
+#: A mark may tell the label by this much better than guessing.
+ALLOWED = 0.02
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number with its 95% bootstrap interval over families of images.
+
+    Parameters
+    ----------
+    value, low, high : float
+    n : int
+        Images behind it.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """What a detector of recombined images finds.
+
+    Parameters
+    ----------
+    detector : Measured
+        Area under the ROC curve of the detector's score for recombined against real; 0.5 is
+        guessing.
+    label : Measured
+        Balanced accuracy of the label predicted from the score alone.
+    chance : float
+        Balanced accuracy of guessing the label: one over the number of labels.
+    scores : float array (N,)
+        Held-out logits, high for recombined.
+    """
+
+    detector: Measured
+    label: Measured
+    chance: float
+    scores: np.ndarray
+
+    @property
+    def tells_label(self) -> bool:
+        """Whether the score predicts the label better than chance + 2 points, beyond doubt."""
+        return self.label.low > self.chance + ALLOWED
+
+    def describe(self) -> dict[str, Any]:
+        """Plain numbers, for summaries."""
+        named = {"detector_auc": self.detector, "label_accuracy": self.label}
+        described: dict[str, Any] = {}
+        for name, measured in named.items():
+            described[name] = measured.value
+            described[f"{name}_low"], described[f"{name}_high"] = measured.low, measured.high
+        return described | {"chance": self.chance, "n": self.label.n}
+
+
+def measure_artefacts(
+    images: np.ndarray,
+    recombined: np.ndarray,
+    labels: np.ndarray,
+    families: np.ndarray,
+    *,
+    folds: int = 3,
+    steps: int = 200,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Artefacts:
+    """Trains the detector and asks whether its score tells the label.
+
+    Parameters
+    ----------
+    images : uint8 array (N, 3, S, S), RGB
+        Real and recombined ones at the size at which they would be trained on.
+    recombined : bool array (N,)
+    labels : array (N,)
+    families : array (N,)
+        Images of one family (a host and what was made of it) are never on both sides of a fold.
+    folds : int, default 3
+    steps : int, default 200
+        Optimizer steps of each fold's detector.
+    batch_size : int, default 64
+        Half of it real, half recombined.
+    seed : int, default 0
+
+    Returns
+    -------
+    Artefacts
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, there are not both kinds of images, fewer than two labels, or fewer
+        families than folds.
+    """
+    recombined, labels, families = (
+        np.asarray(recombined, bool),
+        *map(np.asarray, (labels, families)),
+    )
+    _check(images, recombined, labels, families, folds)
+    scores = np.full(len(images), np.nan)
+    names, codes = np.unique(labels, return_inverse=True)
+    predicted = np.zeros(len(codes), int)
+    splits = list(GroupKFold(folds, shuffle=True, random_state=seed).split(images, None, families))
+    for number, (train, test) in enumerate(splits):
+        if recombined[train].all() or not recombined[train].any():
+            raise ValueError(
+                f"fold {number} has one kind of image alone: give more families, or fewer folds"
+            )
+        network = _train(images, train, recombined, steps, batch_size, seed + number)
+        scores[test] = _score(network, images[test])
+        # Networks of different folds put their zero differently: ranks compare.
+        scores[test] = scores[test].argsort().argsort() / max(len(test) - 1, 1)
+    for train, test in splits:
+        predicted[test] = _from_score(scores[train], codes[train], scores[test])
+    rng = np.random.default_rng(seed)
+    return Artefacts(
+        _bootstrapped(lambda rows: _auc(recombined[rows], scores[rows]), families, rng),
+        _bootstrapped(lambda rows: _balanced(codes[rows], predicted[rows]), families, rng),
+        1 / len(names),
+        scores,
+    )
+
+
+def _check(
+    images: np.ndarray, recombined: np.ndarray, labels: np.ndarray, families: np.ndarray, folds: int
+) -> None:
+    if not len(images) == len(recombined) == len(labels) == len(families):
+        raise ValueError(
+            f"images, recombined, labels and families must be of one length, found {len(images)}, "
+            f"{len(recombined)}, {len(labels)} and {len(families)}"
+        )
+    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8:
+        raise ValueError(f"images must be uint8 (N, 3, S, S), found {images.dtype} {images.shape}")
+    if recombined.all() or not recombined.any():
+        raise ValueError("a detector needs real and recombined images, found one kind alone")
+    if len(np.unique(labels)) < 2:
+        raise ValueError("artefacts can only tell labels apart where there are at least two")
+    if len(np.unique(families)) < folds:
+        raise ValueError(
+            f"{len(np.unique(families))} families of images are too few: {folds} folds"
+        )
+
+
+class _Detector(nn.Module):
+    """The trunk of the node networks, which sees fine detail before it pools, and one output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = SmallTrunk()
+        self.head = nn.LazyLinear(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        score: Tensor = self.head(self.trunk(images))
+        return score[:, 0]
+
+
+def _scaled(images: np.ndarray) -> Tensor:
+    """Colours, and as fourth channel fine detail: a mark is a matter of it."""
+    colours = (torch.from_numpy(np.ascontiguousarray(images)).float() - 128) / 128
+    grey = colours.mean(dim=1, keepdim=True)
+    detail = grey - nn.functional.avg_pool2d(grey, 3, 1, 1)
+    return torch.cat([colours, detail * 4], dim=1)
+
+
+def _train(
+    images: np.ndarray,
+    train: np.ndarray,
+    recombined: np.ndarray,
+    steps: int,
+    batch_size: int,
+    seed: int,
+) -> nn.Module:
+    rng = np.random.default_rng(seed)
+    with seeded(seed):
+        network = _Detector()
+        network(_scaled(images[:1]))
+    network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
+    kinds = [train[recombined[train] == kind] for kind in (False, True)]
+    half = max(batch_size // 2, 1)
+    truth = torch.arange(2).repeat_interleave(half).float()
+    for _ in range(steps):
+        rows = np.concatenate([rng.choice(kind, half) for kind in kinds])
+        batch = _scaled(images[rows])
+        flips = torch.from_numpy(rng.random(len(rows)) < 0.5)[:, None, None, None]
+        batch = torch.where(flips, batch.flip(-1), batch)
+        loss = nn.functional.binary_cross_entropy_with_logits(network(batch), truth)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return network.eval()
+
+
+@torch.inference_mode()
+def _score(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    parts = [network(_scaled(images[i : i + 256])).numpy() for i in range(0, len(images), 256)]
+    return np.concatenate(parts).astype(float)
+
+
+def _from_score(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
+    """Labels predicted from scores in quantile bins: a relation need not be monotonic."""
+    if len(np.unique(labels)) < 2:
+        return np.full(len(asked), labels[0])
+    bins = KBinsDiscretizer(
+        BINS, encode="onehot-dense", strategy="quantile", quantile_method="averaged_inverted_cdf"
+    )
+    model = LogisticRegression(class_weight="balanced")
+    model.fit(bins.fit_transform(known[:, None]), labels)
+    return np.asarray(model.predict(bins.transform(asked[:, None])))
+
+
+def _auc(recombined: np.ndarray, scores: np.ndarray) -> float:
+    if recombined.all() or not recombined.any():
+        return np.nan
+    return float(roc_auc_score(recombined, scores))
+
+
+def _balanced(labels: np.ndarray, predicted: np.ndarray) -> float:
+    counts = np.bincount(labels)
+    hits = np.bincount(labels, labels == predicted)
+    return float((hits[counts > 0] / counts[counts > 0]).mean())
+
+
+def _bootstrapped(measure: Any, families: np.ndarray, rng: np.random.Generator) -> Measured:
+    """Resamples whole families: an image and what was made of it are no two witnesses."""
+    names, codes = np.unique(families, return_inverse=True)
+    members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    values = []
+    for _ in range(RESAMPLES):
+        chosen = rng.integers(len(names), size=len(names))
+        values.append(measure(np.concatenate([members[i] for i in chosen])))
+    low, high = np.nanquantile(values, [OUTSIDE / 2, 1 - OUTSIDE / 2])
+    return Measured(measure(np.arange(len(codes))), float(low), float(high), len(codes))
+
+
+def accuracy_change(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Measured:
+    """How much more often the second of two trainings is right, on the same held-out images.
+
+    For self-recombinations: training with images that were recombined with themselves must not
+    move the accuracy by more than chance does, so the interval must hold 0.
+
+    Parameters
+    ----------
+    before, after : bool arrays (seeds, N)
+        Whether each of N images was told right by each of some networks.
+
+    Returns
+    -------
+    Measured
+        Difference of the mean accuracies, resampled over images and seeds.
+    """
+    before, after = np.atleast_2d(before).astype(float), np.atleast_2d(after).astype(float)
+    if before.shape[1] != after.shape[1]:
+        raise ValueError(
+            f"both trainings must be judged on the same images, found {before.shape[1]} and "
+            f"{after.shape[1]}"
+        )
+    rng = np.random.default_rng(seed)
+    n = before.shape[1]
+    values = []
+    for _ in range(RESAMPLES):
+        columns = rng.integers(n, size=n)
+        means = [
+            part[rng.integers(len(part), size=len(part))][:, columns].mean()
+            for part in (before, after)
+        ]
+        values.append(means[1] - means[0])
+    low, high = np.quantile(values, [OUTSIDE / 2, 1 - OUTSIDE / 2])
+    return Measured(float(after.mean() - before.mean()), float(low), float(high), n)
+
+
+def read_train_images(
+    dataset: Path, label: str, size: int, most: int = 4000, seed: int = 0
+) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """What `measure_artefacts` needs of a written dataset's train split.
+
+    Parameters
+    ----------
+    dataset : pathlib.Path
+        Folder of a rebalanced dataset.
+    label : str
+        Its label column.
+    size : int
+        Side of the images that are returned, in pixels.
+    most : int, default 4000
+        Rows at most, drawn at random: memory does not grow with the dataset.
+    seed : int
+
+    Returns
+    -------
+    images : uint8 array (N, 3, size, size)
+    recombined : bool array (N,)
+    labels, families : str arrays (N,)
+    """
+    table = ds.dataset(sorted((dataset / "data").glob("train-*.parquet")), format="parquet")
+    count = table.count_rows()
+    chosen = np.zeros(count, bool)
+    chosen[np.random.default_rng(seed).permutation(count)[:most]] = True
+    images: list[np.ndarray] = []
+    rows: list[Sequence[Any]] = []
+    start = 0
+    columns = ["image", "image_id", "origin", "host_id", label]
+    for batch in table.to_batches(columns=columns, batch_size=64):
+        wanted = np.flatnonzero(chosen[start : start + len(batch)])
+        start += len(batch)
+        for row in batch.take(wanted).to_pylist():
+            image = Image.fromarray(decode_image(row["image"]["bytes"]))
+            small = image.resize((size, size), Image.Resampling.BILINEAR)
+            images.append(np.asarray(small).transpose(2, 0, 1))
+            made = row["origin"] == "recombined"
+            rows.append((made, row[label], row["host_id"] if made else row["image_id"]))
+    recombined, labels, families = zip(*rows, strict=True)
+    return np.stack(images), np.array(recombined), np.array(labels), np.array(families)
