@@ -60,9 +60,11 @@ def accuracy(
     ]
     n = methods["debiased similarity"][0]["worst_n"]
     return (
-        f"## Accuracy: {name}\n\nSeeds {', '.join(map(str, seeds))}: mean ± standard deviation. Balanced test "
-        f"split, {n} images in the worst group of a seed; the interval (Wilson) is the middle "
-        "seed's.\n\n" + table(header, rows) + "\n\nDebiased similarity minus the baseline at "
+        f"## Accuracy: {name}\n\nSeeds {', '.join(map(str, seeds))}: mean ± standard deviation. "
+        f"Balanced test split, {n} images in the worst group of a seed; the interval (Wilson) "
+        "is the middle seed's.\n\n"
+        + table(header, rows)
+        + "\n\nDebiased similarity minus the baseline at "
         f"{largest} px, worst group: {spread(gains)}."
     )
 
