@@ -11,8 +11,8 @@ import pandas as pd
 from torch import Tensor
 
 from benchmarks.clock import Took, clock
+from heml.device import choose_device
 from heml.images import image_index
-from heml.metrics.device import choose_device
 from heml.metrics.level import train_level, write_views
 from heml.metrics.network import combine
 from heml.metrics.training import embed, train_network

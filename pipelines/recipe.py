@@ -291,7 +291,8 @@ def _unsuitable(settings: Recipe, folder: Path) -> Iterator[tuple[Location, str]
     """A checkpoint for inpainting that is missing or cannot; published ones are asked later."""
     if settings.inpaint is None:
         return
-    from heml.recombination.inpaint import CheckpointError, find_checkpoint
+    from heml.checkpoints import CheckpointError
+    from heml.recombination.inpaint import find_checkpoint
 
     try:
         find_checkpoint(settings.inpaint.checkpoint, folder)

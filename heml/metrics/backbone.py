@@ -18,14 +18,12 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from heml.checkpoints import CheckpointError
+
 #: Files of a checkpoint folder that decide what is loaded from it.
 _DECIDING = ("*.safetensors", "*.json")
 #: Where a checkpoint does not say how its images were normalized: the range of the views.
 _MEAN = _STD = (0.5, 0.5, 0.5)
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used as a trunk; the message says why."""
 
 
 class BackboneTrunk(nn.Module):

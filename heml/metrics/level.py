@@ -18,10 +18,10 @@ from typing import Any
 import numpy as np
 import torch
 
+from heml.device import choose_device
 from heml.images import decode_image, image_index, iterate_images
 from heml.metrics.artifacts import load_node, save_node
 from heml.metrics.backbone import checkpoint_identity
-from heml.metrics.device import choose_device
 from heml.metrics.folds import assign_folds
 from heml.metrics.labels import TooFewLabels, label_columns, metric_labels
 from heml.metrics.network import combine

@@ -13,8 +13,8 @@ import pandas as pd
 import torch
 from torch import Tensor
 
+from heml.device import lane
 from heml.metrics.artifacts import NodeMetric
-from heml.metrics.device import lane
 from heml.metrics.evaluation import evaluate
 from heml.metrics.training import TrainingDiverged, embed, train_network
 from heml.progress import Progress

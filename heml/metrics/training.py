@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from heml.metrics.device import mixed_precision, to_device
+from heml.device import mixed_precision, to_device
 from heml.metrics.losses import PROXY_RATE, Objective, label_codes, objective
 from heml.metrics.network import NodeNetwork, new_network, scale_views
 from heml.settings import SMALL, MetricSettings

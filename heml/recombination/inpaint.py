@@ -17,6 +17,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
+from heml.checkpoints import CheckpointError
 from heml.recombination.picture import Recombined
 from heml.settings import InpaintSettings
 from heml.taxonomy import Taxonomy
@@ -25,10 +26,6 @@ from heml.taxonomy import Taxonomy
 CONTEXT = 0.5
 #: Weight files that are run when they are read.
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
-
-
-class CheckpointError(ValueError):
-    """A checkpoint is missing or cannot inpaint; the message says what to write instead."""
 
 
 def find_checkpoint(checkpoint: str, folder: Path | None = None) -> str:

@@ -15,16 +15,14 @@ from torch import nn
 from torch.nn.functional import interpolate
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
+from heml.checkpoints import CheckpointError
+from heml.device import choose_device
 from heml.segmentation.class_map import leaf_of_classes
 from heml.segmentation.iou import IGNORED
 from heml.taxonomy import Taxonomy
 
 #: Probabilities of larger images are computed at this many pixels, and classes enlarged from there.
 _MOST_PIXELS = 1 << 20
-
-
-class CheckpointError(ValueError):
-    """A checkpoint cannot be used; the message says why and what to do."""
 
 
 @dataclass(frozen=True)
@@ -123,27 +121,6 @@ def _decide(probabilities: torch.Tensor, height: int, width: int) -> Prediction:
     if size != (height, width):
         ids = interpolate(ids[None, None], size=(height, width), mode="nearest")[0, 0]
     return Prediction(ids.cpu().numpy(), confidence)
-
-
-def choose_device(wanted: str) -> torch.device:
-    """The device that a setting means.
-
-    Parameters
-    ----------
-    wanted : str
-        auto, cpu, cuda or mps.
-
-    Raises
-    ------
-    ValueError
-        If this machine has no such device.
-    """
-    there = {"cpu": True, "cuda": torch.cuda.is_available(), "mps": torch.mps.is_available()}
-    if wanted == "auto":
-        return torch.device(next(name for name in ("cuda", "mps", "cpu") if there[name]))
-    if not there[wanted]:
-        raise ValueError(f"device '{wanted}' is not available here; write auto or cpu")
-    return torch.device(wanted)
 
 
 def resolve_checkpoint(name: str, base: Path) -> str:

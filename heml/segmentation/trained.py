@@ -22,10 +22,11 @@ from transformers import SegformerConfig, SegformerForSemanticSegmentation
 from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 
 from heml.ahead import map_ahead
+from heml.device import choose_device
 from heml.images import decode_image, decode_mask, iterate_images
 from heml.progress import Progress
 from heml.segmentation.iou import IGNORED, MeanIoU, confusion, mean_iou
-from heml.segmentation.segmenter import Segmenter, choose_device, load_model
+from heml.segmentation.segmenter import Segmenter, load_model
 from heml.segmentation.training import Fit, fit
 from heml.settings import TrainedSegmentation
 from heml.store import Store, write_aside

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from heml.recombination.inpaint import CheckpointError, Inpainter, find_checkpoint, redrawn
+from heml.checkpoints import CheckpointError
+from heml.recombination.inpaint import Inpainter, find_checkpoint, redrawn
 from heml.recombination.picture import Recombined
 from heml.settings import InpaintSettings
 from heml.taxonomy import Taxonomy

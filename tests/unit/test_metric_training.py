@@ -7,8 +7,9 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from heml.metrics.backbone import CheckpointError, checkpoint_identity
-from heml.metrics.device import choose_device
+from heml.checkpoints import CheckpointError
+from heml.device import choose_device
+from heml.metrics.backbone import checkpoint_identity
 from heml.metrics.evaluation import evaluate
 from heml.metrics.network import combine, network_of, new_network, scale_views
 from heml.metrics.snr import BoundedSNRSimilarity, bounded_snr_distance
@@ -153,7 +154,7 @@ def test_a_device_that_is_not_there_is_named(monkeypatch):
     monkeypatch.setattr(torch.cuda, "is_available", lambda: False)
     monkeypatch.setattr(torch.backends.mps, "is_available", lambda: False)
     assert choose_device("auto").type == "cpu"
-    with pytest.raises(ValueError, match=r"metric.device: this machine has no cuda; .* cpu"):
+    with pytest.raises(ValueError, match=r"device: this machine has no cuda; .* cpu"):
         choose_device("cuda")
 
 

@@ -32,7 +32,7 @@ def choose_device(wanted: str) -> torch.device:
         return torch.device(next(name for name, found in there.items() if found))
     if not there.get(wanted, False):
         found = ", ".join(name for name, is_there in there.items() if is_there)
-        raise ValueError(f"metric.device: this machine has no {wanted}; use auto or: {found}")
+        raise ValueError(f"device: this machine has no {wanted}; use auto or: {found}")
     return torch.device(wanted)
 
 
