@@ -113,7 +113,10 @@ def test_shipped_recipes_load():
         ("effect: {enabled: maybe}", ", line 3: effect.enabled: must be true or false"),
         ("effect: off", ", line 3: effect: must be a mapping of keys to values"),
         ("inpaint: {checkpoint: ./x}", ", line 3: inpaint.checkpoint: no such folder"),
-        ("inpaint: {checkpont: x}", ", line 3: inpaint.checkpont: unknown key; did you mean 'checkpoint'?"),
+        (
+            "inpaint: {checkpont: x}",
+            ", line 3: inpaint.checkpont: unknown key; did you mean 'checkpoint'?",
+        ),
         ("schedule: '61 * * * *'", ", line 3: schedule: '61 * * * *' is no cron line"),
     ],
 )
