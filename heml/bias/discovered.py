@@ -33,7 +33,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 1
+VERSION = 2
 #: A leaf that this share of the train images has, or lacks, has no presence group.
 RARE = 0.05
 #: Images named per value.

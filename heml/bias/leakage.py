@@ -16,7 +16,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.linalg import cho_factor, cho_solve
 from scipy.special import softmax
 from scipy.stats import rankdata
 
@@ -190,11 +189,11 @@ class _Discriminant:
             own = labels == label
             x[own] -= x[own & fit].mean(axis=0) if (own & fit).any() else x[own].mean(axis=0)
         scale = x[fit].std(axis=0) if fit.any() else np.ones(x.shape[1])
-        self._x = x / np.where(scale > 1e-9, scale, np.inf)
+        self._x = (x / np.where(scale > 1e-9, scale, np.inf)).astype(np.float32)
         self._fit, self._values = fit, values
-        fitted = self._x[fit]
+        fitted = self._x[fit].astype(float)
         correlation = fitted.T @ fitted / max(len(fitted), 1) + SHRINKAGE * np.eye(x.shape[1])
-        self._whitened = cho_solve(cho_factor(correlation), self._x.T).T
+        self._precision = np.linalg.inv(correlation).astype(np.float32)
 
     def scores(self, groups: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """How much each record looks like each value.
@@ -215,19 +214,18 @@ class _Discriminant:
         return np.concatenate(parts)
 
     def _scores(self, groups: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        mine = (groups[:, self._fit, None] == np.arange(self._values)).astype(float)
-        counts = mine.sum(axis=1)
-        sums = np.einsum("gnv,nd->gvd", mine, self._x[self._fit], optimize=True)
-        means = sums / np.maximum(counts, 1)[..., None]
-        whitened = np.einsum("gnv,nd->gvd", mine, self._whitened[self._fit], optimize=True)
-        whitened /= np.maximum(counts, 1)[..., None]
-        offset = (means * whitened).sum(axis=-1) / 2
-        logits = np.einsum("rd,gvd->grv", self._x[rows], whitened, optimize=True)
-        logits -= offset[:, None]
+        fitted, chosen = self._x[self._fit], groups[:, self._fit]
+        means = np.empty((self._values, len(groups), fitted.shape[1]), np.float32)
+        for value in range(self._values):
+            mine = (chosen == value).astype(np.float32)
+            means[value] = mine @ fitted / np.maximum(mine.sum(axis=1, keepdims=True), 1)
+        directions = means @ self._precision
+        offset = (means * directions).sum(axis=-1) / 2
+        logits = directions @ self._x[rows].T - offset[..., None]
         if self._values == 2:
-            difference = logits[..., 1] - logits[..., 0]
-            return np.stack([-difference, difference], axis=-1).astype(np.float32)
-        return softmax(logits, axis=-1).astype(np.float32)
+            difference = logits[1] - logits[0]
+            return np.stack([-difference, difference], axis=-1)
+        return softmax(np.moveaxis(logits, 0, -1), axis=-1)
 
 
 def _thinned(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:

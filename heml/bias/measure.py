@@ -25,7 +25,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 3
+VERSION = 4
 #: Names listed in a line of progress; the tables have all.
 MOST_NAMED = 6
 
