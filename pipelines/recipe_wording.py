@@ -12,15 +12,20 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from heml.settings import Source
+from heml.settings import SegmentationSettings, Source
 from heml.taxonomy import nearest
 from pipelines.recipe_text import Location
 
-#: Source kind → its model.
-SOURCES: dict[str, type[BaseModel]] = {
-    get_args(model.model_fields["kind"].annotation)[0]: model
-    for model in get_args(get_args(Source)[0])
-}
+
+def _kinds(union: Any) -> dict[str, type[BaseModel]]:
+    return {
+        get_args(model.model_fields["kind"].annotation)[0]: model
+        for model in get_args(get_args(union)[0])
+    }
+
+
+#: Key → kind → its model, where a key may hold mappings of several kinds.
+KINDS = {"source": _kinds(Source), "segmentation": _kinds(SegmentationSettings)}
 
 
 def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:
@@ -52,7 +57,7 @@ def _written(error: Mapping[str, Any]) -> Location:
         return (*location, "kind")
     if _is_class_list(location):
         return ("source", "classes")
-    if len(location) > 1 and location[0] == "source" and location[1] in SOURCES:
+    if len(location) > 1 and location[1] in KINDS.get(str(location[0]), ()):
         return (location[0], *location[2:])
     return location[:1] if location[0] == "taxonomy" else location
 
@@ -81,9 +86,10 @@ def _sentence(error: Mapping[str, Any], model: type[BaseModel]) -> str:
             return f"'{value}' is unknown; {nearest(str(value), _quoted(context['expected']))}"
         case "union_tag_invalid":
             tag = str(context["tag"])
-            return f"unknown kind '{tag}'; {nearest(tag, SOURCES)}"
+            return f"unknown kind '{tag}'; {nearest(tag, KINDS[str(location[0])])}"
         case "union_tag_not_found":
-            return f"needs the key 'kind', one of: {', '.join(sorted(SOURCES))}"
+            kinds = ", ".join(sorted(KINDS[str(location[0])]))
+            return f"needs the key 'kind', one of: {kinds}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be a mapping of keys to values"
         case "list_type":
@@ -126,11 +132,18 @@ def _meant(location: Location, model: type[BaseModel]) -> Location:
 
 def _keys_around(location: Location, model: type[BaseModel]) -> list[str]:
     """Valid keys of the mapping that holds the location."""
-    for part in location[:-1]:
-        if part in SOURCES:
-            model = SOURCES[str(part)]
+    kinds: Mapping[str, type[BaseModel]] = {}
+    for part in map(str, location[:-1]):
+        if part in kinds:
+            model = kinds[part]
         elif part in model.model_fields:
-            annotation = model.model_fields[str(part)].annotation
-            if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-                model = annotation
+            annotation = model.model_fields[part].annotation
+            # an optional model is a union with None
+            models = [m for m in (annotation, *get_args(annotation)) if _is_model(m)]
+            model = models[0] if len(models) == 1 else model
+            kinds = KINDS.get(part, {})
     return list(model.model_fields)
+
+
+def _is_model(annotation: object) -> bool:
+    return inspect.isclass(annotation) and issubclass(annotation, BaseModel)

@@ -117,6 +117,14 @@ def test_shipped_recipes_load():
             "inpaint: {checkpont: x}",
             ", line 3: inpaint.checkpont: unknown key; did you mean 'checkpoint'?",
         ),
+        (
+            "segmentation: {kind: traned}",
+            ", line 3: segmentation.kind: unknown kind 'traned'; did you mean 'trained'?",
+        ),
+        (
+            "segmentation: {kind: trained, step: 9}",
+            ", line 3: segmentation.step: unknown key; did you mean 'steps'?",
+        ),
         ("schedule: '61 * * * *'", ", line 3: schedule: '61 * * * *' is no cron line"),
     ],
 )
