@@ -73,7 +73,7 @@ def effect(facts: DatasetFacts) -> Iterator[str]:
     if after.worst.overlaps(before.worst):
         yield "The two intervals overlap: the gain may be chance."
     if after.note:
-        yield after.note
+        yield f"What the test split cannot judge: {after.note}."
 
 
 def limitations(facts: DatasetFacts) -> Iterator[str]:

@@ -130,7 +130,7 @@ def test_run_is_recorded_with_every_check_passed(runs, first):
     evaluations = [
         record.event_log_entry.dagster_event.asset_check_evaluation_data for record in checks
     ]
-    assert len(evaluations) == 28
+    assert len(evaluations) == 32
     assert all(evaluation.passed and evaluation.blocking for evaluation in evaluations)
 
 
