@@ -131,6 +131,8 @@ def _keys_around(location: Location, model: type[BaseModel]) -> list[str]:
             model = SOURCES[str(part)]
         elif part in model.model_fields:
             annotation = model.model_fields[str(part)].annotation
-            if inspect.isclass(annotation) and issubclass(annotation, BaseModel):
-                model = annotation
+            # A mapping that may be null is still that mapping.
+            for kind in (annotation, *get_args(annotation)):
+                if inspect.isclass(kind) and issubclass(kind, BaseModel):
+                    model = kind
     return list(model.model_fields)
