@@ -23,7 +23,7 @@ from heml.recombination.calibration import (
 from heml.recombination.duplicates import changed, hash_distance
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.roles import Roles
-from heml.recombination.seam import SeamLimits, sample_seam
+from heml.recombination.seam import SeamLimits, SeamNumbers, sample_seam
 from heml.tree.tree import MetricTree
 
 LABEL_KEPT, GROUP_CHANGED, IN_DISTRIBUTION, NOT_DUPLICATE, SEAM_HIDDEN, SEGMENT_FOUND = GATES
@@ -276,11 +276,15 @@ class _Appearance:
                 "skipped: too few real borders"
                 if limits is None
                 else {
-                    "step_at_most": limits.high.step,
-                    "border_at_least": limits.low.border,
-                    "detail_at_least": limits.low.detail,
-                    "detail_at_most": limits.high.detail,
-                    "filled_at_least": limits.low.filled,
+                    "limit": 1.0,
+                    **{
+                        f"{name}_{side}": middle + limits.room * (limit - middle)
+                        for side, quantile in (("at_least", limits.low), ("at_most", limits.high))
+                        for name, middle, limit in zip(
+                            SeamNumbers._fields, limits.median, quantile, strict=True
+                        )
+                        if np.isfinite(limit)
+                    },
                     "refused_of_real": refused,
                     "n": limits.n,
                 }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -17,6 +17,7 @@ from data_contracts import RECOMBINED_SAMPLES
 from heml.images import image_index
 from heml.pace import Pace
 from heml.progress import Progress
+from heml.recombination.calibration import Resegment
 from heml.recombination.compose import Edit, compose_batch
 from heml.recombination.fit_gates import fit_gates
 from heml.recombination.gates import Verdict
@@ -33,7 +34,7 @@ from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree
 from heml.workers import worker_pool
 
-VERSION = 6
+VERSION = 7
 BATCH = 32
 #: Reason of samples whose donor is their host: controls of the operators, not for the dataset.
 SELF = "self_recombination"
@@ -48,6 +49,7 @@ def recombine(
     progress: Progress,
     inpaint: InpaintSettings | None = None,
     recipe_folder: Path | None = None,
+    find_segmenter: Callable[[], Resegment | None] = lambda: None,
 ) -> Outcome:
     """Writes `store.recombined_samples`: every edit that was tried, accepted or not.
 
@@ -57,6 +59,8 @@ def recombine(
         Draws seams and holes anew.
     recipe_folder : pathlib.Path, optional
         Where a relative checkpoint path of `inpaint` starts.
+    find_segmenter : callable, optional
+        Gives what looks for moved segments again; asked only if something is computed.
 
     Raises
     ------
@@ -81,7 +85,7 @@ def recombine(
         tree = MetricTree.load(store.metric_tree)
         index = image_index(store, list(groups))
         roles = planned_roles(store)
-        gates = fit_gates(store, tree, roles, index, groups)
+        gates = fit_gates(store, tree, roles, index, groups, find_segmenter())
         cells = pd.read_parquet(store.planned_cells)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
             worker = Recombiner(store, taxonomy, roles, gates, pool, painter)

@@ -27,8 +27,12 @@ _RING = 8
 LEAST_FILLED = 0.003
 #: A class that makes up this share of the filled pixels is what they should resemble.
 OWN_SHARE = 0.2
-#: Share of real borders that a limit refuses, for each number and side.
-REFUSED = 0.01
+#: Share of real borders that the limits refuse, all numbers together.
+REFUSED = 0.05
+#: Quantile of each number that sets its scale: far enough out, and steady with few borders.
+TAIL = 0.1
+#: Fewer real borders than this tell no quantile.
+LEAST_BORDERS = 20
 
 
 class SeamNumbers(NamedTuple):
@@ -142,6 +146,8 @@ class SeamLimits(NamedTuple):
     ----------
     median, low, high : SeamNumbers
         Middle and quantiles; a low step, a clear border and much detail in a fill are no fault.
+    room : float
+        How many times the way from middle to quantile nearly all real borders stay within.
     n : int
         Real borders behind them.
     """
@@ -149,6 +155,7 @@ class SeamLimits(NamedTuple):
     median: SeamNumbers
     low: SeamNumbers
     high: SeamNumbers
+    room: float
     n: int
 
     def conspicuous(self, numbers: SeamNumbers) -> float:
@@ -158,25 +165,21 @@ class SeamLimits(NamedTuple):
             if np.isnan(value) or np.isnan(middle):
                 continue
             limit = high if value > middle else low
-            if np.isfinite(limit):
-                worst = max(worst, (value - middle) / (limit - middle) if limit != middle else 0.0)
-        return float(worst)
-
-
-#: Fewer real borders than this tell no quantile.
-LEAST_BORDERS = 20
+            if np.isfinite(limit) and limit != middle:
+                worst = max(worst, (value - middle) / (limit - middle))
+        return float(worst / self.room)
 
 
 def calibrate_seam(numbers: Sequence[SeamNumbers]) -> SeamLimits | None:
-    """Limits that real borders' numbers keep, up to a share `REFUSED` on each side.
+    """Limits that real borders keep, all numbers together, up to a share `REFUSED` of them.
 
     Returns
     -------
     SeamLimits, or None with fewer than `LEAST_BORDERS` borders.
     """
     table = np.array(numbers, float).reshape(-1, 4)
-    known = (~np.isnan(table)).sum(axis=0)
-    if known[0] < LEAST_BORDERS:
+    count = int((~np.isnan(table[:, 0])).sum())
+    if count < LEAST_BORDERS:
         return None
 
     def quantile(share: float) -> SeamNumbers:
@@ -185,11 +188,15 @@ def calibrate_seam(numbers: Sequence[SeamNumbers]) -> SeamLimits | None:
             *(float(np.quantile(c, share)) if len(c) >= LEAST_BORDERS else np.nan for c in columns)
         )
 
-    low, high = quantile(REFUSED), quantile(1 - REFUSED)
-    middle = quantile(0.5)
-    low = low._replace(step=-np.inf)
-    high = high._replace(border=np.inf, filled=np.inf)
-    return SeamLimits(middle, low, high, int(known[0]))
+    limits = SeamLimits(
+        quantile(0.5),
+        quantile(TAIL)._replace(step=-np.inf),
+        quantile(1 - TAIL)._replace(border=np.inf, filled=np.inf),
+        1.0,
+        count,
+    )
+    worst = [limits.conspicuous(n) for n in numbers if not np.isnan(n.step)]
+    return limits._replace(room=max(float(np.quantile(worst, 1 - REFUSED)), 1e-6))
 
 
 def real_border(image: np.ndarray, segment: np.ndarray) -> SeamNumbers:

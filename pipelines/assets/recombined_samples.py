@@ -12,6 +12,7 @@ from pipelines.recipe import LoadedRecipe
 
 def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     def compute(progress: Progress) -> Outcome:
+        from heml.recombination.resegment import find_segmenter
         from heml.recombination.run import recombine
 
         return recombine(
@@ -23,6 +24,9 @@ def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
             progress,
             recipe.settings.inpaint,
             recipe.folder,
+            lambda: find_segmenter(
+                store, recipe.settings.segmentation, recipe.source_taxonomy, recipe.folder
+            ),
         )
 
     spec = stage_spec(

@@ -1,0 +1,163 @@
+"""What the gates measure, on hand-made pictures; limits from real ones."""
+
+import numpy as np
+import pytest
+
+from heml.recombination.calibration import (
+    border_limits,
+    duplicate_limit,
+    overlap,
+    presence_limit,
+    vote_limit,
+)
+from heml.recombination.duplicates import changed, hash_distance
+from heml.recombination.picture import Picture, Recombined
+from heml.recombination.seam import calibrate_seam, real_border, sample_seam, seam_numbers
+
+SIDE = 72
+
+
+def textured(seed: int) -> Picture:
+    """A disc with a softly drawn edge on a ground, both with fine grain."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:SIDE, :SIDE]
+    y, x = rng.uniform(30, 42, 2)
+    distance = np.hypot(rows - y, columns - x) - rng.uniform(14, 18)
+    share = 1 / (1 + np.exp(distance / 1.2))[..., None]
+    ground, disc = rng.uniform(60, 110, 3), rng.uniform(130, 190, 3)
+    image = ground + share * (disc - ground) + rng.normal(0, 5, (SIDE, SIDE, 1))
+    mask = distance < 0
+    return Picture(image.clip(0, 255).astype(np.uint8), {"disc": mask, "ground": ~mask})
+
+
+@pytest.fixture(scope="module")
+def pictures():
+    return [textured(seed) for seed in range(80)]
+
+
+@pytest.fixture(scope="module")
+def limits(pictures):
+    found, refused = border_limits(pictures, ["disc"])
+    assert refused < 0.15  # 0.05 aimed at, 80 pictures
+    return found
+
+
+def pasted(picture: Picture, image: np.ndarray) -> Recombined:
+    mask = picture.masks["disc"]
+    return Recombined(image, picture.masks, pasted=mask, filled=np.zeros_like(mask))
+
+
+def test_new_real_borders_pass(limits):
+    fresh = [pasted(p, p.image) for p in (textured(seed) for seed in range(100, 160))]
+    refused = [limits.conspicuous(sample_seam(s, ["disc"])) > 1 for s in fresh]
+    assert np.mean(refused) < 0.2
+
+
+def test_a_hard_edge_is_seen(limits):
+    picture = textured(200)
+    image = picture.image.copy()
+    image[picture.masks["disc"]] = np.clip(
+        image[picture.masks["disc"]].astype(int) + [60, -50, 40], 0, 255
+    )
+    seam = sample_seam(pasted(picture, image), ["disc"])
+    assert seam.step > limits.high.step
+    assert limits.conspicuous(seam) > 1
+
+
+def test_a_smear_is_seen(limits):
+    picture = textured(201)
+    image = picture.image.copy()
+    image[picture.masks["disc"]] = image[picture.masks["disc"]].mean(axis=0)
+    seam = sample_seam(pasted(picture, image), ["disc"])
+    assert seam.detail < limits.low.detail
+    assert limits.conspicuous(seam) > 1
+
+
+def test_a_blurred_fill_is_seen(limits):
+    picture = textured(202)
+    hole = np.zeros((SIDE, SIDE), bool)
+    hole[2:14, 2:30] = True
+    image = picture.image.copy()
+    image[hole] = image[hole].mean(axis=0)
+    seam = sample_seam(Recombined(image, picture.masks, filled=hole), ["disc"])
+    assert seam.filled < limits.low.filled
+    assert limits.conspicuous(seam) > 1
+
+
+def test_nothing_pasted_nothing_measured(limits):
+    picture = textured(0)
+    seam = sample_seam(Recombined(picture.image, picture.masks), ["disc"])
+    assert np.isnan(seam).all()
+    assert limits.conspicuous(seam) == 0
+
+
+def test_step_of_a_drawn_edge_by_hand():
+    """Flat halves: 100 against 1 beside it, in LAB units: log((n 100 + 1) / (n + 1))."""
+    image = np.zeros((20, 40, 3), np.uint8)
+    image[:, 20:] = 255
+    mask = np.zeros((20, 40), bool)
+    mask[:, 20:] = True
+    seam = seam_numbers(image, mask, np.zeros_like(mask), mask)
+    assert seam.step == pytest.approx(np.log((20 * 100 + 1) / (20 + 1)), abs=1e-3)
+
+
+def test_few_borders_give_no_limits(pictures):
+    assert calibrate_seam([real_border(p.image, p.masks["disc"]) for p in pictures[:5]]) is None
+    assert border_limits(pictures[:5], ["disc"])[0] is None
+    assert border_limits(pictures, ["no_such_class"])[0] is None
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 40), (40, 2)])
+def test_tiny_pictures_are_measured_without_a_crash(size):
+    image, mask = np.full((*size, 3), 90, np.uint8), np.zeros(size, bool)
+    mask[0, 0] = True
+    real_border(image, mask)
+    sample_seam(Recombined(image, {"disc": mask}, pasted=mask, filled=mask), ["disc"])
+
+
+def test_votes_ask_for_a_majority_unless_real_records_miss_it():
+    cells = np.repeat([0, 1], 100)
+    sure = np.full(200, 0.9)
+    assert vote_limit(sure, cells, values=2).value == 0.5
+    unsure = sure.copy()
+    unsure[:20] = 0.3  # a tenth of all, counting cells equally
+    limit = vote_limit(unsure, cells, values=2)
+    assert limit.value == 0.3
+    assert limit.refused == 0
+    # Cells count equally: a small cell's failures are not outvoted by a large one.
+    uneven = np.concatenate([np.full(1000, 0.9), np.full(2, 0.2)])
+    assert vote_limit(uneven, np.repeat([0, 1], [1000, 2]), values=2).value == 0.2
+    assert vote_limit(np.zeros(0), np.zeros(0, int), values=4).value == 0.25
+
+
+def test_hashes_tell_copies_from_others(pictures):
+    image = pictures[0].image
+    noisy = np.clip(image + np.random.default_rng(0).normal(0, 3, image.shape), 0, 255)
+    assert hash_distance(image, image) == 0
+    assert hash_distance(image, noisy.astype(np.uint8)) < 0.1
+    limit = duplicate_limit(pictures)
+    assert 0 < limit.value <= 10 / 64
+    assert limit.refused < 0.01
+    assert duplicate_limit([]).value == 0
+
+
+def test_changed_pixels_by_hand():
+    image = np.full((10, 10, 3), 100, np.uint8)
+    other = image.copy()
+    other[:2] += 9
+    other[2:4] += 8  # not visible
+    assert changed(other, image) == pytest.approx(0.2)
+
+
+def test_segments_that_are_found_again(pictures):
+    def shifted(images):
+        by_bytes = {p.image.tobytes(): p for p in pictures}
+        found = [by_bytes[image.tobytes()].masks["disc"] for image in images]
+        return [{"disc": np.roll(mask, 1, axis=1)} for mask in found]
+
+    limit = presence_limit(pictures, ["disc"], shifted)
+    assert 0.8 < limit.value < 1
+    assert limit.n == len(pictures)
+    assert overlap({"disc": pictures[0].masks["disc"]}, pictures[0], ["disc"]) == 1
+    assert overlap({}, pictures[0], ["disc"]) == 0
+    assert overlap({}, pictures[0], ["hat"]) == 1
