@@ -198,17 +198,28 @@ def faithfulness_table(bench: Bench) -> str:
             own = found[which]
             rows.append(
                 [
-                    f"{chosen.name}, {which}", f"{own['rho']:.3f}",
-                    f"[{own['low']:.3f}, {own['high']:.3f}]", own["pairs"], own["removals"],
+                    f"{chosen.name}, {which}",
+                    own["all"]["pairs"],
+                    _rho(own["all"]),
+                    _rho(own["matter"]),
+                    f"{own['rest_median']:.1%}, {own['rest_90']:.1%} (n {own['rest']})",
                     f"{found['own_distance']:g}",
                 ]
-            )  # fmt: skip
-    header = ["", "Spearman", "95% interval", "pairs", "removals", "largest self-distance"]
+            )
+    header = ["", "pairs", "Spearman, all removals", "said to be 1% or more",
+              "moved where less was said: median, 90%", "largest self-distance"]  # fmt: skip
     return (
         "## Faithfulness: a node is taken out of both images\n\nWhat the explanation said the node "
         "(with all below it) contributes to the total, against how much the total fell. Test "
-        "images; every node but the root; bootstrap over pairs.\n\n" + table(header, rows)
+        "images; every node but the root; 95% intervals by bootstrap over pairs. Nodes without "
+        "weight contribute exactly 0, and the order of what little happens there is that of noise: "
+        "so the removals that were said to matter stand beside all of them, and how far the total "
+        "moved, as a share of it, for the rest.\n\n" + table(header, rows)
     )
+
+
+def _rho(own: dict[str, float]) -> str:
+    return f"{own['rho']:.3f} [{own['low']:.3f}, {own['high']:.3f}], n {own['n']}"
 
 
 def blame(bench: Bench, chosen: BiasedSet) -> dict[str, Any]:

@@ -21,6 +21,8 @@ from heml.tree.tree import Embedded, MetricTree, Which
 
 Image = tuple[np.ndarray, Mapping[str, np.ndarray]]
 RESAMPLES = 1000
+#: Share of the total from which on a contribution counts as one.
+MATTERS = 0.01
 
 
 @dataclass(frozen=True)
@@ -31,12 +33,15 @@ class Removals:
     ----------
     pair : int array (K,)
     nodes : list of str, length K
+    total : dict of similarity to float array (K,)
+        Of the pair, before.
     said, happened : dict of similarity to float array (K,)
         Contribution of the node and of all below it, and how much the total fell.
     """
 
     pair: np.ndarray
     nodes: list[str]
+    total: dict[str, np.ndarray]
     said: dict[str, np.ndarray]
     happened: dict[str, np.ndarray]
 
@@ -90,9 +95,11 @@ def remove_nodes(
             for which in tree.similarities:
                 said[which].append(sum(shares[n][which] for n in gone))
                 happened[which].append(float(before[which][pair] - after[which][pair]))
+    pair_of = np.array([pair for pair, _ in found])
     return Removals(
-        np.array([pair for pair, _ in found]),
+        pair_of,
         [node for _, node in found],
+        {which: totals[pair_of] for which, totals in before.items()},
         {which: np.array(values) for which, values in said.items()},
         {which: np.array(values) for which, values in happened.items()},
     )
@@ -107,12 +114,32 @@ def _totals(tree: MetricTree, sides: Sequence[Embedded], which: Which) -> np.nda
 
 
 def faithfulness(removals: Removals, which: str, seed: int) -> dict[str, Any]:
-    """Spearman's rho of said and happened over all removals, with a 95% interval.
+    """Spearman's rho of said and happened, with 95% intervals.
+
+    Over all removals, and over those that were said to matter: where many nodes have no weight, as
+    on simple sets, most contributions are exactly 0, and their order is that of noise. How far the
+    total moved there is given beside it.
 
     The bootstrap draws pairs of images, not removals: those of one pair are no sample of their own.
     """
     said, happened = removals.said[which], removals.happened[which]
-    rows = [np.flatnonzero(removals.pair == pair) for pair in np.unique(removals.pair)]
+    matters = said >= MATTERS * removals.total[which]
+    moved = np.abs(happened / removals.total[which])[~matters]
+    return {
+        "all": _rho_with_interval(removals.pair, said, happened, seed),
+        "matter": _rho_with_interval(
+            removals.pair[matters], said[matters], happened[matters], seed
+        ),
+        "rest": len(moved),
+        "rest_median": float(np.median(moved)) if len(moved) else 0.0,
+        "rest_90": float(np.quantile(moved, 0.9)) if len(moved) else 0.0,
+    }
+
+
+def _rho_with_interval(
+    pair: np.ndarray, said: np.ndarray, happened: np.ndarray, seed: int
+) -> dict[str, float]:
+    rows = [np.flatnonzero(pair == number) for number in np.unique(pair)]
     rng = np.random.default_rng(seed)
     drawn = []
     for _ in range(RESAMPLES):
@@ -121,7 +148,7 @@ def faithfulness(removals: Removals, which: str, seed: int) -> dict[str, Any]:
     low, high = np.nanquantile(drawn, [0.025, 0.975])
     return {
         "rho": rho(said, happened), "low": float(low), "high": float(high),
-        "removals": len(said), "pairs": len(rows),
+        "n": len(said), "pairs": len(rows),
     }  # fmt: skip
 
 

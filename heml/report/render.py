@@ -35,7 +35,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 2
+VERSION = 3
 
 SECTIONS = (
     ("short", "In short"),

@@ -386,7 +386,7 @@ class Page(HTMLParser):
         Tags still open at the end.
     """
 
-    _VOID = frozenset({"meta", "img", "br"})
+    _VOID = frozenset({"meta", "img", "br", "source"})
 
     def __init__(self, html: str) -> None:
         super().__init__()
@@ -431,6 +431,7 @@ def own(tmp_path: Path) -> ReportStore:
 FIGURES = {
     "images": lambda m: figures.images_figure(m.store, m.label, m.groups),
     "segments": lambda m: figures.segments_figure(m.store, TAXONOMY),
+    "segments_alone": lambda m: figures.segments_alone_figure(m.store, TAXONOMY),
     "node": lambda m: figures.node_figure(m.store, "shape", TAXONOMY),
     "node_without_views": lambda m: figures.node_figure(m.store, "shape"),
     "untrained_node": lambda m: figures.node_figure(m.store, "hat", TAXONOMY),
@@ -497,6 +498,18 @@ def test_every_picture_decodes_and_says_what_it_shows(page: Page) -> None:
             ratio = image.width / image.height
         assert len(str(picture["alt"])) > 5
         assert int(str(picture["width"])) / int(str(picture["height"])) == pytest.approx(ratio, 0.1)
+
+
+def test_pairs_and_segments_have_pictures_for_dark_pages(page: Page) -> None:
+    from base64 import b64decode
+
+    sources = page.named("source")
+    assert len(sources) >= 4
+    for source in sources:
+        assert source["media"] == "(prefers-color-scheme: dark)"
+        data = b64decode(str(source["srcset"]).split(",", 1)[1])
+        with Image.open(io.BytesIO(data)) as image:
+            assert image.convert("L").getpixel((2, image.height - 3)) < 40
 
 
 def test_numbers_are_those_of_the_tables(page: Page) -> None:
