@@ -73,6 +73,7 @@ def _samples(store: Store, count: int) -> None:
                 "seed": number,
                 "accepted": not reason,
                 "reason": reason,
+                "refused_by": [reason] if reason else [],
                 "image": {"bytes": buffer.getvalue(), "path": f"edit-{number:06d}.png"},
                 "masks": [{"class_name": "hair", "rle": encode(pixels[..., 0] > 99)}],
                 "width": 32,
