@@ -30,7 +30,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.workers import worker_pool
 
-VERSION = 5
+VERSION = 6
 
 
 def measure_effect(
