@@ -10,9 +10,10 @@ import dagster as dg
 from heml.store import Store
 from pipelines.assets import recipe_assets
 from pipelines.checks import recipe_checks
-from pipelines.jobs import EXECUTOR, recipe_job, revoke_job
+from pipelines.jobs import EXECUTOR, bias_only_job, rebalance_job, recipe_job, revoke_job
 from pipelines.recipe import LoadedRecipe, load_recipe, load_recipes, refuse_same_names
 from pipelines.schedules import recipe_schedule
+from pipelines.sensors import source_sensor
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ def build_defs(
     recipe_files: Sequence[str | Path] | None = None,
     store_root: str | Path | None = None,
 ) -> dg.Definitions:
-    """Definitions of every recipe: assets, checks, job and schedule.
+    """Definitions of every recipe: assets, checks, jobs, schedule and sensor.
 
     Parameters
     ----------
@@ -57,11 +58,13 @@ def build_defs(
 def _recipe_defs(recipe: LoadedRecipe, store: Store) -> dg.Definitions:
     job = recipe_job(recipe)
     schedule = recipe_schedule(recipe, job)
+    sensor = source_sensor(recipe, job)
     return dg.Definitions(
         assets=recipe_assets(recipe, store),
         asset_checks=recipe_checks(recipe, store),
-        jobs=[job, revoke_job(recipe)],
+        jobs=[job, bias_only_job(recipe), rebalance_job(recipe), revoke_job(recipe)],
         schedules=[schedule] if schedule else [],
+        sensors=[sensor] if sensor else [],
     )
 
 
