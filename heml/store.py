@@ -70,6 +70,10 @@ class Store:
         return self.root / "bias_measures.parquet"
 
     @property
+    def bias_history(self) -> Path:
+        return self.root / "bias_history.parquet"
+
+    @property
     def discovered_groups(self) -> Path:
         return self.root / "discovered_groups.parquet"
 
