@@ -176,7 +176,7 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
                 blocking=False,
             ),
         ]
-    return [_check(recipe, step, rules) for step, rules in steps.items()]
+    return [_check(recipe, store, step, rules) for step, rules in steps.items()]
 
 
 def contract_rule(
@@ -238,7 +238,9 @@ def _account(store: Store) -> Mapping[str, int]:
     return counts
 
 
-def _check(recipe: LoadedRecipe, step: str, rules: list[Rule]) -> dg.AssetChecksDefinition:
+def _check(
+    recipe: LoadedRecipe, store: Store, step: str, rules: list[Rule]
+) -> dg.AssetChecksDefinition:
     keyed = {dg.AssetCheckKey(asset_key(recipe, rule.stage), rule.name): rule for rule in rules}
     specs = [
         dg.AssetCheckSpec(
@@ -249,6 +251,7 @@ def _check(recipe: LoadedRecipe, step: str, rules: list[Rule]) -> dg.AssetChecks
 
     @dg.multi_asset_check(name=f"{recipe.name}__check_{step}", specs=specs, can_subset=True)
     def _examine(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        store.pull()
         for key, rule in keyed.items():
             if key in context.selected_asset_check_keys:
                 yield _result(key, rule)

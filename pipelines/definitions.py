@@ -7,7 +7,7 @@ from pathlib import Path
 
 import dagster as dg
 
-from heml.store import Store
+from heml.store import Store, open_store
 from pipelines.assets import recipe_assets
 from pipelines.checks import recipe_checks
 from pipelines.jobs import EXECUTOR, bias_only_job, rebalance_job, recipe_job, revoke_job
@@ -34,7 +34,7 @@ def build_defs(
         Exactly these files, instead of a folder. Default: `$HEML_RECIPE_FILES`, if set, and if
         no folder was given.
     store_root : path, optional
-        Default: `$HEML_STORE`, or `./store`.
+        Folder or URL. Default: `$HEML_STORE`, or `./store`.
 
     Raises
     ------
@@ -48,10 +48,9 @@ def build_defs(
     else:
         default = os.environ.get("HEML_RECIPES") or Path(__file__).parent / "recipes"
         recipes = [r for r in load_recipes(recipes_folder or default) if _has_data(r)]
-    root = Path(store_root or os.environ.get("HEML_STORE") or "store").expanduser().absolute()
     return dg.Definitions.merge(
         dg.Definitions(executor=EXECUTOR),
-        *(_recipe_defs(recipe, Store(root / recipe.name)) for recipe in recipes),
+        *(_recipe_defs(recipe, open_store(recipe.name, store_root)) for recipe in recipes),
     )
 
 
