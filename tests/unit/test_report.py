@@ -296,7 +296,6 @@ class ReportStore:
                     "donor_id": ids[-1 - number],
                     "seed": number,
                     "accepted": not reason,
-                    "refused_by": [reason] if reason else [],
                     "reason": reason,
                     "gate_label": 0.9,
                     "gate_group": 0.8,
