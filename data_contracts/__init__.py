@@ -1,6 +1,7 @@
 """Table contracts: one module per table. Imports neither heml nor pipelines."""
 
 from data_contracts.association import ASSOCIATION, BIAS_MEASURES
+from data_contracts.bias_history import BIAS_HISTORY
 from data_contracts.bias_scores import BIAS_SCORES
 from data_contracts.contract import Column, Contract, ContractError
 from data_contracts.coverage import COVERAGE
@@ -16,6 +17,7 @@ from data_contracts.segments import SEGMENTS
 
 __all__ = [
     "ASSOCIATION",
+    "BIAS_HISTORY",
     "BIAS_MEASURES",
     "BIAS_SCORES",
     "COVERAGE",

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from functools import cached_property
 
 from heml.images import iterate_images
-from heml.store import Store, write_aside
+from heml.store import Store, fingerprint, write_aside
 
 
 class RevokeError(ValueError):
@@ -101,4 +101,6 @@ def revoke(store: Store, image_ids: Sequence[str]) -> list[str]:
         images = dict(sorted((before.images | found).items()))
         with write_aside(store.revoked) as aside:
             aside.write_text(json.dumps({"times": before.times + 1, "images": images}, indent=1))
+        # A stage like any other, so that every machine obeys it.
+        store.finish("revoked", fingerprint(images), {"images": len(images)}, [store.revoked])
     return sorted(found)

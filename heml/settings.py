@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
@@ -529,6 +529,46 @@ class InpaintSettings(Settings):
         None, ge=8, le=4096, description="Pixels that the model sees; null: its own."
     )
     batch_size: int = Field(4, ge=1, description="Samples that are drawn together.")
+
+
+class Watch(Settings):
+    """How the source is watched for changes."""
+
+    every: int = Field(300, ge=10, description="Seconds between two looks at the source.")
+
+
+class Limits(Settings):
+    """Values above which a check warns, and fails."""
+
+    warn: float | None = Field(None, ge=0, le=1, description="Above it the check warns.")
+    error: float | None = Field(
+        None, ge=0, le=1, description="Above it the check fails and stops what follows."
+    )
+
+    @model_validator(mode="after")
+    def _in_order(self) -> Self:
+        if self.warn is not None and self.error is not None and self.warn > self.error:
+            raise ValueError(f"warn ({self.warn:g}) must not be above error ({self.error:g})")
+        return self
+
+
+class BudgetSettings(Settings):
+    """What a run may find before somebody is told, or the run is stopped."""
+
+    score: Limits = Field(
+        Limits(), description="Highest bias score of a leaf, for every group column."
+    )
+    groups: dict[str, Limits] = Field(
+        default={},
+        description="Likewise, for groups whose limits differ from `score`; several taken "
+        "together are written as the table names them: 'hair_tone × age'.",
+    )
+    rise: Limits = Field(
+        Limits(), description="Rise of a leaf's bias score since the previous measurement."
+    )
+    quarantined: Limits = Field(
+        Limits(), description="Share of quarantined rows among accepted and quarantined ones."
+    )
 
 
 class EffectSettings(Settings):

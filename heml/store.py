@@ -16,6 +16,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heml.remote import Remote
+
 
 @dataclass(frozen=True)
 class Store:
@@ -25,9 +27,12 @@ class Store:
     ----------
     root : pathlib.Path
         Usually `$HEML_STORE/<recipe name>`.
+    remote : Remote, optional
+        Object store that finished stages are uploaded to; `root` is this machine's copy then.
     """
 
     root: Path
+    remote: Remote | None = None
 
     @property
     def images(self) -> Path:
@@ -68,6 +73,10 @@ class Store:
     @property
     def bias_measures(self) -> Path:
         return self.root / "bias_measures.parquet"
+
+    @property
+    def bias_history(self) -> Path:
+        return self.root / "bias_history.parquet"
 
     @property
     def discovered_groups(self) -> Path:
@@ -144,7 +153,27 @@ class Store:
             path = self.root / name
             if not path.is_file() or path.stat().st_size != size:
                 return None
+        if self.remote is not None:
+            # An upload may have been interrupted.
+            self.remote.push(self.root, stage)
         return dict(manifest["summary"])
+
+    def pull(self) -> None:
+        """Brings finished stages from the object store; nothing to do without one.
+
+        Raises
+        ------
+        StoreError
+            If the object store cannot be read.
+        """
+        if self.remote is not None:
+            self.remote.pull(self.root)
+
+    def withdraw(self, stage: str, output: Path) -> None:
+        """Removes the file of a stage, here and in the object store."""
+        output.unlink(missing_ok=True)
+        if self.remote is not None:
+            self.remote.withdraw(stage)
 
     def finish(
         self, stage: str, fingerprint: str, summary: dict[str, Any], outputs: list[Path]
@@ -161,6 +190,44 @@ class Store:
         manifest = {"fingerprint": fingerprint, "summary": summary, "files": files}
         with write_aside(self._manifest(stage)) as path:
             path.write_text(json.dumps(manifest, indent=1, sort_keys=True))
+        if self.remote is not None:
+            self.remote.push(self.root, stage)
+
+
+def store_root(given: str | Path | None = None) -> str:
+    """Where stores are: an absolute folder, or a URL.
+
+    Parameters
+    ----------
+    given : str or path, optional
+        Default: `$HEML_STORE`, or `./store`.
+    """
+    text = str(given or os.environ.get("HEML_STORE") or "store")
+    return text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
+
+
+def open_store(name: str, root: str | Path | None = None) -> Store:
+    """The store of one recipe.
+
+    Parameters
+    ----------
+    name : str
+        The recipe's.
+    root : str or path, optional
+        See `store_root`. Results of a URL are worked on below `$HEML_CACHE`, by default
+        `~/.cache/heml`.
+
+    Raises
+    ------
+    StoreError
+        If the URL is none of an object store, or holds credentials.
+    """
+    where = store_root(root)
+    if "://" not in where:
+        return Store(Path(where) / name)
+    remote = Remote(f"{where}/{name}")
+    cache = Path(os.environ.get("HEML_CACHE") or "~/.cache/heml").expanduser().absolute()
+    return Store(cache / fingerprint(where) / name, remote)
 
 
 @contextmanager

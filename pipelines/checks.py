@@ -1,6 +1,6 @@
 """Checks: blocking ones, one per table from its contract and rules that join tables; and warnings.
 
-What is compared is in `table_check.py` and `leakage_check.py`; here checks become Dagster's.
+What is compared is in `table_check.py` and the other `*_check.py`; here checks become Dagster's.
 Checks of one step share an op, because every op is a process.
 """
 
@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 
 from data_contracts import (
     ASSOCIATION,
+    BIAS_HISTORY,
     BIAS_MEASURES,
     BIAS_SCORES,
     COVERAGE,
@@ -31,11 +32,14 @@ from data_contracts import (
     ContractError,
 )
 from data_contracts.common import INPUT_PREFIX
+from heml.settings import Limits
 from heml.store import Store
 from pipelines.assets.stage import asset_key
+from pipelines.budget_check import check_bias_budget, check_bias_rise, check_quarantined
 from pipelines.dataset_check import check_dataset_is_whole, check_nothing_revoked
 from pipelines.effect_check import check_effect
 from pipelines.leakage_check import check_no_test_leakage
+from pipelines.limits import OverLimit
 from pipelines.recipe import LoadedRecipe
 from pipelines.table_check import check_table, parquet_files
 
@@ -50,7 +54,8 @@ class Rule:
     name : str
     description : str
     examine : callable
-        Gives counts for the UI, or raises ContractError.
+        Gives counts for the UI, or raises ContractError; OverLimit says itself whether it stops
+        what follows.
     blocking : bool, default True
         False for a finding that people should see, and that stops nothing.
     """
@@ -74,6 +79,34 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             lambda: _account(store),
         ),
     ]
+    budget = recipe.settings.budget
+    if budget.quarantined != Limits():
+        images.append(
+            Rule(
+                "images",
+                "quarantined_budget",
+                "The share of quarantined rows is within the recipe's `budget.quarantined`.",
+                lambda: check_quarantined(store, budget.quarantined),
+            )
+        )
+    scores = [
+        Rule(
+            "bias_scores",
+            "bias_against_previous",
+            "No leaf's score rose since the previous measurement: by no more than the recipe's "
+            "`budget.rise`, or, without one, not beyond both intervals (a warning).",
+            lambda: check_bias_rise(store, budget.rise),
+        )
+    ]
+    if budget.score != Limits() or budget.groups:
+        scores.append(
+            Rule(
+                "bias_scores",
+                "bias_budget",
+                "The highest score of a leaf is within the recipe's `budget`, for each group.",
+                lambda: check_bias_budget(store, budget),
+            )
+        )
     dataset = [
         contract_rule(
             "rebalanced_dataset", REBALANCED_DATASET, lambda: store.rebalanced_dataset / "data", ""
@@ -112,6 +145,8 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             _beside("bias_scores", COVERAGE, lambda: store.coverage),
             _beside("bias_scores", ASSOCIATION, lambda: store.association),
             _beside("bias_scores", BIAS_MEASURES, lambda: store.bias_measures),
+            _beside("bias_scores", BIAS_HISTORY, lambda: store.bias_history),
+            *scores,
         ],
         "rebalance_plan": [
             contract_rule("rebalance_plan", REBALANCE_PLAN, lambda: store.rebalance_plan)
@@ -141,7 +176,7 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
                 blocking=False,
             ),
         ]
-    return [_check(recipe, step, rules) for step, rules in steps.items()]
+    return [_check(recipe, store, step, rules) for step, rules in steps.items()]
 
 
 def contract_rule(
@@ -203,7 +238,9 @@ def _account(store: Store) -> Mapping[str, int]:
     return counts
 
 
-def _check(recipe: LoadedRecipe, step: str, rules: list[Rule]) -> dg.AssetChecksDefinition:
+def _check(
+    recipe: LoadedRecipe, store: Store, step: str, rules: list[Rule]
+) -> dg.AssetChecksDefinition:
     keyed = {dg.AssetCheckKey(asset_key(recipe, rule.stage), rule.name): rule for rule in rules}
     specs = [
         dg.AssetCheckSpec(
@@ -214,6 +251,7 @@ def _check(recipe: LoadedRecipe, step: str, rules: list[Rule]) -> dg.AssetChecks
 
     @dg.multi_asset_check(name=f"{recipe.name}__check_{step}", specs=specs, can_subset=True)
     def _examine(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        store.pull()
         for key, rule in keyed.items():
             if key in context.selected_asset_check_keys:
                 yield _result(key, rule)
@@ -222,14 +260,16 @@ def _check(recipe: LoadedRecipe, step: str, rules: list[Rule]) -> dg.AssetChecks
 
 
 def _result(key: dg.AssetCheckKey, rule: Rule) -> dg.AssetCheckResult:
-    passed, description, counts = True, "", dict[str, Any]()
+    passed, description, counts, severe = True, "", dict[str, Any](), rule.blocking
     try:
         counts = dict(rule.examine())
+    except OverLimit as error:
+        passed, description, counts, severe = False, str(error), dict(error.counts), error.severe
     except (ContractError, FileNotFoundError) as error:
         passed, description = False, str(error)
     return dg.AssetCheckResult(
         passed=passed,
-        severity=dg.AssetCheckSeverity.ERROR if rule.blocking else dg.AssetCheckSeverity.WARN,
+        severity=dg.AssetCheckSeverity.ERROR if severe else dg.AssetCheckSeverity.WARN,
         asset_key=key.asset_key,
         check_name=key.name,
         description=description or None,

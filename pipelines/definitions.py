@@ -7,12 +7,13 @@ from pathlib import Path
 
 import dagster as dg
 
-from heml.store import Store
+from heml.store import Store, open_store
 from pipelines.assets import recipe_assets
 from pipelines.checks import recipe_checks
-from pipelines.jobs import EXECUTOR, recipe_job, revoke_job
+from pipelines.jobs import EXECUTOR, bias_only_job, rebalance_job, recipe_job, revoke_job
 from pipelines.recipe import LoadedRecipe, load_recipe, load_recipes, refuse_same_names
 from pipelines.schedules import recipe_schedule
+from pipelines.sensors import source_sensor
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +23,7 @@ def build_defs(
     recipe_files: Sequence[str | Path] | None = None,
     store_root: str | Path | None = None,
 ) -> dg.Definitions:
-    """Definitions of every recipe: assets, checks, job and schedule.
+    """Definitions of every recipe: assets, checks, jobs, schedule and sensor.
 
     Parameters
     ----------
@@ -33,7 +34,7 @@ def build_defs(
         Exactly these files, instead of a folder. Default: `$HEML_RECIPE_FILES`, if set, and if
         no folder was given.
     store_root : path, optional
-        Default: `$HEML_STORE`, or `./store`.
+        Folder or URL. Default: `$HEML_STORE`, or `./store`.
 
     Raises
     ------
@@ -47,21 +48,22 @@ def build_defs(
     else:
         default = os.environ.get("HEML_RECIPES") or Path(__file__).parent / "recipes"
         recipes = [r for r in load_recipes(recipes_folder or default) if _has_data(r)]
-    root = Path(store_root or os.environ.get("HEML_STORE") or "store").expanduser().absolute()
     return dg.Definitions.merge(
         dg.Definitions(executor=EXECUTOR),
-        *(_recipe_defs(recipe, Store(root / recipe.name)) for recipe in recipes),
+        *(_recipe_defs(recipe, open_store(recipe.name, store_root)) for recipe in recipes),
     )
 
 
 def _recipe_defs(recipe: LoadedRecipe, store: Store) -> dg.Definitions:
     job = recipe_job(recipe)
     schedule = recipe_schedule(recipe, job)
+    sensor = source_sensor(recipe, job)
     return dg.Definitions(
         assets=recipe_assets(recipe, store),
         asset_checks=recipe_checks(recipe, store),
-        jobs=[job, revoke_job(recipe)],
+        jobs=[job, bias_only_job(recipe), rebalance_job(recipe), revoke_job(recipe)],
         schedules=[schedule] if schedule else [],
+        sensors=[sensor] if sensor else [],
     )
 
 

@@ -1,4 +1,4 @@
-"""One job per recipe, and how its steps run: one process each, forked from a warm server."""
+"""The jobs of a recipe, and how their steps run: one process each, forked from a warm server."""
 
 from typing import TYPE_CHECKING
 
@@ -43,6 +43,9 @@ PRELOADED = [
     "heml.report.render",
 ]
 
+#: Tag of every run of a recipe, whichever job it is of.
+RECIPE_TAG = "heml/recipe"
+
 #: Within a run stages wait for each other; only steps that share the accelerator need a limit.
 EXECUTOR = dg.multiprocess_executor.configured(
     {
@@ -60,7 +63,31 @@ def recipe_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
         recipe.name,
         selection=dg.AssetSelection.groups(recipe.name),
         description=f"All stages of {recipe.path.name}. What is unchanged is kept.",
-        tags={"heml/recipe": recipe.name},
+        tags=_tags(recipe),
+    )
+
+
+def bias_only_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
+    """The job that stops at the bias scores: it tells, and changes no dataset."""
+    scores = dg.AssetSelection.assets(asset_key(recipe, "bias_scores"))
+    return dg.define_asset_job(
+        f"{recipe.name}_bias_only",
+        selection=scores.upstream().required_multi_asset_neighbors(),
+        description=f"Everything of {recipe.path.name} up to the bias scores. What is unchanged "
+        "is kept; no sample is made and no dataset is written.",
+        tags=_tags(recipe),
+    )
+
+
+def rebalance_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
+    """The job that goes on from stored bias scores, whatever their check said."""
+    plan = dg.AssetSelection.assets(asset_key(recipe, "rebalance_plan"))
+    return dg.define_asset_job(
+        f"{recipe.name}_rebalance",
+        selection=plan.downstream().required_multi_asset_neighbors(),
+        description=f"Plan, samples, dataset, effect and report of {recipe.path.name} from the "
+        "stored metrics and bias scores: nothing is read from the source and nothing is trained.",
+        tags=_tags(recipe),
     )
 
 
@@ -72,8 +99,12 @@ def revoke_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
         description="Writes the dataset without the images that the config names, and without "
         "everything made of them; later runs leave them out too.",
         config=dg.RunConfig(ops={dataset_op(recipe): DatasetConfig(revoke=[])}).to_config_dict(),
-        tags={"heml/recipe": recipe.name},
+        tags=_tags(recipe),
     )
+
+
+def _tags(recipe: LoadedRecipe) -> dict[str, str]:
+    return {RECIPE_TAG: recipe.name}
 
 
 def revoke_job_name(recipe: LoadedRecipe) -> str:

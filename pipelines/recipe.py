@@ -12,14 +12,15 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import Field, ValidationError, field_validator
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
-from heml.cells import groups_in_use
+from heml.cells import TIMES, groups_in_use
 from heml.settings import (
     AnnotatedSegmentation,
     BiasSettings,
+    BudgetSettings,
     DatasetSettings,
     EffectSettings,
     InpaintSettings,
@@ -30,6 +31,7 @@ from heml.settings import (
     SegmentationSettings,
     Settings,
     Source,
+    Watch,
 )
 from heml.sources.files import is_url
 from heml.store import Store, fingerprint
@@ -41,6 +43,14 @@ __all__ = ["LoadedRecipe", "Recipe", "RecipeError", "load_recipe", "load_recipes
 
 _VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
 _VIEW_SIDES = range(8, 513)
+
+
+def _watch(value: Any) -> Any:
+    if isinstance(value, bool):
+        return Watch() if value else None
+    if value is not None and not isinstance(value, dict | Watch):
+        raise ValueError(f"must be true, false or {{every: seconds}}, found {value!r}")
+    return value
 
 
 class Recipe(Settings):
@@ -62,7 +72,11 @@ class Recipe(Settings):
     inpaint: InpaintSettings | None = None
     dataset: DatasetSettings = DatasetSettings()
     effect: EffectSettings = EffectSettings()
+    budget: BudgetSettings = BudgetSettings()
     schedule: str | None = Field(None, description="A cron line.")
+    watch: Annotated[Watch | None, BeforeValidator(_watch)] = Field(
+        None, description="true, or {every: seconds}: run when the source has changed."
+    )
 
     @field_validator("schedule")
     @classmethod
@@ -151,7 +165,9 @@ class LoadedRecipe:
     @cached_property
     def fingerprint(self) -> str:
         """Of everything that shapes the dataset; where it lies, where and when to run do not."""
-        content = self.settings.model_dump(exclude={"effect", "schedule", "taxonomy"})
+        content = self.settings.model_dump(
+            exclude={"effect", "schedule", "watch", "budget", "taxonomy"}
+        )
         content["source"].pop("root", None)
         content["metric"].pop("device")
         content["dataset"].pop("exports")
@@ -269,6 +285,7 @@ def _inconsistencies(settings: Recipe, taxonomy: Taxonomy) -> Iterator[tuple[Loc
     if isinstance(source, PortraitsSource):
         yield from _unknown_attributes(source)
     yield from _misplaced_quotas(settings)
+    yield from _unknown_budgets(settings)
     for node, side in settings.metric.resolution.nodes.items():
         location = ("metric", "resolution", "nodes", node)
         if node not in taxonomy.nodes:
@@ -298,6 +315,14 @@ def _unsuitable(settings: Recipe, folder: Path) -> Iterator[tuple[Location, str]
         find_checkpoint(settings.inpaint.checkpoint, folder)
     except CheckpointError as error:
         yield ("inpaint", "checkpoint"), str(error).removeprefix("inpaint.checkpoint: ")
+
+
+def _unknown_budgets(settings: Recipe) -> Iterator[tuple[Location, str]]:
+    columns = settings.source.groups
+    for name in settings.budget.groups if columns else ():
+        for part in name.split(TIMES):
+            if part not in columns:
+                yield ("budget", "groups", name), f"no such group; {nearest(part, columns)}"
 
 
 def _unknown_attributes(source: PortraitsSource) -> Iterator[tuple[Location, str]]:

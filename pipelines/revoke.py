@@ -6,6 +6,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from heml.remote import StoreError
+from heml.store import open_store, store_root
 from pipelines.recipe import LoadedRecipe, RecipeError, load_recipe
 
 HELP = """\
@@ -37,8 +39,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
     try:
         recipe = load_recipe(options.recipe)
+        open_store(recipe.name)
         ids = [*options.ids, *(_lines(options.file) if options.file else [])]
-    except (RecipeError, OSError, UnicodeDecodeError) as error:
+    except (RecipeError, StoreError, OSError, UnicodeDecodeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
     if not ids:
@@ -58,21 +61,20 @@ def _lines(path: Path) -> list[str]:
 
 def _revoke(recipe: LoadedRecipe, ids: list[str]) -> int:
     os.environ["HEML_RECIPE_FILES"] = str(recipe.path)
-    root = Path(os.environ.get("HEML_STORE") or "store").expanduser().absolute()
-    os.environ["HEML_STORE"] = str(root)
+    os.environ["HEML_STORE"] = store_root()
 
     import dagster as dg
 
     from heml.revoked import RevokeError, revoke
-    from heml.store import Store
     from pipelines.definitions import build_defs
     from pipelines.home import ensure_home, process_tags
     from pipelines.jobs import revoke_job_name
 
-    store = Store(root / recipe.name)
+    store = open_store(recipe.name)
     try:
+        store.pull()
         gone = revoke(store, ids)
-    except (RevokeError, FileNotFoundError) as error:
+    except (RevokeError, StoreError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
     print(f"{len(gone)} images revoked, {len(set(ids)) - len(gone)} were before")
@@ -80,7 +82,7 @@ def _revoke(recipe: LoadedRecipe, ids: list[str]) -> int:
         print("There is no dataset yet: the next run leaves them out")
         return 0
     ensure_home()
-    defs = build_defs(recipe_files=[recipe.path], store_root=root)
+    defs = build_defs(recipe_files=[recipe.path], store_root=store_root())
     with dg.DagsterInstance.get() as instance:
         result = defs.resolve_job_def(revoke_job_name(recipe)).execute_in_process(
             instance=instance,
@@ -92,7 +94,7 @@ def _revoke(recipe: LoadedRecipe, ids: list[str]) -> int:
         print("error: the dataset was not written; make ui shows why", file=sys.stderr)
         return FAILED
     # It may show them.
-    store.report.unlink(missing_ok=True)
+    store.withdraw("report", store.report)
     summary = store.summary("rebalanced_dataset")
     print(
         f"Dataset  {store.rebalanced_dataset}: version {summary['version']}, {summary['rows']} "

@@ -10,6 +10,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TextIO
 
+from heml.remote import StoreError
+from heml.store import open_store, store_root
 from pipelines.recipe import LoadedRecipe, RecipeError, load_recipe
 
 HELP = """\
@@ -19,7 +21,8 @@ was stopped goes on where it was. Runs are seen in the UI too: make ui.
 """
 EPILOG = """\
 environment:
-  HEML_STORE     folder of the results (default ./store)
+  HEML_STORE     folder or URL (s3://bucket/prefix) of the results (default ./store)
+  HEML_CACHE     where results of a URL are worked on (default ~/.cache/heml)
   HEML_DATA      folder of the datasets that the recipes in pipelines/recipes/ read
   DAGSTER_HOME   where runs are recorded (default ./.dagster)
 
@@ -49,7 +52,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path = options.recipe
     try:
         recipe = load_recipe(path)
-    except RecipeError as error:
+        open_store(recipe.name)
+    except (RecipeError, StoreError) as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
     if recipe.data_is_missing:
@@ -61,12 +65,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def _run(recipe: LoadedRecipe, dry_run: bool = False) -> int:
     # Step processes build their definitions from these.
     os.environ["HEML_RECIPE_FILES"] = str(recipe.path)
-    root = Path(os.environ.get("HEML_STORE") or "store").expanduser().absolute()
-    os.environ["HEML_STORE"] = str(root)
+    os.environ["HEML_STORE"] = store_root()
 
     import dagster as dg
 
-    from heml.store import Store
+    from heml.store import open_store
     from pipelines.definitions import defs
     from pipelines.home import end_dead_runs, ensure_home, process_tags
     from pipelines.jobs import stages_up_to, stored_job
@@ -106,7 +109,7 @@ def _run(recipe: LoadedRecipe, dry_run: bool = False) -> int:
             say(f"failed after {watcher.elapsed():.0f} s; the full log is {log}")
             unusable = any(kind in UNUSABLE_ERRORS for kind, _ in watcher.failures)
             return UNUSABLE if unusable else FAILED
-        store = Store(root / recipe.name)
+        store = open_store(recipe.name)
         lines = plan_lines(store) if dry_run else summary_lines(recipe, store, watcher.reused)
         for line in lines:
             say(line)

@@ -14,6 +14,7 @@ from data_contracts import ASSOCIATION, BIAS_MEASURES, BIAS_SCORES, COVERAGE
 from heml.bias.association import association
 from heml.bias.coverage import coverage
 from heml.bias.groups import Group, measured_groups
+from heml.bias.history import remember_scores
 from heml.bias.nodes import GroupScorer, rank_scores
 from heml.bias.reliance import out_of_fold_votes
 from heml.cells import MISSING, discovery
@@ -40,6 +41,8 @@ def measure_bias(
     bias: BiasSettings = BiasSettings(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Writes `store.bias_scores`, `store.coverage`, `store.association` and `store.bias_measures`.
+
+    The scores are also added to `store.bias_history`.
 
     Parameters
     ----------
@@ -87,7 +90,12 @@ def measure_bias(
             contract.validate(frame, [c.name for c in contract.columns if c.name != "groups"])
             with write_aside(path) as aside:
                 pq.write_table(contract.table(frame), aside)
+        content = store.summary("images")["content"]
+        history = remember_scores(store, scores, label_name, content, key)
+        outputs.append(store.bias_history)
         summary = _describe(scores, cells, links, train, measured)
+        if history is not None:
+            summary["notes"]["history"] = history
         progress(f"bias_scores: {summary['words']}")
         for line in summary["notes"].values():
             progress(f"bias_scores: {line}")

@@ -10,6 +10,7 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 
 from data_contracts.quarantine import REASONS
 from data_contracts.recombined_samples import GATES
+from heml.bias.history import read_history, scores_over_measurements
 from heml.progress import Progress
 from heml.report.bias_facts import discovered, measures_by_group
 from heml.report.embed import Embedded, embed
@@ -132,6 +133,7 @@ def _page(
         figures=figures,
         pairs=pairs,
         measures=measures_by_group(store),
+        earlier=scores_over_measurements(read_history(store)),
         discovered=discovered(store, pictures, facts.groups),
         cells=[(cell, cell_gallery(pictures, cell)) for cell in facts.cells],
         accepted=sample_gallery(store, pictures, accepted=True),

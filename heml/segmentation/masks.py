@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from itertools import groupby
 from typing import Any
 
@@ -16,7 +16,7 @@ from heml.shards import RowGroup, ShardedTable
 from heml.store import Store
 
 _COLUMNS = ["image_id", "class_name", "rle", "height", "width"]
-#: Row groups of segments that `SegmentReader` keeps.
+#: Row groups of segments that `RowsByImage` keeps.
 _CACHED_GROUPS = 32
 
 
@@ -88,6 +88,43 @@ def iterate_masks(store: Store) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
         raise ValueError(f"segments of '{segmented[0]}' fit no image: run the segments stage again")
 
 
+class RowsByImage:
+    """Rows of a stored `segments` table by image.
+
+    Parameters
+    ----------
+    shards : ShardedTable
+    columns : sequence of str
+    """
+
+    def __init__(self, shards: ShardedTable, columns: Sequence[str]) -> None:
+        self._shards, self._columns = shards, columns
+        self._place: dict[str, tuple[RowGroup, int, int]] = {}
+        self._cache: OrderedDict[RowGroup, list[dict[str, Any]]] = OrderedDict()
+        for group in shards.row_groups():
+            ids = shards.read_row_group(group, ["image_id"])["image_id"].to_pylist()
+            start = 0
+            for image_id, rows in groupby(ids):
+                stop = start + sum(1 for _ in rows)
+                self._place[image_id] = (group, start, stop)
+                start = stop
+
+    def rows(self, image_id: str) -> list[dict[str, Any]]:
+        """The image's rows; none if it has no segment."""
+        if image_id not in self._place:
+            return []
+        group, start, stop = self._place[image_id]
+        return self._rows(group)[start:stop]
+
+    def _rows(self, group: RowGroup) -> list[dict[str, Any]]:
+        if group not in self._cache:
+            self._cache[group] = self._shards.read_row_group(group, self._columns).to_pylist()
+        self._cache.move_to_end(group)
+        if len(self._cache) > _CACHED_GROUPS:
+            self._cache.popitem(last=False)
+        return self._cache[group]
+
+
 class SegmentReader:
     """Masks of single images by id; only the row groups that hold them are read.
 
@@ -102,20 +139,12 @@ class SegmentReader:
     """
 
     def __init__(self, store: Store) -> None:
-        self._shards = _table(store)
-        self._place: dict[str, tuple[RowGroup, int, int] | None] = {
-            image_id: None
+        self._rows = RowsByImage(_table(store), _COLUMNS)
+        self._known = {
+            image_id
             for batch in iterate_images(store, ["image_id"], batch_size=4096)
             for image_id in batch["image_id"].to_pylist()
         }
-        self._cache: OrderedDict[RowGroup, list[dict[str, Any]]] = OrderedDict()
-        for group in self._shards.row_groups():
-            ids = self._shards.read_row_group(group, ["image_id"])["image_id"].to_pylist()
-            start = 0
-            for image_id, rows in groupby(ids):
-                stop = start + sum(1 for _ in rows)
-                self._place[image_id] = (group, start, stop)
-                start = stop
 
     def masks(self, image_id: str) -> dict[str, np.ndarray]:
         """The image's masks by class name.
@@ -130,18 +159,6 @@ class SegmentReader:
         KeyError
             If there is no such image.
         """
-        if image_id not in self._place:
-            raise KeyError(f"no image '{image_id}' among {len(self._place)} stored ones")
-        place = self._place[image_id]
-        if place is None:
-            return {}
-        group, start, stop = place
-        return _decoded(self._rows(group)[start:stop])
-
-    def _rows(self, group: RowGroup) -> list[dict[str, Any]]:
-        if group not in self._cache:
-            self._cache[group] = self._shards.read_row_group(group, _COLUMNS).to_pylist()
-        self._cache.move_to_end(group)
-        if len(self._cache) > _CACHED_GROUPS:
-            self._cache.popitem(last=False)
-        return self._cache[group]
+        if image_id not in self._known:
+            raise KeyError(f"no image '{image_id}' among {len(self._known)} stored ones")
+        return _decoded(self._rows.rows(image_id))

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from data_contracts.segments import SEGMENTS
+from data_contracts.segments import DOUBTS, SEGMENTS
 from heml.ahead import map_ahead
 from heml.images import decode_image, decode_mask, iterate_images
 from heml.pace import Pace
 from heml.progress import Progress
+from heml.segmentation.earlier import EarlierSegments, KeyWriter, Rows, Segmented, image_key
 from heml.segmentation.rows import doubt, segment_rows
 from heml.settings import (
     AnnotatedSegmentation,
@@ -31,9 +32,7 @@ from heml.taxonomy import Taxonomy
 if TYPE_CHECKING:
     from heml.segmentation.segmenter import Segmenter
 
-VERSION = 2
-
-Rows = list[dict[str, Any]]
+VERSION = 3
 
 
 def segment(
@@ -61,10 +60,11 @@ def segment(
     Returns
     -------
     Outcome
-        Counts `images`, `segments`, `doubted` ones by reason and `dropped` ones; by class
-        `presence`, the share of images that have it, and `mean_area`, its mean share of the
-        image's pixels where it is present; `content`, a hash of all rows; of a fitted segmenter
-        `mean_iou` with its interval, and by class.
+        Counts `images`, of which `segmented` now and `reused` (image, mask and everything that
+        segments are made with are those of the store's earlier table), `segments`, `doubted` ones
+        by reason and `dropped` ones; by class `presence`, the share of images that have it, and
+        `mean_area`, its mean share of the image's pixels where it is present; `content`, a hash of
+        all rows; of a fitted segmenter `mean_iou` with its interval, and by class.
 
     Raises
     ------
@@ -82,10 +82,9 @@ def segment(
     taxonomy.check_covers(classes.values())
     kept = {i: name for i, name in classes.items() if name not in taxonomy.ignored}
     described = settings.model_dump(exclude={"device"})
-    key = fingerprint(
-        VERSION, images["content"], described, kept, *_state(settings, taxonomy, base)
-    )
-    work = _Work(store, settings, taxonomy, kept, base or Path(), key, progress)
+    how = fingerprint(VERSION, described, kept, *_state(settings, taxonomy, base))
+    key = fingerprint(how, images["content"])
+    work = _Work(store, settings, taxonomy, kept, base or Path(), how, progress)
     return run_stage(store, "segments", key, work.run, progress)
 
 
@@ -110,16 +109,21 @@ class _Work:
         taxonomy: Taxonomy,
         classes: dict[int, str],
         base: Path,
-        key: str,
+        how: str,
         progress: Progress,
     ) -> None:
         self._store, self._settings, self._taxonomy = store, settings, taxonomy
-        self._classes, self._base, self._key, self._progress = classes, base, key, progress
+        self._classes, self._base, self._progress = classes, base, progress
+        if isinstance(settings, TrainedSegmentation):
+            # Fitted on them: another such image is another segmenter.
+            how = fingerprint(how, _annotated_content(store))
+        self._how, self._earlier = how, EarlierSegments(store, how)
         self._fitted: dict[str, Any] = {}
 
     def run(self) -> tuple[dict[str, Any], list[Path]]:
         settings = self._settings
         names: Iterable[str]
+        rows: Iterator[Segmented]
         if isinstance(settings, AnnotatedSegmentation):
             rows, names = self._annotated(), self._classes.values()
         else:
@@ -128,17 +132,26 @@ class _Work:
         summary = self._write(rows, list(names))
         return summary | self._fitted, [self._store.segments]
 
-    def _annotated(self) -> Iterator[Rows]:
-        batches = iterate_images(self._store, ["image_id", "mask"])
+    def _annotated(self) -> Iterator[Segmented]:
+        batches = iterate_images(self._store, ["image_id", "sha256", "mask"])
         images = (image for batch in batches for image in batch.to_pylist())
-        return map_ahead(self._rows_of_mask, images)
+        return map_ahead(lambda item: item[1] or self._of_mask(item[0]), self._looked_up(images))
 
-    def _rows_of_mask(self, image: dict[str, Any]) -> Rows:
+    def _looked_up(
+        self, images: Iterable[dict[str, Any]]
+    ) -> Iterator[tuple[dict[str, Any], Segmented | None]]:
+        """Images with their key, and their segments where an earlier pass made them."""
+        for image in images:
+            image["key"] = image_key(image["sha256"], image["mask"])
+            yield image, self._earlier.get(image["image_id"], image["key"])
+
+    def _of_mask(self, image: dict[str, Any]) -> Segmented:
         if image["mask"] is None:
             raise ValueError(
                 f"image '{image['image_id']}' has no mask; remove the store's images and run again"
             )
-        return segment_rows(image["image_id"], decode_mask(image["mask"]), self._classes)
+        rows = segment_rows(image["image_id"], decode_mask(image["mask"]), self._classes)
+        return Segmented(image["image_id"], image["key"], rows)
 
     def _segmenter(self, settings: PretrainedSegmentation | TrainedSegmentation) -> Segmenter:
         from heml.segmentation.segmenter import load_segmenter, resolve_checkpoint
@@ -159,7 +172,7 @@ class _Work:
 
             fitted = fitted_segmenter(
                 self._store,
-                self._key,
+                self._how,
                 settings,
                 self._leaf_of_class(),
                 list(self._taxonomy.leaves),
@@ -182,7 +195,7 @@ class _Work:
                 None,
                 allow_pickle=False,
                 device=settings.device,
-                name=f"trained:{self._key}",
+                name=f"trained:{self._how}",
             )
         self._fitted["segmenter"] = segmenter.name
         self._fitted["segmenter_licence"] = segmenter.licence
@@ -194,51 +207,61 @@ class _Work:
 
     def _predicted(
         self, segmenter: Segmenter, settings: PretrainedSegmentation | TrainedSegmentation
-    ) -> Iterator[Rows]:
+    ) -> Iterator[Segmented]:
         keep_masks = isinstance(settings, TrainedSegmentation) and settings.apply == "missing"
         leaves = dict(enumerate(self._taxonomy.leaves))
         number = {leaf: i for i, leaf in leaves.items()}
         lut = np.full(256, 255, np.uint8)
         for i, leaf in self._leaf_of_class().items():
             lut[i] = number[leaf]
-        columns = ["image_id", "image", "mask"]
+        columns = ["image_id", "sha256", "image", "mask"]
         for batch in iterate_images(self._store, columns, settings.batch_size):
-            images = batch.to_pylist()
-            unknown = [i for i in images if i["mask"] is None or not keep_masks]
+            images = list(self._looked_up(batch.to_pylist()))
+            unknown = [
+                image
+                for image, earlier in images
+                if earlier is None and (image["mask"] is None or not keep_masks)
+            ]
             pixels = list(map_ahead(lambda i: decode_image(i["image"]["bytes"]), unknown))
             predicted = iter(segmenter.predict(pixels) if pixels else [])
-            for image in images:
+            for image, earlier in images:
                 image_id = image["image_id"]
-                if image["mask"] is not None and keep_masks:
-                    yield segment_rows(image_id, lut[decode_mask(image["mask"])], leaves)
+                if earlier is not None:
+                    yield earlier
                     continue
-                found = next(predicted)
-                yield segment_rows(
-                    image_id,
-                    found.ids,
-                    leaves,
-                    found.confidence,
-                    segmenter.name,
-                    segmenter.licence,
-                )
+                if image["mask"] is not None and keep_masks:
+                    rows = segment_rows(image_id, lut[decode_mask(image["mask"])], leaves)
+                else:
+                    found = next(predicted)
+                    rows = segment_rows(
+                        image_id,
+                        found.ids,
+                        leaves,
+                        found.confidence,
+                        segmenter.name,
+                        segmenter.licence,
+                    )
+                yield Segmented(image_id, image["key"], rows)
 
-    def _write(self, images: Iterable[Rows], names: list[str]) -> dict[str, Any]:
-        count = segments = dropped = 0
+    def _write(self, images: Iterable[Segmented], names: list[str]) -> dict[str, Any]:
+        count = segments = dropped = reused = 0
         presence: Counter[str] = Counter()
         doubts: Counter[str] = Counter()
         area: defaultdict[str, float] = defaultdict(float)
         content = hashlib.sha256()
         pace = Pace(self._progress)
-        settings = self._settings
-        with write_aside(self._store.segments) as folder, ShardWriter(folder, SEGMENTS) as writer:
-            for rows in images:
-                for row in rows:
-                    row["doubt"] = doubt(row, settings.least_area, settings.least_confidence)
-                    doubts.update([row["doubt"]] if row["doubt"] else [])
-                if settings.doubted == "drop":
-                    trusted = [row for row in rows if row["doubt"] is None]
-                    dropped += len(rows) - len(trusted)
-                    rows = trusted
+        with (
+            write_aside(self._store.segments) as folder,
+            ShardWriter(folder, SEGMENTS) as writer,
+            KeyWriter(folder, self._how) as keys,
+        ):
+            for image in images:
+                rows, left_out = self._trusted(image)
+                keys.write(image.image_id, image.key, left_out)
+                reused += image.dropped is not None
+                dropped += sum(left_out)
+                doubts.update(dict(zip(DOUBTS, left_out, strict=True)))
+                doubts.update(row["doubt"] for row in rows if row["doubt"])
                 writer.write(rows, sum(len(row["rle"]) + 64 for row in rows))
                 for row in rows:
                     presence[row["class_name"]] += 1
@@ -249,8 +272,10 @@ class _Work:
                 pace.tell(f"segments: {count} images, {segments} segments")
         return {
             "images": count,
+            "segmented": count - reused,
+            "reused": reused,
             "segments": segments,
-            "doubted": dict(sorted(doubts.items())),
+            "doubted": {reason: number for reason, number in sorted(doubts.items()) if number},
             "dropped": dropped,
             "presence": {name: round(presence[name] / max(count, 1), 6) for name in names},
             "mean_area": {
@@ -259,3 +284,26 @@ class _Work:
             "content": content.hexdigest(),
             "images_per_second": pace.rate(count),
         }
+
+    def _trusted(self, image: Segmented) -> tuple[Rows, list[int]]:
+        """Rows that are kept, with their doubts, and how many were left out for each."""
+        if image.dropped is not None:
+            return image.rows, image.dropped
+        settings = self._settings
+        for row in image.rows:
+            row["doubt"] = doubt(row, settings.least_area, settings.least_confidence)
+        if settings.doubted == "keep":
+            return image.rows, [0] * len(DOUBTS)
+        trusted = [row for row in image.rows if row["doubt"] is None]
+        found = Counter(row["doubt"] for row in image.rows)
+        return trusted, [found[reason] for reason in DOUBTS]
+
+
+def _annotated_content(store: Store) -> str:
+    """Of the images that a segmenter is fitted on and measured with."""
+    content = hashlib.sha256()
+    for batch in iterate_images(store, ["image_id", "split", "sha256", "mask"]):
+        for row in batch.to_pylist():
+            if row["split"] == "train" and row["mask"] is not None:
+                content.update(row["image_id"].encode() + image_key(row["sha256"], row["mask"]))
+    return content.hexdigest()

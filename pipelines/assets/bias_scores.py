@@ -1,5 +1,7 @@
 """`bias_scores`: which node carries which group, and is fooled by it."""
 
+from dataclasses import replace
+
 import dagster as dg
 
 from data_contracts import BIAS_SCORES
@@ -14,7 +16,7 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
     def compute(progress: Progress) -> Outcome:
         from heml.bias.measure import measure_bias
 
-        return measure_bias(
+        outcome = measure_bias(
             store,
             recipe.taxonomy,
             recipe.label,
@@ -23,6 +25,27 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
             progress,
             recipe.settings.bias,
         )
+        return replace(outcome, summary={**outcome.summary, **_over_time(store)})
+
+    def _over_time(store: Store) -> dict[str, object]:
+        from heml.bias.history import read_history, score_changes, scores_over_measurements
+
+        history = read_history(store)
+        if not len(history):
+            return {}
+        now = history[history["measurement"] == history["measurement"].max()]
+        # One number for each node and group: Dagster plots each over the runs.
+        plotted: dict[str, object] = {
+            f"score {row['node']} × {row['group']}": row["score"]
+            for row in now.dropna(subset=["score"]).to_dict("records")
+        }
+        changes = score_changes(history)
+        return {
+            **plotted,
+            "measurement": int(now["measurement"].iloc[0]),
+            "largest_rise": float(changes["change"].max()) if len(changes) else None,
+            "scores_over_measurements": scores_over_measurements(history),
+        }
 
     spec = stage_spec(
         recipe,

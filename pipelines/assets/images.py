@@ -8,7 +8,7 @@ import dagster as dg
 from data_contracts import IMAGES, QUARANTINE
 from heml.stage import Outcome
 from heml.store import Store
-from pipelines.assets.stage import progress_of, stage_result, stage_spec
+from pipelines.assets.stage import begin, stage_result, stage_spec
 from pipelines.recipe import LoadedRecipe
 
 
@@ -53,7 +53,7 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             recipe.folder,
             recipe.source_taxonomy,
             annotated,
-            progress_of(context),
+            begin(context, store),
         )
         if recipe.groups:
             # Quotas of values that do not occur are refused before anything is trained.

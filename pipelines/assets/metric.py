@@ -12,7 +12,7 @@ import dagster as dg
 
 from data_contracts import EMBEDDINGS
 from heml.store import Store
-from pipelines.assets.stage import EXCLUSIVE, asset_key, progress_of, stage_result, stage_spec
+from pipelines.assets.stage import EXCLUSIVE, asset_key, begin, stage_result, stage_spec
 from pipelines.recipe import LoadedRecipe
 
 
@@ -41,7 +41,7 @@ def _level(
             chosen,
             recipe.groups,
             recipe.settings.metric,
-            progress_of(context),
+            begin(context, store),
         )
         for node, outcome in finished:
             yield stage_result(context, recipe, store, f"metric/{node}", outcome)

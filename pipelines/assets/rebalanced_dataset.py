@@ -7,7 +7,7 @@ from pydantic import Field
 
 from data_contracts import REBALANCED_DATASET
 from heml.store import Store
-from pipelines.assets.stage import progress_of, stage_result, stage_spec
+from pipelines.assets.stage import begin, stage_result, stage_spec
 from pipelines.recipe import LoadedRecipe
 
 
@@ -43,12 +43,12 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
         from heml.revoked import revoke
         from heml.store import fingerprint
 
-        progress = progress_of(context)
+        progress = begin(context, store)
         if config.revoke:
             gone = revoke(store, config.revoke)
             progress(f"rebalanced_dataset: {len(gone)} images revoked")
             # It may show them.
-            store.report.unlink(missing_ok=True)
+            store.withdraw("report", store.report)
         inputs = store.summary("images")["content"]
         outcome = write_dataset(
             store,

@@ -71,15 +71,22 @@ def stage_asset(
         name=f"{recipe.name}__{stage}", specs=[spec], op_tags=EXCLUSIVE if exclusive else None
     )
     def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        outcome = compute(progress_of(context))
+        outcome = compute(begin(context, store))
         return stage_result(context, recipe, store, stage, outcome)
 
     return _asset
 
 
-def progress_of(context: dg.AssetExecutionContext) -> Progress:
-    """Where a stage's lines go: the run's log, which the UI and the run command show."""
+def begin(context: dg.AssetExecutionContext, store: Store) -> Progress:
+    """What every stage begins with: the store as it is kept, and where the stage's lines go.
+
+    Returns
+    -------
+    Progress
+        Into the run's log, which the UI and the run command show.
+    """
     end_with_the_run()
+    store.pull()
     return context.log.info
 
 

@@ -162,3 +162,17 @@ def test_two_files_of_one_name_are_refused(tmp_path):
         (tmp_path / name).write_text("name: same\nsource: {kind: portraits}\n")
     with pytest.raises(RecipeError, match="'same' is already the name of"):
         build_defs(recipe_files=[tmp_path / "one.yaml", tmp_path / "two.yaml"])
+
+
+def test_jobs_stop_at_the_scores_and_go_on_from_them(tmp_path):
+    defs = build_defs(recipe_files=[DEMO], store_root=tmp_path)
+    bias, rebalance = (
+        {
+            "/".join(key.path[1:])
+            for key in defs.resolve_job_def(name).asset_layer.selected_asset_keys
+        }
+        for name in ("demo_bias_only", "demo_rebalance")
+    )
+    nodes = {f"metric/{node}" for node in builtin("portraits").nodes}
+    assert bias == {"images", "quarantine", "segments", "metric_tree", "bias_scores"} | nodes
+    assert rebalance == (STAGES | nodes) - bias

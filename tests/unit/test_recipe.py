@@ -280,3 +280,29 @@ def test_two_recipes_of_one_name_are_refused(write, tmp_path):
 def test_missing_folder_of_recipes_is_named(tmp_path):
     with pytest.raises(RecipeError, match="no such folder of recipes; set HEML_RECIPES"):
         load_recipes(tmp_path / "none")
+
+
+@pytest.mark.parametrize(
+    ("budget", "message"),
+    [
+        ("{score: {warn: 0.6, error: 0.3}}", r"budget.score: warn \(0.6\) must not be above error"),
+        ("{groups: {hair_ton: {warn: 0.3}}}", "no such group; did you mean 'hair_tone'"),
+        ("{groups: {hair_tone: {wran: 0.3}}}", "unknown key; did you mean 'warn'"),
+        ("{scores: {warn: 0.3}}", "unknown key; did you mean 'score'"),
+        ("{quarantined: {warn: 5}}", "less than or equal to 1"),
+    ],
+)
+def test_wrong_budget_is_refused_with_what_to_write(tmp_path, budget, message):
+    path = tmp_path / "one.yaml"
+    path.write_text(f"name: one\nsource: {{kind: portraits}}\nbudget: {budget}\n")
+    with pytest.raises(RecipeError, match=message):
+        load_recipe(path)
+
+
+def test_budget_does_not_make_the_dataset_another(tmp_path):
+    path = tmp_path / "one.yaml"
+    fingerprints = set()
+    for budget in ("{}", "{score: {warn: 0.3}}"):
+        path.write_text(f"name: one\nsource: {{kind: portraits}}\nbudget: {budget}\n")
+        fingerprints.add(load_recipe(path).fingerprint)
+    assert len(fingerprints) == 1

@@ -33,6 +33,7 @@ from data_contracts.common import INPUT_PREFIX, input_columns
 from heml.bias.association import association
 from heml.bias.coverage import coverage
 from heml.bias.groups import measured_groups
+from heml.bias.history import remember_scores
 from heml.metrics.network import new_network
 from heml.progress import silent
 from heml.report import figures
@@ -723,3 +724,16 @@ def test_words_stand_out_from_the_page_in_light_dark_and_print():
                     continue
                 light, dark = sorted(map(luminance, (scheme[ink], scheme[ground])), reverse=True)
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground, scheme[ink])
+
+
+def test_scores_of_earlier_measurements_are_shown_once_there_are_some(own: ReportStore) -> None:
+    assert "Earlier measurements" not in Page(own.render()).text
+    scores = pd.read_parquet(own.store.bias_scores)
+    for times, images in ((0.5, "a"), (1.0, "b")):
+        earlier = scores.assign(score=scores["score"] * times)
+        remember_scores(own.store, earlier, own.label, images, images)
+    (own.store.root / "manifests" / "report.json").unlink()
+    page = Page(own.render())
+    assert "Earlier measurements" in page.text
+    assert "Node Group #1 #2" in page.text
+    assert not page.open_tags

@@ -1,0 +1,137 @@
+"""Stages whose process is killed in the middle: nothing half-written is read, and what was finished
+is not made again."""
+
+import hashlib
+import signal
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from heml.metrics.level import train_level
+from heml.progress import silent
+from heml.segmentation.stage import segment
+from heml.settings import AnnotatedSegmentation, MetricSettings, PortraitsSource, Resolution
+from heml.sources.ingest import ingest
+from heml.store import Store
+from heml.taxonomy import builtin
+
+TAXONOMY = builtin("portraits")
+SOURCE = PortraitsSource(kind="portraits", count=100, size=48)
+METRIC = MetricSettings(epochs=1, resolution=Resolution(leaf=16, branch=16, root=16))
+NODES = ["mouth", "nose", "neck"]
+
+#: What a killed process runs: this module's stages, with a hook that kills it with SIGKILL.
+VICTIM = """
+import os, signal, sys
+sys.path.insert(0, {folder!r})
+import test_faults
+from heml.shards import ShardWriter
+from heml.store import Store
+
+def die(*args):
+    os.kill(os.getpid(), signal.SIGKILL)
+
+def progress(line):
+    if line.startswith("metric/") and ": precision" in line:
+        die()
+
+flush, times = ShardWriter._flush, []
+
+def flush_once(self):
+    times.append(1)
+    die() if len(times) == 2 else flush(self)
+
+if {stage!r} != "metric":
+    ShardWriter._flush = flush_once
+test_faults.STAGES[{stage!r}](Store(test_faults.Path({root!r})), progress)
+"""
+
+
+def images(store, progress=silent):
+    return ingest(store, SOURCE, store.root, TAXONOMY, True, progress)
+
+
+def segments(store, progress=silent):
+    return segment(store, AnnotatedSegmentation(), TAXONOMY, progress)
+
+
+def metric(store, progress=silent):
+    return dict(train_level(store, TAXONOMY, NODES, ["hair_tone"], METRIC, progress))
+
+
+STAGES = {"images": images, "segments": segments, "metric": metric}
+
+
+def killed(stage, store):
+    """Runs a stage in a process that is killed in the middle."""
+    program = VICTIM.format(folder=str(Path(__file__).parent), stage=stage, root=str(store.root))
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert done.returncode == -signal.SIGKILL, done.stderr
+
+
+def digests(store):
+    """Content of every file but the manifests, whose summaries hold speeds."""
+    return {
+        path.relative_to(store.root).as_posix(): hashlib.sha256(path.read_bytes()).hexdigest()
+        for path in sorted(store.root.rglob("*"))
+        if path.is_file() and path.suffix != ".json"
+    }
+
+
+@pytest.fixture(scope="module")
+def whole(tmp_path_factory):
+    """A store that nothing happened to; its content after every stage."""
+    store, after = Store(tmp_path_factory.mktemp("whole")), {}
+    for name, stage in STAGES.items():
+        stage(store)
+        after[name] = digests(store)
+    return after
+
+
+@pytest.fixture(scope="module")
+def hurt(tmp_path_factory):
+    """A store whose stages are killed one after the other, and run again."""
+    return Store(tmp_path_factory.mktemp("hurt"))
+
+
+def leftovers(store):
+    return [path for path in store.root.rglob(".*") if path.suffix in (".tmp", ".old")]
+
+
+@pytest.mark.parametrize("stage", ["images", "segments"])
+def test_killed_table_is_written_again_and_whole(stage, whole, hurt):
+    killed(stage, hurt)
+    assert leftovers(hurt), "it was killed while it wrote"
+    with pytest.raises(FileNotFoundError, match="has not run yet"):
+        hurt.summary(stage)
+    outcome = STAGES[stage](hurt)
+    assert not outcome.reused
+    assert digests(hurt) == whole[stage]
+    assert leftovers(hurt) == []
+
+
+def test_growing_source_killed_while_segmenting_keeps_the_earlier_table(tmp_path):
+    store = Store(tmp_path / "grown")
+    images(store)
+    first = segments(store)
+    more = SOURCE.model_copy(update={"count": 130})
+    ingest(store, more, store.root, TAXONOMY, True, silent)
+    before = {p.name: p.read_bytes() for p in store.segments.iterdir()}
+    killed("segments", store)
+    assert {p.name: p.read_bytes() for p in store.segments.iterdir()} == before
+    assert store.summary("segments") == first.summary
+    again = segments(store).summary
+    assert again["images"] == 130
+    assert again["segmented"] + again["reused"] == 130
+
+
+def test_level_goes_on_with_the_nodes_that_were_not_finished(whole, hurt):
+    killed("metric", hurt)
+    outcomes = metric(hurt)
+    kept = [node for node, outcome in outcomes.items() if outcome.reused]
+    assert len(kept) == 1
+    assert set(outcomes) == set(NODES)
+    assert digests(hurt) == whole["metric"]
+    assert leftovers(hurt) == []
