@@ -227,7 +227,7 @@ class RemoteFiles(Files):
         super().__init__(max_bytes)
         self._url = url
         _refuse_protocols(url)
-        from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+        from fsspec.core import url_to_fs
 
         try:
             self._fs, root = url_to_fs(url)
