@@ -25,27 +25,7 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
             progress,
             recipe.settings.bias,
         )
-        return replace(outcome, summary={**outcome.summary, **_over_time(store)})
-
-    def _over_time(store: Store) -> dict[str, object]:
-        from heml.bias.history import read_history, score_changes, scores_over_measurements
-
-        history = read_history(store)
-        if not len(history):
-            return {}
-        now = history[history["measurement"] == history["measurement"].max()]
-        # One number for each node and group: Dagster plots each over the runs.
-        plotted: dict[str, object] = {
-            f"score {row['node']} × {row['group']}": row["score"]
-            for row in now.dropna(subset=["score"]).to_dict("records")
-        }
-        changes = score_changes(history)
-        return {
-            **plotted,
-            "measurement": int(now["measurement"].iloc[0]),
-            "largest_rise": float(changes["change"].max()) if len(changes) else None,
-            "scores_over_measurements": scores_over_measurements(history),
-        }
+        return replace(outcome, summary={**outcome.summary, **scores_over_time(store)})
 
     spec = stage_spec(
         recipe,
@@ -60,3 +40,25 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
         contract=BIAS_SCORES,
     )
     return stage_asset(recipe, store, spec, compute)
+
+
+def scores_over_time(store: Store) -> dict[str, object]:
+    """What the UI shows of this and earlier measurements."""
+    from heml.bias.history import read_history, score_changes, scores_over_measurements
+
+    history = read_history(store)
+    if not len(history):
+        return {}
+    now = history[history["measurement"] == history["measurement"].max()]
+    # One number for each node and group: Dagster plots each over the runs.
+    plotted: dict[str, object] = {
+        f"score {row['node']} × {row['group']}": row["score"]
+        for row in now.dropna(subset=["score"]).to_dict("records")
+    }
+    changes = score_changes(history)
+    return {
+        **plotted,
+        "measurement": int(now["measurement"].iloc[0]),
+        "largest_rise": float(changes["change"].max()) if len(changes) else None,
+        "scores_over_measurements": scores_over_measurements(history),
+    }

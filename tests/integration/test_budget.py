@@ -10,9 +10,11 @@ from data_contracts import BIAS_HISTORY, BIAS_SCORES
 from heml.bias.history import read_history, remember_scores, score_changes, scores_over_measurements
 from heml.settings import BudgetSettings
 from heml.store import write_aside
+from pipelines.assets.bias_scores import scores_over_time
 from pipelines.budget_check import check_bias_budget, check_bias_rise, check_quarantined
 from pipelines.definitions import build_defs
 from pipelines.limits import OverLimit
+from pipelines.metadata import summary_metadata
 
 
 def scores_of(found):
@@ -129,6 +131,19 @@ def test_history_keeps_every_measurement_and_counts_them(store):
     assert scores_over_measurements(history, most=2) == [
         {"node": "hair", "group": "tone", "#2": 0.4, "#3": 0.6}
     ]
+
+
+def test_every_score_is_a_number_of_the_materialization(store):
+    assert scores_over_time(store) == {}
+    measure(store, {HAIR: 0.2, NOSE: np.nan}, images="a")
+    measure(store, {HAIR: 0.5, NOSE: 0.1}, images="b")
+    shown = scores_over_time(store)
+    assert (shown["score hair × tone"], shown["score nose × tone"]) == (0.5, 0.1)
+    assert shown["measurement"] == 2
+    assert shown["largest_rise"] == pytest.approx(0.3)
+    plotted = summary_metadata(shown)
+    assert isinstance(plotted["score hair × tone"], dg.FloatMetadataValue)
+    assert "| hair | tone | 0.2 | 0.5 |" in plotted["scores_over_measurements"].value
 
 
 def test_measuring_the_same_again_adds_nothing(store):

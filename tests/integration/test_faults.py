@@ -15,11 +15,18 @@ from heml.segmentation.stage import segment
 from heml.settings import AnnotatedSegmentation, MetricSettings, PortraitsSource, Resolution
 from heml.sources.ingest import ingest
 from heml.store import Store
-from heml.taxonomy import builtin
+from heml.taxonomy import Taxonomy, builtin
 
 TAXONOMY = builtin("portraits")
 SOURCE = PortraitsSource(kind="portraits", count=100, size=48)
 METRIC = MetricSettings(epochs=1, resolution=Resolution(leaf=16, branch=16, root=16))
+#: Of the `dataset` fixture's classes.
+SHAPES = Taxonomy(
+    "shapes",
+    {"background": ("background",), "shape": ("shape",)},
+    {"image": ("background", "shape")},
+    ignored=("void",),
+)
 NODES = ["mouth", "nose", "neck"]
 
 #: What a killed process runs: this module's stages, with a hook that kills it with SIGKILL.
@@ -61,7 +68,12 @@ def metric(store, progress=silent):
     return dict(train_level(store, TAXONOMY, NODES, ["hair_tone"], METRIC, progress))
 
 
-STAGES = {"images": images, "segments": segments, "metric": metric}
+def shapes(store, progress=silent):
+    return segment(store, AnnotatedSegmentation(), SHAPES, progress)
+
+
+CHAIN = {"images": images, "segments": segments, "metric": metric}
+STAGES = {**CHAIN, "shapes": shapes}
 
 
 def killed(stage, store):
@@ -84,7 +96,7 @@ def digests(store):
 def whole(tmp_path_factory):
     """A store that nothing happened to; its content after every stage."""
     store, after = Store(tmp_path_factory.mktemp("whole")), {}
-    for name, stage in STAGES.items():
+    for name, stage in CHAIN.items():
         stage(store)
         after[name] = digests(store)
     return after
@@ -112,19 +124,21 @@ def test_killed_table_is_written_again_and_whole(stage, whole, hurt):
     assert leftovers(hurt) == []
 
 
-def test_growing_source_killed_while_segmenting_keeps_the_earlier_table(tmp_path):
-    store = Store(tmp_path / "grown")
-    images(store)
-    first = segments(store)
-    more = SOURCE.model_copy(update={"count": 130})
-    ingest(store, more, store.root, TAXONOMY, True, silent)
-    before = {p.name: p.read_bytes() for p in store.segments.iterdir()}
-    killed("segments", store)
-    assert {p.name: p.read_bytes() for p in store.segments.iterdir()} == before
+def test_growing_source_killed_while_segmenting_keeps_the_earlier_table(dataset, store):
+    def grow(count):
+        dataset.good(count)
+        dataset.write()
+        ingest(store, dataset.settings(), dataset.root, SHAPES, True, silent)
+
+    grow(80)
+    first = shapes(store)
+    before = {path.name: path.read_bytes() for path in store.segments.iterdir()}
+    grow(20)
+    killed("shapes", store)
+    assert {path.name: path.read_bytes() for path in store.segments.iterdir()} == before
     assert store.summary("segments") == first.summary
-    again = segments(store).summary
-    assert again["images"] == 130
-    assert again["segmented"] + again["reused"] == 130
+    again = shapes(store).summary
+    assert (again["segmented"], again["reused"]) == (20, 80)
 
 
 def test_level_goes_on_with_the_nodes_that_were_not_finished(whole, hurt):

@@ -735,5 +735,5 @@ def test_scores_of_earlier_measurements_are_shown_once_there_are_some(own: Repor
     (own.store.root / "manifests" / "report.json").unlink()
     page = Page(own.render())
     assert "Earlier measurements" in page.text
-    assert "Node Group #1 #2" in page.text
+    assert "NodeGroup#1#2" in page.text
     assert not page.open_tags
