@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from data_contracts import ASSOCIATION, BIAS_SCORES, RECOMBINED_SAMPLES, Contract
+from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.dataset.write import write_dataset
 from heml.images import image_index
 from heml.progress import silent
@@ -79,8 +80,8 @@ def _samples(store: Store, count: int) -> None:
                 "width": 32,
                 "height": 32,
             }
-            gates = {c.name: 0.5 for c in RECOMBINED_SAMPLES.columns if c.name not in row}
-            writer.write([row | gates], len(buffer.getvalue()))
+            row |= {column.name: 0.5 for column in GATE_COLUMNS}
+            writer.write([_filled(RECOMBINED_SAMPLES, row)], len(buffer.getvalue()))
     store.finish(
         "recombined_samples",
         f"samples-{count}",

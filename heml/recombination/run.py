@@ -82,7 +82,7 @@ def recombine(
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         painter = None if inpaint is None else Inpainter(inpaint, taxonomy, recipe_folder)
-        tree = MetricTree.load(store.metric_tree)
+        tree = MetricTree.load(store.metric_tree, taxonomy)
         index = image_index(store, list(groups))
         roles = planned_roles(store)
         gates = fit_gates(store, tree, roles, index, groups, find_segmenter())

@@ -13,6 +13,7 @@ import pyarrow.dataset as ds
 from scipy.special import expit
 
 from data_contracts.rebalance_plan import DIRECTIONS, OPERATORS
+from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.report.words import cell_of
 from heml.store import Store
 from heml.tree.tree import MetricTree, Which
@@ -119,7 +120,7 @@ def _probabilities(tree: MetricTree, pairs: np.ndarray, which: Which) -> np.ndar
 
 
 _EDIT = ["edit_id", "label", "groups", "direction", "operator", "nodes", "host_id", "donor_id"]
-_GATES = ["accepted", "reason", "gate_label", "gate_group", "gate_distribution", "gate_change"]
+_GATES = ["accepted", "reason", *(column.name for column in GATE_COLUMNS)]
 
 
 def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataFrame:

@@ -74,6 +74,7 @@ def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
             ("Label vote", row["gate_label"]),
             ("group vote", row["gate_group"]),
             ("distance", row["gate_distribution"]),
+            ("seam", row["gate_seam"]),
         ],
         changed=float(row["gate_change"] or 0),
         host=_small(pictures.image(row["host_id"]), f"Host {row['host_id']}"),
