@@ -195,7 +195,7 @@ class Remote:
     @contextmanager
     def _talking(self) -> Iterator[tuple[Any, str]]:
         try:
-            from fsspec.core import url_to_fs  # type: ignore[import-untyped]
+            from fsspec.core import url_to_fs
 
             files, base = url_to_fs(self.url)
             files.invalidate_cache()
