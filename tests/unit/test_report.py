@@ -30,6 +30,7 @@ from data_contracts import (
     SEGMENTS,
 )
 from data_contracts.common import INPUT_PREFIX, input_columns
+from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.bias.association import association
 from heml.bias.coverage import coverage
 from heml.bias.groups import measured_groups
@@ -285,7 +286,8 @@ class ReportStore:
             cell = rare.iloc[number % 2]
             reason = ("", "", "label_kept", "in_distribution")[number % 4]
             rows.append(
-                {
+                dict.fromkeys(column.name for column in GATE_COLUMNS)
+                | {
                     "edit_id": f"edit-{number:06d}",
                     "label": cell["label"],
                     "groups": [cell[g] for g in self.groups],
@@ -297,6 +299,7 @@ class ReportStore:
                     "seed": number,
                     "accepted": not reason,
                     "reason": reason,
+                    "refused_by": [reason] if reason else [],
                     "gate_label": 0.9,
                     "gate_group": 0.8,
                     "gate_distribution": None if reason else 0.7,
