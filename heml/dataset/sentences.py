@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from heml.dataset.facts import FEW, DatasetFacts
-from heml.report.words import decimal, percent
+from heml.report.words import decimal, percent, plural
 
 
 def biases(facts: DatasetFacts) -> Iterator[str]:
@@ -49,10 +49,10 @@ def manipulation(facts: DatasetFacts) -> Iterator[str]:
         )
     if summary["revoked"]:
         yield (
-            f"{summary['revoked']} images were revoked: they, and every recombined image with one "
-            f"of them as host or donor, are not in this version ({summary['version']}). Metrics "
-            "that chose the edits may have been trained on them until the recipe is run again; "
-            "they are not part of this dataset."
+            f"{plural(summary['revoked'], 'image was', 'images were')} revoked: not in this "
+            f"version ({summary['version']}), nor is any image that was recombined with a revoked "
+            "one as host or donor. Metrics that chose the edits may have been trained on revoked "
+            "images until the recipe is run again; they are no part of this dataset."
         )
     yield "Validation and test rows are the input's own; no recombined row descends from them."
 
