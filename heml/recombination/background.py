@@ -10,14 +10,12 @@ import torch
 from torch import Tensor
 
 from heml.metrics.views import union
-from heml.recombination.fill import fill_holes
+from heml.recombination.fill import fill_scenery
 from heml.recombination.picture import Picture, Recombined
-from heml.recombination.pyramid import blur, double, halve, shrink
+from heml.recombination.pyramid import shrink, soften
 from heml.recombination.windows import Window, colours, cut, pixels, side_for, warp
 from heml.taxonomy import Taxonomy
 
-#: Softness of the foreground's outline, as standard deviation in pixels.
-EDGE = 0.8
 #: Width of the donor's outline that is not trusted to be scenery, as a share of the shorter side.
 RIM = 0.02
 #: Scenery is enlarged by at most this factor to bring the hole that the donor leaves behind the
@@ -36,18 +34,18 @@ class Exchange:
         The host's foreground.
     scenery : bool array (h, w)
         The donor's background.
+    classes : sequence of str
+        Of the background.
     matrix : float array (2, 3)
         From donor to host pixels.
-    shift : int
-        How far beside the hole its texture is taken, in host pixels.
     """
 
     host: Picture
     donor: Picture
     front: np.ndarray
     scenery: np.ndarray
+    classes: Sequence[str]
     matrix: np.ndarray
-    shift: int
 
     @property
     def key(self) -> tuple[int, ...]:
@@ -78,7 +76,7 @@ def prepare(
     shift = end - scale * start
     shift = np.clip(shift, [width - scale * wide, height - scale * tall], 0)
     matrix = np.column_stack([scale * np.eye(2), shift])
-    return Exchange(host, donor, front, scenery, matrix, _beside(hole, matrix, width))
+    return Exchange(host, donor, front, scenery, classes, matrix)
 
 
 def _box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
@@ -90,15 +88,6 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
 
 def _centre(box: tuple[int, int, int, int]) -> np.ndarray:
     return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
-
-
-def _beside(hole: tuple[int, int, int, int] | None, matrix: np.ndarray, width: int) -> int:
-    """The way from the hole to scenery beside it, on the side with more of it."""
-    if hole is None:
-        return 0
-    left, right = (matrix[0, 0] * np.array([hole[0], hole[2]]) + matrix[0, 2]).tolist()
-    length = int(np.ceil(right - left)) + 8
-    return -length if left > width - right else length
 
 
 def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list[Recombined]:
@@ -115,20 +104,27 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     warped, seen = warp(donor, trusted, matrix, (tall, wide))
     # Beside the outline the interpolation mixes.
     seen = shrink(seen > 0.5, 1)
-    shifts = torch.tensor([e.shift for e in edits], device=device)
-    scenery = _without_hole(warped, seen, shifts)
-    alpha = blur(shrink(front, 1).float(), EDGE)
-    result = pixels(scenery + (host - scenery) * alpha)
-    visible = seen.squeeze(1).cpu().numpy()
-    return [
-        Recombined(
-            image[: e.host.size[0], : e.host.size[1]].copy(),
-            e.host.masks,
-            pasted=~e.front,
-            filled=~e.front & ~seen[: e.host.size[0], : e.host.size[1]],
-        )
-        for e, image, seen in zip(edits, result, visible, strict=True)
-    ]
+    scenery = fill_scenery(warped, seen, seen.new_ones(len(edits), 1, 1, 1))
+    # A real outline is hard; only the pixel where both mix is left out.
+    kept = shrink(front, 1)
+    result = pixels(scenery + (host - scenery) * soften(kept.float()))
+    planes_of = (plane.squeeze(1).cpu().numpy() for plane in (kept, seen))
+    return [_picture(*each) for each in zip(edits, result, *planes_of, strict=True)]
+
+
+def _picture(edit: Exchange, image: np.ndarray, kept: np.ndarray, seen: np.ndarray) -> Recombined:
+    """The scenery with the host's foreground, less its outline, which is scenery now."""
+    height, width = edit.host.size
+    kept, seen = kept[:height, :width], seen[:height, :width]
+    masks = {n: m if n in edit.classes else m & kept for n, m in edit.host.masks.items()}
+    first = next(n for n in edit.classes if n in masks)
+    masks[first] = masks[first] | (edit.front & ~kept)
+    return Recombined(
+        image[:height, :width].copy(),
+        {name: mask for name, mask in masks.items() if mask.any()},
+        pasted=~kept,
+        filled=~kept & ~seen,
+    )
 
 
 def _planes(masks: Sequence[np.ndarray], device: torch.device) -> Tensor:
@@ -140,20 +136,3 @@ def _inside(mask: np.ndarray, window: Window) -> np.ndarray:
     result = np.zeros((window.height, window.width), bool)
     result[: mask.shape[0], : mask.shape[1]] = mask
     return result
-
-
-def _without_hole(image: Tensor, known: Tensor, shifts: Tensor) -> Tensor:
-    """Fills the hole with the shading around it and the texture beside it."""
-    quarter = halve(halve(image * known)) / halve(halve(known.float())).clamp_min(1e-6)
-    filled = fill_holes(quarter, (halve(halve(known.float())) > 0.25).float())
-    shading = double(double(filled))
-    # Near the hole's edge the shading is guessed: what differs from it there is no texture.
-    texture = (image - shading) * shrink(known, 6)
-    columns = torch.arange(image.shape[-1], device=image.device)
-    for direction in (1, -1):
-        source = columns + direction * shifts[:, None]
-        inside = (source >= 0) & (source < len(columns))
-        index = source.clamp(0, len(columns) - 1)[:, None, None].expand_as(image)
-        moved = texture.gather(3, index) * inside[:, None, None]
-        texture = torch.where(known | (texture != 0).any(1, keepdim=True), texture, moved)
-    return torch.where(known, image, (shading + texture).clamp(0, 1))

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from heml.recombination.align import align_donor
 from heml.recombination.blend import laplacian_blend, lighting_field, limited, match_contrast
-from heml.recombination.fill import fill_holes
+from heml.recombination.fill import fill_scenery
 from heml.recombination.picture import NO_CLASS, Box, Picture, Recombined
 from heml.recombination.pyramid import blur, double, grow, halve, shrink, soften
 from heml.recombination.windows import (
@@ -142,7 +142,8 @@ def transplant(
 
     regions = _regions(here, there.to(here.dtype), torch.from_numpy(kinds).to(device))
     top = _relit(host, warped, regions)
-    base = torch.where(regions.old, _filled(host, regions.behind), host)
+    behind = fill_scenery(host, regions.behind, regions.open_air)
+    base = torch.where(regions.old, behind, host)
     result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide))
     labels = (regions.labels - _SHIFT).squeeze(1).cpu().numpy()
     planes_of = [
@@ -202,6 +203,8 @@ class _Regions:
         Holes whose class is still to be found.
     behind : bool
         What shows through holes is made of these pixels.
+    open_air : bool (B, 1, 1, 1)
+        Whether that is scenery.
     pasted, filled : bool
         As in `Recombined`.
     cut_off : float (B,)
@@ -216,6 +219,7 @@ class _Regions:
     labels: Tensor
     unlabelled: Tensor
     behind: Tensor
+    open_air: Tensor
     pasted: Tensor
     filled: Tensor
     cut_off: Tensor
@@ -271,6 +275,7 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor) -> _Regions:
         labels=torch.where(segment & ~core & open_air, usual_scenery, labels),
         unlabelled=segment & ~core & ~open_air,
         behind=_has(host, _INSIDE) & ~old & (scenery | ~open_air),
+        open_air=open_air,
         pasted=core,
         filled=hole & ~core,
         cut_off=_count(beyond) / _count(edge).clamp_min(1),
@@ -312,12 +317,6 @@ def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
 
 def _count(mask: Tensor) -> Tensor:
     return mask.flatten(1).sum(dim=1)
-
-
-def _filled(host: Tensor, known: Tensor) -> Tensor:
-    """What some pixels of the host suggest for all others, at half the size."""
-    weight = (halve(known.float()) == 1).float()
-    return double(fill_holes(halve(host), weight))
 
 
 def _picture(

@@ -7,7 +7,7 @@ import torch
 from heml.recombination.align import align_donor, fit_similarity_transform
 from heml.recombination.blend import laplacian_blend, match_tone
 from heml.recombination.compose import Edit, Picture, compose, compose_batch
-from heml.recombination.fill import fill_holes
+from heml.recombination.fill import fill_holes, fill_scenery
 from heml.recombination.pyramid import double, grow, halve
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
@@ -303,3 +303,26 @@ def test_bad_input_gives_a_valid_picture(operator):
             assert result.image.dtype == np.uint8
             assert all(mask.shape == host.size for mask in result.masks.values())
             assert all(mask.any() or name in host.masks for name, mask in result.masks.items())
+
+
+def test_holes_in_scenery_keep_its_grain():
+    rng = np.random.default_rng(0)
+    image = torch.from_numpy(rng.normal(0.5, 0.1, (2, 1, 64, 96)).astype(np.float32))
+    image = image.repeat(1, 3, 1, 1)
+    known = torch.ones(2, 1, 64, 96, dtype=torch.bool)
+    known[..., 20:50, 30:60] = False
+    grain = torch.tensor([True, False])[:, None, None, None]
+    filled = fill_scenery(image, known, grain)
+    assert torch.equal(filled[known.expand_as(image)], image.clamp(0, 1)[known.expand_as(image)])
+    inside = filled[..., 24:46, 34:56]
+    assert inside[0].std() > 0.07
+    assert inside[1].std() < 0.03
+    assert abs(float(inside.mean()) - 0.5) < 0.03
+
+
+def test_the_outline_before_a_new_background_belongs_to_it():
+    host, donor = picture(WHITE, RED), picture(BLUE, RED)
+    result = compose("background", host, donor, ["background"], TAXONOMY)
+    gained = result.masks["background"] & ~host.masks["background"]
+    assert 0 < gained.sum() < 0.15 * host.masks["disc"].sum()
+    np.testing.assert_array_equal(result.pasted, result.masks["background"])
