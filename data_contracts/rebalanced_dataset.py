@@ -27,7 +27,11 @@ REBALANCED_DATASET = Contract(
         Column("direction", pa.string(), "What was moved.", nullable=True),
         Column("seed", pa.int64(), "Seed of the edit.", nullable=True),
         *GATE_COLUMNS,
-        Column("weight", pa.float64(), "Sample weight: every cell of train weighs the same."),
+        Column(
+            "weight",
+            pa.float64(),
+            "Sample weight: cells of train weigh as the plan aims, equally by default.",
+        ),
         Column("cell", pa.string(), "Label and groups in words: the cell of the row."),
         Column("recipe_fingerprint", pa.string(), "Fingerprint of the recipe and its input."),
         Column("code_fingerprint", pa.string(), "Fingerprint of the code that wrote the row."),

@@ -12,6 +12,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
+import pyarrow.parquet as pq
+
 from data_contracts import RECOMBINED_SAMPLES
 from heml.cells import MISSING
 from heml.dataset.cell_reader import Cell, CellReader
@@ -39,6 +41,8 @@ class Selection:
         Stored images, and accepted samples, left out because of what is revoked.
     values : list of set of str
         Values of the label, then of each group, in all splits.
+    targets : dict of Cell to int
+        Records that the plan aims at.
     """
 
     real: Counter[Cell] = field(default_factory=Counter)
@@ -48,12 +52,18 @@ class Selection:
     revoked: int = 0
     descendants: int = 0
     values: list[set[str]] = field(default_factory=list)
+    targets: dict[Cell, int] = field(default_factory=dict)
 
     def weights(self) -> dict[Cell, float]:
-        """Weight of a train row by its cell: cells weigh the same, rows 1 on average."""
+        """Weight of a train row by its cell: cells weigh as the plan aims, rows 1 on average."""
         counts = self.real + self.recombined
-        total = sum(counts.values())
-        return {cell: total / (len(counts) * n) for cell, n in counts.items()}
+        aims = self.aims(counts)
+        scale = sum(counts.values()) / max(sum(aims.values()), 1)
+        return {cell: scale * aims[cell] / n for cell, n in counts.items()}
+
+    def aims(self, counts: Counter[Cell]) -> dict[Cell, int]:
+        """Records aimed at by cell; a cell that the plan does not know keeps what it has."""
+        return {cell: self.targets.get(cell, n) for cell, n in counts.items()}
 
 
 def select_rows(
@@ -65,7 +75,7 @@ def select_rows(
     ----------
     cells : CellReader
     """
-    selection = Selection()
+    selection = Selection(targets=_targets(store))
     for image_id, split, cell in cells.rows():
         if image_id in revoked:
             selection.revoked += 1
@@ -93,13 +103,16 @@ def descends(sample: dict[str, Any], revoked: Revoked) -> bool:
 
 
 def _drop_surplus(cells: CellReader, revoked: Revoked, selection: Selection) -> None:
-    """Leaves out real rows until a cell has as many rows as the smallest one, if it can.
+    """Leaves out real rows until no cell is further along to its target than the last one, if it
+    can.
 
     Which ones, a hash of their ids decides: neither their order nor what is added elsewhere.
     """
     counts = selection.real + selection.recombined
-    least = min(counts.values(), default=0)
-    excess = {c: min(n - least, selection.real[c]) for c, n in counts.items() if n > least}
+    aims = selection.aims(counts)
+    reached = min((n / aims[c] for c, n in counts.items() if aims[c]), default=0.0)
+    wanted = {c: round(reached * aims[c]) for c in counts}
+    excess = {c: min(n - wanted[c], selection.real[c]) for c, n in counts.items() if n > wanted[c]}
     candidates: defaultdict[Cell, list[tuple[bytes, str]]] = defaultdict(list)
     for image_id, split, cell in cells.rows():
         if split == "train" and image_id not in revoked and cell in excess:
@@ -108,6 +121,12 @@ def _drop_surplus(cells: CellReader, revoked: Revoked, selection: Selection) -> 
     for cell, ranked in candidates.items():
         selection.surplus |= {image_id for _, image_id in sorted(ranked)[: excess[cell]]}
         selection.real[cell] -= excess[cell]
+
+
+def _targets(store: Store) -> dict[Cell, int]:
+    columns = ["label", "groups", "n_target"]
+    rows = pq.read_table(store.planned_cells, columns=columns).to_pylist()
+    return {(row["label"], *row["groups"]): row["n_target"] for row in rows}
 
 
 def _accepted(store: Store) -> Iterator[dict[str, Any]]:

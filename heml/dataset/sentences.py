@@ -41,7 +41,7 @@ def manipulation(facts: DatasetFacts) -> Iterator[str]:
         f"{samples['tried']} edits were tried and {samples['accepted']} passed all gates"
         + (f": {tried}." if tried else ".")
     )
-    yield "The column weight makes every cell of label and groups weigh the same in train."
+    yield "The column weight makes the cells of label and groups weigh in train as the plan aims."
     if summary["surplus"]:
         yield (
             f"{summary['surplus']} real train images were left out because their cell had more "

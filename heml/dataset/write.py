@@ -23,7 +23,7 @@ from heml.settings import DatasetSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 
-VERSION = 2
+VERSION = 3
 
 
 def write_dataset(

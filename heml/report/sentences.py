@@ -136,8 +136,8 @@ def _done(facts: Facts) -> Finding:
     how = listed([OPERATOR_WORDS[o] for o in samples.get("accepted_by_operator", {})])
     text = Markup(
         "{made} recombined from segments of real train images{how} and added; {refused} refused. "
-        "No real image was changed. The dataset now has {rows} rows; weights make every cell of "
-        "the train split count the same."
+        "No real image was changed. The dataset now has {rows} rows; weights make the cells of "
+        "the train split count as the plan aims."
     ).format(
         made=plural(accepted, "image was", "images were"),
         how=f" (by {how})" if how else "",
