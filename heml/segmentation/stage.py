@@ -273,7 +273,7 @@ class _Work:
         return {
             "images": count,
             "segmented": count - reused,
-            "reused": reused,
+            "kept": reused,
             "segments": segments,
             "doubted": {reason: number for reason, number in sorted(doubts.items()) if number},
             "dropped": dropped,

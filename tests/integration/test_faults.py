@@ -138,7 +138,7 @@ def test_growing_source_killed_while_segmenting_keeps_the_earlier_table(dataset,
     assert {path.name: path.read_bytes() for path in store.segments.iterdir()} == before
     assert store.summary("segments") == first.summary
     again = shapes(store).summary
-    assert (again["segmented"], again["reused"]) == (20, 80)
+    assert (again["segmented"], again["kept"]) == (20, 80)
 
 
 def test_level_goes_on_with_the_nodes_that_were_not_finished(whole, hurt):

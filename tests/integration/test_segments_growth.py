@@ -71,7 +71,7 @@ def as_new(dataset, settings, taxonomy, folder):
 
 
 def assert_same(summary, store, fresh):
-    aside = {"segmented", "reused", "images_per_second"}
+    aside = {"segmented", "kept", "images_per_second"}
     expected, expected_bytes = fresh
     assert bytes_of(store) == expected_bytes
     assert {k: v for k, v in summary.items() if k not in aside} == {
@@ -82,11 +82,11 @@ def assert_same(summary, store, fresh):
 def test_only_new_images_are_segmented(dataset, store, taxonomy, settings, tmp_path):
     dataset.good(16)
     first = run(dataset, store, settings, taxonomy)
-    assert (first["segmented"], first["reused"]) == (16, 0)
+    assert (first["segmented"], first["kept"]) == (16, 0)
     dataset.good(3)
     dataset.rows.insert(5, dataset.rows.pop())  # in the middle
     grown = run(dataset, store, settings, taxonomy)
-    assert (grown["segmented"], grown["reused"]) == (3, 16)
+    assert (grown["segmented"], grown["kept"]) == (3, 16)
     assert_same(grown, store, as_new(dataset, settings, taxonomy, tmp_path / "fresh"))
 
 
@@ -97,7 +97,7 @@ def test_changed_mask_or_picture_is_segmented_again(dataset, store, taxonomy, tm
     dataset.put("masks/0002.png", png(np.ones((16, 24), np.uint8)))
     dataset.put("images/0005.png", png(np.full((16, 24, 3), 9, np.uint8)))
     changed = run(dataset, store, settings, taxonomy)
-    assert (changed["segmented"], changed["reused"]) == (2, 14)
+    assert (changed["segmented"], changed["kept"]) == (2, 14)
     assert_same(changed, store, as_new(dataset, settings, taxonomy, tmp_path / "fresh"))
 
 
@@ -107,7 +107,7 @@ def test_removed_image_takes_its_segments_along(dataset, store, taxonomy, tmp_pa
     run(dataset, store, settings, taxonomy)
     dataset.rows.pop(3)
     shrunk = run(dataset, store, settings, taxonomy)
-    assert (shrunk["segmented"], shrunk["reused"]) == (0, 16)
+    assert (shrunk["segmented"], shrunk["kept"]) == (0, 16)
     assert_same(shrunk, store, as_new(dataset, settings, taxonomy, tmp_path / "fresh"))
 
 
@@ -115,7 +115,7 @@ def test_other_settings_reuse_nothing(dataset, store, taxonomy):
     dataset.good(16)
     run(dataset, store, AnnotatedSegmentation(), taxonomy)
     other = run(dataset, store, AnnotatedSegmentation(least_area=0.2), taxonomy)
-    assert other["reused"] == 0
+    assert other["kept"] == 0
 
 
 @pytest.mark.parametrize("damage", ["cut", "gone"])
@@ -129,5 +129,5 @@ def test_damaged_earlier_table_is_made_anew(dataset, store, taxonomy, damage):
     else:
         keys.unlink()
     again = run(dataset, store, settings, taxonomy)
-    assert again["reused"] == 0
+    assert again["kept"] == 0
     assert again["content"] == first["content"]
