@@ -60,7 +60,7 @@ def segment(
     Returns
     -------
     Outcome
-        Counts `images`, of which `segmented` now and `reused` (image, mask and everything that
+        Counts `images`, of which `segmented` now and `kept` (image, mask and everything that
         segments are made with are those of the store's earlier table), `segments`, `doubted` ones
         by reason and `dropped` ones; by class `presence`, the share of images that have it, and
         `mean_area`, its mean share of the image's pixels where it is present; `content`, a hash of
