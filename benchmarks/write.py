@@ -22,7 +22,14 @@ import numpy as np
 import pyarrow.parquet as pq
 from PIL import Image
 
-from data_contracts import ASSOCIATION, BIAS_SCORES, IMAGES, RECOMBINED_SAMPLES, SEGMENTS
+from data_contracts import (
+    ASSOCIATION,
+    BIAS_SCORES,
+    IMAGES,
+    PLANNED_CELLS,
+    RECOMBINED_SAMPLES,
+    SEGMENTS,
+)
 from data_contracts.common import INPUT_PREFIX, input_columns
 from heml.dataset.write import write_dataset
 from heml.progress import silent
@@ -76,7 +83,12 @@ def make_store(root: Path, count: int, side: int) -> Store:
     by_kind = {"accepted_by_operator": {"transplant": count // 2}, "refused_by_reason": {}}
     store.finish("recombined_samples", "r", {**tried, **by_kind, "missing": 0}, [])
     store.finish("rebalance_plan", "p", {"notes": {}}, [])
-    for contract, path in ((BIAS_SCORES, store.bias_scores), (ASSOCIATION, store.association)):
+    # Without targets every cell keeps the share that it has.
+    for contract, path in (
+        (ASSOCIATION, store.association),
+        (BIAS_SCORES, store.bias_scores),
+        (PLANNED_CELLS, store.planned_cells),
+    ):
         pq.write_table(contract.schema().empty_table(), path)
     return store
 

@@ -14,7 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
-from data_contracts import ASSOCIATION, BIAS_SCORES, RECOMBINED_SAMPLES, Contract
+from data_contracts import (
+    ASSOCIATION,
+    BIAS_SCORES,
+    PLANNED_CELLS,
+    RECOMBINED_SAMPLES,
+    Contract,
+)
 from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.dataset.write import write_dataset
 from heml.images import image_index
@@ -40,6 +46,7 @@ def make_store(folder: Path, count: int = 80, samples: int = 24) -> Store:
     segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     _samples(store, samples)
     _scores(store)
+    _targets(store)
     store.finish("rebalance_plan", "plan", {"notes": {}}, [])
     return store
 
@@ -96,6 +103,17 @@ def _samples(store: Store, count: int) -> None:
         },
         [store.recombined_samples],
     )
+
+
+def _targets(store: Store) -> None:
+    """A plan that aims at as many records in every cell."""
+    index = image_index(store, GROUPS)
+    cells = index.loc[index["split"] == "train", ["label", *GROUPS]].drop_duplicates()
+    rows = [
+        _filled(PLANNED_CELLS, {"label": label, "groups": groups, "n_target": 30})
+        for label, *groups in cells.itertuples(index=False)
+    ]
+    pq.write_table(PLANNED_CELLS.table(rows), store.planned_cells)
 
 
 def _scores(store: Store) -> None:
