@@ -8,7 +8,6 @@ taken from the training images.
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -27,7 +26,7 @@ from heml.metrics.network import NodeNetwork
 from heml.metrics.training import augment
 from heml.settings import MetricSettings
 from heml.store import Store
-from heml.workers import seeded
+from heml.workers import processors, seeded
 
 #: Part of the training images on which the best epoch is chosen.
 VALIDATION = 0.15
@@ -127,7 +126,7 @@ def train_baseline(
         Epochs, batch size, margin, learning rate, embedding and seed.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(processors())
     try:
         with clock() as took:
             measured, epoch = _train(store, size, labels, strata, train, test, settings)

@@ -360,6 +360,12 @@ class MetricSettings(Settings):
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where networks train. auto: CUDA, else MPS, else the processor."
     )
+    parallel: int | None = Field(
+        None,
+        ge=1,
+        description="Networks that train side by side, at most one per processor. null: as many "
+        "as need a third of the memory of one network on whole images.",
+    )
     neighbours: int = Field(10, ge=1, description="k of every kNN vote.")
     seed: int = Field(0, ge=0)
 

@@ -77,7 +77,7 @@ def augment(views: Tensor, rng: np.random.Generator) -> Tensor:
     ----------
     views : Tensor, shape (B, 4, R, R), scaled
     """
-    flips = torch.from_numpy(rng.random(len(views)) < 0.5).to(views.device)
+    flips = to_device(rng.random(len(views)) < 0.5, views.device)
     views = torch.where(flips[:, None, None, None], views.flip(-1), views)
     reach = max(views.shape[-1] // 16, 1)
     down, right = rng.integers(-reach, reach + 1, size=2)
