@@ -36,7 +36,7 @@ from heml.store import Store, fingerprint, process_lives, write_aside
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
 
-VERSION = 3
+VERSION = 4
 #: Pixels per image that the networks of a level together may hold in memory while they train. One
 #: network on whole images of 224 px, as metrics are trained elsewhere, holds 50 176; a level stays
 #: below a third of that, however many processors there are.

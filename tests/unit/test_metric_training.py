@@ -91,6 +91,25 @@ def test_shuffled_labels_are_not_learned(planted):
     assert precision((views, shuffled), settings()) < 0.7
 
 
+def test_of_large_sets_a_part_is_evaluated(monkeypatch):
+    labels = np.arange(400) % 2
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(400, 8)) + np.where(labels, 3, -3)[:, None] * np.arange(-4, 4)
+    sizes = []
+
+    def distances(asked, known):
+        sizes.append((len(asked), len(known)))
+        return bounded_snr_distance(asked, known)
+
+    monkeypatch.setattr("heml.metrics.evaluation.MOST_QUERIES", 30)
+    monkeypatch.setattr("heml.metrics.evaluation.MOST_REFERENCES", 100)
+    monkeypatch.setattr("heml.metrics.snr.bounded_snr_distance", distances)
+    found = evaluate(embeddings[:200], labels[:200], embeddings[200:], labels[200:])
+    assert found == {"precision_at_1": 1, "mean_average_precision_at_r": 1}
+    assert all(asked <= 30 and known <= 100 for asked, known in sizes)
+    assert sizes
+
+
 def test_similarity_of_equal_variances_is_the_correlation():
     rng = np.random.default_rng(0)
     a = rng.normal(size=(6, 12))
