@@ -21,6 +21,7 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor, nn
 
 from benchmarks.clock import clock
+from heml.device import choose_device, mixed_precision, to_device
 from heml.images import decode_image, iterate_images
 from heml.metrics.network import NodeNetwork
 from heml.metrics.training import augment
@@ -28,6 +29,7 @@ from heml.settings import MetricSettings
 from heml.store import Store
 from heml.workers import processors, seeded
 
+_CPU = torch.device("cpu")
 #: Part of the training images on which the best epoch is chosen.
 VALIDATION = 0.15
 
@@ -91,11 +93,15 @@ def training_step(
     images: Tensor,
     labels: Tensor,
     rng: np.random.Generator,
+    device: torch.device = _CPU,
 ) -> None:
-    """One optimizer step on uint8 images."""
+    """One optimizer step on uint8 images, on the device with the nodes' precision."""
     loss, miner = criterion
-    batch = augment(scaled(images), rng).contiguous(memory_format=torch.channels_last)
-    embeddings = network(batch)
+    batch = augment(scaled(to_device(images.numpy(), device)), rng)
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    with mixed_precision(device):
+        embeddings = network(batch)
+    embeddings, labels = embeddings.float(), labels.to(device)
     optimizer.zero_grad(set_to_none=True)
     loss(embeddings, labels, miner(embeddings, labels)).backward()
     optimizer.step()
@@ -151,7 +157,8 @@ def _train(
     )
     rng = np.random.default_rng(settings.seed)
     network = whole_image_network(settings.embedding, settings.seed)
-    network.to(memory_format=torch.channels_last)
+    device = choose_device(settings.device)
+    network.to(device, memory_format=torch.channels_last)
     criterion = library_loss(settings.margin)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
     classes = len(np.unique(labels))
@@ -171,7 +178,7 @@ def _train(
             network.train()
             chosen = torch.from_numpy(fit[np.array(list(sampler))]).split(batch_size)
             for rows in chosen:
-                training_step(network, criterion, optimizer, images[rows], known[rows], rng)
+                training_step(network, criterion, optimizer, images[rows], known[rows], rng, device)
                 schedule.step()
             score = _precision(
                 _embed(network, images, validation),
@@ -207,5 +214,9 @@ def _precision(
 @torch.inference_mode()
 def _embed(network: nn.Module, images: Tensor, rows: np.ndarray) -> Tensor:
     network.eval()
-    parts = [network(scaled(images[part])) for part in torch.from_numpy(rows).split(64)]
+    device = next(network.parameters()).device
+    parts = [
+        network(scaled(to_device(images[part].numpy(), device))).cpu()
+        for part in torch.from_numpy(rows).split(64)
+    ]
     return torch.cat(parts)

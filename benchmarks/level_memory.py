@@ -10,6 +10,7 @@ import torch
 
 from benchmarks.baseline_whole_image import library_loss, training_step, whole_image_network
 from benchmarks.clock import peak_tensor_bytes
+from heml.device import choose_device
 from heml.metrics.level import networks_at_once, resolution_of
 from heml.metrics.training import train_network
 from heml.settings import MetricSettings
@@ -34,14 +35,14 @@ def level_memory(tree: Taxonomy, settings: MetricSettings, sizes: Sequence[int])
         Sides of the baseline's input.
     """
     available = processors()
-    cpu = torch.device("cpu")
+    device = choose_device(settings.device)
     sides = {node: resolution_of(node, tree, settings) for node in tree.nodes}
     network = {side: _network_peak(side, settings) for side in set(sides.values())}
     levels = []
     for number, nodes in enumerate(tree.levels):
         peaks = sorted((network[sides[node]] for node in nodes), reverse=True)
         each = [peak for peak in peaks for _ in range(settings.folds + 1)]
-        most = networks_at_once(max(sides[node] for node in nodes), settings, cpu)
+        most = networks_at_once(max(sides[node] for node in nodes), settings, device)
         here, anywhere = each[: min(most, available)], each[:most]
         levels.append(
             {
@@ -66,8 +67,10 @@ def _network_peak(side: int, settings: MetricSettings) -> int:
     views = rng.integers(0, 256, (count, 4, side, side), np.uint8)
     once = settings.model_copy(update={"epochs": 1})
     labels = np.arange(count) % 2
+    device = choose_device(settings.device)
     return peak_tensor_bytes(
-        lambda: train_network(views, np.arange(count), labels, once, None, seed=0)
+        lambda: train_network(views, np.arange(count), labels, once, None, seed=0, device=device),
+        device,
     )
 
 
@@ -75,15 +78,16 @@ def _baseline_peak(size: int, settings: MetricSettings) -> int:
     rng = np.random.default_rng(0)
     shape = (settings.batch_size, 3, size, size)
     labels = torch.arange(settings.batch_size) % 2
+    device = choose_device(settings.device)
 
     def train() -> object:
         network = whole_image_network(settings.embedding, settings.seed)
-        network.to(memory_format=torch.channels_last)
+        network.to(device, memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
         criterion = library_loss(settings.margin)
         for _ in range(STEPS):
             images = torch.from_numpy(rng.integers(0, 256, shape, np.uint8))
-            training_step(network, criterion, optimizer, images, labels, rng)
+            training_step(network, criterion, optimizer, images, labels, rng, device)
         return network
 
-    return peak_tensor_bytes(train)
+    return peak_tensor_bytes(train, device)

@@ -94,6 +94,27 @@ def time(measured: Mapping[str, Mapping[str, Any]], seed: int, size: int) -> str
     )
 
 
+def device(used: Mapping[str, Mapping[str, Any]]) -> str:
+    """How fast the lowest level trains, and how busy it keeps the device."""
+    rows = [
+        [
+            name,
+            f"{own['images']:,}",
+            f"{own['wall_s']:.1f}",
+            f"{own['images_per_s']:,.0f}",
+            f"{own['peak_bytes'] / 1e6:.0f}" if own["peak_bytes"] else "–",
+            f"{own['busy']:.0%}",
+        ]
+        for name, own in used.items()
+    ]
+    header = ["", "images", "wall s", "images per second", "peak MB of CUDA", "busy"]
+    return (
+        "## The device while the lowest level trains\n\nFinal and fold networks of all leaves, "
+        "views included. Busy: share of the wall time in which CUDA computes, or of all "
+        f"processors' time.\n\n{table(header, rows)}"
+    )
+
+
 def memory(figures: Mapping[str, Any]) -> str:
     """Peak tensor bytes of the levels and of the baseline."""
     largest = str(max(int(size) for size in figures["baseline"]))

@@ -231,8 +231,9 @@ class NodeTraining:
             sizes.append(min(len(queries), MOST_QUERIES))
         if not sizes:
             return {"evaluated": 0}
-        summary = {
-            name: float(np.average([r[name] for r in results], weights=sizes))
-            for name in results[0]
-        }
+        summary = {}
+        for name in {name: None for result in results for name in result}:
+            having = [(r[name], size) for r, size in zip(results, sizes, strict=True) if name in r]
+            values, weights = zip(*having, strict=True)
+            summary[name] = float(np.average(values, weights=weights))
         return {**summary, "evaluated": int(sum(sizes))}

@@ -139,8 +139,9 @@ def train_network(
         losses = []
         for chosen in balanced_batches(labels, settings.batch_size, rng):
             batch = augment(scale_views(to_device(views[rows[chosen]], device)), rng)
+            batch = batch.contiguous(memory_format=torch.channels_last)
             with mixed_precision(device):
-                embeddings = network(batch.contiguous(memory_format=torch.channels_last))
+                embeddings = network(batch)
             if not np.array_equal(layout, labels[chosen]):
                 layout = labels[chosen]
                 target = to_device(layout, device)
