@@ -8,12 +8,18 @@ import torch
 from transformers import (
     BeitConfig,
     BeitForSemanticSegmentation,
+    DPTConfig,
+    DPTForSemanticSegmentation,
     MobileViTConfig,
     MobileViTForSemanticSegmentation,
+    ResNetConfig,
     SegformerConfig,
     SegformerForSemanticSegmentation,
+    UperNetConfig,
+    UperNetForSemanticSegmentation,
 )
 from transformers.models.beit.image_processing_pil_beit import BeitImageProcessorPil
+from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 from transformers.models.mobilevit.image_processing_pil_mobilevit import (
     MobileViTImageProcessorPil,
 )
@@ -77,7 +83,43 @@ def mobilevit():
     ), MobileViTImageProcessorPil(size={"shortest_edge": 64}, do_center_crop=False)
 
 
-@pytest.fixture(params=[segformer, beit, mobilevit], ids=lambda make: make.__name__)
+def upernet():
+    backbone = ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 8, 16, 16],
+        depths=[1, 1, 1, 1],
+        layer_type="basic",
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    return UperNetForSemanticSegmentation(
+        UperNetConfig(
+            backbone_config=backbone,
+            hidden_size=16,
+            pool_scales=[1, 2],
+            use_auxiliary_head=False,
+            id2label=LABELS,
+        )
+    ), SegformerImageProcessorPil(size={"height": 64, "width": 64})
+
+
+def dpt():
+    return DPTForSemanticSegmentation(
+        DPTConfig(
+            hidden_size=16,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            intermediate_size=16,
+            image_size=64,
+            backbone_out_indices=[0, 1, 2, 3],
+            neck_hidden_sizes=[8, 8, 16, 16],
+            fusion_hidden_size=16,
+            use_auxiliary_head=False,
+            id2label=LABELS,
+        )
+    ), DPTImageProcessorPil(size={"height": 64, "width": 64})
+
+
+@pytest.fixture(params=[segformer, upernet, beit, dpt, mobilevit], ids=lambda make: make.__name__)
 def checkpoint(request, tmp_path):
     """A tiny model with random weights, saved as its library saves any."""
     torch.manual_seed(0)
