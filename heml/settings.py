@@ -79,6 +79,9 @@ class FolderSource(RootSource):
     split: str | None = Field(
         "split", description="Column of the split; without it folders of splits; null: draw one."
     )
+    splits: SplitNames = Field(
+        default_factory=dict, description="Split as the column or folders say → split here."
+    )
 
 
 class ParquetSource(RootSource):
