@@ -213,6 +213,26 @@ def test_other_folders_are_refused(tmp_path):
         load(tmp_path)
 
 
+def test_code_of_a_checkpoint_is_never_run(tmp_path):
+    marker = tmp_path / "ran"
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    classes = "".join(
+        f"class {name}:\n    def __init__(self, *a, **k): pass\n" for name in ("Config", "Model")
+    )
+    (folder / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n{classes}")
+    auto = {"AutoConfig": "evil.Config", "AutoModelForSemanticSegmentation": "evil.Model"}
+    (folder / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": auto}))
+    processor = {"image_processor_type": "Processor", "auto_map": {"AutoImageProcessor": "evil.P"}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    with pytest.raises(CheckpointError, match=str(folder)):
+        load(folder)
+    SegformerImageProcessorPil().save_pretrained(folder)
+    with pytest.raises(CheckpointError, match="code of its own, which HEML never runs"):
+        load(folder)
+    assert not marker.exists()
+
+
 def test_a_device_that_is_not_there_is_refused():
     assert choose_device("cpu") == torch.device("cpu")
     if not torch.cuda.is_available():
