@@ -257,7 +257,7 @@ class TrainedSegmentation(_ModelSegmentation):
 
     kind: Literal["trained"]
     size: Literal["small", "b0", "b1", "b2", "b3", "b4", "b5"] = Field(
-        "small", description="SegFormer's size; small is b0 with a decoder of half the width."
+        "small", description="SegFormer's size; small is narrower than b0, to train from nothing."
     )
     checkpoint: str | None = Field(
         None,
