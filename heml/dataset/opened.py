@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from data_contracts import REBALANCED_DATASET
 from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.dataset.features import class_names, named
 from heml.dataset.manifest import DatasetError, read_manifest, verify
@@ -185,7 +186,9 @@ class RebalancedDataset:
             If there is no such row.
         """
         row = self.row(image_id)
-        known = {name: row[name] for name in Provenance.__dataclass_fields__ if name in row}
+        # The input may have columns of these names too, such as split: only ours are meant.
+        fields = Provenance.__dataclass_fields__
+        known = {name: row[name] for name in REBALANCED_DATASET.column_names if name in fields}
         gates = {c.name: row[c.name] for c in GATE_COLUMNS if row[c.name] is not None}
         return Provenance(
             **known,

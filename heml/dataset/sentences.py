@@ -83,8 +83,8 @@ def limitations(facts: DatasetFacts) -> Iterator[str]:
         f"on {facts.label}, not for measuring one, and are no pictures of persons or places."
     )
     yield (
-        f"Only {', '.join((facts.label, *facts.groups))} are known of a recombined image: the "
-        "input's other columns are empty there. Attributes that were not named were not balanced."
+        f"Only {', '.join((facts.label, *facts.groups))} and the split are known of a recombined "
+        "image: the input's other columns are empty there. Attributes that were not named were not balanced."
     )
     for cell in facts.short_cells:
         row = facts.cells[cell]

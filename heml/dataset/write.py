@@ -23,7 +23,7 @@ from heml.settings import DatasetSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 
-VERSION = 3
+VERSION = 4
 
 
 def write_dataset(
@@ -35,6 +35,7 @@ def write_dataset(
     recipe_fingerprint: str,
     progress: Progress,
     settings: DatasetSettings | None = None,
+    split_name: str | None = None,
 ) -> Outcome:
     """Writes `store.rebalanced_dataset`.
 
@@ -57,6 +58,8 @@ def write_dataset(
         Goes into every row.
     progress : Progress
     settings : DatasetSettings, optional
+    split_name : str, optional
+        The input's column of the split, if it has one.
 
     Raises
     ------
@@ -72,6 +75,7 @@ def write_dataset(
         list(groups),
         licence,
         recipe_fingerprint,
+        split_name,
         settings.model_dump(exclude={"exports"}),
         store.fingerprint("recombined_samples"),
         store.summary("images")["content"],
@@ -94,6 +98,7 @@ def write_dataset(
             names=names,
             codes={c: {v: code for code, v in enumerate(own)} for c, own in classes.items()},
             contract=contract,
+            split=split_name,
             licence=licence,
             recipe=recipe_fingerprint,
             code=code_fingerprint(),

@@ -143,6 +143,14 @@ def test_weights_make_cells_equal(made):
     assert frame["weight"].mean() == pytest.approx(1)
 
 
+def test_the_inputs_own_split_column_says_train_of_recombined_rows(made):
+    opened = heml.open_dataset(made.rebalanced_dataset)
+    for split in opened.splits:
+        assert set(opened.table(split)["split"]) == {split}
+    other = opened.table("train", ["origin", "path"]).set_index("origin")["path"]
+    assert other["recombined"].isna().all()
+
+
 def test_files_are_cut_by_size(made, tmp_path):
     from heml.dataset.shards import SplitShards
 
@@ -172,6 +180,10 @@ def test_surplus_rows_are_left_out_if_the_recipe_says_so(store):
     assert summary["surplus"] == 72 - len(frame)
     train = image_index(store, ["hair_tone"]).query("split == 'train'")
     assert summary["surplus"] == len(train) - (frame["origin"] == "real").sum()
+    # Also of rows none of whose parents is left.
+    assert set(frame["segmenter"]) == {"annotated"}
+    made = frame[frame["origin"] == "recombined"]
+    assert any(not {r.host_id, *r.donor_ids} & {*frame["image_id"]} for r in made.itertuples())
     assert (
         f"{summary['surplus']} real train images were left out"
         in (store.rebalanced_dataset / "README.md").read_text()
@@ -524,10 +536,15 @@ def test_where_a_row_came_from(made):
     assert (origin.origin, origin.operator, origin.nodes) == ("recombined", "transplant", ["hair"])
     assert origin.host_id == last["host_id"]
     assert origin.gates["gate_label"] == 0.5
+    # The input has columns split, path and weight as well: none is taken for ours.
+    assert (origin.split, origin.path) == ("train", "edit-000022.png")
+    assert origin.weight == last["weight"] != last["input_weight"]
     assert last["image_id"] in opened.descendants(origin.host_id)
     assert last["image_id"] in opened.descendants(origin.donor_ids[0])
     first = opened.provenance(train["image_id"].iloc[0])
     assert (first.origin, first.host_id, first.donor_ids) == ("real", None, [])
+    assert opened.row(first.image_id)["path"] == "a shelf"
+    assert first.path == opened.row(first.image_id)["image"]["path"]
     assert hashlib.sha256(opened.row(first.image_id)["image"]["bytes"]).hexdigest() == first.sha256
     with pytest.raises(KeyError, match="no row 'nobody' among 96"):
         opened.provenance("nobody")
