@@ -8,7 +8,7 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -49,7 +49,7 @@ def make_store(folder: Path, count: int = 80, samples: int = 24) -> Store:
     segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     _samples(store, samples)
     _scores(store)
-    _targets(store)
+    targets(store, lambda label, groups: 30)
     store.finish("rebalance_plan", "plan", {"notes": {}}, [])
     return store
 
@@ -139,12 +139,12 @@ def _samples(store: Store, count: int) -> None:
     )
 
 
-def _targets(store: Store) -> None:
-    """A plan that aims at as many records in every cell."""
+def targets(store: Store, aim: Callable[[str, list[str]], int]) -> None:
+    """A plan that aims at so many records in every cell, by label and groups."""
     index = image_index(store, GROUPS)
     cells = index.loc[index["split"] == "train", ["label", *GROUPS]].drop_duplicates()
     rows = [
-        _filled(PLANNED_CELLS, {"label": label, "groups": groups, "n_target": 30})
+        _filled(PLANNED_CELLS, {"label": label, "groups": groups, "n_target": aim(label, groups)})
         for label, *groups in cells.itertuples(index=False)
     ]
     pq.write_table(PLANNED_CELLS.table(rows), store.planned_cells)

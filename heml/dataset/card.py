@@ -44,6 +44,7 @@ def dataset_card(facts: DatasetFacts, files: Sequence[Path]) -> str:
     return environment.get_template("card.md.j2").render(
         header=yaml.safe_dump(_header(facts, schema, files), sort_keys=False, allow_unicode=True),
         facts=facts,
+        weighing=sentences.weighing(facts),
         biases=list(sentences.biases(facts)),
         manipulation=list(sentences.manipulation(facts)),
         effect=list(sentences.effect(facts)),

@@ -127,6 +127,22 @@ def test_card_says_what_was_measured(made):
     assert "mouth=smiling · hair_tone=dark has 3 real train images" in text
 
 
+def test_card_says_what_the_weights_do(made, store):
+    text = (made.rebalanced_dataset / "README.md").read_text()
+    assert "every cell (label and groups together) of the train split then counts the same" in text
+    dataset_store.targets(store, lambda label, groups: 10 if label == "smiling" else 40)
+    # A plan is a stage before the samples, which say that they are new.
+    store.finish("recombined_samples", "new", store.summary("recombined_samples"), [])
+    dataset_store.write(store)
+    text = (store.rebalanced_dataset / "README.md").read_text()
+    assert "counts the same" not in text
+    assert "mouth=serious · hair_tone=dark 40%" in text
+    assert "mouth=smiling · hair_tone=light 10%" in text
+    frame = pd.concat(map(pd.read_parquet, files(store)))
+    masses = frame.groupby("cell")["weight"].sum() / frame["weight"].sum()
+    assert masses["mouth=serious · hair_tone=dark"] == pytest.approx(0.4)
+
+
 def test_real_rows_keep_the_inputs_bytes(made):
     reader = ImageReader(made)
     for split in ("train", "test"):
@@ -426,6 +442,8 @@ def test_revoked_images_stay_out_when_the_source_is_read_again(dataset, store, t
     dataset.write()
     first = ingest(own, dataset.settings(), tmp_path, taxonomy, True, silent).summary
     assert (first["accepted"], first["quarantined"], first["excluded"]) == (16, 1, 0)
+    with pytest.raises(RevokeError, match="'images/0016.png' was refused as a copy, same as"):
+        revoke(own, ["images/0016"])
     revoke(own, [image_index(own, [])["image_id"].iloc[0]])
     again = ingest(own, dataset.settings(), tmp_path, taxonomy, True, silent).summary
     assert (again["accepted"], again["quarantined"], again["excluded"]) == (15, 0, 2)
