@@ -13,7 +13,7 @@ from heml.images import image_index
 from heml.report.choose import examples_per_cell, train_examples
 from heml.report.pair_drawing import draw_segments
 from heml.report.pictures import Pictures, fitted, leaf_colours, overlaid, side_by_side
-from heml.report.style import MUTED, Encoder, bare, new_figure, say, small_png
+from heml.report.style import MUTED, WIDTH, Encoder, bare, new_figure, say, small_png
 from heml.report.theme import LIGHT, Theme
 from heml.store import Store
 from heml.taxonomy import Taxonomy
@@ -24,7 +24,7 @@ MOST_CELLS = 8
 SEGMENTED = 6
 #: Images of which every segment is shown alone.
 ALONE = 2
-LEGEND_COLUMNS = 5
+LEGEND_COLUMNS, NARROW_LEGEND_COLUMNS = 5, 3
 MOST_CLASSES = 22
 #: Height of an image in pixels.
 TILE = 220
@@ -75,7 +75,9 @@ def images_figure(
         return encode(figure)
 
 
-def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_png) -> bytes:
+def segments_figure(
+    store: Store, taxonomy: Taxonomy, encode: Encoder = small_png, width: float = WIDTH
+) -> bytes:
     """A few images beside their segments, a legend of leaves, and how often classes are present.
 
     Parameters
@@ -83,6 +85,7 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
     store : Store
     taxonomy : Taxonomy
     encode : callable, default small_png
+    width : float, default WIDTH
 
     Returns
     -------
@@ -100,26 +103,36 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
     note = f"{rest} rarer classes have no bar." if rest > 0 else ""
     classes = classes[:MOST_CLASSES]
     colours = leaf_colours(taxonomy)
-    legend_lines = -(-len(taxonomy.leaves) // LEGEND_COLUMNS)
-    height = max(3.6, 0.19 * len(classes) + 0.7) + 0.22 * legend_lines
-    with new_figure(height) as figure:
+    beside = width == WIDTH
+    legend_columns = LEGEND_COLUMNS if beside else NARROW_LEGEND_COLUMNS
+    legend = 0.22 * -(-len(taxonomy.leaves) // legend_columns)
+    bars = max(3.6, 0.19 * len(classes) + 0.7)
+    # Of the images: with the bars beside them as high as these are, else as wide as a phone.
+    room = bars - 0.8 if beside else 3.2
+    with new_figure(bars + legend if beside else room + legend + bars + 0.2, width=width) as figure:
         say(figure, "Images and their segments", note)
-        axes = figure.subplot_mosaic(
-            [["images", "bars"], ["legend", "bars"]],
-            width_ratios=[1.9, 1],
-            height_ratios=[height - 0.8 - 0.22 * legend_lines, 0.22 * legend_lines],
+        axes = (
+            figure.subplot_mosaic(
+                [["images", "bars"], ["legend", "bars"]],
+                width_ratios=[1.9, 1],
+                height_ratios=[room, legend],
+            )
+            if beside
+            else figure.subplot_mosaic(
+                [["images"], ["legend"], ["bars"]], height_ratios=[room, legend, bars - 0.8]
+            )
         )
         pairs = []
         for image_id in ids:
             image, masks = pictures.image(image_id), pictures.segments(image_id)
             pairs.append(side_by_side([image, overlaid(image, masks, taxonomy)], TILE))
         bare(axes["images"])
-        axes["images"].imshow(_tiled(pairs, 5.4 / (height - 0.8 - 0.22 * legend_lines)))
+        axes["images"].imshow(_tiled(pairs, (5.4 if beside else width) / room))
         axes["legend"].axis("off")
         axes["legend"].legend(
             handles=[Patch(color=colours[leaf], label=leaf) for leaf in taxonomy.leaves],
             loc="upper center",
-            ncols=LEGEND_COLUMNS,
+            ncols=legend_columns,
             fontsize=9,
             handlelength=1,
         )
@@ -129,7 +142,11 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
 
 
 def segments_alone_figure(
-    store: Store, taxonomy: Taxonomy, encode: Encoder = small_png, theme: Theme = LIGHT
+    store: Store,
+    taxonomy: Taxonomy,
+    encode: Encoder = small_png,
+    theme: Theme = LIGHT,
+    width: float = WIDTH,
 ) -> bytes:
     """A few train images, each with its segments alone at their place.
 
@@ -139,6 +156,7 @@ def segments_alone_figure(
     taxonomy : Taxonomy
     encode : callable, default small_png
     theme : Theme, default LIGHT
+    width : float, default WIDTH
 
     Returns
     -------
@@ -147,7 +165,7 @@ def segments_alone_figure(
     """
     records = Records(store.root)
     ids = train_examples(image_index(store, []), [], ALONE)
-    return encode(draw_segments(taxonomy, [records[image_id] for image_id in ids], theme))
+    return encode(draw_segments(taxonomy, [records[image_id] for image_id in ids], theme, width))
 
 
 def _presence(axes: Axes, shares: dict[str, float], colours: list[str]) -> None:

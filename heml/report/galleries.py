@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from data_contracts.recombined_samples import GATES
 from heml.images import decode_image
 from heml.report.choose import sample_examples
 from heml.report.embed import Embedded, embed
@@ -27,6 +28,8 @@ class Sample:
     ----------
     operator, nodes, direction, cell, reason : str
         In words; `reason` is empty for accepted samples.
+    refused : bool
+        Whether a gate refused it; other samples are left out for what they are.
     gates : list of tuple of str and float or None
         What each gate measured.
     changed : float
@@ -39,6 +42,7 @@ class Sample:
     direction: str
     cell: str
     reason: str
+    refused: bool
     gates: list[tuple[str, float | None]]
     changed: float
     host: Embedded
@@ -70,6 +74,7 @@ def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
         direction=DIRECTION_WORDS[row["direction"]],
         cell=cell,
         reason=REASON_WORDS.get(row["reason"], row["reason"]),
+        refused=row["reason"] in GATES,
         gates=[
             ("Label vote", row["gate_label"]),
             ("group vote", row["gate_group"]),

@@ -442,7 +442,7 @@ def test_revoked_images_stay_out_when_the_source_is_read_again(dataset, store, t
     dataset.write()
     first = ingest(own, dataset.settings(), tmp_path, taxonomy, True, silent).summary
     assert (first["accepted"], first["quarantined"], first["excluded"]) == (16, 1, 0)
-    with pytest.raises(RevokeError, match="'images/0016.png' was refused as a copy, same as"):
+    with pytest.raises(RevokeError, match=r"'images/0016\.png' was refused as a copy, same as"):
         revoke(own, ["images/0016"])
     revoke(own, [image_index(own, [])["image_id"].iloc[0]])
     again = ingest(own, dataset.settings(), tmp_path, taxonomy, True, silent).summary

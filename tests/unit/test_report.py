@@ -325,7 +325,9 @@ class ReportStore:
     def _dataset(self) -> None:
         cells = coverage(self.train, self.label, self.groups)["cell"]
         counts = {cell: {"real": 1, "recombined": 1, "weight": 1.25} for cell in cells}
-        summary = {"rows": 32, "real": 26, "recombined": 6, "cells": counts}
+        summary = {"rows": 32, "real": 26, "recombined": 6, "cells": counts,
+                   "recipe_fingerprint": "0123456789abcdef", "code_fingerprint": "fedcba9876543210",
+                   "files": {"data/train-00000-of-00001.parquet": "5" * 64}}  # fmt: skip
         self._finish("rebalanced_dataset", summary)
 
     def _effect(self) -> None:
@@ -508,13 +510,20 @@ def test_every_picture_decodes_and_says_what_it_shows(page: Page) -> None:
         assert int(str(picture["width"])) / int(str(picture["height"])) == pytest.approx(ratio, 0.1)
 
 
+def test_charts_have_pictures_that_fit_a_phone(page: Page) -> None:
+    sources = [s for s in page.named("source") if "max-width" in str(s["media"])]
+    # Segments twice, coverage, scores, plan twice, effect, and two of every pair; some dark too.
+    assert len([s for s in sources if "dark" not in str(s["media"])]) >= 9
+    assert {int(str(s["width"])) for s in sources} == {360}
+    assert all(str(s["media"]).startswith("screen and ") for s in page.named("source"))
+
+
 def test_pairs_and_segments_have_pictures_for_dark_pages(page: Page) -> None:
     from base64 import b64decode
 
-    sources = page.named("source")
+    sources = [s for s in page.named("source") if "dark" in str(s["media"])]
     assert len(sources) >= 4
     for source in sources:
-        assert source["media"] == "(prefers-color-scheme: dark)"
         data = b64decode(str(source["srcset"]).split(",", 1)[1])
         with Image.open(io.BytesIO(data)) as image:
             assert image.convert("L").getpixel((2, image.height - 3)) < 40
@@ -523,9 +532,9 @@ def test_pairs_and_segments_have_pictures_for_dark_pages(page: Page) -> None:
 def test_numbers_are_those_of_the_tables(page: Page) -> None:
     assert "30 records were read: 26 accepted, 1 quarantined, 3 excluded" in page.text
     assert "Cramér’s V 0.77 (95% interval 0.61 to 0.89" in page.text
-    assert "Of 3 segments, shape carries the group tone most" in page.text
+    assert "Of 3 segments of the images, shape carries the group tone most" in page.text
     assert "on 94% of the aligned images and on 6% of the conflicting" in page.text
-    assert "bias score 0.91 (95% interval 0.82 to 0.96; 18 images, 2 of them" in page.text
+    assert "0.82 to 0.96; 0 is harmless, 1 the worst; 18 images, 2 of them" in page.text
     assert "6 images were recombined" in page.text
     assert "6 tries were refused" in page.text
     assert "right on 71% of its worst group, trained on the data as it is on 13%" in page.text
