@@ -129,7 +129,7 @@ def bias_figure(
         left.set_xlim(0, 1.12 if beside else 1.25)
         left.set_xticks([0, 0.5, 1])
         left.set_title("Bias score")
-        _accuracies(right, places, leaves, chance)
+        _accuracies(right, places, leaves, chance, beside)
         for axes in (left, right):
             axes.tick_params(length=0)
             axes.grid(axis="x")
@@ -137,7 +137,9 @@ def bias_figure(
         return encode(figure)
 
 
-def _accuracies(axes: Axes, places: np.ndarray, leaves: pd.DataFrame, chance: float) -> None:
+def _accuracies(
+    axes: Axes, places: np.ndarray, leaves: pd.DataFrame, chance: float, wide: bool
+) -> None:
     axes.axvline(chance, color=GREY, lw=1, linestyle=(0, (4, 3)), zorder=1)
     for name, colour, marker, offset in (
         ("aligned", ALIGNED, "o", -0.13),
@@ -153,8 +155,9 @@ def _accuracies(axes: Axes, places: np.ndarray, leaves: pd.DataFrame, chance: fl
         )  # fmt: skip
     axes.set_xlim(-0.02, 1.02)
     axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
-    axes.set_title("Label accuracy of the leaf alone")
+    axes.set_title("Label accuracy of the leaf alone" if wide else "Label accuracy, leaf alone")
     axes.plot([], [], color=GREY, lw=1, linestyle=(0, (4, 3)), label="chance")
     axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, fontsize=9, handletextpad=0.4
-    )
+        loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, fontsize=9 if wide else 8,
+        handletextpad=0.4, **({} if wide else {"columnspacing": 0.9, "handlelength": 1.2}),
+    )  # fmt: skip

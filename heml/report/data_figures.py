@@ -108,20 +108,20 @@ def segments_figure(
     legend = 0.22 * -(-len(taxonomy.leaves) // legend_columns)
     bars = max(3.6, 0.19 * len(classes) + 0.7)
     # Of the images: with the bars beside them as high as these are, else as wide as a phone.
-    room = bars - 0.8 if beside else 3.2
+    room = bars - 0.8 if beside else 2.6
     with new_figure(bars + legend if beside else room + legend + bars + 0.2, width=width) as figure:
         say(figure, "Images and their segments", note)
-        axes = (
-            figure.subplot_mosaic(
+        if beside:
+            axes = figure.subplot_mosaic(
                 [["images", "bars"], ["legend", "bars"]],
                 width_ratios=[1.9, 1],
                 height_ratios=[room, legend],
             )
-            if beside
-            else figure.subplot_mosaic(
-                [["images"], ["legend"], ["bars"]], height_ratios=[room, legend, bars - 0.8]
-            )
-        )
+        else:
+            # Parts of their own: the names of the bars take no room from the images.
+            upper, lower = figure.subfigures(2, 1, height_ratios=[room + legend, bars - 0.8])
+            axes = upper.subplot_mosaic([["images"], ["legend"]], height_ratios=[room, legend])
+            axes["bars"] = lower.subplots()
         pairs = []
         for image_id in ids:
             image, masks = pictures.image(image_id), pictures.segments(image_id)

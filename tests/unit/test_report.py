@@ -37,7 +37,7 @@ from heml.bias.groups import measured_groups
 from heml.bias.history import remember_scores
 from heml.metrics.network import new_network
 from heml.progress import silent
-from heml.report import figures
+from heml.report import figures, render, style
 from heml.report.choose import sample_examples, spread, telling_pairs
 from heml.report.effect_statistics import arm_effects
 from heml.report.facts import gather
@@ -438,6 +438,13 @@ def own(tmp_path: Path) -> ReportStore:
     return ReportStore(tmp_path / "store")
 
 
+@pytest.fixture
+def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Pages whose words alone matter: charts are blank, pairs are left out."""
+    monkeypatch.setattr(style, "pixels", lambda figure, scale=1.0: Image.new("RGB", (20, 20)))
+    monkeypatch.setattr(render, "pair_stories", lambda *arguments: [])
+
+
 FIGURES = {
     "images": lambda m: figures.images_figure(m.store, m.label, m.groups),
     "segments": lambda m: figures.segments_figure(m.store, TAXONOMY),
@@ -549,6 +556,7 @@ def test_few_conflicting_records_and_missing_samples_are_owned_up_to(page: Page)
     assert "8 of 14 wanted samples could not be made" in page.text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_values_that_look_like_markup_stay_text(tmp_path: Path) -> None:
     hostile = ReportStore(tmp_path / "s", ("round", EVIL), ("dark", '"><b>'), "tone<i>")
     page = Page(hostile.render(name=EVIL))
@@ -571,6 +579,7 @@ def test_same_input_gives_the_same_bytes(own: ReportStore) -> None:
     assert own.render() == first
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_an_unchanged_report_is_kept_and_a_changed_recipe_renders_again(own: ReportStore) -> None:
     arguments = (own.store, "test", TAXONOMY, own.label, own.groups)
     first = render_report(*arguments, RECIPE, silent)
@@ -582,6 +591,7 @@ def test_an_unchanged_report_is_kept_and_a_changed_recipe_renders_again(own: Rep
 
 
 @pytest.mark.parametrize("how", ["never measured", "left out"])
+@pytest.mark.usefixtures("undrawn")
 def test_without_an_effect_the_report_says_so(own: ReportStore, how: str) -> None:
     if how == "never measured":
         own.store.debias_effect.unlink()
@@ -596,6 +606,7 @@ def test_a_stage_that_is_missing_is_named(own: ReportStore) -> None:
         own.render()
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_no_samples_at_all_is_no_error(own: ReportStore) -> None:
     path = own.store.recombined_samples / "part-00000.parquet"
     pq.write_table(RECOMBINED_SAMPLES.schema().empty_table(), path)
@@ -652,6 +663,7 @@ def test_an_effect_is_doubted_where_it_should_be(
     assert expected is None or any(expected in doubt for doubt in found)
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_arms_are_read_in_the_contracts_order(own: ReportStore) -> None:
     own.effect({"rebalanced": (0.7,), "cutmix": (0.2,), "as_is": (0.1,)}, 60, "no test image of x")
     arms = arm_effects(pd.read_parquet(own.store.debias_effect))
@@ -663,6 +675,7 @@ def test_arms_are_read_in_the_contracts_order(own: ReportStore) -> None:
     assert "no test image of x: that part is not judged" in text
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_the_report_says_why_the_effect_was_not_measured(own: ReportStore) -> None:
     pq.write_table(DEBIAS_EFFECT.schema().empty_table(), own.store.debias_effect)
     own.store.finish("debias_effect", "none", {"not_measured": "no image is in split 'test'"}, [])
@@ -737,6 +750,7 @@ def test_words_stand_out_from_the_page_in_light_dark_and_print():
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground, scheme[ink])
 
 
+@pytest.mark.usefixtures("undrawn")
 def test_scores_of_earlier_measurements_are_shown_once_there_are_some(own: ReportStore) -> None:
     assert "Earlier measurements" not in Page(own.render()).text
     scores = pd.read_parquet(own.store.bias_scores)
