@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from heml.bias.coverage import cell_name
@@ -13,7 +14,7 @@ from heml.images import image_index
 from heml.report.choose import examples_per_cell, train_examples
 from heml.report.pair_drawing import draw_segments
 from heml.report.pictures import Pictures, fitted, leaf_colours, overlaid, side_by_side
-from heml.report.style import MUTED, WIDTH, Encoder, bare, new_figure, say, small_png
+from heml.report.style import WIDTH, Encoder, bare, new_figure, say, small_png
 from heml.report.theme import LIGHT, Theme
 from heml.store import Store
 from heml.taxonomy import Taxonomy
@@ -76,7 +77,11 @@ def images_figure(
 
 
 def segments_figure(
-    store: Store, taxonomy: Taxonomy, encode: Encoder = small_png, width: float = WIDTH
+    store: Store,
+    taxonomy: Taxonomy,
+    encode: Encoder = small_png,
+    theme: Theme = LIGHT,
+    width: float = WIDTH,
 ) -> bytes:
     """A few images beside their segments, a legend of leaves, and how often classes are present.
 
@@ -85,6 +90,7 @@ def segments_figure(
     store : Store
     taxonomy : Taxonomy
     encode : callable, default small_png
+    theme : Theme, default LIGHT
     width : float, default WIDTH
 
     Returns
@@ -109,8 +115,9 @@ def segments_figure(
     bars = max(3.6, 0.19 * len(classes) + 0.7)
     # Of the images: with the bars beside them as high as these are, else as wide as a phone.
     room = bars - 0.8 if beside else 2.6
-    with new_figure(bars + legend if beside else room + legend + bars + 0.2, width=width) as figure:
-        say(figure, "Images and their segments", note)
+    height = bars + legend if beside else room + legend + bars + 0.2
+    with new_figure(height, theme, width) as figure:
+        say(figure, "Images and their segments", note, theme)
         if beside:
             axes = figure.subplot_mosaic(
                 [["images", "bars"], ["legend", "bars"]],
@@ -127,7 +134,7 @@ def segments_figure(
             image, masks = pictures.image(image_id), pictures.segments(image_id)
             pairs.append(side_by_side([image, overlaid(image, masks, taxonomy)], TILE))
         bare(axes["images"])
-        axes["images"].imshow(_tiled(pairs, (5.4 if beside else width) / room))
+        axes["images"].imshow(_tiled(pairs, (5.4 if beside else width) / room, theme.paper))
         axes["legend"].axis("off")
         axes["legend"].legend(
             handles=[Patch(color=colours[leaf], label=leaf) for leaf in taxonomy.leaves],
@@ -137,7 +144,7 @@ def segments_figure(
             handlelength=1,
         )
         shares = {name: float(presence[name]) for name in classes}
-        _presence(axes["bars"], shares, [colours[of_leaf[name]] for name in classes])
+        _presence(axes["bars"], shares, [colours[of_leaf[name]] for name in classes], theme)
         return encode(figure)
 
 
@@ -168,7 +175,7 @@ def segments_alone_figure(
     return encode(draw_segments(taxonomy, [records[image_id] for image_id in ids], theme, width))
 
 
-def _presence(axes: Axes, shares: dict[str, float], colours: list[str]) -> None:
+def _presence(axes: Axes, shares: dict[str, float], colours: list[str], theme: Theme) -> None:
     places = list(range(len(shares)))
     axes.barh(places, list(shares.values()), color=colours, height=0.7)
     axes.set_yticks(places, list(shares), fontsize=8.5)
@@ -179,17 +186,18 @@ def _presence(axes: Axes, shares: dict[str, float], colours: list[str]) -> None:
     axes.tick_params(length=0)
     axes.spines["left"].set_visible(False)
     for place, share in zip(places, shares.values(), strict=True):
-        axes.text(share + 0.02, place, f"{share:.0%}", va="center", fontsize=8, color=MUTED)
+        axes.text(share + 0.02, place, f"{share:.0%}", va="center", fontsize=8, color=theme.muted)
 
 
-def _tiled(pictures: list[np.ndarray], aspect: float, gap: int = 12) -> np.ndarray:
-    """Pictures of height `TILE` in lines on white, as large as fits a box of width / height."""
+def _tiled(pictures: list[np.ndarray], aspect: float, paper: str, gap: int = 12) -> np.ndarray:
+    """Pictures of height `TILE` in lines on paper, as large as fits a box of width / height."""
     sheets = []
     for columns in range(1, len(pictures) + 1):
         starts = range(0, len(pictures), columns)
         lines = [side_by_side(pictures[i : i + columns], TILE, gap) for i in starts]
         width = max(line.shape[1] for line in lines)
-        sheet = np.full((len(lines) * (TILE + gap) - gap, width, 3), 255, np.uint8)
+        sheet = np.empty((len(lines) * (TILE + gap) - gap, width, 3), np.uint8)
+        sheet[:] = np.round(np.array(to_rgb(paper)) * 255)
         for number, line in enumerate(lines):
             top = number * (TILE + gap)
             sheet[top : top + TILE, : line.shape[1]] = line

@@ -32,8 +32,6 @@ class Sample:
         Whether a gate refused it; other samples are left out for what they are.
     gates : list of tuple of str and float or None
         What each gate measured.
-    changed : float
-        Share of the host's pixels that changed visibly.
     host, donor, result : Embedded
     """
 
@@ -44,7 +42,6 @@ class Sample:
     reason: str
     refused: bool
     gates: list[tuple[str, float | None]]
-    changed: float
     host: Embedded
     donor: Embedded
     result: Embedded
@@ -81,7 +78,6 @@ def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
             ("distance", row["gate_distribution"]),
             ("seam", row["gate_seam"]),
         ],
-        changed=float(row["gate_change"] or 0),
         host=_small(pictures.image(row["host_id"]), f"Host {row['host_id']}"),
         donor=_small(pictures.image(row["donor_id"]), f"Donor {row['donor_id']}"),
         result=_small(decode_image(row["image"]), f"Result: {operator} of {nodes}, as {cell}"),

@@ -30,7 +30,7 @@ from heml.report.glossary import GLOSSARY
 from heml.report.pair_story import pair_stories
 from heml.report.pictures import Pictures
 from heml.report.sentences import effect_doubts, findings
-from heml.report.style import NARROW, WIDTH, Encoder, photo_webp, sharp_webp
+from heml.report.style import NARROW, WIDTH, photo_webp, sharp_webp
 from heml.report.theme import DARK, LIGHT
 from heml.report.words import GATE_WORDS, REASON_WORDS, chance, decimal, percent, plural
 from heml.stage import Outcome, run_stage
@@ -176,18 +176,20 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
             "Heat map of train records per cell against independence. The numbers are above; cells "
             "without records are named below.",
         ),
-        "segments": _chart(
+        "segments": _photos(
             partial(segments_figure, store, taxonomy),
             "Train images beside the same images with every segment tinted, and bars of how many "
             "images have each class.",
-            photo_webp,
         ),
         "planned": _chart(
             partial(plan_figure, store),
             "Stacked bars of real train records, planned samples and planned controls per cell. "
             "The numbers are in the table.",
         ),
-        "segments_alone": _segments_alone(store, taxonomy),
+        "segments_alone": _photos(
+            partial(segments_alone_figure, store, taxonomy),
+            "Train images, each followed by every one of its segments alone, at its place.",
+        ),
         "plan": _chart(
             partial(plan_figure, store, accepted=True),
             "Bars of real and recombined train records per cell. The numbers are in the table.",
@@ -206,22 +208,19 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
     return figures
 
 
-def _chart(draw: Callable[..., bytes | None], alt: str, encode: Encoder = sharp_webp) -> Embedded:
+def _chart(draw: Callable[..., bytes | None], alt: str) -> Embedded:
     """A figure at both widths; without one for phones where it cannot be drawn so narrow."""
-    wide, narrow = (draw(encode=encode, width=width) for width in (WIDTH, NARROW))
+    wide, narrow = (draw(encode=sharp_webp, width=width) for width in (WIDTH, NARROW))
     assert wide is not None, "what is there to show was asked before"
     phone = None if narrow is None else embed(narrow, alt, density=2)
     return embed(wide, alt, density=2, narrow=phone)
 
 
-def _segments_alone(store: Store, taxonomy: Taxonomy) -> Embedded:
-    alt = "Train images, each followed by every one of its segments alone, at its place."
+def _photos(draw: Callable[..., bytes], alt: str) -> Embedded:
+    """A figure that holds photographs, at both widths and on both papers."""
 
     def embedded(width: float, narrow: Embedded | None = None) -> Embedded:
-        light, dark = (
-            segments_alone_figure(store, taxonomy, photo_webp, theme, width)
-            for theme in (LIGHT, DARK)
-        )
+        light, dark = (draw(encode=photo_webp, theme=t, width=width) for t in (LIGHT, DARK))
         return embed(light, alt, density=2, dark=dark, narrow=narrow)
 
     return embedded(WIDTH, embedded(NARROW))
