@@ -20,7 +20,7 @@ from heml.progress import Progress
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 
-VERSION = 1
+VERSION = 2
 CARD, CROISSANT = "README.md", "croissant.json"
 
 
@@ -109,7 +109,10 @@ def complete_documents(
         words = "the effect is in the card" if measured else "no effect measured"
         progress(f"dataset_card: {words}")
         outputs = [written / file for file in (CARD, CROISSANT, MANIFEST)]
-        return {"effect": measured, "words": words}, outputs
+        files = read_manifest(written)["files"]
+        size = sum(int(entry["bytes"]) for entry in files.values())
+        counts = {"files": len(files), "bytes": size, "rows": summary["rows"]}
+        return {"effect": measured, **counts, "words": words}, outputs
 
     return run_stage(store, "dataset_card", key, compute, progress)
 

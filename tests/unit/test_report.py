@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import re
+import shutil
 from collections.abc import Sequence
 from html.parser import HTMLParser
 from itertools import product
@@ -474,6 +475,12 @@ def test_every_figure_is_a_small_png(made: ReportStore, name: str) -> None:
     assert pixels.shape[1] <= 900
     assert len(data) <= SMALL
     assert pixels.std() > 1, "the picture is not blank"
+
+
+def test_images_are_shown_before_they_are_segmented(own: ReportStore) -> None:
+    (own.store.root / "manifests" / "segments.json").unlink()
+    shutil.rmtree(own.store.segments)
+    assert FIGURES["images"](own)
 
 
 @pytest.mark.parametrize("name", ["samples", "pair", "tree"])
