@@ -24,8 +24,6 @@ from heml.dataset.stored import read_split, schema_of, split_files, splits_of
 from heml.images import decode_image
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from heml.tree.tree import MetricTree, PairExplanation
 
 #: Columns that need no picture to be decoded.
@@ -208,9 +206,13 @@ class RebalancedDataset:
             if row["host_id"] == image_id or image_id in row["donor_ids"]
         ]
 
-    def show(self, image_id: str) -> Figure:
-        """A row beside its host and donors; parents that are not in the dataset are named."""
+    def show(self, image_id: str) -> Image.Image:
+        """A row beside its host and donors; parents that are not in the dataset are named.
+
+        A picture, which notebooks show as it is.
+        """
         from heml.dataset.family import family_figure
+        from heml.report.style import pixels
 
         origin = self.provenance(image_id)
         parents = [("host", origin.host_id)] if origin.host_id else []
@@ -219,7 +221,7 @@ class RebalancedDataset:
             (f"{word} {parent}", self._pixels(parent) if parent in self else None)
             for word, parent in parents
         ]
-        return family_figure(origin, self._pixels(image_id), pictures)
+        return pixels(family_figure(origin, self._pixels(image_id), pictures))
 
     def _pixels(self, image_id: str) -> np.ndarray:
         return decode_image(self.row(image_id, ["image"])["image"]["bytes"])

@@ -27,6 +27,7 @@ from data_contracts import DEBIAS_EFFECT, ContractError
 from heml.dataset.__main__ import main
 from heml.dataset.documents import complete_documents
 from heml.dataset.export import KINDS, export_dataset, write_exports
+from heml.dataset.family import family_figure
 from heml.dataset.features import output_names
 from heml.dataset.manifest import DatasetError, read_manifest, verify
 from heml.images import ImageReader, image_index
@@ -606,9 +607,17 @@ def test_a_sample_is_shown_beside_its_parents(made):
     opened = heml.open_dataset(made.rebalanced_dataset)
     sample = opened.table("train")["image_id"].iloc[-1]
     origin = opened.provenance(sample)
-    titles = [axes.get_title() for axes in opened.show(sample).axes]
-    assert titles == [f"host {origin.host_id}", f"donor {origin.donor_ids[0]}", sample]
-    assert len(opened.show(origin.host_id).axes) == 1
+    shown = opened.show(sample)
+    assert shown.size == (900, 360)
+    # Three pictures of as much width: the noise of the result is on the right third only.
+    edges = np.abs(np.diff(np.asarray(shown.convert("L"), float), axis=1))
+    left, middle, right = (part.mean() for part in np.array_split(edges[90:], 3, axis=1))
+    assert right > 2 * max(left, middle)
+    assert min(left, middle) > 0.5, "host and donor are there"
+    assert opened.show(origin.host_id).size == (900, 360)
+    figure = family_figure(origin, np.zeros((4, 4, 3), np.uint8), [("host nobody", None)])
+    assert [axes.get_title() for axes in figure.axes] == ["host nobody", sample]
+    assert figure.axes[0].texts[0].get_text() == "not in this dataset"
 
 
 def test_command_line(made, tmp_path, capsys):
