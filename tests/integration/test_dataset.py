@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -615,8 +616,12 @@ def test_a_sample_is_shown_beside_its_parents(made):
     assert right > 2 * max(left, middle)
     assert min(left, middle) > 0.5, "host and donor are there"
     assert opened.show(origin.host_id).size == (900, 360)
-    figure = family_figure(origin, np.zeros((4, 4, 3), np.uint8), [("host nobody", None)])
-    assert [axes.get_title() for axes in figure.axes] == ["host nobody", sample]
+    parents = [("host nobody", None), (f"donor images/{'0' * 40}/9", None)]
+    figure = family_figure(origin, np.zeros((4, 4, 3), np.uint8), parents)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert (titles[0], titles[2]) == ("host nobody", sample)
+    assert re.fullmatch("donor imag.*…0+/9", titles[1]), "long ids are cut, not drawn over others"
+    assert len(titles[1]) == 32
     assert figure.axes[0].texts[0].get_text() == "not in this dataset"
 
 
