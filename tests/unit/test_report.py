@@ -7,7 +7,7 @@ import re
 import shutil
 from collections.abc import Sequence
 from html.parser import HTMLParser
-from itertools import product
+from itertools import pairwise, product
 from pathlib import Path
 from typing import Any
 
@@ -522,6 +522,16 @@ def test_every_picture_decodes_and_says_what_it_shows(page: Page) -> None:
             ratio = image.width / image.height
         assert len(str(picture["alt"])) > 5
         assert int(str(picture["width"])) / int(str(picture["height"])) == pytest.approx(ratio, 0.1)
+
+
+def test_headings_lead_step_by_step_and_tables_have_named_columns(
+    page: Page, made: ReportStore
+) -> None:
+    levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
+    assert levels[0] == 1
+    assert levels.count(1) == 1
+    assert all(after <= before + 1 for before, after in pairwise(levels))
+    assert not re.search(r"<th[^>]*>\s*</th>", made.store.report.read_text())
 
 
 def test_charts_have_pictures_that_fit_a_phone(page: Page) -> None:
