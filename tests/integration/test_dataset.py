@@ -24,6 +24,7 @@ import yaml
 from PIL import Image
 
 import heml
+from benchmarks.write import make_store, write
 from data_contracts import DEBIAS_EFFECT, ContractError
 from heml.dataset.__main__ import main
 from heml.dataset.documents import complete_documents
@@ -428,6 +429,12 @@ def test_columns_of_the_input_keep_their_names_unless_they_are_ours():
     assert names["mouth"] == "mouth"
     assert names["input_weight"] == "input_weight"
     assert names["weight"] == "input_input_weight"
+
+
+def test_the_write_benchmark_writes(tmp_path):
+    make_store(tmp_path, count=40, side=16)
+    assert write(tmp_path)["rows"] == 60
+    assert verify(tmp_path / "rebalanced_dataset")["rows_by_split"] == {"train": 50, "test": 10}
 
 
 # Revoking
