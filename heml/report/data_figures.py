@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
+from data_contracts.segments import SEGMENTS
 from heml.bias.coverage import cell_name
 from heml.images import image_index
 from heml.report.choose import examples_per_cell, train_examples
@@ -16,6 +18,8 @@ from heml.report.pair_drawing import draw_segments
 from heml.report.pictures import Pictures, fitted, leaf_colours, overlaid, side_by_side
 from heml.report.style import WIDTH, Encoder, bare, new_figure, say, small_png
 from heml.report.theme import LIGHT, Theme
+from heml.segmentation.rows import ANNOTATED
+from heml.shards import ShardedTable
 from heml.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.records import Records
@@ -83,7 +87,8 @@ def segments_figure(
     theme: Theme = LIGHT,
     width: float = WIDTH,
 ) -> bytes:
-    """A few images beside their segments, a legend of leaves, and how often classes are present.
+    """A few images beside their segments, a legend of leaves, how often classes are present and
+    how large they are where they are.
 
     Parameters
     ----------
@@ -99,14 +104,20 @@ def segments_figure(
         A PNG, unless `encode` makes something else.
     """
     pictures = Pictures(store)
-    ids = train_examples(image_index(store, []), [], SEGMENTED)
-    presence = dict(store.summary("segments").get("presence", {}))
+    summary = store.summary("segments")
+    presence, area = summary["presence"], summary["mean_area"]
+    ids = _segmented_examples(store)
     of_leaf = {name: leaf for leaf in taxonomy.leaves for name in taxonomy.classes_of(leaf)}
     classes = sorted(
         (name for name in presence if name in of_leaf), key=lambda name: (-presence[name], name)
     )
     rest = len(classes) - MOST_CLASSES
-    note = f"{rest} rarer classes have no bar." if rest > 0 else ""
+    note = f"{rest} rarer classes have no bar. " if rest > 0 else ""
+    if "mean_iou" in summary:
+        note += (
+            f"Mean IoU {summary['mean_iou']:.2f} ({summary['mean_iou_low']:.2f} to "
+            f"{summary['mean_iou_high']:.2f}) on {summary['held_out_images']} held-out images."
+        )
     classes = classes[:MOST_CLASSES]
     colours = leaf_colours(taxonomy)
     beside = width == WIDTH
@@ -120,15 +131,15 @@ def segments_figure(
         say(figure, "Images and their segments", note, theme)
         if beside:
             axes = figure.subplot_mosaic(
-                [["images", "bars"], ["legend", "bars"]],
-                width_ratios=[1.9, 1],
+                [["images", "presence", "area"], ["legend", "presence", "area"]],
+                width_ratios=[1.9, 0.6, 0.4],
                 height_ratios=[room, legend],
             )
         else:
             # Parts of their own: the names of the bars take no room from the images.
             upper, lower = figure.subfigures(2, 1, height_ratios=[room + legend, bars - 0.8])
             axes = upper.subplot_mosaic([["images"], ["legend"]], height_ratios=[room, legend])
-            axes["bars"] = lower.subplots()
+            axes |= lower.subplot_mosaic([["presence", "area"]], width_ratios=[0.6, 0.4])
         pairs = []
         for image_id in ids:
             image, masks = pictures.image(image_id), pictures.segments(image_id)
@@ -143,8 +154,10 @@ def segments_figure(
             fontsize=9,
             handlelength=1,
         )
-        shares = {name: float(presence[name]) for name in classes}
-        _presence(axes["bars"], shares, [colours[of_leaf[name]] for name in classes], theme)
+        tints = [colours[of_leaf[name]] for name in classes]
+        _bars(axes["presence"], [presence[name] for name in classes], tints, "In images", theme)
+        axes["presence"].set_yticks(range(len(classes)), classes, fontsize=8.5)
+        _bars(axes["area"], [area.get(name, 0.0) for name in classes], tints, "Mean area", theme)
         return encode(figure)
 
 
@@ -175,18 +188,34 @@ def segments_alone_figure(
     return encode(draw_segments(taxonomy, [records[image_id] for image_id in ids], theme, width))
 
 
-def _presence(axes: Axes, shares: dict[str, float], colours: list[str], theme: Theme) -> None:
-    places = list(range(len(shares)))
-    axes.barh(places, list(shares.values()), color=colours, height=0.7)
-    axes.set_yticks(places, list(shares), fontsize=8.5)
+def _segmented_examples(store: Store) -> list[str]:
+    """Images that a network segmented, evenly spread; train images where masks were given."""
+    made: dict[str, None] = {}
+    rows = ShardedTable(store.segments, SEGMENTS)
+    for batch in rows.batches(["image_id", "segmenter"], 65_536):
+        by_network = batch.filter(pc.not_equal(batch["segmenter"], ANNOTATED))
+        made |= dict.fromkeys(by_network["image_id"].to_pylist())
+    if not made:
+        return train_examples(image_index(store, []), [], SEGMENTED)
+    ids = list(made)
+    places = np.linspace(0, len(ids) - 1, min(SEGMENTED, len(ids))).round().astype(int)
+    return [ids[place] for place in places]
+
+
+def _bars(axes: Axes, shares: list[float], colours: list[str], title: str, theme: Theme) -> None:
+    places = range(len(shares))
+    longest = max(shares, default=0.0) or 1.0
+    axes.barh(places, shares, color=colours, height=0.7)
+    axes.set_yticks([])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.2)
-    axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
-    axes.set_title("Images with the class")
+    axes.set_xlim(0, 1.5 * longest)  # room for the numbers
+    axes.set_xticks([])
+    axes.set_title(title, fontsize=9)
     axes.tick_params(length=0)
-    axes.spines["left"].set_visible(False)
-    for place, share in zip(places, shares.values(), strict=True):
-        axes.text(share + 0.02, place, f"{share:.0%}", va="center", fontsize=8, color=theme.muted)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    for place, share in zip(places, shares, strict=True):
+        text = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+        axes.text(share + 0.04 * longest, place, text, va="center", fontsize=8, color=theme.muted)
 
 
 def _tiled(pictures: list[np.ndarray], aspect: float, paper: str, gap: int = 12) -> np.ndarray:

@@ -18,7 +18,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from heml.report.theme import LIGHT, Theme
@@ -36,6 +38,8 @@ SCORES = LinearSegmentedColormap.from_list("scores", ["#ffffff", "#fbe0cf", "#f0
 
 #: Inches; at `DPI` a figure is 900 pixels wide, or as wide as a phone shows it.
 WIDTH, NARROW, DPI = 9.0, 3.6, 100
+#: Points, of the words below a figure's title.
+NOTE_SIZE = 9.5
 #: Bytes of a picture in the Dagster UI, where it is stored with every materialization.
 SMALL = 150_000
 
@@ -186,8 +190,8 @@ def say(figure: Figure, title: str, note: str = "", theme: Theme = LIGHT) -> Non
     """
     width, height = map(float, figure.get_size_inches())
     titles = textwrap.wrap(title, round(8.2 * width)) or [""]
-    lines = textwrap.wrap(note, round(14.2 * width))
-    usual = len(textwrap.wrap(note, round(14.2 * WIDTH)))
+    lines = _wrapped(note, width)
+    usual = len(_wrapped(note, WIDTH))
     height += 0.22 * (len(titles) - 1) + 0.18 * (len(lines) - usual)
     figure.set_size_inches(width, height)
     for number, line in enumerate(titles):
@@ -196,8 +200,23 @@ def say(figure: Figure, title: str, note: str = "", theme: Theme = LIGHT) -> Non
     start = 0.36 + 0.22 * (len(titles) - 1)
     for number, line in enumerate(lines):
         below = start + 0.18 * number
-        figure.text(0.01, 1 - below / height, line, va="top", fontsize=9.5, color=theme.muted)
+        figure.text(0.01, 1 - below / height, line, va="top", fontsize=NOTE_SIZE, color=theme.muted)
     used = (start + 0.04 + 0.18 * len(lines)) / height
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(0.0, 0.0, 1.0, 1.0 - used))
+
+
+def _wrapped(note: str, width: float) -> list[str]:
+    """Lines that fit the width of a figure, measured: letters are of very different widths."""
+    font = FontProperties(family=_STYLE["font.family"], size=NOTE_SIZE)
+    # Letters are set on whole pixels, which makes a line longer by up to 8%.
+    room = 0.98 * width * 72 / 1.08
+    lines = [""]
+    for word in note.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if text_to_path.get_text_width_height_descent(longer, font, ismath=False)[0] <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [line for line in lines if line]
