@@ -90,6 +90,7 @@ class Rows:
         self._weights = selection.weights()
         self._segmenters: dict[str, _Segmenters] = {}
         self._splits: dict[str, str | None] = {}
+        self._once: dict[Any, Any] = {}
         self._split = shape.split if shape.split in cells.inputs else None
         self._empty: dict[str, Any] = dict.fromkeys(shape.contract.column_names)
 
@@ -114,9 +115,11 @@ class Rows:
                     pending = next(segments, None)
                 # A surplus image is no row, but may be a parent.
                 if image_id in self._selection.parents:
-                    self._segmenters[image_id] = segmenters
+                    # Parents are many, what is said of them is little: it is kept once.
+                    self._segmenters[image_id] = self._once.setdefault(segmenters, segmenters)
                     if self._split:
-                        self._splits[image_id] = row[INPUT_PREFIX + self._split]
+                        value = row[INPUT_PREFIX + self._split]
+                        self._splits[image_id] = self._once.setdefault(value, value)
                 if image_id in self._revoked or image_id in self._selection.surplus:
                     continue
                 cell = self._cells.cell(row)
