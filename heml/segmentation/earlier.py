@@ -102,6 +102,24 @@ class EarlierSegments:
         return Segmented(image_id, key, rows, dropped)
 
 
+def segment_keys(store: Store) -> list[bytes] | None:
+    """What the segments of each image were made from and how, in stored order.
+
+    Returns
+    -------
+    list of bytes, or None
+        Equal for an image in two states of the store if its segments are the same. None if the
+        table was written without.
+    """
+    try:
+        with pa.OSFile(str(store.segments / _NAME)) as file:
+            reader = pa.ipc.open_file(file)
+            how = (reader.schema.metadata or {}).get(_HOW, b"")
+            return [how + key for key in reader.read_all()["key"].to_pylist()]
+    except FileNotFoundError:
+        return None
+
+
 class KeyWriter:
     """Writes beside a table what its rows were made from.
 
