@@ -1,16 +1,18 @@
 """Ten times the images: time and peak memory of every stage, images to dataset.
 
-`python -m benchmarks.scale [--counts 10000 100000] [--size 32] [--work DIR] [--out FILE.md]` draws
-portraits, trains the metrics on a fixed sample of them, embeds all, plans, recombines and writes
-the dataset. Every stage is a process of its own, as in a pipeline. Peak memory is what the process
-had for itself (`RssAnon`, sampled), and all that was mapped into it (`ru_maxrss`), which includes
-pages of files that the system may drop. Finished stages under `--work` are kept with their figures,
-so a stopped run goes on; delete that folder to measure anew.
+`python -m benchmarks.scale [--counts 10000 100000] [--size 32] [--work DIR] [--out FILE.md]` makes
+Parquet files of portraits (a few hundred drawn ones, each again and again in other light), trains
+the metrics on a fixed sample of them, embeds all, plans, recombines and writes the dataset. Every
+stage is a process of its own, as in a pipeline. Peak memory is what the process had for itself
+(`RssAnon`, sampled), and all that was mapped into it (`ru_maxrss`), which includes pages of files
+that the system may drop. Finished stages under `--work` are kept with their figures, so a stopped
+run goes on; delete that folder to measure anew.
 """
 
 from __future__ import annotations
 
 import argparse
+import io
 import json
 import os
 import re
@@ -21,14 +23,23 @@ import threading
 import time
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
+from PIL import Image
+
 from benchmarks.direct import stage_calls
 from benchmarks.tables import table
+from data_contracts.common import IMAGE
+from heml.settings import PortraitsSource
+from heml.sources.portraits_source import PortraitsSource as Portraits
 from heml.store import Store
 from pipelines.recipe import load_recipe
 
 RECIPE = """\
 name: scale
-source: {{kind: portraits, count: {count}, size: {size}, test_share: 0.1}}
+source: {{kind: parquet, root: data, label: mouth, groups: [hair_tone]}}
+taxonomy: portraits
 metric:
   train_images: 1000
   epochs: 2
@@ -38,8 +49,10 @@ bias: {{resamples: 200, permutations: 200}}
 rebalance: {{budget: {budget}}}
 effect: {{enabled: false}}
 """
-#: What the issue of scale is about; card and report read what is finished.
+#: They read what is finished.
 NOT_MEASURED = ("dataset_card", "report")
+#: Portraits that are drawn, and rows of a file.
+DRAWN, ROWS = 800, 5000
 
 
 def main() -> None:
@@ -68,7 +81,9 @@ def main() -> None:
 def _run(folder: Path, count: int, size: int, budget: float) -> dict[str, dict[str, float]]:
     folder.mkdir(parents=True, exist_ok=True)
     recipe = folder / "scale.yaml"
-    recipe.write_text(RECIPE.format(count=count, size=size, budget=budget))
+    recipe.write_text(RECIPE.format(budget=budget))
+    if not (folder / "data").exists():
+        _generate(folder / "data", count, size)
     kept = folder / "figures.json"
     figures = dict(json.loads(kept.read_text())) if kept.exists() else {}
     for stage in stage_calls(load_recipe(recipe), Store(folder / "store")):
@@ -82,6 +97,37 @@ def _run(folder: Path, count: int, size: int, budget: float) -> dict[str, dict[s
         kept.write_text(json.dumps(figures, indent=1))
         print(f"{count} {stage}: {figures[stage]}", flush=True)
     return figures
+
+
+def _generate(folder: Path, count: int, size: int) -> None:
+    """Portraits in other light: each a drawn one with its colours scaled and noise on top."""
+    source = Portraits(PortraitsSource(kind="portraits", count=DRAWN, size=size, test_share=0.1))
+    drawn = list(source.records())
+    pixels = [np.asarray(Image.open(io.BytesIO(record.image or b""))) for record in drawn]
+    aside = folder.with_name("data.tmp")
+    aside.mkdir(exist_ok=True)
+    (aside / "classes.json").write_text(json.dumps(source.classes()))
+    rng = np.random.default_rng(0)
+    for first in range(0, count, ROWS):
+        numbers = range(first, min(first + ROWS, count))
+        chosen = [drawn[number % DRAWN] for number in numbers]
+        images = []
+        for number in numbers:
+            light = rng.uniform(0.8, 1.1, 3)
+            noise = rng.normal(0, 4, (size, size, 3))
+            lit = np.clip(pixels[number % DRAWN] * light + noise, 0, 255).astype(np.uint8)
+            buffer = io.BytesIO()
+            Image.fromarray(lit).save(buffer, "PNG", compress_level=1)
+            images.append({"bytes": buffer.getvalue(), "path": None})
+        rows = {
+            "image_id": [f"image-{number:07d}" for number in numbers],
+            "image": pa.array(images, IMAGE),
+            "mask": [record.mask for record in chosen],
+            "split": [record.split for record in chosen],
+            **{name: [r.columns[name] for r in chosen] for name in ("mouth", "hair_tone")},
+        }
+        pq.write_table(pa.table(rows), aside / f"part-{first // ROWS:04d}.parquet")
+    aside.rename(folder)
 
 
 def _measured(folder: Path, stage: str) -> dict[str, float]:

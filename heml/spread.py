@@ -106,6 +106,7 @@ def _on_ray(job: Job[Shard, Result], shards: list[Shard], address: str) -> Itera
         return
     connect(address)
     import ray
+    import ray.data
 
     context = ray.data.DataContext.get_current()
     context.enable_progress_bars = False
@@ -114,11 +115,15 @@ def _on_ray(job: Job[Shard, Result], shards: list[Shard], address: str) -> Itera
     blocks = min(len(rows), _MOST_TASKS)
     data = ray.data.from_items(rows, override_num_blocks=blocks).map(_Task(job))
     expected = 0
-    for row in data.iter_rows():
-        if row["number"] != expected:
-            raise RayError(f"shard {row['number']} came where {expected} was due")
-        expected += 1
-        yield row["result"].value
+    try:
+        for row in data.iter_rows():
+            if row["number"] != expected:
+                raise RayError(f"shard {row['number']} came where {expected} was due")
+            expected += 1
+            yield row["result"].value
+    except ray.exceptions.RayTaskError as error:
+        # What the work itself raised, as it is raised on one machine.
+        raise error.cause from error
     if expected != len(shards):
         raise RayError(f"{expected} of {len(shards)} shards came back")
 

@@ -90,11 +90,13 @@ class EarlierSegments:
         columns = (keys[name].to_pylist() for name in _SCHEMA.names)
         self._images = {i: (key, dropped) for i, key, dropped in zip(*columns, strict=True)}
 
-    def get(self, image_id: str, key: bytes) -> Segmented | None:
-        """The image's segments, if they were made from the same image and mask."""
-        earlier_key, dropped = self._images.get(image_id, (None, []))
-        if earlier_key != key:
-            return None
+    def has(self, image_id: str, key: bytes) -> bool:
+        """Whether the image's segments were made from the same image and mask."""
+        return self._images.get(image_id, (None, []))[0] == key
+
+    def get(self, image_id: str, key: bytes) -> Segmented:
+        """The segments of an image that it has."""
+        _, dropped = self._images[image_id]
         rows = self._table.rows(image_id)
         for row in rows:
             # stored with 32 bits: the number that was rounded to so many places

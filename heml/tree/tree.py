@@ -186,6 +186,10 @@ class MetricTree:
             )
         return self._row[image_id]
 
+    def known_rows(self, image_ids: Sequence[str]) -> list[int]:
+        """Rows of the images that are references; a tree may have a sample of the train images."""
+        return [self._row[image_id] for image_id in image_ids if image_id in self._row]
+
     def _check_node(self, node: str) -> None:
         if node not in self.taxonomy.nodes:
             raise TreeError(
@@ -362,7 +366,7 @@ class MetricTree:
             else self.node_distances(node, queries, self.references).total()
         )
         for row, ids in enumerate(without or []):
-            distances[row, [self._row[i] for i in ids if i in self._row]] = np.inf
+            distances[row, self.known_rows(ids)] = np.inf
         values, codes = np.unique(self.column(column).astype(str), return_inverse=True)
         return values.tolist(), knn_votes(distances, codes, len(values), self.neighbours)
 
