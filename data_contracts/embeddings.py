@@ -23,6 +23,12 @@ EMBEDDINGS = Contract(
             "Hash of the image, its segments, label and groups; none where not known.",
             nullable=True,
         ),
+        Column(
+            "learned",
+            pa.bool_(),
+            "Whether a train image was there when the node was trained: all but one of its "
+            "networks learned from it.",
+        ),
     ),
     version=(1, 1),
 )

@@ -8,9 +8,11 @@ and a shard whose worker dies is done again by another.
 from __future__ import annotations
 
 import os
+import socket
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any, Generic, TypeVar
+from urllib.parse import urlsplit
 
 from heml.ahead import map_ahead
 from heml.workers import worker_pool
@@ -85,13 +87,15 @@ class _Task:
 
         # As the threads of one machine have it: results must not depend on where they are made.
         torch.set_num_threads(1)
-        if self._job.key not in _made:
-            _made.clear()
-            _made[self._job.key] = self._job.make()
-        return {
-            "number": row["number"],
-            "result": _Opaque(_made[self._job.key](row["shard"].value)),
-        }
+        try:
+            if self._job.key not in _made:
+                _made.clear()
+                _made[self._job.key] = self._job.make()
+            result = _made[self._job.key](row["shard"].value)
+        except Exception as error:
+            # Handed on, to be raised as it is raised on one machine: Ray would wrap it.
+            return {"number": row["number"], "failed": True, "result": _Opaque(error)}
+        return {"number": row["number"], "failed": False, "result": _Opaque(result)}
 
 
 @dataclass(frozen=True)
@@ -115,15 +119,13 @@ def _on_ray(job: Job[Shard, Result], shards: list[Shard], address: str) -> Itera
     blocks = min(len(rows), _MOST_TASKS)
     data = ray.data.from_items(rows, override_num_blocks=blocks).map(_Task(job))
     expected = 0
-    try:
-        for row in data.iter_rows():
-            if row["number"] != expected:
-                raise RayError(f"shard {row['number']} came where {expected} was due")
-            expected += 1
-            yield row["result"].value
-    except ray.exceptions.RayTaskError as error:
-        # What the work itself raised, as it is raised on one machine.
-        raise error.cause from error
+    for row in data.iter_rows():
+        if row["failed"]:
+            raise row["result"].value
+        if row["number"] != expected:
+            raise RayError(f"shard {row['number']} came where {expected} was due")
+        expected += 1
+        yield row["result"].value
     if expected != len(shards):
         raise RayError(f"{expected} of {len(shards)} shards came back")
 
@@ -144,14 +146,22 @@ def connect(address: str) -> None:
     if ray.is_initialized():
         return
     try:
+        _refuse_silent(address)
         ray.init(
             address=None if address == "local" else address,
             ignore_reinit_error=True,
             log_to_driver=False,
             configure_logging=False,
         )
-    except (ConnectionError, RuntimeError, ValueError) as error:
+    except (OSError, RuntimeError, ValueError) as error:
         reason = " ".join(str(error).split())
         raise RayError(
             f"HEML_RAY: no cluster at '{address}': {reason}; start one, or unset HEML_RAY"
         ) from error
+
+
+def _refuse_silent(address: str) -> None:
+    """Raises OSError where nothing listens: Ray itself would try for many minutes."""
+    parts = urlsplit(address if "://" in address else f"//{address}")
+    if parts.hostname and parts.port:
+        socket.create_connection((parts.hostname, parts.port), timeout=10).close()

@@ -41,6 +41,7 @@ from pipelines.effect_check import check_effect
 from pipelines.leakage_check import check_no_test_leakage
 from pipelines.limits import OverLimit
 from pipelines.recipe import LoadedRecipe
+from pipelines.recovery import recovering
 from pipelines.table_check import check_table, parquet_files
 
 
@@ -251,10 +252,11 @@ def _check(
 
     @dg.multi_asset_check(name=f"{recipe.name}__check_{step}", specs=specs, can_subset=True)
     def _examine(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-        store.pull()
-        for key, rule in keyed.items():
-            if key in context.selected_asset_check_keys:
-                yield _result(key, rule)
+        with recovering(context):
+            store.pull()
+            for key, rule in keyed.items():
+                if key in context.selected_asset_check_keys:
+                    yield _result(key, rule)
 
     return _examine
 

@@ -32,7 +32,7 @@ class NodeMetric:
     node : str
     index : DataFrame
         Columns image_id, split, fold, present; one row per measured image, in the order of the
-        embeddings. Where known also made_from.
+        embeddings. Read back also made_from and learned.
     embeddings : float32 array (N, D)
         By the network that saw the whole train split.
     cross_fitted : float32 array (K, N, D)
@@ -105,6 +105,8 @@ def save_node(metric: NodeMetric, folder: Path) -> None:
     rows = metric.index.assign(embedding=list(metric.embeddings))
     if "made_from" not in rows:
         rows["made_from"] = None
+    if "learned" not in rows:
+        rows["learned"] = rows["fold"] >= 0
     EMBEDDINGS.validate(rows, columns=["image_id", "split", "fold", "present"])
     pq.write_table(EMBEDDINGS.table(rows), folder / "embeddings.parquet", compression="zstd")
     tensors = {"cross_fitted": torch.from_numpy(np.ascontiguousarray(metric.cross_fitted))}

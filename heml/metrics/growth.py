@@ -24,6 +24,8 @@ from heml.store import Store
 
 #: Share of the trained images that lie within the distance that is called usual.
 _USUAL = 0.95
+#: Fewer new train images tell nothing.
+_FEWEST = 20
 #: Rows of the distance matrix held at a time.
 _BATCH = 1024
 
@@ -80,7 +82,7 @@ def grown_node(
     for row, (image_id, made) in enumerate(pairs):
         before, was_made = was.get(image_id, (-1, None))
         place[row] = before if made == was_made else -1
-    learned = np.flatnonzero(earlier.fold >= 0)
+    learned = np.flatnonzero(earlier.index["learned"])
     kept = place >= 0
     if not np.isin(learned, place[kept]).all():
         return None
@@ -106,8 +108,8 @@ def extend(
     Returns
     -------
     NodeMetric
-        Its report has `drift` and its 95% interval; both None where there is nothing to compare,
-        1 where a node that could not be trained now could.
+        Its report has `drift` and its 95% interval, over all images since training; None where
+        they are too few, 1 where a node that could not be trained now could.
     """
     earlier, new = grown.earlier, grown.new
     has = views[:, 3].reshape(len(views), -1).any(axis=1)
@@ -126,15 +128,18 @@ def extend(
 
     final, *folds = earlier.weights or [None] * (settings.folds + 1)
     crossed = np.stack([merged(b, w) for b, w in zip(earlier.cross_fitted, folds, strict=True)])
-    index = metric_index(data, present)
+    learned = np.zeros(len(new), bool)
+    learned[~new] = earlier.index["learned"].to_numpy(bool)[grown.place[~new]]
+    index = metric_index(data, present).assign(learned=learned)
     share, low, high = (
-        _drift(crossed, index["present"].to_numpy(bool), data, new)
+        _drift(crossed, present, data, learned)
         if earlier.trained
         else _trainable(present, data, settings)
     )
     report = earlier.report | {
         "present_share": float(present.mean()),
         "new_images": int(new.sum()),
+        "not_learned_from": int(((data.fold >= 0) & ~learned).sum()),
         "drift": share,
         "drift_low": low,
         "drift_high": high,
@@ -153,12 +158,13 @@ def extend(
 
 
 def _drift(
-    crossed: np.ndarray, present: np.ndarray, data: LevelData, new: np.ndarray
+    crossed: np.ndarray, present: np.ndarray, data: LevelData, learned: np.ndarray
 ) -> tuple[float | None, float | None, float | None]:
-    """Share of new train images beyond the usual distance, with its 95% interval (Wilson)."""
-    nearest = np.full(len(new), np.nan)
+    """Share of train images since training that are beyond the usual distance, with its 95%
+    interval (Wilson)."""
+    nearest = np.full(len(learned), np.nan)
     for fold, embeddings in enumerate(crossed):
-        references = np.flatnonzero((data.fold >= 0) & (data.fold != fold) & present & ~new)
+        references = np.flatnonzero(learned & (data.fold != fold) & present)
         queries = np.flatnonzero((data.fold == fold) & present)
         for start in range(0, len(queries) if len(references) else 0, _BATCH):
             part = queries[start : start + _BATCH]
@@ -166,8 +172,8 @@ def _drift(
                 embeddings[part], embeddings[references], present[part], present[references]
             )
             nearest[part] = measured.distance.min(axis=1)
-    old, fresh = (nearest[chosen & ~np.isnan(nearest)] for chosen in (~new, new))
-    if not len(old) or not len(fresh):
+    old, fresh = (nearest[chosen & ~np.isnan(nearest)] for chosen in (learned, ~learned))
+    if not len(old) or len(fresh) < _FEWEST:
         return None, None, None
     beyond = int((fresh > np.quantile(old, _USUAL)).sum())
     low, high = proportion_confint(beyond, len(fresh), method="wilson")

@@ -12,8 +12,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +23,7 @@ import torch
 
 from heml.device import choose_device
 from heml.images import decode_image, iterate_images
+from heml.locks import locked
 from heml.metrics.artifacts import NodeMetric, load_node, node_folder, read_node, save_node
 from heml.metrics.growth import Grown, drifted, extend, grown_node
 from heml.metrics.identity import (
@@ -43,7 +45,7 @@ from heml.progress import Progress
 from heml.segmentation.masks import iterate_masks
 from heml.settings import MetricSettings
 from heml.stage import Outcome
-from heml.store import Store, process_lives, write_aside
+from heml.store import Store, is_abandoned, write_aside
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
 
@@ -90,16 +92,21 @@ def train_level(
     for node in nodes if settings.warm_start else ():
         _refuse_stale_children(store, taxonomy, node, groups, settings)
     level = _Level(store, taxonomy, groups, settings, progress)
-    wanted = []
-    for node in nodes:
-        summary = level.finished(node)
-        if summary is None:
-            wanted.append(node)
-        else:
-            progress(f"metric/{node}: unchanged, not trained again")
-            yield node, Outcome(summary, reused=True)
-    if wanted:
-        yield from level.bring_up_to_date(wanted)
+    with ExitStack() as stack:
+        for node in sorted(nodes):
+            waiting = f"metric/{node}: another run is at it; waiting"
+            lock = locked(store.lock(stage_name(node)), partial(progress, waiting))
+            stack.enter_context(lock)
+        wanted = []
+        for node in nodes:
+            summary = level.finished(node)
+            if summary is None:
+                wanted.append(node)
+            else:
+                progress(f"metric/{node}: unchanged, not trained again")
+                yield node, Outcome(summary, reused=True)
+        if wanted:
+            yield from level.bring_up_to_date(wanted)
 
 
 class _Level:
@@ -268,7 +275,7 @@ class _Level:
         ----------
         chosen : bool array (measured images,)
         """
-        name = f".{self._content}.{os.getpid()}.views.tmp"
+        name = f".{self._content}-views.{os.getpid()}.tmp"
         paths = {node: self._store.node(node) / name for node in nodes}
         wanted = rows.measured.copy()
         wanted[rows.measured] = chosen
@@ -300,9 +307,8 @@ def _no_views(side: int) -> np.ndarray:
 
 def _remove_abandoned_views(store: Store, nodes: Sequence[str]) -> None:
     for node in nodes:
-        for path in store.node(node).glob(".*.views.tmp"):
-            pid = path.name.split(".")[2]
-            if pid.isdigit() and not process_lives(int(pid)):
+        for path in store.node(node).glob(".*-views.*.tmp"):
+            if is_abandoned(path):
                 path.unlink(missing_ok=True)
 
 

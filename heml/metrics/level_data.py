@@ -157,7 +157,7 @@ def _read_known(store: Store, node: str, now: dict[str, bytes]) -> Known | None:
             continue
         with pq.ParquetFile(path) as file:
             EMBEDDINGS.check_version(file.schema_arrow)
-            columns = ["image_id", "fold", "made_from"]
+            columns = ["image_id", "fold", "made_from", "learned"]
             for batch in file.iter_batches(4096, columns=columns):
                 for row in batch.to_pylist():
                     same = row["made_from"] is not None
@@ -166,6 +166,6 @@ def _read_known(store: Store, node: str, now: dict[str, bytes]) -> Known | None:
                         seen.add(row["image_id"])
                         if path.name != OTHERS:
                             fold[row["image_id"]] = row["fold"]
-                    elif row["fold"] >= 0:
+                    elif row["learned"]:
                         return None
     return Known(fold, seen)

@@ -244,6 +244,7 @@ class _Writer:
                     "present": bool(present),
                     "embedding": vector,
                     "made_from": self._rows.made_from[row] if self._rows.made_from else None,
+                    "learned": False,
                 }
             )
         if len(self._pending) >= _ROWS:

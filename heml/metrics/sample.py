@@ -119,14 +119,17 @@ def _fill(
     folds: int,
     seed: int,
 ) -> None:
-    """Gives new rows the fold that has fewest of their stratum."""
+    """Gives new rows the fold that has fewest of their stratum, and of all among such."""
+    every = np.bincount(fold[fold >= 0], minlength=folds)
     counts: dict[str, np.ndarray] = {}
     for stratum in np.unique(strata[rows]):
         own = fold[(strata == stratum) & (fold >= 0)]
         counts[stratum] = np.bincount(own, minlength=folds)
     for row in sorted(rows, key=lambda row: rank(ids[row], seed)):
-        fold[row] = counts[strata[row]].argmin()
-        counts[strata[row]][fold[row]] += 1
+        own = counts[strata[row]]
+        fold[row] = np.lexsort([every, own])[0]
+        own[fold[row]] += 1
+        every[fold[row]] += 1
 
 
 def strata_of(index: pd.DataFrame, groups: Sequence[str]) -> np.ndarray:

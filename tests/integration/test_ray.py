@@ -7,26 +7,44 @@ from pathlib import Path
 
 import pytest
 
+from heml.bias.measure import measure_bias
 from heml.metrics.level import train_level
 from heml.progress import silent
+from heml.recombination.plan import make_plan
+from heml.recombination.run import recombine
 from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, MetricSettings, PortraitsSource, Resolution
+from heml.settings import (
+    AnnotatedSegmentation,
+    BiasSettings,
+    MetricSettings,
+    PortraitsSource,
+    RebalanceSettings,
+    Resolution,
+)
 from heml.sources.ingest import ingest
 from heml.spread import Job, RayError, connect, spread
 from heml.store import Store
-from heml.taxonomy import builtin
+from heml.taxonomy import Taxonomy
+from heml.tree.fit import fit_tree
 
 ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 pytestmark = pytest.mark.timeout(600)
-TAXONOMY = builtin("portraits")
-SOURCE = PortraitsSource(kind="portraits", count=260, size=32)
+GROUPS = ["hair_tone"]
+TAXONOMY = Taxonomy(
+    "heads",
+    {"hair": ("hair",), "mouth": ("mouth",), "skin": ("skin",)},
+    {"head": ("hair", "mouth", "skin")},
+    ignored=("background", "hat", "eyes", "brows", "nose", "neck", "clothes"),
+)
+SOURCE = PortraitsSource(kind="portraits", count=260, size=32, association=0.9)
 #: Most images are outside the sample, so embedding them is work for the cluster.
 METRIC = MetricSettings(
     epochs=1, train_images=100, embedding=4, resolution=Resolution(leaf=8, branch=8, root=8)
 )
-NODES = ["mouth", "hair"]
+BIAS = BiasSettings(resamples=50, permutations=50)
+REBALANCE = RebalanceSettings(budget=0.3)
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +67,12 @@ def address():
 def chain(store):
     ingest(store, SOURCE, store.root, TAXONOMY, True, silent)
     segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
-    dict(train_level(store, TAXONOMY, NODES, ["hair_tone"], METRIC, silent))
+    for level in TAXONOMY.levels:
+        dict(train_level(store, TAXONOMY, level, GROUPS, METRIC, silent))
+    fit_tree(store, TAXONOMY, GROUPS, METRIC, silent)
+    measure_bias(store, TAXONOMY, "mouth", GROUPS, METRIC, silent, BIAS)
+    make_plan(store, TAXONOMY, "mouth", GROUPS, REBALANCE, silent)
+    recombine(store, TAXONOMY, GROUPS, REBALANCE, METRIC, silent)
 
 
 def digests(store):
@@ -108,7 +131,7 @@ def test_error_of_a_shard_is_told(address, monkeypatch):
         list(spread(Job("fail", lambda: fail), range(3)))
 
 
-def test_segments_and_embeddings_are_the_same_bytes(address, monkeypatch, tmp_path):
+def test_segments_embeddings_and_samples_are_the_same_bytes(address, monkeypatch, tmp_path):
     monkeypatch.delenv("HEML_RAY", raising=False)
     alone = Store(tmp_path / "alone")
     chain(alone)
@@ -117,3 +140,4 @@ def test_segments_and_embeddings_are_the_same_bytes(address, monkeypatch, tmp_pa
     chain(shared)
     assert digests(shared) == digests(alone)
     assert any(name.endswith("others.parquet") for name in digests(alone))
+    assert shared.summary("recombined_samples")["tried"] > 0

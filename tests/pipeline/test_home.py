@@ -22,7 +22,7 @@ def test_home_is_absolute_and_sends_nothing_home(tmp_path, monkeypatch):
     assert home == tmp_path / "runs"
     assert os.environ["DAGSTER_HOME"] == str(home)
     settings = yaml.safe_load((home / "dagster.yaml").read_text())
-    assert settings == {"telemetry": {"enabled": False}, "nux": {"enabled": False}}
+    assert settings["telemetry"] == settings["nux"] == {"enabled": False}
 
 
 def test_settings_that_a_person_changed_stay(tmp_path, monkeypatch):
