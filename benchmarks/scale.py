@@ -39,7 +39,10 @@ from pipelines.recipe import load_recipe
 RECIPE = """\
 name: scale
 source: {{kind: parquet, root: data, label: mouth, groups: [hair_tone]}}
-taxonomy: portraits
+taxonomy:
+  leaves: {{background: [background], hair: [hair], mouth: [mouth], skin: [skin]}}
+  tree: {{head: [hair, mouth, skin], image: [background, head]}}
+  ignored: [hat, eyes, brows, nose, neck, clothes]
 metric:
   train_images: 1000
   epochs: 2

@@ -4,7 +4,6 @@ Dagster."""
 import pandas as pd
 
 from data_contracts import ContractError
-from heml.report.effect_statistics import arm_effects
 from heml.store import Store
 
 
@@ -17,6 +16,9 @@ def check_effect(store: Store) -> dict[str, float]:
         If worst-group or average accuracy is below the interval of the data as it is: less could
         be chance. Also if nothing could be measured, with the stage's reason.
     """
+    # Needs torch, which has no place where definitions load.
+    from heml.report.effect_statistics import arm_effects
+
     arms = {arm.arm: arm for arm in arm_effects(pd.read_parquet(store.debias_effect))}
     if not arms:
         reason = store.summary("debias_effect").get("not_measured", "the table has no rows")

@@ -1,5 +1,8 @@
 """The code location: assets follow the recipe's tree, checks block, absent data is left out."""
 
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import dagster as dg
@@ -176,3 +179,16 @@ def test_jobs_stop_at_the_scores_and_go_on_from_them(tmp_path):
     nodes = {f"metric/{node}" for node in builtin("portraits").nodes}
     assert bias == {"images", "quarantine", "segments", "metric_tree", "bias_scores"} | nodes
     assert rebalance == (STAGES | nodes) - bias
+
+
+def test_definitions_load_without_what_computes(tmp_path):
+    """Every step and every look of the UI loads them."""
+    program = (
+        "import sys, pipelines.definitions; print({'torch', 'scipy', 'kornia'} & {*sys.modules})"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(RECIPES.parents[1])}
+    environment |= {"HEML_RECIPE_FILES": str(DEMO), "HEML_STORE": str(tmp_path)}
+    done = subprocess.run(
+        [sys.executable, "-c", program], env=environment, capture_output=True, text=True
+    )
+    assert done.stdout == "set()\n", done.stderr

@@ -216,7 +216,7 @@ def test_others_get_what_the_network_gives_the_sample(grow, store, monkeypatch):
     from heml.metrics.views import node_view, union
     from heml.tree.records import Records
 
-    records = Records(store)
+    records = Records(store.root)
     for image_id in list(rest)[:5]:
         pixels, masks = records[image_id]
         view = node_view(pixels, union(masks, ["shape"]), 8)
