@@ -16,10 +16,10 @@ from heml.settings import SMALL, MetricSettings
 from heml.store import Store, fingerprint
 from heml.taxonomy import Taxonomy
 
-VERSION = 4
+VERSION = 5
 
 #: When to train does not change what training gives.
-_NOT_HOW = {"resolution", "neighbours", "device", "retrain", "drift", "growth"}
+_NOT_HOW = {"resolution", "neighbours", "device", "parallel", "retrain", "drift", "growth"}
 
 
 def stage_name(node: str) -> str:

@@ -49,9 +49,29 @@ from heml.store import Store, is_abandoned, write_aside
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
 
+#: Pixels per image that the networks of a level together may hold in memory while they train. One
+#: network on whole images of 224 px, as metrics are trained elsewhere, holds 50 176; a level stays
+#: below a third of that, however many processors there are.
+_PIXELS = 14_000
+#: What a network holds besides, counted in such pixels: weights, optimizer, triplets.
+_FIXED = 400
+
 
 class LevelError(ValueError):
     """A level cannot be trained on what the store holds; the message says what to do."""
+
+
+def networks_at_once(side: int, settings: MetricSettings, device: torch.device) -> int:
+    """How many networks train side by side, if there are as many processors.
+
+    Parameters
+    ----------
+    side : int
+        Of the largest views of the level, in pixels.
+    """
+    if device.type == "mps":
+        return 1  # Metal ends a process in which two threads use it
+    return settings.parallel or max(_PIXELS // (side * side + _FIXED), 1)
 
 
 def train_level(
@@ -247,7 +267,9 @@ class _Level:
             return
         device = choose_device(self._settings.device)
         everything = np.ones(len(rows.data.index), bool)
-        with self._views(nodes, rows, everything) as views, worker_pool() as pool:
+        sides = [resolution_of(node, self._taxonomy, self._settings) for node in nodes]
+        at_once = networks_at_once(max(sides), self._settings, device)
+        with self._views(nodes, rows, everything) as views, worker_pool(at_once) as pool:
             jobs = {
                 node: NodeTraining(
                     node,
