@@ -42,6 +42,9 @@ with dg.DagsterInstance.get() as instance:
 @pytest.fixture
 def job_server(monkeypatch):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
+    # A job's command is `dagster`: the cluster has to find it.
+    scripts = str(Path(sys.executable).parent)
+    monkeypatch.setenv("PATH", os.pathsep.join([scripts, os.environ["PATH"]]))
     cluster = cluster_utils.Cluster(
         initialize_head=True,
         head_node_args={"num_cpus": 0, "include_dashboard": True, "dashboard_port": 18265},
@@ -72,16 +75,20 @@ def test_nodes_are_jobs_of_the_cluster_and_the_same_bytes(job_server, tmp_path):
         [sys.executable, "-c", PROGRAM], env=environment, cwd=ROOT, capture_output=True, text=True
     )
     assert done.returncode == 0, done.stderr[-3000:]
+    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
+        (run,) = instance.get_runs()
+        started, failed = (
+            [
+                record.event_log_entry.dagster_event
+                for record in instance.get_records_for_run(run.run_id, of_type=kind).records
+            ]
+            for kind in (dg.DagsterEventType.STEP_WORKER_STARTING, dg.DagsterEventType.STEP_FAILURE)
+        )
+    assert run.is_success, [event.event_specific_data.error_display_string for event in failed]
+    assert {"heads__metric_hair", "heads__metric_mouth"} <= {event.step_key for event in started}
     for node in ("hair", "mouth"):
         key = alone.fingerprint(f"metric/{node}")
         assert shared.fingerprint(f"metric/{node}") == key
         for name in ("weights.safetensors", "embeddings.parquet"):
             found, expected = (s.node(node) / key / name for s in (shared, alone))
             assert found.read_bytes() == expected.read_bytes()
-    with dg.DagsterInstance.from_config(str(tmp_path / "home")) as instance:
-        (run,) = instance.get_runs()
-        started = instance.get_records_for_run(
-            run.run_id, of_type=dg.DagsterEventType.STEP_WORKER_STARTING
-        ).records
-    steps = {record.event_log_entry.dagster_event.step_key for record in started}
-    assert {"heads__metric_hair", "heads__metric_mouth"} <= steps
