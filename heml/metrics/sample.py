@@ -102,13 +102,17 @@ def _chosen(ids: np.ndarray, strata: np.ndarray, most: int, seed: int) -> np.nda
         rows = np.flatnonzero(strata == stratum)
         share = round(most * len(rows) / len(ids))
         wanted = len(rows) if most >= len(ids) else max(share, min(_LEAST_PER_CELL, len(rows)))
-        chosen[sorted(rows, key=lambda row: rank(ids[row], seed))[:wanted]] = True
+        chosen[_ranked(rows, ids, seed)[:wanted]] = True
     return chosen
 
 
-def rank(image_id: str, seed: int) -> bytes:
-    """Place of an image in a random order that other images do not change."""
-    return hashlib.sha256(f"{seed}\x1f{image_id}".encode()).digest()[:8]
+def _ranked(rows: np.ndarray, ids: np.ndarray, seed: int) -> list[int]:
+    """Rows in a random order of their ids that other images do not change."""
+
+    def place(row: int) -> bytes:
+        return hashlib.sha256(f"{seed}\x1f{ids[row]}".encode()).digest()
+
+    return sorted(rows.tolist(), key=place)
 
 
 def _fill(
@@ -125,7 +129,7 @@ def _fill(
     for stratum in np.unique(strata[rows]):
         own = fold[(strata == stratum) & (fold >= 0)]
         counts[stratum] = np.bincount(own, minlength=folds)
-    for row in sorted(rows, key=lambda row: rank(ids[row], seed)):
+    for row in _ranked(rows, ids, seed):
         own = counts[strata[row]]
         fold[row] = np.lexsort([every, own])[0]
         own[fold[row]] += 1

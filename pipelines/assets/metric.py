@@ -6,6 +6,7 @@ soon as it is finished, and stays so if a later one fails.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
@@ -50,7 +51,10 @@ def _step(recipe: LoadedRecipe, store: Store, name: str, nodes: list[str]) -> dg
                 progress,
             )
             for node, outcome in finished:
-                yield stage_result(context, recipe, store, f"metric/{node}", outcome)
+                # Names of weights and contents are the store's business.
+                shown = {key: value for key, value in outcome.summary.items() if key != "made"}
+                told = replace(outcome, summary=shown)
+                yield stage_result(context, recipe, store, f"metric/{node}", told)
 
     return _metric
 
