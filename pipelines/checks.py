@@ -41,6 +41,7 @@ from pipelines.dataset_check import check_dataset_is_whole, check_nothing_revoke
 from pipelines.effect_check import check_effect
 from pipelines.leakage_check import check_no_test_leakage
 from pipelines.limits import OverLimit
+from pipelines.orphans import end_with_the_run
 from pipelines.recipe import LoadedRecipe
 from pipelines.recovery import recovering
 from pipelines.table_check import check_table, parquet_files
@@ -260,6 +261,7 @@ def _check(
 
     @dg.multi_asset_check(name=f"{recipe.name}__check_{step}", specs=specs, can_subset=True)
     def _examine(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        end_with_the_run()
         with recovering(context):
             store.pull()
             for key, rule in keyed.items():
