@@ -374,6 +374,28 @@ class MetricSettings(Settings):
         "as need a third of the memory of one network on whole images.",
     )
     neighbours: int = Field(10, ge=1, description="k of every kNN vote.")
+    train_images: int | None = Field(
+        None,
+        ge=100,
+        description="Networks learn from, and bias is measured on, a fixed sample of about this "
+        "many images of each split; all others are embedded. null: all images.",
+    )
+    retrain: Literal["drift", "always", "never"] = Field(
+        "drift",
+        description="When the source has grown: drift trains nodes again that `drift` or `growth` "
+        "asks for and embeds new images with the others; always trains all; never none. Images "
+        "that were learned from and have changed or gone always train again.",
+    )
+    drift: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of new images that are farther from what a node learned from than 95% "
+        "of that is from itself. Above it, with 95% confidence, the node trains again.",
+    )
+    growth: float = Field(
+        0.5, ge=0, description="Growth of the train split since training, as a share of it."
+    )
     seed: int = Field(0, ge=0)
 
     @field_validator("labels")

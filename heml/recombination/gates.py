@@ -151,7 +151,7 @@ class Gates:
         root = tree.taxonomy.root
         distances = tree.node_distances(root, embedded, tree.references).distance
         for row, ids in enumerate(own):
-            distances[row, [tree.row(i) for i in ids]] = np.inf
+            distances[row, tree.known_rows(ids)] = np.inf
         far = root_distance(distances, tree.neighbours) / limits.distribution.value
 
         looks = self._appearance.judge(samples, hosts, donors, edits)
