@@ -1,4 +1,4 @@
-"""How many samples each cell should get: target, budget, and controls that spread the edits."""
+"""How many samples each cell should get: target, budget, controls that spread the edits, variety."""
 
 from __future__ import annotations
 
@@ -128,6 +128,67 @@ def wanted_controls(
         own = np.flatnonzero(label == number)
         controls[own] = _levelled(fill[own], n[own], int(extra[number]))
     return controls
+
+
+def wanted_variety(
+    cells: pd.DataFrame,
+    made: np.ndarray,
+    able: np.ndarray,
+    settings: RebalanceSettings,
+    records: int,
+) -> np.ndarray:
+    """Samples beyond what target and controls ask, up to `settings.variety` in all.
+
+    The more hosts meet the more donors, the less but the label's own segments goes with the label.
+    Every label gets recombined samples in proportion to its share of the target, and within a label
+    the cells are brought to one multiple of their targets. Without controls there is none: only
+    cells that lack records would grow.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        As `wanted_fill` returns.
+    made : int array (cells,)
+        Samples that are planned already.
+    able : bool array (cells,)
+        Cells for which more can be made.
+
+    Returns
+    -------
+    int array (cells,)
+    """
+    extra = np.zeros(len(cells), int)
+    target = cells["n_target"].to_numpy(int)
+    label, margins = _label_margins(cells, target)
+    able = able & (target > 0)
+    total = float(min(settings.variety, budget_of(settings, records)))
+    sums = np.bincount(label, made, len(margins))
+    for number in np.flatnonzero(margins > 0):
+        if not able[label == number].any():
+            # The other labels do not leave one behind that can get no more.
+            total = min(total, sums[number] / margins[number])
+    if settings.controls == 0 or total <= made.sum():
+        return extra
+    have = cells["n"].to_numpy(int) + made
+    for number in np.flatnonzero(margins > 0):
+        own = np.flatnonzero((label == number) & able)
+        wanted = np.floor(total * margins[number] + 1e-9) - sums[number]
+        if wanted > 0 and len(own):
+            extra[own] = _raised(have[own], target[own], int(wanted))
+    return extra
+
+
+def _raised(have: np.ndarray, target: np.ndarray, extra: int) -> np.ndarray:
+    """Brings cells to one multiple of their targets, those above it aside, with at most `extra`."""
+
+    def missing(level: float) -> np.ndarray:
+        return np.floor(np.maximum(level * target - have, 0) + 1e-9).astype(int)
+
+    low, high = 0.0, float((have + extra).max() / target.min()) + 1
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if missing(middle).sum() <= extra else (low, middle)
+    return missing(low)
 
 
 def budget_of(settings: RebalanceSettings, records: int) -> int:

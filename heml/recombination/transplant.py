@@ -32,7 +32,7 @@ from heml.taxonomy import BACKGROUND, Taxonomy
 #: compared there.
 MARGIN, MARGIN_SHARE = 12, 0.12
 #: A kept class may come along from the donor behind a moved segment if it makes up this share of
-#: what surrounds the host's own.
+#: what surrounds the host's own, or the donor's.
 NEIGHBOUR_SHARE = 0.1
 #: Labels are shifted by this in tables and planes: outside the picture, no class, classes.
 _SHIFT = 2
@@ -189,8 +189,8 @@ class _Regions:
     ----------
     old : bool
         The host's segment with its soft outline: nothing of it may stay.
-    new : bool
-        Where the donor's segment shows.
+    foreign : bool
+        Where the donor shows what the host does not have there: its segment, and what that brings.
     narrow : float
         Weight of the donor's details.
     wide : float, half the size
@@ -212,7 +212,7 @@ class _Regions:
     """
 
     old: Tensor
-    new: Tensor
+    foreign: Tensor
     narrow: Tensor
     wide: Tensor
     lit: Tensor
@@ -246,12 +246,16 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor) -> _Regions:
     near = grow(old | new, radius)
     hole = old & ~new
 
-    # Classes that surround the host's own segment, and what the donor has of them.
+    # Classes that surround the host's own segment, and what the donor has of them. What surrounds
+    # the donor's alone was hidden by the host's: legs below a skirt.
     counts = _counts(here, near & ~old & ~segment & _has(host, _CLASS), kinds)
-    usual = counts > NEIGHBOUR_SHARE * counts.sum(dim=1, keepdim=True)
-    usual = usual & ~_has(kinds, _MOVED)
+    moved = _has(donor, _MOVED)
+    beside = grow(moved, radius) & ~moved & _has(donor, _CLASS)
+    kept = ~_has(kinds, _MOVED)
+    own = _frequent(counts) & kept
+    usual = own | (_frequent(_counts(there, beside, kinds)) & kept)
     # The donor's scenery is another one: a hole in the host's is filled from the host's own.
-    open_air = (usual & _has(kinds, _SCENERY)).any(dim=1)[:, None, None, None]
+    open_air = (own & _has(kinds, _SCENERY)).any(dim=1)[:, None, None, None]
     borrowed = hole & _lookup(usual & ~_has(kinds, _SCENERY), there)
     same = (here == there) & _has(host, _CLASS) & ~segment
     core = new | borrowed
@@ -268,7 +272,7 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor) -> _Regions:
     beyond = edge & grow(there == 0, 1)
     return _Regions(
         old=old,
-        new=new,
+        foreign=new | (borrowed & ~_lookup(own, there)),
         narrow=narrow,
         wide=wide,
         lit=same & ~near & ~scenery,
@@ -297,6 +301,11 @@ def _counts(labels: Tensor, where: Tensor, kinds: Tensor) -> Tensor:
     return counts.scatter_add_(1, labels.flatten(1).long(), where.flatten(1).float())
 
 
+def _frequent(counts: Tensor) -> Tensor:
+    """Classes that make up a fair share of some pixels, bool (B, classes + 2)."""
+    return counts > NEIGHBOUR_SHARE * counts.sum(dim=1, keepdim=True)
+
+
 def _radius(window: Tensor) -> int:
     """Width of the band in which shading changes over; follows the window's size alone."""
     return int(min(max(round(0.05 * (window.shape[-1] * window.shape[-2]) ** 0.5), 2), 8))
@@ -309,8 +318,8 @@ def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
     lit = (halve(halve(regions.lit.float())) > 0.9).float()
     matched = match_contrast(base, top, lit)
     field = lighting_field(base, matched, lit)
-    new = halve(halve(regions.new.float()))
-    change = limited(field) * new + field * (1 - new)
+    foreign = halve(halve(regions.foreign.float()))
+    change = limited(field) * foreign + field * (1 - foreign)
     difference = lab_to_rgb(matched + change) - small[1]
     return double(double(difference)).add_(warped).clamp_(0, 1)
 

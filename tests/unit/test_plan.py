@@ -68,7 +68,9 @@ def test_every_edit_makes_what_its_cell_wants():
         assert (edit["host_id"] == edit["donor_id"]) == (edit["direction"] == "self")
     assert set(edits["direction"]) == {"label_onto_donor", "group_onto_host", "control", "self"}
     assert (planned["reason"] == "").all()
-    assert planned["n_reached"].tolist() == [58, 40, 40, 58]
+    # 440 samples are the budget, 220 of each label.
+    assert planned["n_wanted"].tolist() == [92, 128, 128, 92]
+    assert planned["n_reached"].tolist() == [132] * 4
 
 
 def test_large_leaves_are_recoloured_first_and_transplanted_as_spares():
@@ -325,7 +327,7 @@ def test_invariants(counts, budget, share, target, carriers):
         for controls, wanted in ((False, row["n_fill"]), (True, row["n_control"])):
             part = own[(own["direction"] == "control") == controls]
             part = part[part["direction"] != "self"]
-            asked = row["n_real"] if controls else row["n_missing"]
+            asked = max(wanted, row["n_real"] if controls else row["n_missing"])
             cap = max(int(np.ceil(share * asked - 1e-9)), 1)
             for column in ("host_id", "donor_id"):
                 assert part[column].value_counts().max() <= cap or part.empty
