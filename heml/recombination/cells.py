@@ -1,4 +1,4 @@
-"""How many samples each cell should get: target, budget, controls that spread the edits, variety."""
+"""How many samples each cell should get: target, budget, controls against traces, variety."""
 
 from __future__ import annotations
 
