@@ -192,8 +192,7 @@ class Planner:
         """Why ways were used up."""
         scarce: dict[str, tuple[int, str]] = {}
         for way in ways:
-            donors = way.hosts if way.removes else way.donors
-            few = min((len(donors), "donor"), (len(way.hosts), "host"))
+            few = min((len(way.donors), "donor"), (len(way.hosts), "host"))
             scarce[way.direction] = max(scarce.get(way.direction, few), few)
         words = [
             f"{few} {word}{'' if few == 1 else 's'} for {direction}"
@@ -397,7 +396,7 @@ class _Draw:
         return False
 
     def _donor(self, way: Way, host: int) -> int | None:
-        if way.removes or way.direction == "self":
+        if way.direction == "self":
             done = (host, host, way.operator, way.nodes) in self._done
             return None if done else host
         free = way.donors[(self._as_donor[way.donors] < self._cap) & (way.donors != host)]

@@ -51,6 +51,9 @@ class Transplant:
         Of the host and of the donor.
     matrix : float array (2, 3)
         From pixels of the piece to pixels of the window.
+    removes : bool
+        Nothing of the moved classes is taken from the donor, but what its picture shows in their
+        place.
     """
 
     host: Picture
@@ -60,6 +63,7 @@ class Transplant:
     window: Window
     piece: Window
     matrix: np.ndarray
+    removes: bool = False
 
     @property
     def key(self) -> tuple[int, ...]:
@@ -73,13 +77,14 @@ def prepare(
     nodes: Sequence[str],
     taxonomy: Taxonomy,
     protected: Sequence[str],
+    removes: bool = False,
 ) -> Transplant | None:
     """Plans where the donor's segments come to lie; None if there is nothing to move."""
     names = taxonomy.class_names
     moved = [names.index(c) for node in nodes for c in taxonomy.classes_of(node)]
     kept = [names.index(c) for node in protected for c in taxonomy.classes_of(node)]
     old = host.place([names[m] for m in moved])
-    new = donor.place([names[m] for m in moved])
+    new = None if removes else donor.place([names[m] for m in moved])
     matrix = align_donor(taxonomy, nodes, host, donor)
     boxes: list[tuple[float, ...]] = [old.box] if old else []
     if new:
@@ -109,7 +114,7 @@ def prepare(
     piece = window_around(clipped, donor.size)
     local = matrix.copy()
     local[:, 2] += matrix[:, :2] @ [piece.x, piece.y] - [window.x, window.y]
-    return Transplant(host, donor, moved, kept, window, piece, local)
+    return Transplant(host, donor, moved, kept, window, piece, local, removes)
 
 
 def _mapped(box: Sequence[float] | Box, matrix: np.ndarray) -> tuple[float, float, float, float]:
@@ -140,7 +145,8 @@ def transplant(
     size = (host.shape[-2], host.shape[-1])
     warped, there = warp(donor, there.float(), matrix, size)
 
-    regions = _regions(here, there.to(here.dtype), torch.from_numpy(kinds).to(device))
+    removes = torch.tensor([e.removes for e in edits], device=device)
+    regions = _regions(here, there.to(here.dtype), torch.from_numpy(kinds).to(device), removes)
     top = _relit(host, warped, regions)
     behind = fill_scenery(host, regions.behind, regions.open_air)
     base = torch.where(regions.old, behind, host)
@@ -225,7 +231,7 @@ class _Regions:
     cut_off: Tensor
 
 
-def _regions(here: Tensor, there: Tensor, kinds: Tensor) -> _Regions:
+def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Regions:
     """What becomes of each pixel.
 
     Parameters
@@ -233,6 +239,7 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor) -> _Regions:
     here, there : int16 (B, 1, H, W)
         Shifted labels of host and donor.
     kinds : uint8 (B, classes + 2)
+    removes : bool (B,)
     """
     host, donor = _lookup(kinds, here), _lookup(kinds, there)
     radius = _radius(here)
@@ -241,19 +248,20 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor) -> _Regions:
     scenery = _has(host, _SCENERY)
     # The outline of a segment against its scenery shows some of that scenery.
     rim = grow(_has(donor, _SCENERY), 1 + (radius > 4))
-    new = _has(donor, _MOVED) & free & ~rim
+    moved = _has(donor, _MOVED) & ~removes[:, None, None, None]
+    new = moved & free & ~rim
     old = grow(segment, 2) & free
     near = grow(old | new, radius)
     hole = old & ~new
 
     # Classes that surround the host's own segment, and what the donor has of them. What surrounds
-    # the donor's alone was hidden by the host's: legs below a skirt.
+    # the donor's alone was hidden by the host's: legs below a skirt, and eyes behind glasses.
     counts = _counts(here, near & ~old & ~segment & _has(host, _CLASS), kinds)
-    moved = _has(donor, _MOVED)
     beside = grow(moved, radius) & ~moved & _has(donor, _CLASS)
     kept = ~_has(kinds, _MOVED)
     own = _frequent(counts) & kept
-    usual = own | (_frequent(_counts(there, beside, kinds)) & kept)
+    hidden = _frequent(_counts(there, beside, kinds)) | removes[:, None]
+    usual = own | (hidden & kept & _has(kinds, _CLASS))
     # The donor's scenery is another one: a hole in the host's is filled from the host's own.
     open_air = (own & _has(kinds, _SCENERY)).any(dim=1)[:, None, None, None]
     borrowed = hole & _lookup(usual & ~_has(kinds, _SCENERY), there)

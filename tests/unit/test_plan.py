@@ -143,8 +143,8 @@ def test_presence_groups_are_inserted_and_removed():
     taken_off = of_cell(edits, "a", "no")
     removed = taken_off[taken_off["direction"] == "group_onto_host"]
     assert set(removed["operator"]) == {"remove"}
-    assert (removed["host_id"] == removed["donor_id"]).all()
     assert (train.loc[removed["host_id"], "hat"] == "yes").all()
+    assert (train.loc[removed["donor_id"], "hat"] == "no").all()
 
 
 def test_hosts_whose_segment_contradicts_their_group_are_left_out():
