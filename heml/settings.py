@@ -457,12 +457,12 @@ class RebalanceSettings(Settings):
         description="equal: every cell as many records. independent: label and groups independent "
         "with the shares that each has now. Or quotas: records or shares of single cells.",
     )
-    budget: float = Field(
-        5.0,
+    budget: float | None = Field(
+        None,
         ge=0,
         le=20,
         description="At most this many recombined samples per real train record, controls and "
-        "variety included.",
+        "variety included. null: 1.5, and up to 5 in a dataset so small that `variety` needs it.",
     )
     variety: int = Field(
         2000,

@@ -12,6 +12,9 @@ from heml.cells import MISSING
 from heml.recombination.targets import cell_targets
 from heml.settings import RebalanceSettings
 
+#: Budget of a recipe that gives none, and its most in a small dataset.
+BUDGET, SMALL_BUDGET = 1.5, 5.0
+
 
 def texts(column: pd.Series) -> np.ndarray:
     """Values as text, None where missing: object array (N,)."""
@@ -193,6 +196,8 @@ def _raised(have: np.ndarray, target: np.ndarray, extra: int) -> np.ndarray:
 
 def budget_of(settings: RebalanceSettings, records: int) -> int:
     """Most recombined samples."""
+    if settings.budget is None:
+        return int(max(BUDGET * records, min(SMALL_BUDGET * records, settings.variety)))
     return int(np.floor(settings.budget * records + 1e-9))
 
 

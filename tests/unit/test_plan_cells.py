@@ -6,6 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from heml.recombination.cells import (
+    budget_of,
     count_cells,
     wanted_controls,
     wanted_fill,
@@ -106,6 +107,15 @@ def test_variety_by_hand():
     assert (made + fewer).sum() == 200
     for none in ({"variety": 100}, {"controls": 0}, {"budget": 1}):
         assert not wanted_variety(filled, made, able, RebalanceSettings(**none), 88).any()
+
+
+def test_small_datasets_get_more():
+    def most(records: int, **settings) -> int:
+        return budget_of(RebalanceSettings(**settings), records)
+
+    assert [most(100), most(1000), most(10_000)] == [500, 2000, 15_000]
+    assert most(100, variety=0) == 150
+    assert most(100, budget=0.5) == 50
 
 
 def test_variety_leaves_no_label_behind_and_no_cell_beyond_its_quota():
