@@ -131,13 +131,13 @@ class Planner:
         asked = np.maximum(asked, wanted)
         self._kinds = sum((made.kinds for made in fills), Counter())
         n_control = wanted_controls(cells, possible, self._settings, records)
-        by_fill = possible > n_control
         plenty = np.array([len(made.edits) for made in fills], int) >= SPARES * wanted
+        by_fill = plenty & (possible > n_control)
         hosts = [max((len(w.hosts) for w in self._control_ways(c)), default=0)
                  for _, c in self._each(cells)]  # fmt: skip
         # With fewer records, one would give more than its share.
         many = np.array(hosts, int) >= SPARES / self._settings.donor_share
-        able = np.where(by_fill, plenty, many)
+        able = by_fill | many
         extra = wanted_variety(cells, possible + n_control, able, self._settings, records)
         more_fill, more_control = np.where(by_fill, extra, 0), np.where(by_fill, 0, extra)
         cells = cells.assign(n_fill=wanted + more_fill)

@@ -73,6 +73,16 @@ def test_every_edit_makes_what_its_cell_wants():
     assert planned["n_reached"].tolist() == [132] * 4
 
 
+def test_a_cell_that_few_others_can_fill_grows_from_its_own_records():
+    counts = {("a", "x"): 90, ("a", "y"): 6, ("b", "x"): 6, ("b", "y"): 60}
+    _, _, planned, _ = plan(counts)
+    cell = planned.loc["letter=b · tone=y"]
+    # Six hosts give 2 samples each; the rest is recombined within the cell.
+    assert cell["n_fill"] < cell["n_missing"]
+    assert planned["n_reached"].nunique() <= 2
+    assert cell["n_reached"] > 2 * 90
+
+
 def test_large_leaves_are_recoloured_first_and_transplanted_as_spares():
     _, edits, planned, _ = plan(BIASED)
     own = of_cell(edits, "a", "y")
