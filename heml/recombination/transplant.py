@@ -148,7 +148,7 @@ def transplant(
     removes = torch.tensor([e.removes for e in edits], device=device)
     regions = _regions(here, there.to(here.dtype), torch.from_numpy(kinds).to(device), removes)
     top = _relit(host, warped, regions)
-    behind = fill_scenery(host, regions.behind, regions.open_air)
+    behind = fill_scenery(host, regions.behind, regions.open_air, regions.old)
     base = torch.where(regions.old, behind, host)
     result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide))
     labels = (regions.labels - _SHIFT).squeeze(1).cpu().numpy()
@@ -241,7 +241,9 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Re
     kinds : uint8 (B, classes + 2)
     removes : bool (B,)
     """
-    host, donor = _lookup(kinds, here), _lookup(kinds, there)
+    # As places in tables, once.
+    here_places, there_places = here.long(), there.long()
+    host, donor = _lookup(kinds, here_places), _lookup(kinds, there_places)
     radius = _radius(here)
     free = _has(host, _INSIDE) & ~_has(host, _SPARED)
     segment = _has(host, _MOVED)
@@ -256,15 +258,15 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Re
 
     # Classes that surround the host's own segment, and what the donor has of them. What surrounds
     # the donor's alone was hidden by the host's: legs below a skirt, and eyes behind glasses.
-    counts = _counts(here, near & ~old & ~segment & _has(host, _CLASS), kinds)
+    counts = _counts(here_places, near & ~old & ~segment & _has(host, _CLASS), kinds)
     beside = grow(moved, radius) & ~moved & _has(donor, _CLASS)
     kept = ~_has(kinds, _MOVED)
     own = _frequent(counts) & kept
-    hidden = _frequent(_counts(there, beside, kinds)) | removes[:, None]
+    hidden = _frequent(_counts(there_places, beside, kinds)) | removes[:, None]
     usual = own | (hidden & kept & _has(kinds, _CLASS))
     # The donor's scenery is another one: a hole in the host's is filled from the host's own.
     open_air = (own & _has(kinds, _SCENERY)).any(dim=1)[:, None, None, None]
-    borrowed = hole & _lookup(usual & ~_has(kinds, _SCENERY), there)
+    borrowed = hole & _lookup(usual & ~_has(kinds, _SCENERY), there_places)
     same = (here == there) & _has(host, _CLASS) & ~segment
     core = new | borrowed
     body = grow(core, 1) & (core | (same & free))
@@ -280,7 +282,7 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Re
     beyond = edge & grow(there == 0, 1)
     return _Regions(
         old=old,
-        foreign=new | (borrowed & ~_lookup(own, there)),
+        foreign=new | (borrowed & ~_lookup(own, there_places)),
         narrow=narrow,
         wide=wide,
         lit=same & ~near & ~scenery,
@@ -299,14 +301,14 @@ def _has(bits: Tensor, bit: int) -> Tensor:
 
 
 def _lookup(table: Tensor, labels: Tensor) -> Tensor:
-    """Each sample's entry (B, classes + 2) for each pixel's label."""
-    return table.gather(1, labels.flatten(1).long()).view_as(labels)
+    """Each sample's entry (B, classes + 2) for each pixel's label, int64."""
+    return table.gather(1, labels.flatten(1)).view_as(labels)
 
 
 def _counts(labels: Tensor, where: Tensor, kinds: Tensor) -> Tensor:
-    """Pixels of each class among some, float (B, classes + 2)."""
+    """Pixels of each class, int64, among some; float (B, classes + 2)."""
     counts = torch.zeros(kinds.shape, dtype=torch.float32, device=kinds.device)
-    return counts.scatter_add_(1, labels.flatten(1).long(), where.flatten(1).float())
+    return counts.scatter_add_(1, labels.flatten(1), where.flatten(1).float())
 
 
 def _frequent(counts: Tensor) -> Tensor:
