@@ -143,9 +143,10 @@ def wanted_variety(
     """Samples beyond what target and controls ask, up to `settings.variety` in all.
 
     The more hosts meet the more donors, the less but the label's own segments goes with the label.
-    Every label gets recombined samples in proportion to its share of the target, and within a label
-    the cells are brought to one multiple of their targets. Without controls there is none: only
-    cells that lack records would grow.
+    They are spread so that every label has the same share of recombined records, as far as its
+    cells are able, and within a label the cells come to one multiple of their targets: then neither
+    being recombined, nor being so before a certain group, tells the label. Without controls there
+    is none: only cells that lack records would grow.
 
     Parameters
     ----------
@@ -161,24 +162,35 @@ def wanted_variety(
     int array (cells,)
     """
     extra = np.zeros(len(cells), int)
-    target = cells["n_target"].to_numpy(int)
-    label, margins = _label_margins(cells, target)
-    able = able & (target > 0)
-    total = float(min(settings.variety, budget_of(settings, records)))
-    sums = np.bincount(label, made, len(margins))
-    for number in np.flatnonzero(margins > 0):
-        if not able[label == number].any():
-            # The other labels do not leave one behind that can get no more.
-            total = min(total, sums[number] / margins[number])
+    n, target = cells["n"].to_numpy(int), cells["n_target"].to_numpy(int)
+    total = min(settings.variety, budget_of(settings, records))
     if settings.controls == 0 or total <= made.sum():
         return extra
-    have = cells["n"].to_numpy(int) + made
-    for number in np.flatnonzero(margins > 0):
+    able = able & (target > 0)
+    names, label = np.unique(cells["label"].astype(str), return_inverse=True)
+    real, sums, able_ones = (np.bincount(label, values, len(names)) for values in (n, made, able))
+    rate = _even_rate(real, sums, able_ones > 0, total)
+    for number in range(len(names)):
         own = np.flatnonzero((label == number) & able)
-        wanted = np.floor(total * margins[number] + 1e-9) - sums[number]
+        wanted = int(np.floor(rate * real[number] + 1e-9) - sums[number])
         if wanted > 0 and len(own):
-            extra[own] = _raised(have[own], target[own], int(wanted))
+            extra[own] = _raised(n[own] + made[own], target[own], wanted)
     return extra
+
+
+def _even_rate(real: np.ndarray, made: np.ndarray, able: np.ndarray, total: float) -> float:
+    """Recombined samples per real record that all labels can have, with `total` samples in all.
+
+    A label that can get no more holds the others back.
+    """
+    held = real[~able] > 0
+    high = float((made[~able][held] / real[~able][held]).min()) if held.any() else np.inf
+    low, high = 0.0, min(high, total / max(real.sum(), 1) + 1)
+    for _ in range(50):
+        middle = (low + high) / 2
+        enough = np.maximum(made, middle * real).sum() <= total
+        low, high = (middle, high) if enough else (low, middle)
+    return low
 
 
 def _raised(have: np.ndarray, target: np.ndarray, extra: int) -> np.ndarray:

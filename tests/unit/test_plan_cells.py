@@ -105,6 +105,10 @@ def test_variety_by_hand():
     assert extra.tolist() == [132 - 58, 132 - 40, 132 - 40, 132 - 58]
     fewer = wanted_variety(filled, made, able, RebalanceSettings(variety=200), 88)
     assert (made + fewer).sum() == 200
+    # Twice as many real records, twice as many recombined ones.
+    filled = wanted_fill(cells(80, 40, 4, 56), RebalanceSettings(), records=180)
+    extra = wanted_variety(filled, np.zeros(4, int), able, RebalanceSettings(budget=1), 180)
+    assert [extra[:2].sum(), extra[2:].sum()] == [120, 60]
     for none in ({"variety": 100}, {"controls": 0}, {"budget": 1}):
         assert not wanted_variety(filled, made, able, RebalanceSettings(**none), 88).any()
 
