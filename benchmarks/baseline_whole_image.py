@@ -8,7 +8,6 @@ taken from the training images.
 from __future__ import annotations
 
 import copy
-import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -22,13 +21,15 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor, nn
 
 from benchmarks.clock import clock
+from heml.device import choose_device, mixed_precision, to_device
 from heml.images import decode_image, iterate_images
 from heml.metrics.network import NodeNetwork
 from heml.metrics.training import augment
 from heml.settings import MetricSettings
 from heml.store import Store
-from heml.workers import seeded
+from heml.workers import processors, seeded
 
+_CPU = torch.device("cpu")
 #: Part of the training images on which the best epoch is chosen.
 VALIDATION = 0.15
 
@@ -92,11 +93,15 @@ def training_step(
     images: Tensor,
     labels: Tensor,
     rng: np.random.Generator,
+    device: torch.device = _CPU,
 ) -> None:
-    """One optimizer step on uint8 images."""
+    """One optimizer step on uint8 images, on the device with the nodes' precision."""
     loss, miner = criterion
-    batch = augment(scaled(images), rng).contiguous(memory_format=torch.channels_last)
-    embeddings = network(batch)
+    batch = augment(scaled(to_device(images.numpy(), device)), rng)
+    batch = batch.contiguous(memory_format=torch.channels_last)
+    with mixed_precision(device):
+        embeddings = network(batch)
+    embeddings, labels = embeddings.float(), labels.to(device)
     optimizer.zero_grad(set_to_none=True)
     loss(embeddings, labels, miner(embeddings, labels)).backward()
     optimizer.step()
@@ -127,7 +132,7 @@ def train_baseline(
         Epochs, batch size, margin, learning rate, embedding and seed.
     """
     threads = torch.get_num_threads()
-    torch.set_num_threads(os.cpu_count() or 1)
+    torch.set_num_threads(processors())
     try:
         with clock() as took:
             measured, epoch = _train(store, size, labels, strata, train, test, settings)
@@ -152,7 +157,8 @@ def _train(
     )
     rng = np.random.default_rng(settings.seed)
     network = whole_image_network(settings.embedding, settings.seed)
-    network.to(memory_format=torch.channels_last)
+    device = choose_device(settings.device)
+    network.to(device, memory_format=torch.channels_last)
     criterion = library_loss(settings.margin)
     optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
     classes = len(np.unique(labels))
@@ -172,7 +178,7 @@ def _train(
             network.train()
             chosen = torch.from_numpy(fit[np.array(list(sampler))]).split(batch_size)
             for rows in chosen:
-                training_step(network, criterion, optimizer, images[rows], known[rows], rng)
+                training_step(network, criterion, optimizer, images[rows], known[rows], rng, device)
                 schedule.step()
             score = _precision(
                 _embed(network, images, validation),
@@ -208,5 +214,9 @@ def _precision(
 @torch.inference_mode()
 def _embed(network: nn.Module, images: Tensor, rows: np.ndarray) -> Tensor:
     network.eval()
-    parts = [network(scaled(images[part])) for part in torch.from_numpy(rows).split(64)]
+    device = next(network.parameters()).device
+    parts = [
+        network(scaled(to_device(images[part].numpy(), device))).cpu()
+        for part in torch.from_numpy(rows).split(64)
+    ]
     return torch.cat(parts)

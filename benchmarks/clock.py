@@ -1,14 +1,17 @@
-"""Wall and processor time of a block, and the peak of its tensors' bytes."""
+"""Wall and processor time of a block, the peak of its tensors' bytes, the device's busy time."""
 
 from __future__ import annotations
 
 import gc
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
+import torch
 from torch.profiler import ProfilerActivity, profile
+
+_CPU = torch.device("cpu")
 
 
 @dataclass
@@ -48,12 +51,20 @@ def fastest(functions: dict[str, Callable[[], object]], rounds: int) -> dict[str
     return best
 
 
-def peak_tensor_bytes(function: Callable[[], object]) -> int:
-    """Most bytes of tensors that lived at once in the calling thread, beyond those before.
+def peak_tensor_bytes(function: Callable[[], object], device: torch.device = _CPU) -> int:
+    """Most bytes of tensors that lived at once, beyond those before.
 
-    From the allocations and releases that the profiler of torch records on the processor.
+    On the processor those of the calling thread, from the allocations and releases that torch's
+    profiler records; on CUDA those of the device, as its allocator counts them.
     """
     gc.collect()
+    if device.type == "cuda":
+        torch.cuda.synchronize(device)
+        before = torch.cuda.memory_allocated(device)
+        torch.cuda.reset_peak_memory_stats(device)
+        function()
+        torch.cuda.synchronize(device)
+        return int(torch.cuda.max_memory_allocated(device)) - before
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
         kept = function()
     now = peak = 0
@@ -63,3 +74,30 @@ def peak_tensor_bytes(function: Callable[[], object]) -> int:
         peak = max(peak, now)
     del kept
     return peak
+
+
+def covered(spans: Iterable[tuple[float, float]]) -> float:
+    """Length of the union of spans (start, end): how long at least one of them went on."""
+    total, reached = 0.0, float("-inf")
+    for start, end in sorted(spans):
+        total += max(end - max(start, reached), 0.0)
+        reached = max(reached, end)
+    return total
+
+
+def busy_seconds(function: Callable[[], object], device: torch.device) -> float:
+    """How long the device computes while a function runs.
+
+    On CUDA at least one kernel or copy at a time, by torch's profiler; on the processor the
+    processor time of all threads.
+    """
+    if device.type != "cuda":
+        with clock() as took:
+            function()
+        return took.cpu
+    with profile(activities=[ProfilerActivity.CUDA]) as profiler:
+        function()
+        torch.cuda.synchronize(device)
+    events = profiler.profiler.kineto_results.events()
+    on_device = (e for e in events if e.device_type() == torch.autograd.DeviceType.CUDA)
+    return covered((e.start_ns() / 1e9, e.end_ns() / 1e9) for e in on_device)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -11,10 +10,12 @@ import torch
 
 from benchmarks.baseline_whole_image import library_loss, training_step, whole_image_network
 from benchmarks.clock import peak_tensor_bytes
-from heml.metrics.level import resolution_of
+from heml.device import choose_device
+from heml.metrics.level import networks_at_once, resolution_of
 from heml.metrics.training import train_network
 from heml.settings import MetricSettings
 from heml.taxonomy import Taxonomy
+from heml.workers import processors
 
 STEPS = 3
 
@@ -22,8 +23,9 @@ STEPS = 3
 def level_memory(tree: Taxonomy, settings: MetricSettings, sizes: Sequence[int]) -> dict[str, Any]:
     """Peaks of every level and of the baseline at each size, at the same batch size.
 
-    A level trains as many networks side by side as there are processors: its peak is the sum of
-    those of its most expensive nodes.
+    A level trains as many networks side by side as there are processors, but no more than
+    `networks_at_once`: its peak is the sum of those of its most expensive nodes. Here the most it
+    may be on any machine stands beside that of this one.
 
     Parameters
     ----------
@@ -32,19 +34,27 @@ def level_memory(tree: Taxonomy, settings: MetricSettings, sizes: Sequence[int])
     sizes : sequence of int
         Sides of the baseline's input.
     """
-    workers = os.cpu_count() or 1
-    network = {
-        side: _network_peak(side, settings)
-        for side in {resolution_of(node, tree, settings) for node in tree.nodes}
-    }
+    available = processors()
+    device = choose_device(settings.device)
+    sides = {node: resolution_of(node, tree, settings) for node in tree.nodes}
+    network = {side: _network_peak(side, settings) for side in set(sides.values())}
     levels = []
     for number, nodes in enumerate(tree.levels):
-        each = [network[resolution_of(node, tree, settings)] for node in nodes]
-        side_by_side = sorted(each * (settings.folds + 1), reverse=True)[:workers]
-        levels.append({"level": number, "networks": len(side_by_side), "bytes": sum(side_by_side)})
+        peaks = sorted((network[sides[node]] for node in nodes), reverse=True)
+        each = [peak for peak in peaks for _ in range(settings.folds + 1)]
+        most = networks_at_once(max(sides[node] for node in nodes), settings, device)
+        here, anywhere = each[: min(most, available)], each[:most]
+        levels.append(
+            {
+                "level": number,
+                "networks": len(here),
+                "bytes": sum(here),
+                "most_networks": len(anywhere),
+                "most_bytes": sum(anywhere),
+            }
+        )
     return {
         "batch_size": settings.batch_size,
-        "workers": workers,
         "network": {str(side): peak for side, peak in sorted(network.items())},
         "levels": levels,
         "baseline": {str(size): _baseline_peak(size, settings) for size in sizes},
@@ -57,8 +67,10 @@ def _network_peak(side: int, settings: MetricSettings) -> int:
     views = rng.integers(0, 256, (count, 4, side, side), np.uint8)
     once = settings.model_copy(update={"epochs": 1})
     labels = np.arange(count) % 2
+    device = choose_device(settings.device)
     return peak_tensor_bytes(
-        lambda: train_network(views, np.arange(count), labels, once, None, seed=0)
+        lambda: train_network(views, np.arange(count), labels, once, None, seed=0, device=device),
+        device,
     )
 
 
@@ -66,15 +78,16 @@ def _baseline_peak(size: int, settings: MetricSettings) -> int:
     rng = np.random.default_rng(0)
     shape = (settings.batch_size, 3, size, size)
     labels = torch.arange(settings.batch_size) % 2
+    device = choose_device(settings.device)
 
     def train() -> object:
         network = whole_image_network(settings.embedding, settings.seed)
-        network.to(memory_format=torch.channels_last)
+        network.to(device, memory_format=torch.channels_last)
         optimizer = torch.optim.AdamW(network.parameters(), lr=settings.learning_rate)
         criterion = library_loss(settings.margin)
         for _ in range(STEPS):
             images = torch.from_numpy(rng.integers(0, 256, shape, np.uint8))
-            training_step(network, criterion, optimizer, images, labels, rng)
+            training_step(network, criterion, optimizer, images, labels, rng, device)
         return network
 
-    return peak_tensor_bytes(train)
+    return peak_tensor_bytes(train, device)

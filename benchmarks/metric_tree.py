@@ -25,7 +25,7 @@ import torch
 
 from benchmarks import scoring, tables
 from benchmarks.baseline_whole_image import train_baseline
-from benchmarks.clock import clock
+from benchmarks.clock import busy_seconds, clock, peak_tensor_bytes
 from benchmarks.level_memory import level_memory
 from benchmarks.snr_speed import snr_speed
 from benchmarks.tasks import (
@@ -36,17 +36,22 @@ from benchmarks.tasks import (
     train_tree,
     write_missing_views,
 )
+from heml.device import choose_device
 from heml.metrics import level as level_module
 from heml.metrics.artifacts import load_node
 from heml.metrics.distances import node_distances
+from heml.metrics.level import train_level
 from heml.metrics.losses import ranking_distance
+from heml.metrics.training import balanced_batches
 from heml.settings import MetricSettings
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
+from heml.tree import fit as fit_module
 from heml.tree.fit import fit_tree
 from heml.tree.tree import Embedded, MetricTree
+from heml.workers import processors
 
-PARTS = ("accuracy", "time", "memory", "snr", "losses", "warm")
+PARTS = ("accuracy", "time", "device", "memory", "snr", "losses", "warm")
 #: Sides of the baseline's input in pixels; the first is what ratios refer to.
 BASELINE_SIZES = (224, 128)
 #: Nodes on which losses and distances are compared: what tells the label, what carries the group,
@@ -78,15 +83,18 @@ class Bench:
         Name of a dataset → its folder.
     seeds : list of int
     quick : bool
+    device : str
+        `cpu`, `cuda` or `mps`.
     """
 
     work: Path
     sets: dict[str, Path]
     seeds: list[int]
     quick: bool
+    device: str = "cpu"
 
     def settings(self, seed: int, **changes: Any) -> MetricSettings:
-        content = {"seed": seed, "device": "cpu", **({"epochs": 1} if self.quick else {})}
+        content = {"seed": seed, "device": self.device, **({"epochs": 1} if self.quick else {})}
         return MetricSettings.model_validate({**content, **changes})
 
     def task(self, name: str, seed: int) -> Task:
@@ -98,13 +106,16 @@ class Bench:
         metadata = f"tasks/{label}-{group}-{seed}.csv"
         return Task(name, self.sets[name], metadata, label, group, taxonomy)
 
-    def store(self, name: str, seed: int) -> tuple[Store, Task]:
+    def store(self, name: str, seed: int, use: str = "") -> tuple[Store, Task]:
         task = self.task(name, seed)
-        return prepared(task, self.work / "stores" / f"{name}-{seed}", say), task
+        return prepared(task, self.work / "stores" / f"{name}-{seed}{use}", say), task
 
-    def kept(self, part: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        """A part's figures, computed unless they are there."""
-        key = fingerprint(level_module.VERSION, self.quick, torch.__version__)
+    def kept(
+        self, part: str, compute: Callable[[], dict[str, Any]], *rests_on: object
+    ) -> dict[str, Any]:
+        """A part's figures, computed unless they are there; on what else they rest may be said."""
+        versions = level_module.VERSION, torch.__version__
+        key = fingerprint(*versions, self.quick, self.device, *rests_on)
         path = self.work / "figures" / f"{part}-{key}.json"
         if path.exists():
             say(f"{part}: kept")
@@ -126,10 +137,10 @@ def say(line: str) -> None:
 def accuracy_of_tree(bench: Bench, name: str, seed: int) -> dict[str, Any]:
     """Trains the whole tree and scores each node and both similarities on the test split."""
     store, task = bench.store(name, seed)
-    # A node that an earlier, stopped run finished would not be trained, and its time be missing.
-    shutil.rmtree(store.root / "metric", ignore_errors=True)
     settings = bench.settings(seed)
-    took = train_tree(store, task, settings, say)
+    for level in task.tree.levels:
+        for _ in train_level(store, task.tree, level, [task.group], settings, say):
+            pass
     fit_tree(store, task.tree, [task.group], settings, say)
     tree = MetricTree.load(store.metric_tree)
     known = records(store, task)
@@ -146,7 +157,7 @@ def accuracy_of_tree(bench: Bench, name: str, seed: int) -> dict[str, Any]:
     for which in ("plain", "debiased"):
         distances = tree.total_distances(queries, references, which)
         rows[f"{which} similarity"] = _scores(distances, known, settings.neighbours)
-    return {"rows": rows, **took.as_dict()}
+    return {"rows": rows}
 
 
 def accuracy_of_baseline(bench: Bench, name: str, seed: int, size: int) -> dict[str, Any]:
@@ -169,14 +180,63 @@ def _scores(distances: np.ndarray, known: Any, k: int) -> dict[str, Any]:
     }
 
 
-def time_without_folds(bench: Bench, name: str, seed: int) -> dict[str, Any]:
-    """Time of the tree without cross-fitting, views included."""
-    store, task = bench.store(name, seed)
+def times(bench: Bench, name: str, seed: int) -> dict[str, Any]:
+    """Time of the tree without and with cross-fitting and of the baseline, one after the other.
+
+    All of them anew, so that the accuracy can be measured where other work runs, and the time
+    where none does.
+    """
+    store, task = bench.store(name, seed, "-time")
+    known, settings = records(store, task), bench.settings(seed)
     views = bench.work / "views" / f"{name}-{seed}-time"
-    shutil.rmtree(views, ignore_errors=True)
-    _, took = train_final_networks(store, task, bench.settings(seed), task.tree.nodes, views)
+    for folder in (views, store.root / "metric"):
+        shutil.rmtree(folder, ignore_errors=True)
+    _, alone = train_final_networks(store, task, settings, task.tree.nodes, views)
     shutil.rmtree(views)
-    return took.as_dict()
+    folds = train_tree(store, task, settings, say)
+    baseline = train_baseline(
+        store, BASELINE_SIZES[0], known.labels, known.cells, known.train, known.test, settings
+    )
+    return {"alone": alone.as_dict(), "folds": folds.as_dict(), "baseline": baseline.seconds}
+
+
+def device_use(bench: Bench, name: str, seed: int) -> dict[str, Any]:
+    """Images per second of the lowest level, peak memory, and how busy it keeps the device."""
+    store, task = bench.store(name, seed, "-device")
+    settings = bench.settings(seed, epochs=1 if bench.quick else 5)
+    device, leaves = choose_device(bench.device), task.tree.levels[0]
+    shutil.rmtree(store.root / "metric", ignore_errors=True)
+    wall = 0.0
+
+    def train() -> None:
+        nonlocal wall
+        with clock() as took:
+            for _ in train_level(store, task.tree, leaves, [task.group], settings, say):
+                pass
+        wall = took.wall
+
+    peak = 0
+    if device.type == "cuda":
+        peak = peak_tensor_bytes(train, device)
+        shutil.rmtree(store.root / "metric")
+    busy = busy_seconds(train, device)
+    rng, images = np.random.default_rng(0), 0
+    labels = records(store, task).labels
+    for node in leaves:
+        metric = load_node(store, node)
+        train_rows = (metric.index["split"] == "train").to_numpy() & metric.present
+        for left_out in range(-1, settings.folds if metric.trained else -1):
+            rows = labels[train_rows & ((metric.fold != left_out) | (left_out < 0))]
+            batches = balanced_batches(rows, settings.batch_size, rng)
+            images += settings.epochs * sum(len(batch) for batch in batches)
+    processors_used = 1 if device.type == "cuda" else processors()
+    return {
+        "images": images,
+        "wall_s": wall,
+        "images_per_s": images / wall,
+        "peak_bytes": peak,
+        "busy": busy / wall / processors_used,
+    }
 
 
 def compare(bench: Bench, name: str, seed: int, nodes: list[str], **changes: Any) -> dict[str, Any]:
@@ -219,30 +279,35 @@ def compared_nodes(name: str, tree: Taxonomy) -> list[str]:
 def run(bench: Bench, parts: list[str]) -> Iterator[str]:
     """Sections of the result, as Markdown."""
     first = bench.seeds[0]
-    if "accuracy" in parts or "time" in parts:
+    if "accuracy" in parts:
         trees, baselines = {}, {}
         for name in bench.sets:
             for seed in bench.seeds:
                 trees[name, seed] = bench.kept(
-                    f"tree-{name}-{seed}", lambda n=name, s=seed: accuracy_of_tree(bench, n, s)
+                    f"tree-{name}-{seed}",
+                    lambda n=name, s=seed: accuracy_of_tree(bench, n, s),
+                    fit_module.VERSION,
                 )
                 for size in BASELINE_SIZES:
                     baselines[name, seed, size] = bench.kept(
                         f"baseline{size}-{name}-{seed}",
                         lambda n=name, s=seed, p=size: accuracy_of_baseline(bench, n, s, p),
                     )
-        if "accuracy" in parts:
-            for name in bench.sets:
-                nodes = bench.task(name, first).tree.nodes
-                yield tables.accuracy(name, nodes, bench.seeds, trees, baselines)
-        if "time" in parts:
-            lone = {
-                name: bench.kept(
-                    f"time-{name}-{first}", lambda n=name: time_without_folds(bench, n, first)
-                )
-                for name in bench.sets
-            }
-            yield tables.time(lone, trees, baselines, first)
+        for name in bench.sets:
+            nodes = bench.task(name, first).tree.nodes
+            yield tables.accuracy(name, nodes, bench.seeds, trees, baselines)
+    if "time" in parts:
+        measured = {
+            name: bench.kept(f"time-{name}-{first}", lambda n=name: times(bench, n, first))
+            for name in bench.sets
+        }
+        yield tables.time(measured, first, BASELINE_SIZES[0])
+    if "device" in parts:
+        used = {
+            name: bench.kept(f"device-{name}-{first}", lambda n=name: device_use(bench, n, first))
+            for name in bench.sets
+        }
+        yield tables.device(used)
     if "memory" in parts:
         tree = bench.task(next(iter(bench.sets)), first).tree
         yield tables.memory(
@@ -277,9 +342,13 @@ def run(bench: Bench, parts: list[str]) -> Iterator[str]:
         yield tables.comparison(f"Warm and cold start ({name}, seed {first})", branches, figures)
 
 
-def machine() -> str:
-    threads = os.cpu_count()
-    return f"{platform.machine()}, {threads} logical processors, torch {torch.__version__}, CPU"
+def machine(device: str) -> str:
+    """What computed, by its kind."""
+    name = torch.cuda.get_device_name() if device == "cuda" else device.upper()
+    return (
+        f"{platform.machine()}, {os.cpu_count()} logical processors, torch {torch.__version__}, "
+        f"{name}"
+    )
 
 
 def main() -> None:
@@ -289,6 +358,7 @@ def main() -> None:
     parser.add_argument("--seeds", type=int, nargs="+", default=[0, 1, 2])
     parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--quick", action="store_true", help="one epoch: does everything run?")
+    parser.add_argument("--device", choices=("cpu", "cuda", "mps"), default="cpu")
     parser.add_argument("--work", type=Path, help="where stores and figures are kept")
     parser.add_argument("--out", type=Path, help="Markdown file; printed in any case")
     chosen = parser.parse_args()
@@ -296,10 +366,13 @@ def main() -> None:
     if not sets:
         parser.error("give --celebamask or --ccp")
     work = chosen.work or Path(tempfile.gettempdir()) / "heml-benchmarks" / "metric_tree"
-    bench = Bench(work, sets, chosen.seeds, chosen.quick)
+    bench = Bench(work, sets, chosen.seeds, chosen.quick, chosen.device)
     title = "# The metric tree against one metric on whole images"
     quick = "\n\n**A quick run: one epoch; the figures mean nothing.**" if chosen.quick else ""
-    text = "\n\n".join([f"{title}\n\n{machine()}{quick}", *run(bench, chosen.parts)]) + "\n"
+    text = (
+        "\n\n".join([f"{title}\n\n{machine(chosen.device)}{quick}", *run(bench, chosen.parts)])
+        + "\n"
+    )
     say(f"\n{text}")
     if chosen.out:
         with write_aside(chosen.out) as path:

@@ -69,34 +69,49 @@ def accuracy(
     )
 
 
-def time(
-    lone: Mapping[str, Mapping[str, float]],
-    trees: Mapping[tuple[str, int], Mapping[str, Any]],
-    baselines: Mapping[tuple[str, int, int], Mapping[str, Any]],
-    seed: int,
-) -> str:
-    """Seconds, and ratios to the baseline at the largest size."""
-    largest = max(key[2] for key in baselines)
-    rows = []
-    for name, without in lone.items():
-        base = baselines[name, seed, largest]
-        methods = {"tree without cross-fitting": without, "tree, 3-fold": trees[name, seed]}
-        for size in sorted({key[2] for key in baselines}, reverse=True):
-            methods[f"baseline, {size} px"] = baselines[name, seed, size]
-        rows += [
-            [
-                f"{name}: {method}",
-                f"{took['wall_s']:.1f}",
-                f"{took['wall_s'] / base['wall_s']:.2f}",
-                f"{took['cpu_s']:.1f}",
-                f"{took['cpu_s'] / base['cpu_s']:.2f}",
-            ]
-            for method, took in methods.items()
+def time(measured: Mapping[str, Mapping[str, Any]], seed: int, size: int) -> str:
+    """Seconds, and ratios to the baseline."""
+    titles = {
+        "alone": "tree without cross-fitting",
+        "folds": "tree, 3-fold",
+        "baseline": f"baseline, {size} px",
+    }
+    rows = [
+        [
+            f"{name}: {title}",
+            f"{took[method]['wall_s']:.1f}",
+            f"{took[method]['wall_s'] / took['baseline']['wall_s']:.2f}",
+            f"{took[method]['cpu_s']:.1f}",
+            f"{took[method]['cpu_s'] / took['baseline']['cpu_s']:.2f}",
         ]
+        for name, took in measured.items()
+        for method, title in titles.items()
+    ]
     header = ["", "wall s", "ratio", "processor s", "ratio"]
     return (
         f"## Training time (seed {seed})\n\nViews or decoding, training, and choosing the "
         f"baseline's epoch included.\n\n{table(header, rows)}"
+    )
+
+
+def device(used: Mapping[str, Mapping[str, Any]]) -> str:
+    """How fast the lowest level trains, and how busy it keeps the device."""
+    rows = [
+        [
+            name,
+            f"{own['images']:,}",
+            f"{own['wall_s']:.1f}",
+            f"{own['images_per_s']:,.0f}",
+            f"{own['peak_bytes'] / 1e6:.0f}" if own["peak_bytes"] else "–",
+            f"{own['busy']:.0%}",
+        ]
+        for name, own in used.items()
+    ]
+    header = ["", "images", "wall s", "images per second", "peak MB of CUDA", "busy"]
+    return (
+        "## The device while the lowest level trains\n\nFinal and fold networks of all leaves, "
+        "views included. Busy: share of the wall time in which CUDA computes, or of all "
+        f"processors' time.\n\n{table(header, rows)}"
     )
 
 
@@ -106,11 +121,14 @@ def memory(figures: Mapping[str, Any]) -> str:
     base = figures["baseline"][largest]
     peaks = {f"one network, {side} px": peak for side, peak in figures["network"].items()}
     for level in figures["levels"]:
-        peaks[f"level {level['level']}, {level['networks']} networks at once"] = level["bytes"]
+        for networks, peak in (("networks", "bytes"), ("most_networks", "most_bytes")):
+            peaks[f"level {level['level']}, {level[networks]} networks at once"] = level[peak]
     peaks |= {f"baseline, {size} px": peak for size, peak in figures["baseline"].items()}
     rows = [[what, f"{peak / 1e6:.1f}", f"{peak / base:.3f}"] for what, peak in peaks.items()]
-    return f"## Peak of tensors while training, batches of {figures['batch_size']}\n\n" + table(
-        ["", "MB", "ratio"], rows
+    return (
+        f"## Peak of tensors while training, batches of {figures['batch_size']}\n\nOf each level "
+        "with as many networks at once as this machine has processors, and with as many as train "
+        "at once on any machine by default.\n\n" + table(["", "MB", "ratio"], rows)
     )
 
 

@@ -13,7 +13,7 @@ from torch import Tensor
 from benchmarks.clock import Took, clock
 from heml.device import choose_device
 from heml.images import image_index
-from heml.metrics.level import train_level, write_views
+from heml.metrics.level import networks_at_once, resolution_of, train_level, write_views
 from heml.metrics.network import combine
 from heml.metrics.training import embed, train_network
 from heml.metrics.views import open_views
@@ -171,9 +171,11 @@ def train_final_networks(
 
     with clock() as took:
         write_missing_views(store, task, settings, nodes, views)
-        with worker_pool() as pool:
-            for level in tree.levels:
-                for trained in pool.map(train, [node for node in level if node in nodes]):
+        for level in tree.levels:
+            chosen = [node for node in level if node in nodes]
+            side = max((resolution_of(node, tree, settings) for node in chosen), default=1)
+            with worker_pool(networks_at_once(side, settings, device)) as pool:
+                for trained in pool.map(train, chosen):
                     if trained is not None:
                         node, weights[node], found[node] = trained
     return found, took

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 
 import numpy as np
 import torch
 from torch import Tensor
+
+#: Streams of each thread.
+_OF_THREAD = threading.local()
 
 
 def choose_device(wanted: str) -> torch.device:
@@ -48,20 +52,28 @@ def to_device(array: np.ndarray, device: torch.device) -> Tensor:
 def lane(device: torch.device) -> Iterator[None]:
     """Where one of several networks that train side by side queues its work.
 
-    On CUDA a stream of its own: one small network fills a fraction of the device, and kernels of
-    different streams overlap. The results are waited for at the end.
+    On CUDA a stream of the thread: one small network fills a fraction of the device, and kernels of
+    different streams overlap. Memory that is free again serves later work of the same stream alone,
+    so a thread keeps its stream. The results are waited for at the end.
     """
     if device.type != "cuda":
         yield
         return
-    stream = torch.cuda.Stream(device)
-    with torch.cuda.stream(stream):
-        yield
-        stream.synchronize()
+    streams = _OF_THREAD.__dict__.setdefault("streams", {})
+    if device not in streams:
+        streams[device] = torch.cuda.Stream(device)
+    with torch.cuda.stream(streams[device]):
+        try:
+            yield
+        finally:
+            streams[device].synchronize()
 
 
 def mixed_precision(device: torch.device) -> torch.autocast | nullcontext[None]:
-    """bfloat16 for convolutions and matrix products on CUDA; full precision elsewhere."""
-    if device.type == "cuda":
+    """bfloat16 for convolutions and matrix products on CUDA; full precision elsewhere.
+
+    Older accelerators only emulate bfloat16, slower than full precision.
+    """
+    if device.type == "cuda" and torch.cuda.is_bf16_supported(including_emulation=False):
         return torch.autocast("cuda", torch.bfloat16)
     return nullcontext()

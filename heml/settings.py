@@ -79,6 +79,9 @@ class FolderSource(RootSource):
     split: str | None = Field(
         "split", description="Column of the split; without it folders of splits; null: draw one."
     )
+    splits: SplitNames = Field(
+        default_factory=dict, description="Split as the column or folders say → split here."
+    )
 
 
 class ParquetSource(RootSource):
@@ -270,6 +273,10 @@ class TrainedSegmentation(_ModelSegmentation):
     steps: int = Field(5000, ge=1)
     batch_size: int = Field(16, ge=1, description="Images per step and per prediction.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak of the one-cycle schedule.")
+    mirror: bool = Field(
+        True,
+        description="Also learn from mirror images; false where leaves tell left from right.",
+    )
     validation_share: float = Field(
         0.15, gt=0, lt=1, description="Share of the annotated train images kept to measure IoU."
     )
@@ -359,6 +366,12 @@ class MetricSettings(Settings):
     warm_start: bool = Field(True, description="Start branches from their children's weights.")
     device: Literal["auto", "cpu", "cuda", "mps"] = Field(
         "auto", description="Where networks train. auto: CUDA, else MPS, else the processor."
+    )
+    parallel: int | None = Field(
+        None,
+        ge=1,
+        description="Networks that train side by side, at most one per processor. null: as many "
+        "as need a third of the memory of one network on whole images.",
     )
     neighbours: int = Field(10, ge=1, description="k of every kNN vote.")
     seed: int = Field(0, ge=0)

@@ -18,6 +18,13 @@ import torch
 _GENERATOR = threading.Lock()
 
 
+def processors() -> int:
+    """Processors that this process may use, which a scheduler often makes fewer than there are."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Torch's global generator, seeded and for this thread alone; restored afterwards."""
@@ -27,12 +34,18 @@ def seeded(seed: int) -> Iterator[None]:
 
 
 @contextmanager
-def worker_pool() -> Iterator[ThreadPoolExecutor]:
-    """A pool of one thread per core, with torch's own threads switched off meanwhile."""
+def worker_pool(most: int | None = None) -> Iterator[ThreadPoolExecutor]:
+    """A pool of one thread per core, with torch's own threads switched off meanwhile.
+
+    Parameters
+    ----------
+    most : int, optional
+        No more threads than this.
+    """
     threads = torch.get_num_threads()
     torch.set_num_threads(1)
     try:
-        pool = ThreadPoolExecutor(os.cpu_count() or 1)
+        pool = ThreadPoolExecutor(min(processors(), most or processors()))
         try:
             yield pool
         finally:

@@ -169,7 +169,8 @@ class LoadedRecipe:
             exclude={"effect", "schedule", "watch", "budget", "taxonomy"}
         )
         content["source"].pop("root", None)
-        content["metric"].pop("device")
+        for where in ("device", "parallel"):
+            content["metric"].pop(where)
         content["dataset"].pop("exports")
         return fingerprint(content, self.source_taxonomy.describe())
 

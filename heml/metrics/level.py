@@ -36,7 +36,13 @@ from heml.store import Store, fingerprint, process_lives, write_aside
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
 
-VERSION = 3
+VERSION = 4
+#: Pixels per image that the networks of a level together may hold in memory while they train. One
+#: network on whole images of 224 px, as metrics are trained elsewhere, holds 50 176; a level stays
+#: below a third of that, however many processors there are.
+_PIXELS = 14_000
+#: What a network holds besides, counted in such pixels: weights, optimizer, triplets.
+_FIXED = 400
 
 
 class LevelError(ValueError):
@@ -54,12 +60,26 @@ def resolution_of(node: str, taxonomy: Taxonomy, settings: MetricSettings) -> in
     return int(settings.resolution.nodes.get(node, by_kind))
 
 
+def networks_at_once(side: int, settings: MetricSettings, device: torch.device) -> int:
+    """How many networks train side by side, if there are as many processors.
+
+    Parameters
+    ----------
+    side : int
+        Of the largest views of the level, in pixels.
+    """
+    if device.type == "mps":
+        return 1  # Metal ends a process in which two threads use it
+    return settings.parallel or max(_PIXELS // (side * side + _FIXED), 1)
+
+
 def node_fingerprint(
     store: Store, taxonomy: Taxonomy, node: str, groups: Sequence[str], settings: MetricSettings
 ) -> str:
     """Everything that a node's artifacts depend on: input, classes, settings, children, code.
 
-    The device does not count: what was trained on one machine is not trained again on another.
+    The device and how many train at once do not count: what was trained on one machine is not
+    trained again on another.
     """
     children = [store.fingerprint(stage_name(child)) for child in taxonomy.children(node)]
     trunk = settings.trunk
@@ -70,7 +90,7 @@ def node_fingerprint(
         list(groups),
         taxonomy.classes_of(node),
         resolution_of(node, taxonomy, settings),
-        settings.model_dump(exclude={"resolution", "neighbours", "device"}),
+        settings.model_dump(exclude={"resolution", "neighbours", "device", "parallel"}),
         trunk if trunk == SMALL else checkpoint_identity(trunk),
         children if settings.warm_start else [],
         torch.__version__,
@@ -131,9 +151,10 @@ def train_level(
     device = choose_device(settings.device)
     data = _level_data(store, groups, settings)
     views = {node: _views_path(store, node, key) for node, key in wanted.items()}
+    largest = max(resolution_of(node, taxonomy, settings) for node in wanted)
     try:
         write_views(store, taxonomy, views, settings, len(data.index), progress)
-        with worker_pool() as pool:
+        with worker_pool(networks_at_once(largest, settings, device)) as pool:
             jobs = {
                 node: NodeTraining(
                     node,

@@ -15,7 +15,7 @@ from torch import Tensor
 
 from heml.device import lane
 from heml.metrics.artifacts import NodeMetric
-from heml.metrics.evaluation import evaluate
+from heml.metrics.evaluation import MOST_QUERIES, evaluate
 from heml.metrics.training import TrainingDiverged, embed, train_network
 from heml.progress import Progress
 from heml.settings import MetricSettings
@@ -60,6 +60,12 @@ def enough(labels: np.ndarray) -> bool:
     return bool((counts >= MINIMUM_PER_LABEL).sum() >= 2)
 
 
+def present_in(views: np.ndarray) -> np.ndarray:
+    """Which images have the node, bool (N,), from its views, read part by part."""
+    parts = [views[i : i + 1024, 3].any(axis=(1, 2)) for i in range(0, len(views), 1024)]
+    return np.asarray(np.concatenate(parts))
+
+
 class NodeTraining:
     """The networks of one node, as jobs of a pool.
 
@@ -95,7 +101,7 @@ class NodeTraining:
         self._progress = progress
         self._device = device
         self._views = views
-        self._present = views[:, 3].reshape(len(views), -1).any(axis=1)
+        self._present = present_in(views)
         self._resolution = views.shape[-1]
         self._starts = starts
         self._lock = threading.Lock()
@@ -222,11 +228,12 @@ class NodeTraining:
                     self._settings.distance,
                 )
             )
-            sizes.append(len(queries))
+            sizes.append(min(len(queries), MOST_QUERIES))
         if not sizes:
             return {"evaluated": 0}
-        summary = {
-            name: float(np.average([r[name] for r in results], weights=sizes))
-            for name in results[0]
-        }
+        summary = {}
+        for name in {name: None for result in results for name in result}:
+            having = [(r[name], size) for r, size in zip(results, sizes, strict=True) if name in r]
+            values, weights = zip(*having, strict=True)
+            summary[name] = float(np.average(values, weights=weights))
         return {**summary, "evaluated": int(sum(sizes))}

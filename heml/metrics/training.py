@@ -77,7 +77,7 @@ def augment(views: Tensor, rng: np.random.Generator) -> Tensor:
     ----------
     views : Tensor, shape (B, 4, R, R), scaled
     """
-    flips = torch.from_numpy(rng.random(len(views)) < 0.5).to(views.device)
+    flips = to_device(rng.random(len(views)) < 0.5, views.device)
     views = torch.where(flips[:, None, None, None], views.flip(-1), views)
     reach = max(views.shape[-1] // 16, 1)
     down, right = rng.integers(-reach, reach + 1, size=2)
@@ -139,8 +139,9 @@ def train_network(
         losses = []
         for chosen in balanced_batches(labels, settings.batch_size, rng):
             batch = augment(scale_views(to_device(views[rows[chosen]], device)), rng)
+            batch = batch.contiguous(memory_format=torch.channels_last)
             with mixed_precision(device):
-                embeddings = network(batch.contiguous(memory_format=torch.channels_last))
+                embeddings = network(batch)
             if not np.array_equal(layout, labels[chosen]):
                 layout = labels[chosen]
                 target = to_device(layout, device)

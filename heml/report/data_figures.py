@@ -5,9 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
+import pyarrow.compute as pc
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from data_contracts.segments import SEGMENTS
 from heml.bias.coverage import cell_name
 from heml.images import image_index
 from heml.report.choose import examples_per_cell, train_examples
@@ -15,6 +17,8 @@ from heml.report.pair_drawing import draw_segments
 from heml.report.pictures import Pictures, fitted, leaf_colours, overlaid, side_by_side
 from heml.report.style import MUTED, Encoder, bare, new_figure, say, small_png
 from heml.report.theme import LIGHT, Theme
+from heml.segmentation.rows import ANNOTATED
+from heml.shards import ShardedTable
 from heml.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.records import Records
@@ -76,7 +80,8 @@ def images_figure(
 
 
 def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_png) -> bytes:
-    """A few images beside their segments, a legend of leaves, and how often classes are present.
+    """A few images beside their segments, a legend of leaves, how often classes are present and
+    how large they are where they are.
 
     Parameters
     ----------
@@ -90,14 +95,20 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
         A PNG, unless `encode` makes something else.
     """
     pictures = Pictures(store)
-    ids = train_examples(image_index(store, []), [], SEGMENTED)
-    presence = dict(store.summary("segments").get("presence", {}))
+    summary = store.summary("segments")
+    presence, area = summary["presence"], summary["mean_area"]
+    ids = _segmented_examples(store)
     of_leaf = {name: leaf for leaf in taxonomy.leaves for name in taxonomy.classes_of(leaf)}
     classes = sorted(
         (name for name in presence if name in of_leaf), key=lambda name: (-presence[name], name)
     )
     rest = len(classes) - MOST_CLASSES
-    note = f"{rest} rarer classes have no bar." if rest > 0 else ""
+    note = f"{rest} rarer classes have no bar. " if rest > 0 else ""
+    if "mean_iou" in summary:
+        note += (
+            f"Mean IoU {summary['mean_iou']:.2f} ({summary['mean_iou_low']:.2f} to "
+            f"{summary['mean_iou_high']:.2f}) on {summary['held_out_images']} held-out images."
+        )
     classes = classes[:MOST_CLASSES]
     colours = leaf_colours(taxonomy)
     legend_lines = -(-len(taxonomy.leaves) // LEGEND_COLUMNS)
@@ -105,8 +116,8 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
     with new_figure(height) as figure:
         say(figure, "Images and their segments", note)
         axes = figure.subplot_mosaic(
-            [["images", "bars"], ["legend", "bars"]],
-            width_ratios=[1.9, 1],
+            [["images", "presence", "area"], ["legend", "presence", "area"]],
+            width_ratios=[1.9, 0.6, 0.4],
             height_ratios=[height - 0.8 - 0.22 * legend_lines, 0.22 * legend_lines],
         )
         pairs = []
@@ -123,8 +134,10 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
             fontsize=9,
             handlelength=1,
         )
-        shares = {name: float(presence[name]) for name in classes}
-        _presence(axes["bars"], shares, [colours[of_leaf[name]] for name in classes])
+        tints = [colours[of_leaf[name]] for name in classes]
+        _bars(axes["presence"], [presence[name] for name in classes], tints, "In images")
+        axes["presence"].set_yticks(range(len(classes)), classes, fontsize=8.5)
+        _bars(axes["area"], [area.get(name, 0.0) for name in classes], tints, "Mean area")
         return encode(figure)
 
 
@@ -150,18 +163,34 @@ def segments_alone_figure(
     return encode(draw_segments(taxonomy, [records[image_id] for image_id in ids], theme))
 
 
-def _presence(axes: Axes, shares: dict[str, float], colours: list[str]) -> None:
-    places = list(range(len(shares)))
-    axes.barh(places, list(shares.values()), color=colours, height=0.7)
-    axes.set_yticks(places, list(shares), fontsize=8.5)
+def _segmented_examples(store: Store) -> list[str]:
+    """Images that a network segmented, evenly spread; train images where masks were given."""
+    made: dict[str, None] = {}
+    rows = ShardedTable(store.segments, SEGMENTS)
+    for batch in rows.batches(["image_id", "segmenter"], 65_536):
+        by_network = batch.filter(pc.not_equal(batch["segmenter"], ANNOTATED))
+        made |= dict.fromkeys(by_network["image_id"].to_pylist())
+    if not made:
+        return train_examples(image_index(store, []), [], SEGMENTED)
+    ids = list(made)
+    places = np.linspace(0, len(ids) - 1, min(SEGMENTED, len(ids))).round().astype(int)
+    return [ids[place] for place in places]
+
+
+def _bars(axes: Axes, shares: list[float], colours: list[str], title: str) -> None:
+    places = range(len(shares))
+    longest = max(shares, default=0.0) or 1.0
+    axes.barh(places, shares, color=colours, height=0.7)
+    axes.set_yticks([])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.2)
-    axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
-    axes.set_title("Images with the class")
+    axes.set_xlim(0, 1.5 * longest)  # room for the numbers
+    axes.set_xticks([])
+    axes.set_title(title, fontsize=9)
     axes.tick_params(length=0)
-    axes.spines["left"].set_visible(False)
-    for place, share in zip(places, shares.values(), strict=True):
-        axes.text(share + 0.02, place, f"{share:.0%}", va="center", fontsize=8, color=MUTED)
+    axes.spines[["left", "bottom"]].set_visible(False)
+    for place, share in zip(places, shares, strict=True):
+        text = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
+        axes.text(share + 0.04 * longest, place, text, va="center", fontsize=8, color=MUTED)
 
 
 def _tiled(pictures: list[np.ndarray], aspect: float, gap: int = 12) -> np.ndarray:

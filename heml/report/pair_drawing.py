@@ -164,15 +164,17 @@ def draw_segment_strip(
     note = f"In neither image: {', '.join(absent)}." if absent else ""
     with new_figure(0.55 + 2.75 * len(lines), theme) as figure:
         say(figure, "Segment by segment", note, theme)
-        grid = figure.subplots(2 * len(lines), STRIP_COLUMNS + 1, squeeze=False,
-                               width_ratios=[*[1] * STRIP_COLUMNS, 0.05])  # fmt: skip
+        # Below each line of pairs a little room, or its distances touch the next line's names.
+        grid = figure.subplots(3 * len(lines), STRIP_COLUMNS + 1, squeeze=False,
+                               width_ratios=[*[1] * STRIP_COLUMNS, 0.05],
+                               height_ratios=[1, 1, 0.06] * len(lines))  # fmt: skip
         for axes in grid.flat:
             bare(axes)
         for number, line in enumerate(lines):
-            for row, name in zip(grid[2 * number : 2 * number + 2, 0], NAMES, strict=True):
+            for row, name in zip(grid[3 * number : 3 * number + 2, 0], NAMES, strict=True):
                 row.set_ylabel(name, fontsize=9)
             for column, leaf in enumerate(line):
-                upper, lower = grid[2 * number, column], grid[2 * number + 1, column]
+                upper, lower = grid[3 * number, column], grid[3 * number + 1, column]
                 upper.set_title(leaf, loc="center", fontsize=9.5)
                 for axes, image in zip((upper, lower), images, strict=True):
                     _show(axes, _view(image, leaf, taxonomy, SEGMENT), theme)

@@ -7,7 +7,6 @@ is always said by words or shape too. No picture content here.
 from __future__ import annotations
 
 import io
-import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -18,7 +17,9 @@ from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import LinearSegmentedColormap, to_rgb
 from matplotlib.figure import Figure
+from matplotlib.font_manager import FontProperties
 from matplotlib.layout_engine import ConstrainedLayoutEngine
+from matplotlib.textpath import text_to_path
 from PIL import Image
 
 from heml.report.theme import LIGHT, Theme
@@ -36,6 +37,8 @@ SCORES = LinearSegmentedColormap.from_list("scores", ["#ffffff", "#fbe0cf", "#f0
 
 #: Inches; at `DPI` a figure is 900 pixels wide.
 WIDTH, DPI = 9.0, 100
+#: Points, of the words below a figure's title.
+NOTE_SIZE = 9.5
 #: Bytes of a picture in the Dagster UI, where it is stored with every materialization.
 SMALL = 150_000
 
@@ -180,13 +183,28 @@ def say(figure: Figure, title: str, note: str = "", theme: Theme = LIGHT) -> Non
     note : str
         Plain words; long ones are wrapped.
     """
-    lines = textwrap.wrap(note, 128)
+    lines = _wrapped(note)
     height = float(figure.get_size_inches()[1])
     figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=12.5, fontweight="bold")
     for number, line in enumerate(lines):
         below = 0.36 + 0.18 * number
-        figure.text(0.01, 1 - below / height, line, va="top", fontsize=9.5, color=theme.muted)
+        figure.text(0.01, 1 - below / height, line, va="top", fontsize=NOTE_SIZE, color=theme.muted)
     used = (0.40 + 0.18 * len(lines)) / height
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(0.0, 0.0, 1.0, 1.0 - used))
+
+
+def _wrapped(note: str) -> list[str]:
+    """Lines that fit the width of a figure, measured: letters are of very different widths."""
+    font = FontProperties(family=_STYLE["font.family"], size=NOTE_SIZE)
+    # Letters are set on whole pixels, which makes a line longer by up to 8%.
+    room = 0.98 * WIDTH * 72 / 1.08
+    lines = [""]
+    for word in note.split():
+        longer = f"{lines[-1]} {word}".strip()
+        if text_to_path.get_text_width_height_descent(longer, font, ismath=False)[0] <= room:
+            lines[-1] = longer
+        else:
+            lines.append(word)
+    return [line for line in lines if line]

@@ -164,6 +164,11 @@ def load_model(checkpoint: str, allow_pickle: bool, **options: object) -> tuple[
 def _explained(checkpoint: str, error: Exception, allow_pickle: bool) -> str:
     first = (str(error).strip().splitlines() or [type(error).__name__])[0]
     folder = Path(checkpoint)
+    if "custom code" in first:
+        return (
+            f"checkpoint {checkpoint}: it comes with code of its own, which HEML never runs; name "
+            "one of an architecture that transformers knows"
+        )
     if folder.is_dir():
         if not (folder / "config.json").is_file():
             return f"checkpoint {checkpoint}: there is no config.json; name a transformers folder"

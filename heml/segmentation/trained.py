@@ -181,6 +181,7 @@ def fitted_segmenter(
                 settings.learning_rate,
                 settings.seed,
                 str(choose_device(settings.device)),
+                settings.mirror,
             ),
             _normalization(processor),
             progress,

@@ -47,6 +47,8 @@ class Fit:
         Peak of the one-cycle schedule of AdamW.
     seed : int
     device : str, default "cpu"
+    mirror : bool, default True
+        Whether an image's mirror image is as good an example.
     """
 
     size: tuple[int, int]
@@ -55,6 +57,7 @@ class Fit:
     learning_rate: float = 1e-3
     seed: int = 0
     device: str = "cpu"
+    mirror: bool = True
 
 
 def class_weights(masks: np.ndarray, classes: int) -> torch.Tensor:
@@ -75,9 +78,9 @@ def class_weights(masks: np.ndarray, classes: int) -> torch.Tensor:
     return torch.tensor(weights / weights[found > 0].mean(), dtype=torch.float32)
 
 
-def _augmentation() -> K.AugmentationSequential:
+def _augmentation(mirror: bool) -> K.AugmentationSequential:
     return K.AugmentationSequential(
-        K.RandomHorizontalFlip(p=0.5),
+        K.RandomHorizontalFlip(p=0.5 if mirror else 0.0),
         K.RandomAffine(15.0, translate=(0.1, 0.1), scale=(0.75, 1.35), shear=5.0, p=0.9),
         K.ColorJiggle(0.3, 0.3, 0.3, 0.03, p=0.8),
         K.RandomGrayscale(p=0.05),
@@ -126,7 +129,7 @@ def fit(
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, how.learning_rate, total_steps=how.steps, pct_start=0.1
     )
-    augmentation = _augmentation()
+    augmentation = _augmentation(how.mirror)
     model.train()
     order = np.empty(0, int)
     with seeded(how.seed):
@@ -148,8 +151,7 @@ def fit(
             with torch.autocast(torch.device(device).type, torch.bfloat16):
                 logits = model(pixel_values=normalize(x)).logits
             logits = interpolate(logits.float(), size=size, mode="bilinear")
-            loss = cross_entropy(logits, target, weights, ignore_index=IGNORED)
-            loss = loss + 0.5 * _dice(logits, target)
+            loss = _weighted(logits, target, weights) + 0.5 * _dice(logits, target)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
@@ -172,6 +174,12 @@ def _moving_average(
 def _coarse(size: tuple[int, int]) -> tuple[int, int]:
     height, width = (8 * math.ceil(_COARSE * side / 8) for side in size)
     return height, width
+
+
+def _weighted(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor) -> torch.Tensor:
+    """Cross entropy per known pixel; 0, where the library's mean is no number, without any."""
+    total = cross_entropy(logits, target, weights, ignore_index=IGNORED, reduction="sum")
+    return total / weights[target[target != IGNORED]].sum().clamp(min=1.0)
 
 
 def _dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:

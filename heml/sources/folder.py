@@ -18,7 +18,7 @@ from heml.sources.files import joined, most_bytes, normal, open_files
 from heml.sources.given import FileRow, FileSource
 from heml.sources.metadata import SUFFIXES, MetadataTable
 from heml.sources.raw import Refusal, SourceError
-from heml.sources.words import drawn_split, first_of, split_word
+from heml.sources.words import drawn_split, first_of, mapped_split, split_word
 from heml.taxonomy import nearest
 
 #: Names of the mask column, in the order of preference.
@@ -160,7 +160,8 @@ class FolderSource(FileSource):
                 name = fields.get(self.settings.image, "")
                 mask = fields.get(self._mask_column or "", "")
                 if split_column is not None:
-                    split = fields.get(split_column, "").strip() or None
+                    said = fields.get(split_column, "").strip() or None
+                    split = mapped_split(said, self.settings.splits)
                 else:
                     split = self._folder_split(folder or name)
                 if folder:
@@ -217,7 +218,7 @@ class FolderSource(FileSource):
         if not self._splits_by_folder:
             return None
         first = normal(name).split("/")[0]
-        return split_word(first) or first
+        return self.settings.splits.get(first) or split_word(first) or first
 
     def _splits_come_from(self) -> str:
         return f"column '{self._split_column}'" if self._split_column else "from the folders"

@@ -29,7 +29,7 @@ from heml.tree.similarity import (
 )
 from heml.tree.tree import Embedded, MetricTree
 
-VERSION = 2
+VERSION = 3
 MAX_PAIRS = 60_000
 
 
@@ -101,8 +101,8 @@ def build_tree(
                 f"run the stage metric/{metric.node} again"
             )
     cells, _ = cell_codes(index, ["label", *groups])
-    pairs = held_out_pairs(metrics, cells, MAX_PAIRS, settings.seed)
     labels = index["label"].to_numpy(str)
+    pairs = held_out_pairs(metrics, labels, cells, MAX_PAIRS, settings.seed)
     same = labels[pairs.first] == labels[pairs.second]
     calibration = _calibration(taxonomy, pairs, same, settings.seed)
     thresholds = {node: found.threshold for node, found in calibration.items()}
@@ -119,7 +119,13 @@ def build_tree(
             calibrated,
             pairs.one_absent,
             same,
-            pair_weights(cells[pairs.first], cells[pairs.second], same, which == "debiased"),
+            pair_weights(
+                cells[pairs.first],
+                cells[pairs.second],
+                same,
+                which == "debiased",
+                pairs.stands_for,
+            ),
         )
         for which in ("plain", "debiased")
     }

@@ -1,6 +1,8 @@
 """Held-out pairs of train images, to calibrate and weigh nodes on: cross-fitted, never trained on.
 
-A pair joins an image of a fold with one outside the fold, embedded by the fold's network.
+A pair joins an image of a fold with one outside the fold, embedded by the fold's network. There are
+far more pairs than are needed, so they are drawn before anything is measured: time and memory
+depend on how many are drawn, not on how many images there are.
 """
 
 from __future__ import annotations
@@ -8,9 +10,13 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
 from heml.metrics.artifacts import NodeMetric
-from heml.metrics.distances import node_distances
+from heml.metrics.snr import BoundedSNRDistance
+
+#: Cells that pairs are drawn from in one fold; of more, some are chosen.
+MOST_CELLS = 200
 
 
 @dataclass(frozen=True)
@@ -26,6 +32,8 @@ class Pairs:
     one_absent : bool array (P, nodes)
     both : bool array (P, nodes)
         Both have the node.
+    stands_for : float array (P,)
+        Of how many pairs it was drawn: rare cells are drawn from more than frequent ones.
     """
 
     first: np.ndarray
@@ -33,17 +41,23 @@ class Pairs:
     distance: np.ndarray
     one_absent: np.ndarray
     both: np.ndarray
+    stands_for: np.ndarray
 
 
-def held_out_pairs(metrics: list[NodeMetric], cells: np.ndarray, limit: int, seed: int) -> Pairs:
-    """Pairs of all folds, at most `limit`, spread evenly over pairs of cells.
+def held_out_pairs(
+    metrics: list[NodeMetric], labels: np.ndarray, cells: np.ndarray, limit: int, seed: int
+) -> Pairs:
+    """Pairs of all folds, at most `limit`: half of one label, as far as there are so many.
+
+    Within those of one label and those of two, they are spread evenly over pairs of cells.
 
     Parameters
     ----------
     metrics : list of NodeMetric
         All nodes of the tree, over the same images.
+    labels : array (N,)
     cells : int array (N,)
-        Cell of each image.
+        Cell of each image; all images of a cell have one label.
     limit : int
     seed : int
 
@@ -52,55 +66,99 @@ def held_out_pairs(metrics: list[NodeMetric], cells: np.ndarray, limit: int, see
     Pairs
     """
     fold = metrics[0].fold
+    folds = len(metrics[0].cross_fitted)
     rng = np.random.default_rng(seed)
     parts = []
-    folds = len(metrics[0].cross_fitted)
     for number in range(folds):
         queries = np.flatnonzero(fold == number)
         references = np.flatnonzero((fold != number) & (fold >= 0))
-        chosen = _choose(cells[queries], cells[references], limit // folds, rng)
-        parts.append((queries, references, chosen, _measure(metrics, number, queries, references)))
-    return Pairs(
-        first=np.concatenate([q[c // len(r)] for q, r, c, _ in parts]),
-        second=np.concatenate([r[c % len(r)] for _, r, c, _ in parts]),
-        distance=np.concatenate([m[0].reshape(len(m[0]), -1).T[c] for _, _, c, m in parts]),
-        one_absent=np.concatenate([m[1].reshape(len(m[1]), -1).T[c] for _, _, c, m in parts]),
-        both=np.concatenate([m[2].reshape(len(m[2]), -1).T[c] for _, _, c, m in parts]),
-    )
+        first, second, stands_for = draw_pairs(
+            queries, references, labels, cells, limit // folds, rng
+        )
+        parts.append((first, second, *_measure(metrics, number, first, second), stands_for))
+    return Pairs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
 
 
 def _measure(
-    metrics: list[NodeMetric], fold: int, queries: np.ndarray, references: np.ndarray
+    metrics: list[NodeMetric], fold: int, first: np.ndarray, second: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    distance, absent, both = [], [], []
-    for metric in metrics:
-        present = metric.present
-        measured = node_distances(
-            metric.cross_fitted[fold][queries],
-            metric.cross_fitted[fold][references],
-            present[queries],
-            present[references],
-        )
-        distance.append(measured.distance.astype(np.float32))
-        absent.append(measured.one_absent)
-        both.append(present[queries][:, None] & present[references][None, :])
-    return np.stack(distance), np.stack(absent), np.stack(both)
+    measure = BoundedSNRDistance().pairwise_distance
+    shape = len(first), len(metrics)
+    distance = np.zeros(shape, np.float32)
+    absent, both = np.zeros(shape, bool), np.zeros(shape, bool)
+    for place, metric in enumerate(metrics):
+        a, b = (torch.from_numpy(metric.cross_fitted[fold][rows]) for rows in (first, second))
+        has = metric.present[first], metric.present[second]
+        both[:, place], absent[:, place] = has[0] & has[1], has[0] ^ has[1]
+        distance[:, place] = np.where(both[:, place], measure(a, b).numpy(), 0)
+    return distance, absent, both
 
 
-def _choose(
-    first: np.ndarray, second: np.ndarray, limit: int, rng: np.random.Generator
-) -> np.ndarray:
-    """Flat positions in the (Q, N) grid: all, or as many of every cell pair as fit."""
-    total = len(first) * len(second)
+def draw_pairs(
+    queries: np.ndarray,
+    references: np.ndarray,
+    labels: np.ndarray,
+    cells: np.ndarray,
+    limit: int,
+    rng: np.random.Generator,
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Pairs of a query and a reference, none twice.
+
+    All of them if they are no more than `limit`. Else half of one label and half of two, the
+    scarcer kind giving to the other what it lacks, each spread evenly over pairs of cells.
+
+    Parameters
+    ----------
+    queries, references : int arrays
+        Rows, disjoint.
+    labels, cells : arrays (N,)
+    limit : int
+    rng : numpy Generator
+
+    Returns
+    -------
+    int arrays (P,), (P,), float array (P,)
+        Rows of the two images of each pair, and of how many it was drawn.
+    """
+    total = len(queries) * len(references)
     if total <= limit:
-        return np.arange(total)
-    low = np.minimum(first[:, None], second[None, :]).ravel()
-    high = np.maximum(first[:, None], second[None, :]).ravel()
-    kind = np.unique(low * (max(first.max(), second.max()) + 1) + high, return_inverse=True)[1]
-    order = rng.permutation(total)
-    order = order[np.argsort(kind[order], kind="stable")]
-    counts = np.bincount(kind)
-    start = np.concatenate([[0], np.cumsum(counts)[:-1]])
-    rank = np.arange(total) - start[kind[order]]
-    # The first pairs of every kind in turn, until the limit is reached.
-    return np.sort(order[np.argsort(rank, kind="stable")[:limit]])
+        return (
+            np.repeat(queries, len(references)),
+            np.tile(references, len(queries)),
+            np.ones(total),
+        )
+    codes = np.unique(cells[np.concatenate([queries, references])])
+    if len(codes) > MOST_CELLS:
+        codes = np.sort(rng.choice(codes, MOST_CELLS, replace=False))
+    asked = [queries[cells[queries] == code] for code in codes]
+    known = [references[cells[references] == code] for code in codes]
+    label_of = np.array(
+        [labels[np.concatenate(both)[0]] for both in zip(asked, known, strict=True)]
+    )
+    sizes = np.outer([len(rows) for rows in asked], [len(rows) for rows in known])
+    same = label_of[:, None] == label_of[None, :]
+    half = min(limit // 2, int(sizes[same].sum()))
+    different = min(limit - half, int(sizes[~same].sum()))
+    counts = np.zeros_like(sizes)
+    counts[same] = _shares(sizes[same], limit - different, rng)
+    counts[~same] = _shares(sizes[~same], different, rng)
+    parts = []
+    for i, j in zip(*np.nonzero(counts), strict=True):
+        chosen = rng.choice(sizes[i, j], counts[i, j], replace=False)
+        first, second = asked[i][chosen // len(known[j])], known[j][chosen % len(known[j])]
+        parts.append((first, second, np.full(len(chosen), sizes[i, j] / len(chosen))))
+    drawn = [np.concatenate(part) for part in zip(*parts, strict=True)]
+    return drawn[0], drawn[1], drawn[2]
+
+
+def _shares(sizes: np.ndarray, total: int, rng: np.random.Generator) -> np.ndarray:
+    """How many to take of each, as evenly as their sizes allow, `total` in all if there are."""
+    counts = np.zeros(len(sizes), np.int64)
+    while (left := min(total, int(sizes.sum())) - int(counts.sum())) > 0:
+        open_ones = np.flatnonzero(counts < sizes)
+        if left < len(open_ones):
+            counts[rng.choice(open_ones, left, replace=False)] += 1
+        else:
+            step = np.minimum(sizes - counts, left // len(open_ones))
+            counts[open_ones] += step[open_ones]
+    return counts

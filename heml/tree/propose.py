@@ -80,7 +80,7 @@ def measure_likeness(folder: str | Path, pairs: int = PAIRS, images: int = IMAGE
     index = image_index(store, [])
     metrics = [load_node(store, leaf) for leaf in leaves]
     labels = np.unique(index["label"], return_inverse=True)[1]
-    sampled = held_out_pairs(metrics, labels, pairs, seed=0)
+    sampled = held_out_pairs(metrics, labels, labels, pairs, seed=0)
     train = index.loc[index["split"] == "train", "image_id"].tolist()
     step = max(len(train) // images, 1)
     reader = SegmentReader(store)

@@ -171,7 +171,11 @@ class Similarity:
 
 
 def pair_weights(
-    first: np.ndarray, second: np.ndarray, same: np.ndarray, balanced: bool
+    first: np.ndarray,
+    second: np.ndarray,
+    same: np.ndarray,
+    balanced: bool,
+    stands_for: np.ndarray | None = None,
 ) -> np.ndarray:
     """Weights of pairs: same and different count equally, and, if balanced, every cell pair too.
 
@@ -181,14 +185,17 @@ def pair_weights(
         Cells of the two images.
     same : bool array (P,)
     balanced : bool
-        Give every unordered pair of cells the same total weight within same and different.
+        Give every unordered pair of cells the same total weight within same and different. If
+        not, pairs count as often as they occur.
+    stands_for : float array (P,), optional
+        Of how many pairs each was drawn; one if not given.
 
     Returns
     -------
     float array (P,)
         Summing to 1.
     """
-    weights = np.ones(len(same))
+    weights = np.ones(len(same)) if balanced or stands_for is None else stands_for.astype(float)
     if balanced:
         low, high = np.minimum(first, second), np.maximum(first, second)
         kind = np.unique(low * (high.max() + 1) + high, return_inverse=True)[1]

@@ -38,6 +38,8 @@ Which = Literal["plain", "debiased"]
 #: Of the files on disk; raised when they change.
 FORMAT = 2
 _TREE = "tree.json"
+#: Distances that are held at once.
+_DISTANCES = 2_000_000
 
 
 @dataclass(frozen=True)
@@ -57,7 +59,7 @@ class Embedded:
         return len(next(iter(self.present.values())))
 
     def rows(self, rows: np.ndarray | Sequence[int]) -> Embedded:
-        """A choice of images."""
+        """A choice of images, by their numbers."""
         return Embedded(
             {node: vectors[rows] for node, vectors in self.vectors.items()},
             {node: present[rows] for node, present in self.present.items()},
@@ -356,15 +358,22 @@ class MetricTree:
             Sorted values, and a float array (B, values) whose rows sum to 1.
         """
         queries = self._embedded(images)
-        distances = (
-            self.total_distances(queries, self.references, which)
-            if node is None
-            else self.node_distances(node, queries, self.references).total()
-        )
-        for row, ids in enumerate(without or []):
-            distances[row, [self._row[i] for i in ids if i in self._row]] = np.inf
         values, codes = np.unique(self.column(column).astype(str), return_inverse=True)
-        return values.tolist(), knn_votes(distances, codes, len(values), self.neighbours)
+        left_out = list(without or [[]] * len(queries))
+        votes = np.empty((len(queries), len(values)))
+        # Part by part: all distances of many images at once would not fit in memory.
+        step = max(_DISTANCES // max(len(self.references), 1), 1)
+        for start in range(0, len(queries), step):
+            part = queries.rows(np.arange(start, min(start + step, len(queries))))
+            distances = (
+                self.total_distances(part, self.references, which)
+                if node is None
+                else self.node_distances(node, part, self.references).total()
+            )
+            for row, ids in enumerate(left_out[start : start + step]):
+                distances[row, [self._row[i] for i in ids if i in self._row]] = np.inf
+            votes[start : start + step] = knn_votes(distances, codes, len(values), self.neighbours)
+        return values.tolist(), votes
 
     def classify(
         self,
@@ -468,7 +477,7 @@ class MetricTree:
             "neighbours": self.neighbours,
             "architectures": {n: network.architecture for n, network in self.networks.items()},
         }
-        (folder / _TREE).write_text(json.dumps(content, indent=1))
+        (folder / _TREE).write_text(json.dumps(content, indent=1, allow_nan=False))
 
     @classmethod
     def load(cls, folder: str | Path, taxonomy: Taxonomy | None = None) -> MetricTree:

@@ -1,16 +1,20 @@
-"""The taxonomy for a dataset's classes: a built-in one that names them all, or one written out."""
+"""The taxonomy for a dataset's classes: a built-in one, one adapted to them, or one written out."""
 
 from __future__ import annotations
 
 import re
+from collections import Counter
 from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
-from heml.taxonomy import builtin, builtin_names
+from heml.taxonomy import Taxonomy, builtin, builtin_names
 
 #: Names of classes that mark what nobody annotated.
 _NO_CLASS = ("void", "unlabeled", "unlabelled", "unknown", "ignore", "other", "unannotated")
+
+#: A taxonomy that knows a smaller share of the classes says little about the others.
+_LEAST_KNOWN = 0.5
 
 
 @dataclass(frozen=True)
@@ -29,29 +33,77 @@ class Choice:
 
 
 def choose_taxonomy(classes: Collection[str]) -> Choice:
-    """The built-in taxonomy that names every class, else every class as a leaf of its own."""
+    """The built-in taxonomy that names every class; else the nearest one, adapted.
+
+    The nearest one must know half of the classes, whatever their case and signs; else every class
+    becomes a leaf of its own.
+    """
     names = set(classes)
-    known = {name: set(_classes_of(name)) for name in builtin_names()}
-    # of two that name them all, the one with fewer other classes
-    nearest = max(known, key=lambda name: (len(names & known[name]), -len(known[name])))
-    common = len(names & known[nearest])
-    if common == len(names):
-        return Choice(nearest, f"names all {len(names)} classes")
-    ignored = [name for name in classes if name.lower() in _NO_CLASS]
-    leaves = {_leaf(name): [name] for name in classes if name not in ignored}
-    root = "image" if "image" not in leaves else "whole_image"
-    value: dict[str, Any] = {"leaves": leaves, "tree": {root: list(leaves)}}
-    if ignored:
-        value["ignored"] = ignored
-    near = f"{nearest} names {common} of {len(names)} classes" if common else "none names any"
-    return Choice(value, f"no built-in taxonomy fits ({near}): one leaf for each class")
+    taxonomies = [builtin(name) for name in builtin_names()]
+    exact = [t for t in taxonomies if names <= {*t.class_names, *t.ignored}]
+    if exact:
+        # of two that name them all, the one with fewer other classes
+        best = min(exact, key=lambda t: len(t.class_names))
+        return Choice(best.name, f"names all {len(names)} classes")
+    named = [name for name in classes if name.lower() not in _NO_CLASS]
+    known = Counter({t.name: sum(_plain(n) in _leaf_of(t) for n in named) for t in taxonomies})
+    (nearest, common) = known.most_common(1)[0]
+    near = f"{nearest} knows {common} of {len(named)} classes" if common else "none knows any"
+    if common >= _LEAST_KNOWN * len(named) > 0:
+        adapted = _adapted(builtin(nearest), list(classes))
+        return Choice(adapted, f"{near}: its tree, with a leaf for each of the others")
+    nothing = Taxonomy("nothing", {"none": ("none",)}, {"image": ("none",)})
+    alone = _adapted(nothing, list(classes))
+    return Choice(alone, f"no built-in taxonomy fits ({near}): one leaf for each class")
 
 
-def _classes_of(name: str) -> list[str]:
-    taxonomy = builtin(name)
-    return [*taxonomy.class_names, *taxonomy.ignored]
+def _leaf_of(taxonomy: Taxonomy) -> dict[str, str]:
+    """Plain name of a class, or of a leaf → leaf."""
+    leaves = {_plain(leaf): leaf for leaf in taxonomy.leaves}
+    return leaves | {_plain(c): leaf for leaf, of in taxonomy.leaves.items() for c in of}
 
 
-def _leaf(class_name: str) -> str:
+def _adapted(taxonomy: Taxonomy, classes: list[str]) -> dict[str, Any]:
+    """A taxonomy's leaves and branches as far as there are classes, others below the root."""
+    leaf_of = _leaf_of(taxonomy)
+    nobodys = {_plain(name) for name in (*taxonomy.ignored, *_NO_CLASS)}
+    leaves: dict[str, list[str]] = {leaf: [] for leaf in taxonomy.leaves}
+    new: list[str] = []
+    ignored = [n for n in classes if _plain(n) in nobodys and _plain(n) not in leaf_of]
+    for name in (name for name in classes if name not in ignored):
+        leaf = leaf_of.get(_plain(name))
+        if leaf is None:
+            leaf = _node_name(name, {*taxonomy.nodes, *new})
+            new.append(leaf)
+        leaves.setdefault(leaf, []).append(name)
+    leaves = {leaf: of for leaf, of in leaves.items() if of}
+    tree: dict[str, list[str]] = {}
+
+    def grow(node: str) -> str | None:
+        """The node's name in the new tree: its only child's if it has one, None without any."""
+        if node in taxonomy.leaves:
+            return node if node in leaves else None
+        grown = [name for child in taxonomy.children(node) if (name := grow(child))]
+        if node == taxonomy.root:
+            grown += new
+        elif len(grown) < 2:
+            return grown[0] if grown else None
+        tree[node] = grown
+        return node
+
+    grow(taxonomy.root)
+    found: dict[str, Any] = {"leaves": leaves, "tree": tree}
+    return found | ({"ignored": ignored} if ignored else {})
+
+
+def _node_name(class_name: str, taken: Collection[str]) -> str:
     name = re.sub(r"[^a-z0-9]+", "_", class_name.lower()).strip("_")
-    return name if re.match(r"[a-z]", name) else f"class_{name}"
+    if not re.match(r"[a-z]", name) or name in taken:
+        name = f"class_{name}"
+    while name in taken:
+        name += "_"
+    return name
+
+
+def _plain(name: str) -> str:
+    return re.sub(r"[^a-z0-9]+", "", name.lower())

@@ -11,11 +11,12 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import pytest
+import torch
 
 from heml.cells import MISSING
 from heml.metrics.artifacts import load_node, node_folder
 from heml.metrics.labels import TooFewLabels, metric_labels
-from heml.metrics.level import LevelError, train_level
+from heml.metrics.level import LevelError, networks_at_once, train_level
 from heml.progress import silent
 from heml.segmentation.stage import segment
 from heml.settings import AnnotatedSegmentation, MetricSettings, Resolution
@@ -161,6 +162,31 @@ def test_a_node_alone_has_the_bytes_of_a_node_among_others(dataset, store, taxon
         assert list(train_level(other, taxonomy, [node], ["tone"], SMALL, silent))
     assert list(train_level(other, taxonomy, ["image"], ["tone"], SMALL, silent))
     assert digests(other) == digests(store)
+
+
+def test_how_many_train_at_once_changes_nothing(dataset, store, taxonomy, tmp_path):
+    dataset.good(16)
+    train(stored(dataset, store, taxonomy), taxonomy)
+    alone = SMALL.model_copy(update={"parallel": 1})
+    other = stored(dataset, Store(tmp_path / "other"), taxonomy)
+    train(other, taxonomy, alone)
+    assert digests(other) == digests(store)
+    assert all(
+        o.reused for _, o in train_level(store, taxonomy, ["shape"], ["tone"], alone, silent)
+    )
+
+
+@pytest.mark.parametrize("side", [8, 32, 48, 64, 96])
+def test_a_level_holds_a_third_of_a_whole_image_at_once(side):
+    cpu = torch.device("cpu")
+    count = networks_at_once(side, SMALL, cpu)
+    assert count * side**2 <= 224**2 / 3
+    assert count == 1 or (count + 1) * (side**2 + 400) > 224**2 / 4
+    assert (
+        networks_at_once(side, SMALL.model_copy(update={"parallel": 5}), torch.device("cpu")) == 5
+    )
+    # Two threads on Apple's accelerator end the process.
+    assert networks_at_once(side, SMALL, torch.device("mps")) == 1
 
 
 def test_labels_of_several_columns_agree_in_all():

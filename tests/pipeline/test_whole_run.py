@@ -172,7 +172,7 @@ def python_of(document: str) -> str:
     return "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
 
 
-@pytest.mark.parametrize("document", ["README.md", "docs/dataset.md"])
+@pytest.mark.parametrize("document", ["README.md", "docs/dataset.md", "docs/metric_tree.md"])
 def test_python_of_the_documents_runs(runs, first, document, tmp_path):
     program = python_of(document)
     assert program

@@ -7,7 +7,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from benchmarks import scoring
 from benchmarks.baseline_whole_image import library_loss, training_step, whole_image_network
-from benchmarks.clock import fastest, peak_tensor_bytes
+from benchmarks.clock import covered, fastest, peak_tensor_bytes
 from benchmarks.level_training import GroupedNetwork
 from benchmarks.snr_speed import snr_speed
 from heml.metrics.network import new_network
@@ -76,3 +76,8 @@ def test_grouped_networks_equal_separate_ones():
     together = grouped(views.transpose(0, 1).flatten(1, 2))
     for network, own, embedded in zip(networks, views, together, strict=True):
         torch.testing.assert_close(network(own), embedded, atol=1e-5, rtol=1e-5)
+
+
+def test_time_that_spans_cover_counts_once():
+    assert covered([(4, 5), (0, 2), (1, 3), (1, 2)]) == 4
+    assert covered([]) == 0

@@ -100,6 +100,13 @@ def test_rows_of_other_splits_are_not_read(dataset, split):
     assert record.image is record.mask is record.refusal is None
 
 
+def test_other_words_for_splits_are_understood_and_more_can_be_named(dataset):
+    for word in ("val", "Training", "dev", "holdout", "oracle"):
+        dataset.row(split=word)
+    found = [r.split for r in records(dataset, splits={"holdout": "test", "dev": "test"})]
+    assert found == ["validation", "train", "test", "test", "oracle"]
+
+
 def without_split(dataset) -> None:
     for row in dataset.rows:
         del row["split"]
@@ -346,11 +353,11 @@ def test_the_group_needs_two_values_in_the_train_split(dataset):
 def test_train_rows_are_needed(dataset):
     dataset.good()
     for row in dataset.rows:
-        row["split"] = "training"
+        row["split"] = "oracle"
     dataset.write()
     message = refused(dataset)
     assert "no row has the split 'train'" in message
-    assert "'training'" in message
+    assert "'oracle'" in message
 
 
 # --- state --------------------------------------------------------------------------------------

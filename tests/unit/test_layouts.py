@@ -18,6 +18,8 @@ from heml.sources.ingest import ingest, quarantined
 from heml.sources.open import open_source
 from heml.sources.raw import RawRecord, SourceError
 from heml.taxonomy import Taxonomy, builtin
+from pipelines.new_recipe import main
+from pipelines.recipe import load_recipe
 
 _PARTS = (
     "skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip hair hat ear_r "
@@ -329,3 +331,27 @@ def test_ade20k_images_without_scene_or_mask_are_accounted_for(ade20k):
 def test_ade20k_of_another_layout_is_refused(tmp_path):
     with pytest.raises(SourceError, match="images/training"):
         opened(kind="ade20k", root=str(tmp_path)).check()
+
+
+# --- drafted recipes ----------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("layout", "kind", "label", "group", "taxonomy"),
+    [
+        ("celeba", "celebamask_hq", "Male", "Smiling", "celebamask_hq"),
+        ("atr", "atr", "has_dress", "has_bag", "atr"),
+        ("ade20k", "ade20k", "scene", "has_sky", "sceneparse150"),
+    ],
+)
+def test_an_original_layout_gives_a_recipe_that_runs(
+    request, tmp_path, store, layout, kind, label, group, taxonomy
+):
+    root, out = request.getfixturevalue(layout), tmp_path / "drafted.yaml"
+    if layout == "ade20k":
+        put(root / "objectInfo150.txt", "".join(OBJECTS.splitlines(keepends=True)[:4]))
+    assert main([str(root), "--label", label, "--group", group, "--out", str(out)]) == 0
+    recipe = load_recipe(out)
+    assert (recipe.source.kind, recipe.taxonomy.name) == (kind, taxonomy)
+    counts = ingest(store, recipe.source, recipe.folder, recipe.taxonomy, True, silent).summary
+    assert counts["read"] == counts["accepted"] == (8 if layout == "celeba" else 12)

@@ -91,6 +91,37 @@ def test_shuffled_labels_are_not_learned(planted):
     assert precision((views, shuffled), settings()) < 0.7
 
 
+def test_of_large_sets_a_part_is_evaluated(monkeypatch):
+    labels = np.arange(400) % 2
+    rng = np.random.default_rng(0)
+    embeddings = rng.normal(size=(400, 8)) + np.where(labels, 3, -3)[:, None] * np.arange(-4, 4)
+    sizes = []
+
+    def distances(asked, known):
+        sizes.append((len(asked), len(known)))
+        return bounded_snr_distance(asked, known)
+
+    monkeypatch.setattr("heml.metrics.evaluation.MOST_QUERIES", 30)
+    monkeypatch.setattr("heml.metrics.evaluation.MOST_REFERENCES", 100)
+    monkeypatch.setattr("heml.metrics.snr.bounded_snr_distance", distances)
+    found = evaluate(embeddings[:200], labels[:200], embeddings[200:], labels[200:])
+    assert found["precision_at_1"] == found["mean_average_precision_at_r"] == 1
+    assert found["d_snr_same_label"] < 0.1 < 0.8 < found["d_snr_different_label"]
+    assert all(asked <= 30 and known <= 100 for asked, known in sizes)
+    assert sizes
+
+
+def test_mean_distances_are_those_of_pairs_of_one_label_and_of_two():
+    wave = np.array([1.0, -1, 1, -1])
+    queries, references = np.stack([wave, wave]), np.stack([wave, 2 * wave, -wave])
+    found = evaluate(queries, np.array([0, 1]), references, np.array([0, 0, 1]))
+    # Query 0 with both of label 0: 0 and 1/9; query 1 with its own: 1. Different: 1, 0 and 1/9.
+    assert found["d_snr_same_label"] == pytest.approx((0 + 1 / 9 + 1) / 3)
+    assert found["d_snr_different_label"] == pytest.approx((1 + 0 + 1 / 9) / 3)
+    alone = evaluate(queries[:1], np.array([0]), references[:2], np.array([0, 0]))
+    assert "d_snr_different_label" not in alone
+
+
 def test_similarity_of_equal_variances_is_the_correlation():
     rng = np.random.default_rng(0)
     a = rng.normal(size=(6, 12))

@@ -155,3 +155,11 @@ def test_text_is_readable_on_every_fill(theme):
     assert contrast(theme.muted, theme.paper) >= 4.5
     for bar in (theme.blue, theme.orange, theme.grey):
         assert contrast(bar, theme.paper) >= 3  # graphical objects
+
+
+@pytest.mark.parametrize("scale", [1, 1.1, 2])
+def test_words_below_a_title_stay_on_the_page(tree, scale):
+    figure = pair_drawing.draw_pair_tree(tree, image(1, True), image(2, False))
+    picture = pixels(figure, scale)
+    for text in figure.texts:
+        assert text.get_window_extent().x1 <= picture.width

@@ -177,8 +177,8 @@ def test_mistake_is_named_with_the_nearest_word(refused, addition, message):
             ", line 6: source.classes: must be a JSON file of class ids and names, a built-in list",
         ),
         (
-            FOLDER.replace("label: mouth", "label: mouth\n  splits: {dev: test}"),
-            ", line 6: source.splits: unknown key; did you mean 'split'?",
+            FOLDER.replace("label: mouth", "label: mouth\n  splitt: {dev: test}"),
+            ", line 6: source.splitt: unknown key; did you mean 'split'?",
         ),
         (
             FOLDER.replace("kind: folder", "kind: parquet\n  splits: {dev: tset}"),

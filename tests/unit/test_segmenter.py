@@ -8,12 +8,18 @@ import torch
 from transformers import (
     BeitConfig,
     BeitForSemanticSegmentation,
+    DPTConfig,
+    DPTForSemanticSegmentation,
     MobileViTConfig,
     MobileViTForSemanticSegmentation,
+    ResNetConfig,
     SegformerConfig,
     SegformerForSemanticSegmentation,
+    UperNetConfig,
+    UperNetForSemanticSegmentation,
 )
 from transformers.models.beit.image_processing_pil_beit import BeitImageProcessorPil
+from transformers.models.dpt.image_processing_pil_dpt import DPTImageProcessorPil
 from transformers.models.mobilevit.image_processing_pil_mobilevit import (
     MobileViTImageProcessorPil,
 )
@@ -77,7 +83,43 @@ def mobilevit():
     ), MobileViTImageProcessorPil(size={"shortest_edge": 64}, do_center_crop=False)
 
 
-@pytest.fixture(params=[segformer, beit, mobilevit], ids=lambda make: make.__name__)
+def upernet():
+    backbone = ResNetConfig(
+        embedding_size=8,
+        hidden_sizes=[8, 8, 16, 16],
+        depths=[1, 1, 1, 1],
+        layer_type="basic",
+        out_features=["stage1", "stage2", "stage3", "stage4"],
+    )
+    return UperNetForSemanticSegmentation(
+        UperNetConfig(
+            backbone_config=backbone,
+            hidden_size=16,
+            pool_scales=[1, 2],
+            use_auxiliary_head=False,
+            id2label=LABELS,
+        )
+    ), SegformerImageProcessorPil(size={"height": 64, "width": 64})
+
+
+def dpt():
+    return DPTForSemanticSegmentation(
+        DPTConfig(
+            hidden_size=16,
+            num_hidden_layers=4,
+            num_attention_heads=2,
+            intermediate_size=16,
+            image_size=64,
+            backbone_out_indices=[0, 1, 2, 3],
+            neck_hidden_sizes=[8, 8, 16, 16],
+            fusion_hidden_size=16,
+            use_auxiliary_head=False,
+            id2label=LABELS,
+        )
+    ), DPTImageProcessorPil(size={"height": 64, "width": 64})
+
+
+@pytest.fixture(params=[segformer, upernet, beit, dpt, mobilevit], ids=lambda make: make.__name__)
 def checkpoint(request, tmp_path):
     """A tiny model with random weights, saved as its library saves any."""
     torch.manual_seed(0)
@@ -169,6 +211,26 @@ def test_other_folders_are_refused(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps({"model_type": "bert"}))
     with pytest.raises(CheckpointError, match="semantic-segmentation"):
         load(tmp_path)
+
+
+def test_code_of_a_checkpoint_is_never_run(tmp_path):
+    marker = tmp_path / "ran"
+    folder = tmp_path / "weights"
+    folder.mkdir()
+    classes = "".join(
+        f"class {name}:\n    def __init__(self, *a, **k): pass\n" for name in ("Config", "Model")
+    )
+    (folder / "evil.py").write_text(f"open({str(marker)!r}, 'w').close()\n{classes}")
+    auto = {"AutoConfig": "evil.Config", "AutoModelForSemanticSegmentation": "evil.Model"}
+    (folder / "config.json").write_text(json.dumps({"model_type": "evil", "auto_map": auto}))
+    processor = {"image_processor_type": "Processor", "auto_map": {"AutoImageProcessor": "evil.P"}}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    with pytest.raises(CheckpointError, match=str(folder)):
+        load(folder)
+    SegformerImageProcessorPil().save_pretrained(folder)
+    with pytest.raises(CheckpointError, match="code of its own, which HEML never runs"):
+        load(folder)
+    assert not marker.exists()
 
 
 def test_a_device_that_is_not_there_is_refused():

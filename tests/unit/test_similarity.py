@@ -76,6 +76,14 @@ def test_balanced_weights_give_every_cell_pair_the_same():
     assert weights[:3].sum() == pytest.approx(weights[3:5].sum())
 
 
+def test_plain_weights_count_pairs_as_often_as_they_occur():
+    cells = np.array([0, 0, 1, 1])
+    same = np.array([True, True, True, False])
+    stands_for = np.array([6, 3, 1, 5])
+    weights = pair_weights(cells, cells, same, False, stands_for)
+    np.testing.assert_allclose(weights, [0.3, 0.15, 0.05, 0.5])
+
+
 def test_fit_finds_the_node_that_matters_and_is_never_negative():
     rng = np.random.default_rng(0)
     same = rng.random(3000) < 0.5

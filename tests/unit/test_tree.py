@@ -165,6 +165,13 @@ def test_a_train_image_has_no_vote_on_itself(tree):
     assert single.classify([(pixels, masks)]) == ["only image-3"]  # a new image has them all
 
 
+def test_many_images_vote_as_each_alone_does(tree, monkeypatch):
+    ids = [record["image_id"] for record in tree.index]
+    alone = [tree.votes([i], without=[[i]])[1][0] for i in ids]
+    monkeypatch.setattr("heml.tree.tree._DISTANCES", 3 * len(ids))  # parts of three
+    np.testing.assert_array_equal(tree.votes(ids, without=[[i] for i in ids])[1], alone)
+
+
 def test_nearest_leaves_itself_out_and_finds_its_copy(tree):
     assert tree.nearest(drawn(6, hat=True), k=1)[0][0] == "image-6"
     others = tree.nearest("image-6", k=100)
