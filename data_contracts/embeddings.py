@@ -17,5 +17,18 @@ EMBEDDINGS = Contract(
         Column("fold", pa.int8(), "Cross-fitting fold of a train row, -1 for others.", at_least=-1),
         Column("present", pa.bool_(), "Whether the image has any pixel of the node."),
         Column("embedding", pa.list_(pa.float32()), "Embedding, zeros where the node is absent."),
+        Column(
+            "made_from",
+            pa.binary(16),
+            "Hash of the image, its segments, label and groups; none where not known.",
+            nullable=True,
+        ),
+        Column(
+            "learned",
+            pa.bool_(),
+            "Whether a train image was there when the node was trained: all but one of its "
+            "networks learned from it.",
+        ),
     ),
+    version=(1, 1),
 )

@@ -7,7 +7,6 @@ business, which takes them from the environment.
 
 from __future__ import annotations
 
-import fcntl
 import hashlib
 import json
 import logging
@@ -19,6 +18,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
+
+from heml.locks import locked
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +73,7 @@ class Remote:
             If the object store cannot be written to.
         """
         local = json.loads(_manifest(root, stage).read_text())
-        with _locked(root), self._talking() as (files, base):
+        with locked(root / _LOCK), self._talking() as (files, base):
             there = self._remote_manifest(files, base, stage)
             if there is not None and _core(there) == local:
                 self._remember(root, stage, _dumped(there))
@@ -107,7 +108,7 @@ class Remote:
         StoreError
             If the object store cannot be read.
         """
-        with _locked(root), self._talking() as (files, base):
+        with locked(root / _LOCK), self._talking() as (files, base):
             folder = f"{base}/manifests"
             stages = [
                 PurePosixPath(path).relative_to(folder).with_suffix("").as_posix()
@@ -208,15 +209,6 @@ class Remote:
                 f"{self.url} cannot be used: {reason}; check the bucket, the network and the "
                 "credentials in the environment. What is finished is kept on this machine"
             ) from error
-
-
-@contextmanager
-def _locked(root: Path) -> Iterator[None]:
-    """One process at a time; a killed one holds nothing."""
-    root.mkdir(parents=True, exist_ok=True)
-    with (root / _LOCK).open("w") as file:
-        fcntl.flock(file, fcntl.LOCK_EX)
-        yield
 
 
 def _manifest(root: Path, stage: str) -> Path:

@@ -257,7 +257,7 @@ class TrainedSegmentation(_ModelSegmentation):
 
     kind: Literal["trained"]
     size: Literal["small", "b0", "b1", "b2", "b3", "b4", "b5"] = Field(
-        "small", description="SegFormer's size; small is b0 with a decoder of half the width."
+        "small", description="SegFormer's size; small is narrower than b0, to train from nothing."
     )
     checkpoint: str | None = Field(
         None,
@@ -374,6 +374,28 @@ class MetricSettings(Settings):
         "as need a third of the memory of one network on whole images.",
     )
     neighbours: int = Field(10, ge=1, description="k of every kNN vote.")
+    train_images: int | None = Field(
+        None,
+        ge=100,
+        description="Networks learn from, and bias is measured on, a fixed sample of about this "
+        "many images of each split; all others are embedded. null: all images.",
+    )
+    retrain: Literal["drift", "always", "never"] = Field(
+        "drift",
+        description="When the source has grown: drift trains nodes again that `drift` or `growth` "
+        "asks for and embeds new images with the others; always trains all; never none. Images "
+        "that were learned from and have changed or gone always train again.",
+    )
+    drift: float = Field(
+        0.1,
+        ge=0,
+        le=1,
+        description="Share of new images that are farther from what a node learned from than 95% "
+        "of that is from itself. Above it, with 95% confidence, the node trains again.",
+    )
+    growth: float = Field(
+        0.5, ge=0, description="Growth of the train split since training, as a share of it."
+    )
     seed: int = Field(0, ge=0)
 
     @field_validator("labels")
@@ -470,12 +492,19 @@ class RebalanceSettings(Settings):
         description="equal: every cell as many records. independent: label and groups independent "
         "with the shares that each has now. Or quotas: records or shares of single cells.",
     )
-    budget: float = Field(
-        1.5,
+    budget: float | None = Field(
+        None,
         ge=0,
         le=20,
-        description="At most this many recombined samples per real train record, controls "
-        "included.",
+        description="At most this many recombined samples per real train record, controls and "
+        "variety included. null: 1.5, and up to 5 in a dataset so small that `variety` needs it.",
+    )
+    variety: int = Field(
+        2000,
+        ge=0,
+        description="Beyond what the target asks, samples are added to all cells until there are "
+        "this many, as far as the budget goes: in a small dataset, many hosts with many donors "
+        "teach more than the target alone.",
     )
     operators: list[Literal[OPERATORS]] = Field(  # type: ignore[valid-type]
         default=list(OPERATORS), min_length=1

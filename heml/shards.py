@@ -151,6 +151,10 @@ class ShardedTable:
             for group in range(footer.num_row_groups):
                 yield RowGroup(file, group)
 
+    def rows_in(self, group: RowGroup) -> int:
+        """Rows of a row group."""
+        return int(self._footers[group.file].row_group(group.group).num_rows)
+
     def read_row_group(self, group: RowGroup, columns: Sequence[str]) -> pa.Table:
         """Some columns of one row group."""
         # opened for each call: handles that stay open do not survive a fork

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heml.locks import locked
 from heml.progress import Progress
 from heml.store import Store
 
@@ -39,12 +40,16 @@ def run_stage(
     Parameters
     ----------
     compute : callable
-        Does the work; returns the summary and the files and folders that it wrote.
+        Does the work; returns the summary and the files and folders that it wrote. No other
+        process of this machine computes the stage meanwhile: one that wants to waits, and then
+        finds it finished.
     """
-    summary = store.finished(stage, fingerprint)
-    if summary is not None:
-        progress(f"{stage}: unchanged, kept")
-        return Outcome(summary, reused=True)
-    summary, outputs = compute()
-    store.finish(stage, fingerprint, summary, outputs)
-    return Outcome(summary, reused=False)
+    waiting = f"{stage}: another run is at it; waiting"
+    with locked(store.lock(stage), lambda: progress(waiting)):
+        summary = store.finished(stage, fingerprint)
+        if summary is not None:
+            progress(f"{stage}: unchanged, kept")
+            return Outcome(summary, reused=True)
+        summary, outputs = compute()
+        store.finish(stage, fingerprint, summary, outputs)
+        return Outcome(summary, reused=False)

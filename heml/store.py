@@ -10,6 +10,8 @@ import hashlib
 import json
 import os
 import shutil
+import socket
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -17,6 +19,8 @@ from pathlib import Path
 from typing import Any
 
 from heml.remote import Remote
+
+_A_DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -117,6 +121,10 @@ class Store:
     @property
     def report(self) -> Path:
         return self.root / "report.html"
+
+    def lock(self, stage: str) -> Path:
+        """What the process holds that works on a stage."""
+        return self.root / ".locks" / stage.replace("/", "-")
 
     def _manifest(self, stage: str) -> Path:
         return self.root / "manifests" / f"{stage}.json"
@@ -238,12 +246,12 @@ def write_aside(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
-    aside = target.with_name(f".{target.name}.{os.getpid()}.tmp")
+    aside = target.with_name(f".{target.name}.{_owner()}.tmp")
     _remove(aside)
     try:
         yield aside
         if target.is_dir():
-            old = target.with_name(f".{target.name}.{os.getpid()}.old")
+            old = target.with_name(f".{target.name}.{_owner()}.old")
             _remove(old)
             target.rename(old)
             aside.rename(target)
@@ -254,12 +262,35 @@ def write_aside(target: Path) -> Iterator[Path]:
         _remove(aside)
 
 
+def _owner() -> str:
+    """This process, in the name of what it writes: others may share the folder."""
+    return f"{os.getpid()}@{_host()}"
+
+
+def _host() -> str:
+    return socket.gethostname().replace(".", "-")
+
+
 def _remove_abandoned(target: Path) -> None:
     """Removes what killed writers of the target left; writers that live keep theirs."""
     for leftover in target.parent.glob(f".{target.name}.*"):
-        pid = leftover.name.removeprefix(f".{target.name}.").partition(".")[0]
-        if leftover.suffix in (".tmp", ".old") and pid.isdigit() and not process_lives(int(pid)):
+        if is_abandoned(leftover):
             _remove(leftover)
+
+
+def is_abandoned(path: Path) -> bool:
+    """Whether a file or folder was written aside by a process that is gone.
+
+    Of a process of another machine nobody here knows whether it lives: what it has not touched for
+    a day counts as abandoned.
+    """
+    *_, owner, ending = ["", "", *path.name.split(".")]
+    pid, _, host = owner.partition("@")
+    if not path.name.startswith(".") or ending not in ("tmp", "old") or not pid.isdigit():
+        return False
+    if host and host != _host():
+        return time.time() - path.stat().st_mtime > _A_DAY
+    return not process_lives(int(pid))
 
 
 def process_lives(pid: int) -> bool:

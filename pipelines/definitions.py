@@ -10,10 +10,10 @@ import dagster as dg
 from heml.store import Store, open_store
 from pipelines.assets import recipe_assets
 from pipelines.checks import recipe_checks
-from pipelines.jobs import EXECUTOR, bias_only_job, rebalance_job, recipe_job, revoke_job
+from pipelines.jobs import bias_only_job, executor, rebalance_job, recipe_job, revoke_job
 from pipelines.recipe import LoadedRecipe, load_recipe, load_recipes, refuse_same_names
 from pipelines.schedules import recipe_schedule
-from pipelines.sensors import source_sensor
+from pipelines.sensors import dead_runs_sensor, source_sensor
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ def build_defs(
         default = os.environ.get("HEML_RECIPES") or Path(__file__).parent / "recipes"
         recipes = [r for r in load_recipes(recipes_folder or default) if _has_data(r)]
     return dg.Definitions.merge(
-        dg.Definitions(executor=EXECUTOR),
+        dg.Definitions(executor=executor(), sensors=[dead_runs_sensor] if recipes else []),
         *(_recipe_defs(recipe, open_store(recipe.name, store_root)) for recipe in recipes),
     )
 

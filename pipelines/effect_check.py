@@ -3,9 +3,8 @@ Dagster."""
 
 import pandas as pd
 
-from data_contracts import ContractError
-from heml.report.effect_statistics import arm_effects
 from heml.store import Store
+from pipelines.limits import OverLimit
 
 
 def check_effect(store: Store) -> dict[str, float]:
@@ -13,19 +12,24 @@ def check_effect(store: Store) -> dict[str, float]:
 
     Raises
     ------
-    ContractError
+    OverLimit
         If worst-group or average accuracy is below the interval of the data as it is: less could
-        be chance. Also if nothing could be measured, with the stage's reason.
+        be chance. It stops what follows where the two intervals are apart. It warns if nothing
+        could be measured, with the stage's reason.
     """
+    # Needs torch, which has no place where definitions load.
+    from heml.report.effect_statistics import arm_effects
+
     arms = {arm.arm: arm for arm in arm_effects(pd.read_parquet(store.debias_effect))}
     if not arms:
         reason = store.summary("debias_effect").get("not_measured", "the table has no rows")
-        raise ContractError(f"the effect is not known: {reason}")
+        raise OverLimit(f"the effect is not known: {reason}", severe=False, counts={})
     before, after = arms["as_is"], arms["rebalanced"]
     pairs = {
         "worst_group_accuracy": (before.worst, after.worst),
         "average_accuracy": (before.average, after.average),
     }
+    gains = {f"{name}_gain": new.mean - old.mean for name, (old, new) in pairs.items()}
     worse = [
         f"{name.replace('_', ' ')} fell from {old.mean:.3f} ({old.low:.3f} to {old.high:.3f}) to "
         f"{new.mean:.3f}"
@@ -33,8 +37,10 @@ def check_effect(store: Store) -> dict[str, float]:
         if new.mean < old.low
     ]
     if worse:
-        raise ContractError(
+        raise OverLimit(
             "trained on the rebalanced dataset, " + " and ".join(worse) + ": look at the samples "
-            "in the report, or make fewer (rebalance.budget)"
+            "in recombined_samples, or make fewer (rebalance.budget)",
+            any(new.high < old.low for old, new in pairs.values()),
+            gains,
         )
-    return {f"{name}_gain": new.mean - old.mean for name, (old, new) in pairs.items()}
+    return gains

@@ -1,5 +1,6 @@
 """The Dagster instance: where runs, events and schedules are kept."""
 
+import multiprocessing
 import os
 import shutil
 import socket
@@ -9,6 +10,7 @@ from pathlib import Path
 import dagster as dg
 
 from heml.store import process_lives
+from pipelines.cluster import ray_jobs
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
 _PID, _HOST = "heml/pid", "heml/host"
@@ -35,8 +37,21 @@ def process_tags() -> Mapping[str, str]:
     return {_PID: str(os.getpid()), _HOST: socket.gethostname()}
 
 
+def name_the_process(context: dg.AssetExecutionContext) -> None:
+    """Says in the run's tags which process drives it, if nothing says so yet.
+
+    Called in steps: the run is the process that started this one, or this one itself.
+    """
+    if _PID not in context.run.tags and not ray_jobs():
+        parent = multiprocessing.parent_process()
+        pid = os.getpid() if parent is None else parent.pid
+        tags = {_PID: str(pid), _HOST: socket.gethostname()}
+        context.instance.add_run_tags(context.run_id, tags)
+
+
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
-    """Marks runs as failed whose process was killed: they would look running forever.
+    """Marks runs as failed whose process was killed: they would look running forever, and whoever
+    waits for them would wait forever too.
 
     Returns
     -------

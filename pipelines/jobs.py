@@ -6,6 +6,7 @@ import dagster as dg
 
 from pipelines.assets.rebalanced_dataset import DatasetConfig, dataset_op
 from pipelines.assets.stage import asset_key
+from pipelines.cluster import ray_jobs, ray_steps
 from pipelines.recipe import LoadedRecipe
 
 if TYPE_CHECKING:
@@ -47,14 +48,21 @@ PRELOADED = [
 RECIPE_TAG = "heml/recipe"
 
 #: Within a run stages wait for each other; only steps that share the accelerator need a limit.
-EXECUTOR = dg.multiprocess_executor.configured(
+LOCAL_STEPS = dg.multiprocess_executor.configured(
     {
         "max_concurrent": 2,
         "start_method": {"forkserver": {"preload_modules": PRELOADED}},
-        "retries": {"disabled": {}},
+        # A step asks for another try itself, where a fault may pass.
+        "retries": {"enabled": {}},
         "tag_concurrency_limits": [{"key": "gpu", "value": "exclusive", "limit": 1}],
     }
 )
+
+
+def executor() -> dg.ExecutorDefinition:
+    """How steps run: processes of this machine, or jobs of a Ray cluster."""
+    address = ray_jobs()
+    return ray_steps(address) if address else LOCAL_STEPS
 
 
 def recipe_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from heml.store import fingerprint
+from pipelines.home import end_dead_runs
 from pipelines.jobs import RECIPE_TAG
 from pipelines.recipe import LoadedRecipe
 
@@ -21,6 +22,21 @@ UNFINISHED = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
+
+
+@dg.sensor(
+    name="heml_dead_runs",
+    # It asks for no run; Dagster wants something that it could ask for.
+    target=dg.AssetSelection.all(),
+    minimum_interval_seconds=60,
+    default_status=dg.DefaultSensorStatus.RUNNING,
+    description="Marks runs as failed whose process was killed, so that nothing waits for them.",
+)
+def dead_runs_sensor(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    ended = end_dead_runs(context.instance)
+    return dg.SkipReason(
+        f"ended: {', '.join(run_id[:8] for run_id in ended)}" if ended else "all runs are alive"
+    )
 
 
 def source_sensor(
@@ -53,6 +69,7 @@ def source_sensor(
             return dg.SkipReason(f"the source cannot be read: {reason}")
         if state == seen:
             return dg.SkipReason("the source is unchanged")
+        end_dead_runs(context.instance)
         if run_id := _unfinished_run(context.instance, recipe):
             return dg.SkipReason(f"the source has changed; waiting for run {run_id[:8]} to end")
         # Numbered, because a run key is used once: a source may come back to an earlier state.

@@ -26,7 +26,7 @@ from heml.bias.nodes import SIGNIFICANT, GroupScorer
 from heml.bias.reliance import out_of_fold_votes
 from heml.cells import DISCOVERED, MISSING
 from heml.images import image_index
-from heml.metrics.artifacts import NodeMetric, load_node
+from heml.metrics.artifacts import NodeMetric, load_node, measured_images
 from heml.progress import Progress
 from heml.settings import BiasSettings, MetricSettings
 from heml.stage import Outcome, run_stage
@@ -108,9 +108,11 @@ def discover_groups(
         for number, leaf in enumerate(taxonomy.leaves, start=1):
             progress(f"discovered_groups: {leaf} ({number}/{len(taxonomy.leaves)})")
             node = load_node(store, leaf)
+            folds = dict(zip(node.index["image_id"], node.fold, strict=True))
+            fold = index["image_id"].map(folds).fillna(-1).to_numpy(int)
             scored = [
                 (_score(candidate, index, node, metric, bias), candidate)
-                for candidate in candidates(leaf, colours[leaf], index, node.fold, bias)
+                for candidate in candidates(leaf, colours[leaf], index, fold, bias)
             ]
             if scored:
                 row, candidate = max(scored, key=lambda pair: _order(pair[0]))
@@ -148,12 +150,12 @@ def candidates(
     index : DataFrame
         Columns image_id and split.
     fold : int array (N,)
-        Cross-fitting folds, -1 outside the train split.
+        Cross-fitting folds, -1 outside the train split and outside the metrics' sample.
     """
     present = ~np.isnan(colours).any(axis=1)
     train = (index["split"] == "train").to_numpy()
     ids = index["image_id"].to_numpy(object)
-    seen = np.flatnonzero(present & train)
+    seen = np.flatnonzero(present & (fold >= 0))
     clusters = find_clusters(colours[seen], fold[seen], bias.max_clusters, bias.seed)
     if clusters is not None:
         yield _colour_candidate(leaf, colours, present, seen, ids, clusters)
@@ -196,11 +198,11 @@ def _score(
     bias: BiasSettings,
 ) -> dict[str, Any]:
     """How far the group goes with the label, and how far the leaf's metric is fooled by it."""
-    frame = index.assign(**{candidate.group: candidate.values})
+    frame = measured_images(index.assign(**{candidate.group: candidate.values}), node)
     group = Group(candidate.group, (candidate.group,))
     train = frame[frame["split"] == "train"]
     links, _ = association(train, [group], bias.resamples, bias.permutations, bias.seed)
-    labels = np.unique(index["label"], return_inverse=True)[1]
+    labels = np.unique(frame["label"], return_inverse=True)[1]
     correct = out_of_fold_votes(node, labels, metric.neighbours).argmax(axis=1) == labels
     score = GroupScorer(frame, group, node.fold, bias).score(node, correct)
     return {

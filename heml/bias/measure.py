@@ -19,7 +19,7 @@ from heml.bias.nodes import GroupScorer, rank_scores
 from heml.bias.reliance import out_of_fold_votes
 from heml.cells import MISSING, discovery
 from heml.images import image_index
-from heml.metrics.artifacts import NodeMetric, load_node
+from heml.metrics.artifacts import NodeMetric, load_node, measured_images
 from heml.progress import Progress
 from heml.settings import BiasSettings, MetricSettings
 from heml.stage import Outcome, run_stage
@@ -71,11 +71,12 @@ def measure_bias(
             metric = load_node(store, node)
             # Nodes of one run share their folds; one trained earlier may have others.
             folds = metric.fold.tobytes()
+            own = measured_images(index, metric)
             if folds not in scorers:
-                scorers[folds] = [GroupScorer(index, g, metric.fold, bias) for g in measured]
+                scorers[folds] = [GroupScorer(own, g, metric.fold, bias) for g in measured]
             rows += [
                 {"node": node, "kind": taxonomy.kind(node), **row}
-                for row in score_node(metric, index, scorers[folds], settings.neighbours)
+                for row in score_node(metric, own, scorers[folds], settings.neighbours)
             ]
         scores = rank_scores(pd.DataFrame(rows))
         cells = coverage(train, label_name, groups, bias.resamples, bias.seed)

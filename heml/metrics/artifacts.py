@@ -31,7 +31,8 @@ class NodeMetric:
     ----------
     node : str
     index : DataFrame
-        Columns image_id, split, fold, present; one row per image, in the order of the embeddings.
+        Columns image_id, split, fold, present; one row per measured image, in the order of the
+        embeddings. Read back also made_from and learned.
     embeddings : float32 array (N, D)
         By the network that saw the whole train split.
     cross_fitted : float32 array (K, N, D)
@@ -102,6 +103,10 @@ def save_node(metric: NodeMetric, folder: Path) -> None:
     """Writes a node's artifacts into a folder that does not exist yet."""
     folder.mkdir(parents=True)
     rows = metric.index.assign(embedding=list(metric.embeddings))
+    if "made_from" not in rows:
+        rows["made_from"] = None
+    if "learned" not in rows:
+        rows["learned"] = rows["fold"] >= 0
     EMBEDDINGS.validate(rows, columns=["image_id", "split", "fold", "present"])
     pq.write_table(EMBEDDINGS.table(rows), folder / "embeddings.parquet", compression="zstd")
     tensors = {"cross_fitted": torch.from_numpy(np.ascontiguousarray(metric.cross_fitted))}
@@ -129,8 +134,15 @@ def node_folder(store: Store, node: str) -> Path:
     return store.node(node) / store.fingerprint(f"metric/{node}")
 
 
+def measured_images(index: pd.DataFrame, metric: NodeMetric) -> pd.DataFrame:
+    """Rows of an image index that the metric is about: all, or the recipe's sample of them."""
+    if len(index) == len(metric.index):
+        return index
+    return index[index["image_id"].isin(set(metric.index["image_id"]))].reset_index(drop=True)
+
+
 def load_node(store: Store, node: str) -> NodeMetric:
-    """Reads a node's current artifacts.
+    """Reads a node's current artifacts, of the measured images.
 
     Raises
     ------
@@ -139,7 +151,11 @@ def load_node(store: Store, node: str) -> NodeMetric:
     ContractError
         If they were written under another contract.
     """
-    folder = node_folder(store, node)
+    return read_node(node_folder(store, node), node)
+
+
+def read_node(folder: Path, node: str) -> NodeMetric:
+    """Reads a node's artifacts from their folder; see `load_node`."""
     table = pq.read_table(folder / "embeddings.parquet")
     EMBEDDINGS.check_version(table.schema)
     flat = table["embedding"].combine_chunks().flatten().to_numpy()

@@ -12,6 +12,9 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -19,24 +22,33 @@ import numpy as np
 import torch
 
 from heml.device import choose_device
-from heml.images import decode_image, image_index, iterate_images
-from heml.metrics.artifacts import load_node, save_node
-from heml.metrics.backbone import checkpoint_identity
-from heml.metrics.folds import assign_folds
-from heml.metrics.labels import TooFewLabels, label_columns, metric_labels
+from heml.images import decode_image, iterate_images
+from heml.locks import locked
+from heml.metrics.artifacts import NodeMetric, load_node, node_folder, read_node, save_node
+from heml.metrics.growth import Grown, drifted, extend, grown_node
+from heml.metrics.identity import (
+    content_of,
+    how_trained,
+    key_of,
+    last_made,
+    resolution_of,
+    stage_name,
+    trained_as,
+)
+from heml.metrics.level_data import OTHERS, Rows, read_rows, sampling
 from heml.metrics.network import combine
-from heml.metrics.node_training import LevelData, NodeTraining, enough
+from heml.metrics.node_training import NodeTraining
+from heml.metrics.others import embed_others
 from heml.metrics.views import ViewWriter, open_views
 from heml.pace import Pace
 from heml.progress import Progress
 from heml.segmentation.masks import iterate_masks
-from heml.settings import SMALL, MetricSettings
+from heml.settings import MetricSettings
 from heml.stage import Outcome
-from heml.store import Store, fingerprint, process_lives, write_aside
+from heml.store import Store, is_abandoned, write_aside
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
 
-VERSION = 4
 #: Pixels per image that the networks of a level together may hold in memory while they train. One
 #: network on whole images of 224 px, as metrics are trained elsewhere, holds 50 176; a level stays
 #: below a third of that, however many processors there are.
@@ -47,17 +59,6 @@ _FIXED = 400
 
 class LevelError(ValueError):
     """A level cannot be trained on what the store holds; the message says what to do."""
-
-
-def stage_name(node: str) -> str:
-    """Name of a node's stage in the store."""
-    return f"metric/{node}"
-
-
-def resolution_of(node: str, taxonomy: Taxonomy, settings: MetricSettings) -> int:
-    """Side of a node's views in pixels."""
-    by_kind = getattr(settings.resolution, taxonomy.kind(node))
-    return int(settings.resolution.nodes.get(node, by_kind))
 
 
 def networks_at_once(side: int, settings: MetricSettings, device: torch.device) -> int:
@@ -71,30 +72,6 @@ def networks_at_once(side: int, settings: MetricSettings, device: torch.device) 
     if device.type == "mps":
         return 1  # Metal ends a process in which two threads use it
     return settings.parallel or max(_PIXELS // (side * side + _FIXED), 1)
-
-
-def node_fingerprint(
-    store: Store, taxonomy: Taxonomy, node: str, groups: Sequence[str], settings: MetricSettings
-) -> str:
-    """Everything that a node's artifacts depend on: input, classes, settings, children, code.
-
-    The device and how many train at once do not count: what was trained on one machine is not
-    trained again on another.
-    """
-    children = [store.fingerprint(stage_name(child)) for child in taxonomy.children(node)]
-    trunk = settings.trunk
-    return fingerprint(
-        VERSION,
-        store.summary("images")["content"],
-        store.summary("segments")["content"],
-        list(groups),
-        taxonomy.classes_of(node),
-        resolution_of(node, taxonomy, settings),
-        settings.model_dump(exclude={"resolution", "neighbours", "device", "parallel"}),
-        trunk if trunk == SMALL else checkpoint_identity(trunk),
-        children if settings.warm_start else [],
-        torch.__version__,
-    )
 
 
 def train_level(
@@ -132,64 +109,228 @@ def train_level(
     """
     _refuse_other_classes(store, taxonomy)
     _remove_abandoned_views(store, nodes)
-    wanted: dict[str, str] = {}
-    for node in nodes:
-        if settings.warm_start:
-            _refuse_stale_children(store, taxonomy, node, groups, settings)
-        key = node_fingerprint(store, taxonomy, node, groups, settings)
-        summary = store.finished(stage_name(node), key)
-        if summary is None and (store.node(node) / key).is_dir():
-            # Trained earlier, before the recipe went another way and came back.
-            summary = _remember(store, node, key)
-        if summary is not None:
-            progress(f"metric/{node}: unchanged, not trained again")
-            yield node, Outcome(summary, reused=True)
-        else:
-            wanted[node] = key
-    if not wanted:
-        return
-    device = choose_device(settings.device)
-    data = _level_data(store, groups, settings)
-    views = {node: _views_path(store, node, key) for node, key in wanted.items()}
-    largest = max(resolution_of(node, taxonomy, settings) for node in wanted)
-    try:
-        write_views(store, taxonomy, views, settings, len(data.index), progress)
-        with worker_pool(networks_at_once(largest, settings, device)) as pool:
+    for node in nodes if settings.warm_start else ():
+        _refuse_stale_children(store, taxonomy, node, groups, settings)
+    level = _Level(store, taxonomy, groups, settings, progress)
+    with ExitStack() as stack:
+        for node in sorted(nodes):
+            waiting = f"metric/{node}: another run is at it; waiting"
+            lock = locked(store.lock(stage_name(node)), partial(progress, waiting))
+            stack.enter_context(lock)
+        wanted = []
+        for node in nodes:
+            summary = level.finished(node)
+            if summary is None:
+                wanted.append(node)
+            else:
+                progress(f"metric/{node}: unchanged, not trained again")
+                yield node, Outcome(summary, reused=True)
+        if wanted:
+            yield from level.bring_up_to_date(wanted)
+
+
+class _Level:
+    """Some nodes of one level, on the images of today."""
+
+    def __init__(
+        self,
+        store: Store,
+        taxonomy: Taxonomy,
+        groups: Sequence[str],
+        settings: MetricSettings,
+        progress: Progress,
+    ) -> None:
+        self._store, self._taxonomy, self._groups = store, taxonomy, list(groups)
+        self._settings, self._progress = settings, progress
+        self._content = content_of(store)
+
+    def _how(self, node: str) -> str:
+        return how_trained(self._store, self._taxonomy, node, self._groups, self._settings)
+
+    def finished(self, node: str) -> dict[str, Any] | None:
+        """The summary of a node that is up to date."""
+        made = last_made(self._store, node)
+        if made is None or made["content"] != self._content or made["how"] != self._how(node):
+            return None
+        if self._settings.retrain == "always" and made["trained_on"] != self._content:
+            return None
+        stage = stage_name(node)
+        return self._store.finished(stage, self._store.fingerprint(stage))
+
+    def bring_up_to_date(self, nodes: Sequence[str]) -> Iterator[tuple[str, Outcome]]:
+        """Extends what can be kept, trains the rest, and yields each node when it is whole."""
+        rows = read_rows(self._store, self._taxonomy, self._groups, self._settings)
+        waiting: list[_Ready] = []
+        for ready in self._ready(nodes, rows):
+            if rows.measured.all() or (ready.folder / OTHERS).exists():
+                yield ready.metric.node, self._finish(ready)
+            else:
+                waiting.append(ready)
+        if not waiting:
+            return
+        embed_others(
+            self._store,
+            self._taxonomy,
+            {ready.metric.node: ready.metric for ready in waiting},
+            {ready.metric.node: ready.folder for ready in waiting},
+            {ready.metric.node: ready.earlier for ready in waiting if ready.earlier},
+            rows,
+            self._settings,
+            self._progress,
+        )
+        for ready in waiting:
+            yield ready.metric.node, self._finish(ready)
+
+    def _ready(self, nodes: Sequence[str], rows: Rows) -> Iterator[_Ready]:
+        """Nodes whose sample is embedded and stored: grown ones, then trained ones."""
+        to_train: list[str] = []
+        made = {node: last_made(self._store, node) for node in nodes}
+        for node, metric in self._extended(made, rows):
+            before = made[node]
+            if metric is None or before is None or drifted(metric, self._settings):
+                to_train.append(node)
+                continue
+            earlier = node_folder(self._store, node)
+            now = {**before, "content": self._content, "folds": rows.folds}
+            yield self._saved(metric, now, earlier)
+        missing = []
+        for node in to_train:
+            key = trained_as(self._how(node), self._content, rows.folds)
+            if (self._store.node(node) / key).is_dir():
+                # Trained before the recipe went another way and came back, or before a fault.
+                metric = read_node(self._store.node(node) / key, node)
+                yield _Ready(metric, self._store.node(node) / key, None, reused=True)
+            else:
+                missing.append(node)
+        for metric in self._trained(missing, rows):
+            how = self._how(metric.node)
+            now = {
+                "how": how,
+                "trained_as": trained_as(how, self._content, rows.folds),
+                "trained_on": self._content,
+                "trained_of": rows.train_images,
+                "content": self._content,
+                "sampling": sampling(self._groups, self._settings),
+                "folds": rows.folds,
+            }
+            yield self._saved(metric, now, None)
+
+    def _saved(self, metric: NodeMetric, made: dict[str, Any], earlier: Path | None) -> _Ready:
+        metric.report["made"] = made
+        key = key_of(made["trained_as"], made["trained_on"], made["content"])
+        folder = self._store.node(metric.node) / key
+        with write_aside(folder) as aside:
+            save_node(metric, aside)
+        return _Ready(metric, folder, earlier, reused=False)
+
+    def _finish(self, ready: _Ready) -> Outcome:
+        metric, folder = ready.metric, ready.folder
+        summary = dict(json.loads((folder / "node.json").read_text()))
+        self._store.finish(stage_name(metric.node), folder.name, summary, [folder])
+        kept = "unchanged, not trained again"
+        self._progress(f"metric/{metric.node}: {kept if ready.reused else _in_words(summary)}")
+        return Outcome(summary, reused=ready.reused)
+
+    def _extended(
+        self, made: Mapping[str, dict[str, Any] | None], rows: Rows
+    ) -> Iterator[tuple[str, NodeMetric | None]]:
+        """Every node on today's images with the weights it has; None if it has none to keep."""
+        grown: dict[str, Grown] = {}
+        for node, before in made.items():
+            found = self._grown(node, before, rows)
+            if found is None:
+                yield node, None
+            else:
+                grown[node] = found
+        if not grown:
+            return
+        new = np.logical_or.reduce([each.new for each in grown.values()])
+        device = choose_device(self._settings.device)
+        with self._views(list(grown), rows, new) as views:
+            for node, each in grown.items():
+                own = open_views(views[node])[each.new[new]] if new.any() else _no_views(
+                    resolution_of(node, self._taxonomy, self._settings)
+                )  # fmt: skip
+                yield node, extend(each, own, rows.data, self._settings, device)
+
+    def _grown(self, node: str, made: dict[str, Any] | None, rows: Rows) -> Grown | None:
+        settings = self._settings
+        if made is None or settings.retrain == "always" or made["how"] != self._how(node):
+            return None
+        stage = stage_name(node)
+        if self._store.finished(stage, self._store.fingerprint(stage)) is None:
+            return None
+        return grown_node(self._store, node, made["trained_of"], rows, settings)
+
+    def _trained(self, nodes: Sequence[str], rows: Rows) -> Iterator[NodeMetric]:
+        if not nodes:
+            return
+        device = choose_device(self._settings.device)
+        everything = np.ones(len(rows.data.index), bool)
+        sides = [resolution_of(node, self._taxonomy, self._settings) for node in nodes]
+        at_once = networks_at_once(max(sides), self._settings, device)
+        with self._views(nodes, rows, everything) as views, worker_pool(at_once) as pool:
             jobs = {
                 node: NodeTraining(
                     node,
                     open_views(views[node]),
-                    data,
-                    settings,
-                    _starts(store, taxonomy, node, settings),
+                    rows.data,
+                    self._settings,
+                    _starts(self._store, self._taxonomy, node, self._settings),
                     device,
                     pool,
-                    progress,
+                    self._progress,
                 )
-                for node in wanted
+                for node in nodes
             }
-            for node, key in wanted.items():
-                metric = jobs[node].result()
-                with write_aside(store.node(node) / key) as aside:
-                    save_node(metric, aside)
-                summary = _remember(store, node, key)
+            for node in nodes:
+                yield jobs[node].result()
                 views[node].unlink()
-                progress(f"metric/{node}: {_in_words(summary)}")
-                yield node, Outcome(summary, reused=False)
-    finally:
-        for path in views.values():
-            path.unlink(missing_ok=True)
+
+    @contextmanager
+    def _views(
+        self, nodes: Sequence[str], rows: Rows, chosen: np.ndarray
+    ) -> Iterator[dict[str, Path]]:
+        """Views of some of the measured images, in files that are removed afterwards.
+
+        Parameters
+        ----------
+        chosen : bool array (measured images,)
+        """
+        name = f".{self._content}-views.{os.getpid()}.tmp"
+        paths = {node: self._store.node(node) / name for node in nodes}
+        wanted = rows.measured.copy()
+        wanted[rows.measured] = chosen
+        try:
+            if wanted.any():
+                write_views(
+                    self._store, self._taxonomy, paths, self._settings, len(wanted),
+                    self._progress, wanted,
+                )  # fmt: skip
+            yield paths
+        finally:
+            for path in paths.values():
+                path.unlink(missing_ok=True)
 
 
-def _views_path(store: Store, node: str, key: str) -> Path:
-    return store.node(node) / f".{key}.{os.getpid()}.views.tmp"
+@dataclass(frozen=True)
+class _Ready:
+    """A node whose sample is embedded and stored."""
+
+    metric: NodeMetric
+    folder: Path
+    earlier: Path | None
+    reused: bool
+
+
+def _no_views(side: int) -> np.ndarray:
+    return np.zeros((0, 4, side, side), np.uint8)
 
 
 def _remove_abandoned_views(store: Store, nodes: Sequence[str]) -> None:
     for node in nodes:
-        for path in store.node(node).glob(".*.views.tmp"):
-            pid = path.name.split(".")[2]
-            if pid.isdigit() and not process_lives(int(pid)):
+        for path in store.node(node).glob(".*-views.*.tmp"):
+            if is_abandoned(path):
                 path.unlink(missing_ok=True)
 
 
@@ -206,9 +347,12 @@ def _refuse_stale_children(
     store: Store, taxonomy: Taxonomy, node: str, groups: Sequence[str], settings: MetricSettings
 ) -> None:
     for child in taxonomy.children(node):
+        made = last_made(store, child)
         try:
-            current = store.fingerprint(stage_name(child))
-            stale = current != node_fingerprint(store, taxonomy, child, groups, settings)
+            stale = made is None or (
+                (made["how"], made["content"])
+                != (how_trained(store, taxonomy, child, groups, settings), content_of(store))
+            )
         except FileNotFoundError:
             stale = True
         if stale:
@@ -216,19 +360,6 @@ def _refuse_stale_children(
                 f"metric/{node} starts from metric/{child}, which is not trained under these "
                 f"settings and this taxonomy: train metric/{child} first"
             )
-
-
-def _level_data(store: Store, groups: Sequence[str], settings: MetricSettings) -> LevelData:
-    columns = label_columns(settings)
-    index = image_index(store, [*groups, *(c for c in columns if c not in groups)])
-    train = (index["split"] == "train").to_numpy()
-    labels = metric_labels(index, columns)
-    strata = ["\x1f".join(row) for row in index[["label", *groups]].astype(str).to_numpy()]
-    fold = np.full(len(index), -1, np.int8)
-    fold[train] = assign_folds(np.array(strata)[train].tolist(), settings.folds, settings.seed)
-    if not all(enough(labels[train & (fold != left_out)]) for left_out in range(settings.folds)):
-        raise TooFewLabels(labels[train], columns)
-    return LevelData(index, labels, train, fold)
 
 
 def _starts(
@@ -243,16 +374,14 @@ def _starts(
     return [combine(states) for states in zip(*trained, strict=True)] or None
 
 
-def _remember(store: Store, node: str, key: str) -> dict[str, Any]:
-    folder = store.node(node) / key
-    summary = dict(json.loads((folder / "node.json").read_text()))
-    store.finish(stage_name(node), key, summary, [folder])
-    return summary
-
-
 def _in_words(summary: dict[str, Any]) -> str:
     if summary["state"] != "trained":
         return f"not trained: {summary['state']}"
+    if summary.get("new_images"):
+        drift = summary["drift"]
+        return f"{summary['new_images']} new images embedded, " + (
+            "drift not known" if drift is None else f"drift {drift:.2f}"
+        )
     if not summary["evaluated"]:
         return "trained; no two images of a label in different folds to evaluate it on"
     return (
@@ -268,6 +397,7 @@ def write_views(
     settings: MetricSettings,
     count: int,
     progress: Progress,
+    wanted: np.ndarray | None = None,
 ) -> None:
     """Writes the views of some nodes, in one pass over all images.
 
@@ -277,14 +407,17 @@ def write_views(
         Where to; `open_views` reads them.
     count : int
         Number of images.
+    wanted : bool array (count,), optional
+        Images that get a view, one after the other; all by default.
     """
+    place = np.arange(count) if wanted is None else np.cumsum(wanted) - 1
     writer = ViewWriter(
         paths,
         {node: resolution_of(node, taxonomy, settings) for node in paths},
         {node: taxonomy.classes_of(node) for node in paths},
-        count,
+        count if wanted is None else int(wanted.sum()),
     )
-    masks = iterate_masks(store)
+    masks = iterate_masks(store, wanted)
     done, pace = 0, Pace(progress)
 
     def put(row: int, data: bytes, segments: dict[str, np.ndarray]) -> None:
@@ -295,7 +428,15 @@ def write_views(
             images = batch.to_pylist()
             segments = [next(masks)[1] for _ in images]
             rows = range(done, done + len(images))
-            list(pool.map(put, rows, [image["image"]["bytes"] for image in images], segments))
+            chosen = [i for i, row in enumerate(rows) if wanted is None or wanted[row]]
+            list(
+                pool.map(
+                    put,
+                    [int(place[rows[i]]) for i in chosen],
+                    [images[i]["image"]["bytes"] for i in chosen],
+                    [segments[i] for i in chosen],
+                )
+            )
             done += len(images)
             pace.tell(f"metric: views of {len(paths)} nodes, image {done}/{count}")
     writer.close()

@@ -32,7 +32,7 @@ class LevelData:
     Parameters
     ----------
     index : DataFrame
-        Columns image_id and split; one row per image.
+        Columns image_id and split, and made_from where known; one row per measured image.
     labels : int array (N,)
         -1 where unknown.
     train : bool array (N,)
@@ -164,14 +164,7 @@ class NodeTraining:
     def result(self) -> NodeMetric:
         """Waits for the networks and evaluates them out of fold."""
         data = self._data
-        index = pd.DataFrame(
-            {
-                "image_id": data.index["image_id"],
-                "split": data.index["split"],
-                "fold": data.fold,
-                "present": self._present,
-            }
-        )
+        index = metric_index(data, self._present)
         report: dict[str, Any] = {
             "state": self._state,
             "resolution": self._resolution,
@@ -196,7 +189,7 @@ class NodeTraining:
             "loss_last": curve[-1],
             "warm_start": self._starts is not None,
             "device": self._device.type,
-            **self._out_of_fold(crossed),
+            **out_of_fold(crossed, self._present, data, self._settings.distance),
         }
         return NodeMetric(
             self._node,
@@ -208,32 +201,62 @@ class NodeTraining:
             done[0].architecture,
         )
 
-    def _out_of_fold(self, crossed: np.ndarray) -> dict[str, float]:
-        """Means over folds, weighted by the fold's size; queries are the fold's rows."""
-        results, sizes = [], []
-        for fold, embeddings in enumerate(crossed):
-            usable = self._data.train & self._present & (self._data.labels >= 0)
-            queries = np.flatnonzero(usable & (self._data.fold == fold))
-            references = np.flatnonzero(usable & (self._data.fold != fold))
-            # A label of which no reference is left cannot be found.
-            queries = queries[np.isin(self._data.labels[queries], self._data.labels[references])]
-            if len(queries) == 0:
-                continue
-            results.append(
-                evaluate(
-                    embeddings[queries],
-                    self._data.labels[queries],
-                    embeddings[references],
-                    self._data.labels[references],
-                    self._settings.distance,
-                )
+
+def metric_index(data: LevelData, present: np.ndarray) -> pd.DataFrame:
+    """The index of a `NodeMetric`.
+
+    Parameters
+    ----------
+    data : LevelData
+    present : bool array (N,)
+        Whether each image has the node.
+    """
+    columns = ["image_id", "split", *(["made_from"] if "made_from" in data.index else [])]
+    return data.index[columns].assign(fold=data.fold, present=present)
+
+
+def out_of_fold(
+    crossed: np.ndarray, present: np.ndarray, data: LevelData, distance: str
+) -> dict[str, float]:
+    """Retrieval by networks that never saw the queries, which are each fold's train rows.
+
+    Parameters
+    ----------
+    crossed : float32 array (K, N, D)
+    present : bool array (N,)
+    data : LevelData
+    distance : str
+        As `MetricSettings.distance`.
+
+    Returns
+    -------
+    dict
+        `evaluated` queries, and if there are any means over folds, weighted by the fold's size.
+    """
+    results, sizes = [], []
+    for fold, embeddings in enumerate(crossed):
+        usable = data.train & present & (data.labels >= 0)
+        queries = np.flatnonzero(usable & (data.fold == fold))
+        references = np.flatnonzero(usable & (data.fold >= 0) & (data.fold != fold))
+        # A label of which no reference is left cannot be found.
+        queries = queries[np.isin(data.labels[queries], data.labels[references])]
+        if len(queries) == 0:
+            continue
+        results.append(
+            evaluate(
+                embeddings[queries],
+                data.labels[queries],
+                embeddings[references],
+                data.labels[references],
+                distance,
             )
-            sizes.append(min(len(queries), MOST_QUERIES))
-        if not sizes:
-            return {"evaluated": 0}
-        summary = {}
-        for name in {name: None for result in results for name in result}:
-            having = [(r[name], size) for r, size in zip(results, sizes, strict=True) if name in r]
-            values, weights = zip(*having, strict=True)
-            summary[name] = float(np.average(values, weights=weights))
-        return {**summary, "evaluated": int(sum(sizes))}
+        )
+        sizes.append(min(len(queries), MOST_QUERIES))
+    if not sizes:
+        return {"evaluated": 0}
+    summary = {}
+    for name in {name: None for result in results for name in result}:
+        having = [(r[name], size) for r, size in zip(results, sizes, strict=True) if name in r]
+        values, weights = zip(*having, strict=True)
+        summary[name] = float(np.average(values, weights=weights))
+    return {**summary, "evaluated": int(sum(sizes))}

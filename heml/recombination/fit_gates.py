@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from heml.cells import cell_codes
-from heml.metrics.artifacts import load_node
+from heml.metrics.artifacts import load_node, measured_images
 from heml.recombination.calibration import (
     Limit,
     Resegment,
@@ -46,6 +46,7 @@ def fit_gates(
         Segments of images from their pixels, for the gate that looks for moved segments again.
     """
     metrics = [load_node(store, node) for node in tree.taxonomy.nodes]
+    index = measured_images(index, metrics[0])
     cells, _ = cell_codes(index, ["label", *groups])
     root = metrics[tree.taxonomy.nodes.index(tree.taxonomy.root)]
     train = index.loc[index["split"] == "train"]

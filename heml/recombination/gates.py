@@ -151,7 +151,7 @@ class Gates:
         root = tree.taxonomy.root
         distances = tree.node_distances(root, embedded, tree.references).distance
         for row, ids in enumerate(own):
-            distances[row, [tree.row(i) for i in ids]] = np.inf
+            distances[row, tree.known_rows(ids)] = np.inf
         far = root_distance(distances, tree.neighbours) / limits.distribution.value
 
         looks = self._appearance.judge(samples, hosts, donors, edits)
@@ -226,7 +226,7 @@ class _Appearance:
         change = changed(sample.image, host.image)
         apart = hash_distance(sample.image, donor.image)
         # A control that recombines an image with itself is to be its duplicate.
-        itself = edit["host_id"] == edit["donor_id"]
+        itself = edit["direction"] == "self"
         numbers: dict[str, float | None] = {
             "gate_change": change,
             "gate_donor_distance": apart,

@@ -28,13 +28,14 @@ from heml.recombination.plan import planned_roles
 from heml.recombination.roles import Roles
 from heml.segmentation.masks import encode
 from heml.settings import InpaintSettings, MetricSettings, RebalanceSettings
+from heml.spread import Job, cluster, spread
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree
 from heml.workers import worker_pool
 
-VERSION = 8
+VERSION = 11
 BATCH = 32
 #: Reason of samples whose donor is their host: controls of the operators, not for the dataset.
 SELF = "self_recombination"
@@ -80,17 +81,25 @@ def recombine(
         *drawing,
     )
 
-    def compute() -> tuple[dict[str, Any], list[Path]]:
+    def recombiner(pool: ThreadPoolExecutor) -> Recombiner:
         painter = None if inpaint is None else Inpainter(inpaint, taxonomy, recipe_folder)
         tree = MetricTree.load(store.metric_tree, taxonomy)
         index = image_index(store, list(groups))
         roles = planned_roles(store)
         gates = fit_gates(store, tree, roles, index, groups, find_segmenter())
+        return Recombiner(store, taxonomy, roles, gates, pool, painter)
+
+    def remote() -> Callable[[Sequence[int]], list[dict[str, Any]]]:
+        store.pull()
+        return recombiner(ThreadPoolExecutor(1)).attempt
+
+    def compute() -> tuple[dict[str, Any], list[Path]]:
         cells = pd.read_parquet(store.planned_cells)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
-            worker = Recombiner(store, taxonomy, roles, gates, pool, painter)
+            worker = recombiner(pool)
+            job = Job(key, remote) if cluster() else None
             folder.mkdir(parents=True)
-            summary = worker.write(folder / "part-00000.parquet", cells, progress)
+            summary = worker.write(folder / "part-00000.parquet", cells, progress, job)
         progress(f"recombined_samples: {summary['words']}")
         return summary, [store.recombined_samples]
 
@@ -130,9 +139,33 @@ class Recombiner:
         self._roles = roles
         self._gates = gates
         self._pictures = PictureReader(store)
+        self._plan = pd.read_parquet(store.rebalance_plan)
 
-    def write(self, path: Path, cells: pd.DataFrame, progress: Progress) -> dict[str, Any]:
-        plan = pd.read_parquet(self._store.rebalance_plan)
+    def write(
+        self,
+        path: Path,
+        cells: pd.DataFrame,
+        progress: Progress,
+        job: Job[Sequence[int], list[dict[str, Any]]] | None = None,
+    ) -> dict[str, Any]:
+        """Tries planned edits until no cell lacks any.
+
+        Parameters
+        ----------
+        path : pathlib.Path
+            Of the table.
+        cells : DataFrame
+            The `planned_cells` table.
+        progress : Progress
+        job : Job, optional
+            Makes `attempt` on other machines; here by default.
+
+        Returns
+        -------
+        dict
+            The stage's summary.
+        """
+        plan = self._plan
         missing = Counter[tuple[str, str]]()
         for cell in cells.itertuples():
             key = "\x1f".join([cell.label, *cell.groups])  # type: ignore[list-item, misc]
@@ -146,17 +179,14 @@ class Recombiner:
         tried, pace = 0, Pace(progress)
         schema = RECOMBINED_SAMPLES.schema()
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for edits in _batches(plan, missing):
-                rows = self._try(edits)
+            for rows in self._attempts(plan, missing, job):
                 for row in rows:
                     slot = _slot(row)
                     if slot[0] == "self":
                         # What its gates measured is kept; the sample is no new one.
                         row["reason"] = SELF
+                        missing[slot] -= 1
                         continue
-                    # A batch may hold more than its cell still lacks.
-                    if not row["reason"] and missing[slot] == 0:
-                        row["reason"] = "not_needed"
                     row["accepted"] = not row["reason"]
                     missing[slot] -= row["accepted"]
                     (accepted if row["accepted"] else refused)[
@@ -183,6 +213,21 @@ class Recombiner:
             f"{refused.total()} refused",
         }
 
+    def _attempts(
+        self,
+        plan: pd.DataFrame,
+        missing: Counter[tuple[str, str]],
+        job: Job[Sequence[int], list[dict[str, Any]]] | None,
+    ) -> Iterator[list[dict[str, Any]]]:
+        for places in _rounds(plan, missing):
+            batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
+            yield from map(self.attempt, batches) if job is None else spread(job, batches)
+
+    def attempt(self, places: Sequence[int]) -> list[dict[str, Any]]:
+        """Makes and judges some edits, given by their places in the plan."""
+        records = self._plan.iloc[list(places)].to_dict("records")
+        return self._try([{str(name): value for name, value in row.items()} for row in records])
+
     def _edit(self, edit: dict[str, Any], host: Picture, donor: Picture) -> Edit:
         protected = [leaf for leaf in self._roles.label_carriers if leaf not in edit["nodes"]]
         return Edit(edit["operator"], host, donor, list(edit["nodes"]), protected)
@@ -206,32 +251,33 @@ def _slot(edit: Mapping[Any, Any]) -> tuple[str, str]:
     return kind, "\x1f".join([edit["label"], *edit["groups"]])
 
 
-def _batches(
-    plan: pd.DataFrame, missing: Counter[tuple[str, str]]
-) -> Iterator[list[dict[str, Any]]]:
-    """Edits in order, left out once their cell has what it wants."""
-    batch: list[dict[str, Any]] = []
-    pending: Counter[tuple[str, str]] = Counter()
-    # As plain objects, a long plan is large: a piece of it at a time.
-    pieces = (plan.iloc[start : start + 1024] for start in range(0, len(plan), 1024))
-    for record in (record for piece in pieces for record in piece.to_dict("records")):
-        edit = {str(name): value for name, value in record.items()}
-        slot = _slot(edit)
-        if missing[slot] <= 0:
-            continue
-        # No more at a time than the cell lacks: the next batch knows what the gates refused.
-        if pending[slot] >= missing[slot] and batch:
-            yield batch
-            batch, pending = [], Counter()
-            if missing[slot] <= 0:
-                continue
-        batch.append(edit)
-        pending[slot] += 1
-        if len(batch) == BATCH:
-            yield batch
-            batch, pending = [], Counter()
-    if batch:
-        yield batch
+def _rounds(plan: pd.DataFrame, missing: Counter[tuple[str, str]]) -> Iterator[list[int]]:
+    """Places of edits in the plan, in order: in every round as many as each cell still lacks.
+
+    None is made in vain, and those of a round can be made anywhere: what the gates refuse counts in
+    the next round.
+
+    Parameters
+    ----------
+    missing : Counter
+        By cell and kind; the caller takes off what it accepts.
+    """
+    columns = ["direction", "label", "groups"]
+    slots = [_slot(row) for row in plan[columns].to_dict("records")]
+    left = list(range(len(slots)))
+    while left:
+        pending: Counter[tuple[str, str]] = Counter()
+        chosen, later = [], []
+        for place in left:
+            slot = slots[place]
+            if pending[slot] < missing[slot]:
+                pending[slot] += 1
+                chosen.append(place)
+            elif missing[slot] > 0:
+                later.append(place)
+        left = later
+        if chosen:
+            yield chosen
 
 
 def _row(edit: dict[str, Any], sample: Recombined, verdict: Verdict) -> dict[str, Any]:

@@ -90,16 +90,36 @@ class EarlierSegments:
         columns = (keys[name].to_pylist() for name in _SCHEMA.names)
         self._images = {i: (key, dropped) for i, key, dropped in zip(*columns, strict=True)}
 
-    def get(self, image_id: str, key: bytes) -> Segmented | None:
-        """The image's segments, if they were made from the same image and mask."""
-        earlier_key, dropped = self._images.get(image_id, (None, []))
-        if earlier_key != key:
-            return None
+    def has(self, image_id: str, key: bytes) -> bool:
+        """Whether the image's segments were made from the same image and mask."""
+        return self._images.get(image_id, (None, []))[0] == key
+
+    def get(self, image_id: str, key: bytes) -> Segmented:
+        """The segments of an image that it has."""
+        _, dropped = self._images[image_id]
         rows = self._table.rows(image_id)
         for row in rows:
             # stored with 32 bits: the number that was rounded to so many places
             row["confidence"] = round(row["confidence"], 6)
         return Segmented(image_id, key, rows, dropped)
+
+
+def segment_keys(store: Store) -> list[bytes] | None:
+    """What the segments of each image were made from and how, in stored order.
+
+    Returns
+    -------
+    list of bytes, or None
+        Equal for an image in two states of the store if its segments are the same. None if the
+        table was written without.
+    """
+    try:
+        with pa.OSFile(str(store.segments / _NAME)) as file:
+            reader = pa.ipc.open_file(file)
+            how = (reader.schema.metadata or {}).get(_HOW, b"")
+            return [how + key for key in reader.read_all()["key"].to_pylist()]
+    except FileNotFoundError:
+        return None
 
 
 class KeyWriter:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
-from itertools import groupby
+from itertools import count, groupby
 from typing import Any
 
 import numpy as np
@@ -58,8 +58,16 @@ def _table(store: Store) -> ShardedTable:
     return ShardedTable(store.segments, SEGMENTS)
 
 
-def iterate_masks(store: Store) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
+def iterate_masks(
+    store: Store, wanted: Sequence[bool] | np.ndarray | None = None
+) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     """Masks of every image in stored order, an image at a time.
+
+    Parameters
+    ----------
+    store : Store
+    wanted : sequence of bool, optional
+        Images whose masks are decoded; the others come without. All by default.
 
     Yields
     ------
@@ -76,10 +84,12 @@ def iterate_masks(store: Store) -> Iterator[tuple[str, dict[str, np.ndarray]]]:
     rows = (row for batch in batches for row in batch.to_pylist())
     images = groupby(rows, key=lambda row: row["image_id"])
     segmented = next(images, None)
+    places = count()
     for batch in iterate_images(store, ["image_id"], batch_size=1024):
-        for image_id in batch["image_id"].to_pylist():
+        for image_id, place in zip(batch["image_id"].to_pylist(), places, strict=False):
             if segmented is not None and segmented[0] == image_id:
-                masks = _decoded(list(segmented[1]))
+                chosen = wanted is None or wanted[place]
+                masks = _decoded(list(segmented[1])) if chosen else {}
                 segmented = next(images, None)
                 yield image_id, masks
             else:

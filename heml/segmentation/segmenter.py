@@ -80,6 +80,11 @@ class Segmenter:
         for i, leaf in leaf_of.items():
             self._members[i, len(self.leaves) if leaf is None else self.leaves.index(leaf)] = 1
 
+    @property
+    def accelerated(self) -> bool:
+        """Whether it works on another device than the processor."""
+        return self._device.type != "cpu"
+
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Segments of a batch of images.
 

@@ -5,19 +5,18 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
-
-import numpy as np
+from typing import Any
 
 from data_contracts.segments import DOUBTS, SEGMENTS
-from heml.ahead import map_ahead
-from heml.images import decode_image, decode_mask, iterate_images
+from heml.images import iterate_images
 from heml.pace import Pace
 from heml.progress import Progress
 from heml.segmentation.earlier import EarlierSegments, KeyWriter, Rows, Segmented, image_key
-from heml.segmentation.rows import doubt, segment_rows
+from heml.segmentation.rows import doubt
+from heml.segmentation.shards import Found, FromMasks, FromNetwork, Loader, Shard, shards
 from heml.settings import (
     AnnotatedSegmentation,
     PretrainedSegmentation,
@@ -25,12 +24,10 @@ from heml.settings import (
     TrainedSegmentation,
 )
 from heml.shards import ShardWriter
+from heml.spread import Job, spread
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
-
-if TYPE_CHECKING:
-    from heml.segmentation.segmenter import Segmenter
 
 VERSION = 3
 
@@ -122,126 +119,87 @@ class _Work:
 
     def run(self) -> tuple[dict[str, Any], list[Path]]:
         settings = self._settings
-        names: Iterable[str]
-        rows: Iterator[Segmented]
+        make: Callable[[], Callable[[Shard], Found]]
         if isinstance(settings, AnnotatedSegmentation):
-            rows, names = self._annotated(), self._classes.values()
+            make, names = partial(FromMasks, self._store, self._classes), [*self._classes.values()]
         else:
-            segmenter = self._segmenter(settings)
-            rows, names = self._predicted(segmenter, settings), self._taxonomy.leaves
-        summary = self._write(rows, list(names))
+            make, names = self._network(settings), [*self._taxonomy.leaves]
+        summary = self._write(self._segmented(make), names)
         return summary | self._fitted, [self._store.segments]
 
-    def _annotated(self) -> Iterator[Segmented]:
-        batches = iterate_images(self._store, ["image_id", "sha256", "mask"])
-        images = (image for batch in batches for image in batch.to_pylist())
-        return map_ahead(lambda item: item[1] or self._of_mask(item[0]), self._looked_up(images))
+    def _segmented(self, make: Callable[[], Callable[[Shard], Found]]) -> Iterator[Segmented]:
+        """All images in stored order; those that an earlier pass segmented are its own."""
+        work = spread(Job(self._how, make), shards(self._store, self._earlier))
+        for shard, found in work:
+            for image, rows in zip(shard.images, found, strict=True):
+                if rows is None:
+                    yield self._earlier.get(image.image_id, image.key)
+                else:
+                    yield Segmented(image.image_id, image.key, rows)
 
-    def _looked_up(
-        self, images: Iterable[dict[str, Any]]
-    ) -> Iterator[tuple[dict[str, Any], Segmented | None]]:
-        """Images with their key, and their segments where an earlier pass made them."""
-        for image in images:
-            image["key"] = image_key(image["sha256"], image["mask"])
-            yield image, self._earlier.get(image["image_id"], image["key"])
+    def _network(
+        self, settings: PretrainedSegmentation | TrainedSegmentation
+    ) -> Callable[[], Callable[[Shard], Found]]:
+        load = self._loader(settings)
+        self._fitted["segmenter"] = load().name
+        self._fitted["segmenter_licence"] = load().licence
+        return partial(
+            FromNetwork,
+            self._store,
+            load,
+            list(self._taxonomy.leaves),
+            self._leaf_of_class(),
+            isinstance(settings, TrainedSegmentation) and settings.apply == "missing",
+            settings.batch_size,
+        )
 
-    def _of_mask(self, image: dict[str, Any]) -> Segmented:
-        if image["mask"] is None:
-            raise ValueError(
-                f"image '{image['image_id']}' has no mask; remove the store's images and run again"
-            )
-        rows = segment_rows(image["image_id"], decode_mask(image["mask"]), self._classes)
-        return Segmented(image["image_id"], image["key"], rows)
-
-    def _segmenter(self, settings: PretrainedSegmentation | TrainedSegmentation) -> Segmenter:
-        from heml.segmentation.segmenter import load_segmenter, resolve_checkpoint
+    def _loader(self, settings: PretrainedSegmentation | TrainedSegmentation) -> Loader:
+        from heml.segmentation.segmenter import resolve_checkpoint
 
         checkpoint = settings.checkpoint and resolve_checkpoint(settings.checkpoint, self._base)
         if isinstance(settings, PretrainedSegmentation):
             assert checkpoint is not None
-            segmenter = load_segmenter(
-                checkpoint,
-                self._taxonomy,
-                settings.classes,
-                settings.licence,
-                settings.allow_pickle,
-                settings.device,
-            )
-        else:
-            from heml.segmentation.trained import fitted_segmenter
-
-            fitted = fitted_segmenter(
-                self._store,
-                self._how,
-                settings,
-                self._leaf_of_class(),
-                list(self._taxonomy.leaves),
-                checkpoint,
-                self._progress,
-            )
-            held_out = fitted.held_out
-            self._fitted = {
-                "mean_iou": round(held_out.value, 6),
-                "mean_iou_low": round(held_out.low, 6),
-                "mean_iou_high": round(held_out.high, 6),
-                "iou": {n: v if v is None else round(v, 6) for n, v in held_out.by_class.items()},
-                "held_out_images": held_out.images,
-                "fitted_images": fitted.images,
-            }
-            segmenter = load_segmenter(
-                str(fitted.folder),
-                self._taxonomy.at_leaf_level(),
-                {},
-                None,
-                allow_pickle=False,
+            return Loader(
+                checkpoint=checkpoint,
+                taxonomy=self._taxonomy,
+                overrides=settings.classes,
+                licence=settings.licence,
+                allow_pickle=settings.allow_pickle,
                 device=settings.device,
-                name=f"trained:{self._how}",
             )
-        self._fitted["segmenter"] = segmenter.name
-        self._fitted["segmenter_licence"] = segmenter.licence
-        return segmenter
+        from heml.segmentation.trained import fitted_segmenter
+
+        fitted = fitted_segmenter(
+            self._store,
+            self._how,
+            settings,
+            self._leaf_of_class(),
+            list(self._taxonomy.leaves),
+            checkpoint,
+            self._progress,
+        )
+        held_out = fitted.held_out
+        self._fitted = {
+            "mean_iou": round(held_out.value, 6),
+            "mean_iou_low": round(held_out.low, 6),
+            "mean_iou_high": round(held_out.high, 6),
+            "iou": {n: v if v is None else round(v, 6) for n, v in held_out.by_class.items()},
+            "held_out_images": held_out.images,
+            "fitted_images": fitted.images,
+        }
+        return Loader(
+            checkpoint=str(fitted.folder),
+            taxonomy=self._taxonomy.at_leaf_level(),
+            overrides={},
+            licence=None,
+            allow_pickle=False,
+            device=settings.device,
+            name=f"trained:{self._how}",
+        )
 
     def _leaf_of_class(self) -> dict[int, str]:
         leaf_of = {c: leaf for leaf, names in self._taxonomy.leaves.items() for c in names}
         return {i: leaf_of[name] for i, name in self._classes.items()}
-
-    def _predicted(
-        self, segmenter: Segmenter, settings: PretrainedSegmentation | TrainedSegmentation
-    ) -> Iterator[Segmented]:
-        keep_masks = isinstance(settings, TrainedSegmentation) and settings.apply == "missing"
-        leaves = dict(enumerate(self._taxonomy.leaves))
-        number = {leaf: i for i, leaf in leaves.items()}
-        lut = np.full(256, 255, np.uint8)
-        for i, leaf in self._leaf_of_class().items():
-            lut[i] = number[leaf]
-        columns = ["image_id", "sha256", "image", "mask"]
-        for batch in iterate_images(self._store, columns, settings.batch_size):
-            images = list(self._looked_up(batch.to_pylist()))
-            unknown = [
-                image
-                for image, earlier in images
-                if earlier is None and (image["mask"] is None or not keep_masks)
-            ]
-            pixels = list(map_ahead(lambda i: decode_image(i["image"]["bytes"]), unknown))
-            predicted = iter(segmenter.predict(pixels) if pixels else [])
-            for image, earlier in images:
-                image_id = image["image_id"]
-                if earlier is not None:
-                    yield earlier
-                    continue
-                if image["mask"] is not None and keep_masks:
-                    rows = segment_rows(image_id, lut[decode_mask(image["mask"])], leaves)
-                else:
-                    found = next(predicted)
-                    rows = segment_rows(
-                        image_id,
-                        found.ids,
-                        leaves,
-                        found.confidence,
-                        segmenter.name,
-                        segmenter.licence,
-                    )
-                yield Segmented(image_id, image["key"], rows)
 
     def _write(self, images: Iterable[Segmented], names: list[str]) -> dict[str, Any]:
         count = segments = dropped = reused = 0

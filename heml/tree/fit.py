@@ -12,7 +12,7 @@ from statsmodels.stats.proportion import proportion_confint
 
 from heml.cells import cell_codes, discovery, known_groups
 from heml.images import image_index
-from heml.metrics.artifacts import NodeMetric, load_node
+from heml.metrics.artifacts import NodeMetric, load_node, measured_images
 from heml.progress import Progress
 from heml.settings import MetricSettings
 from heml.stage import Outcome, run_stage
@@ -58,7 +58,7 @@ def fit_tree(
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         metrics = [load_node(store, node) for node in taxonomy.nodes]
-        index = image_index(store, list(groups))
+        index = measured_images(image_index(store, list(groups)), metrics[0])
         classes = {int(k): name for k, name in store.summary("images")["classes"].items()}
         tree = build_tree(taxonomy, metrics, index, groups, settings, classes)
         with write_aside(store.metric_tree) as folder:

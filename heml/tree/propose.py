@@ -18,7 +18,7 @@ from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
 from heml.images import image_index
-from heml.metrics.artifacts import load_node
+from heml.metrics.artifacts import load_node, measured_images
 from heml.metrics.views import union
 from heml.segmentation.masks import SegmentReader
 from heml.store import Store
@@ -77,8 +77,8 @@ def measure_likeness(folder: str | Path, pairs: int = PAIRS, images: int = IMAGE
     store = Store(Path(folder))
     taxonomy = read_taxonomy(store.metric_tree)
     leaves = tuple(taxonomy.leaves)
-    index = image_index(store, [])
     metrics = [load_node(store, leaf) for leaf in leaves]
+    index = measured_images(image_index(store, []), metrics[0])
     labels = np.unique(index["label"], return_inverse=True)[1]
     sampled = held_out_pairs(metrics, labels, labels, pairs, seed=0)
     train = index.loc[index["split"] == "train", "image_id"].tolist()

@@ -188,6 +188,10 @@ class MetricTree:
             )
         return self._row[image_id]
 
+    def known_rows(self, image_ids: Sequence[str]) -> list[int]:
+        """Rows of the images that are references; a tree may have a sample of the train images."""
+        return [self._row[image_id] for image_id in image_ids if image_id in self._row]
+
     def _check_node(self, node: str) -> None:
         if node not in self.taxonomy.nodes:
             raise TreeError(
@@ -371,7 +375,7 @@ class MetricTree:
                 else self.node_distances(node, part, self.references).total()
             )
             for row, ids in enumerate(left_out[start : start + step]):
-                distances[row, [self._row[i] for i in ids if i in self._row]] = np.inf
+                distances[row, self.known_rows(ids)] = np.inf
             votes[start : start + step] = knn_votes(distances, codes, len(values), self.neighbours)
         return values.tolist(), votes
 

@@ -8,7 +8,7 @@ import dagster as dg
 from data_contracts import IMAGES, QUARANTINE
 from heml.stage import Outcome
 from heml.store import Store
-from pipelines.assets.stage import begin, stage_result, stage_spec
+from pipelines.assets.stage import running, stage_result, stage_spec
 from pipelines.recipe import LoadedRecipe
 
 
@@ -47,17 +47,18 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
         from heml.sources.ingest import ingest
 
         annotated = recipe.settings.segmentation.kind == "annotated"
-        outcome = ingest(
-            store,
-            recipe.source,
-            recipe.folder,
-            recipe.source_taxonomy,
-            annotated,
-            begin(context, store),
-        )
-        if recipe.groups:
-            # Quotas of values that do not occur are refused before anything is trained.
-            train_records(store, recipe.label, recipe.groups, recipe.settings.rebalance)
+        with running(context, store) as progress:
+            outcome = ingest(
+                store,
+                recipe.source,
+                recipe.folder,
+                recipe.source_taxonomy,
+                annotated,
+                progress,
+            )
+            if recipe.groups:
+                # Quotas of values that do not occur are refused before anything is trained.
+                train_records(store, recipe.label, recipe.groups, recipe.settings.rebalance)
         yield stage_result(context, recipe, store, "images", outcome)
         # One stage writes both tables, so the quarantine has no summary of its own.
         yield stage_result(

@@ -1,52 +1,62 @@
 """`metric/<node>`: one asset per tree node, one op per tree level.
 
 Each asset depends on its children's, so the lineage graph in the UI is the metric tree. A level
-trains together in one process; a node is materialized as soon as it is finished, and stays so if
-a later one fails.
+trains together in one process, or on a Ray cluster each node in its own; a node is materialized as
+soon as it is finished, and stays so if a later one fails.
 """
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import dagster as dg
 
 from data_contracts import EMBEDDINGS
 from heml.store import Store
-from pipelines.assets.stage import EXCLUSIVE, asset_key, begin, stage_result, stage_spec
+from pipelines.assets.stage import EXCLUSIVE, asset_key, running, stage_result, stage_spec
+from pipelines.cluster import ray_jobs
 from pipelines.recipe import LoadedRecipe
 
 
 def metric_assets(recipe: LoadedRecipe, store: Store) -> list[dg.AssetsDefinition]:
-    """One definition per level, leaves first."""
+    """One definition per level, leaves first; one per node where steps run on a Ray cluster."""
     levels = recipe.taxonomy.levels
-    return [_level(recipe, store, number, nodes) for number, nodes in enumerate(levels)]
+    if ray_jobs():
+        return [
+            _step(recipe, store, f"metric_{node}", [node]) for nodes in levels for node in nodes
+        ]
+    return [
+        _step(recipe, store, f"metric_level_{number}", nodes) for number, nodes in enumerate(levels)
+    ]
 
 
-def _level(
-    recipe: LoadedRecipe, store: Store, number: int, nodes: list[str]
-) -> dg.AssetsDefinition:
+def _step(recipe: LoadedRecipe, store: Store, name: str, nodes: list[str]) -> dg.AssetsDefinition:
     @dg.multi_asset(
-        name=f"{recipe.name}__metric_level_{number}",
+        name=f"{recipe.name}__{name}",
         specs=[_node_spec(recipe, store, node) for node in nodes],
         can_subset=True,
         op_tags=EXCLUSIVE,
     )
-    def _metric_level(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    def _metric(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
         from heml.metrics.level import train_level
 
         chosen = [n for n in nodes if _key(recipe, n) in context.selected_asset_keys]
-        finished = train_level(
-            store,
-            recipe.taxonomy,
-            chosen,
-            recipe.groups,
-            recipe.settings.metric,
-            begin(context, store),
-        )
-        for node, outcome in finished:
-            yield stage_result(context, recipe, store, f"metric/{node}", outcome)
+        with running(context, store, exclusive=True) as progress:
+            finished = train_level(
+                store,
+                recipe.taxonomy,
+                chosen,
+                recipe.groups,
+                recipe.settings.metric,
+                progress,
+            )
+            for node, outcome in finished:
+                # Names of weights and contents are the store's business.
+                shown = {key: value for key, value in outcome.summary.items() if key != "made"}
+                told = replace(outcome, summary=shown)
+                yield stage_result(context, recipe, store, f"metric/{node}", told)
 
-    return _metric_level
+    return _metric
 
 
 def _key(recipe: LoadedRecipe, node: str) -> dg.AssetKey:

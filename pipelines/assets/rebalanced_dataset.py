@@ -7,7 +7,7 @@ from pydantic import Field
 
 from data_contracts import REBALANCED_DATASET
 from heml.store import Store
-from pipelines.assets.stage import begin, stage_result, stage_spec
+from pipelines.assets.stage import running, stage_result, stage_spec
 from pipelines.recipe import LoadedRecipe
 
 
@@ -43,27 +43,27 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
         from heml.revoked import revoke
         from heml.store import fingerprint
 
-        progress = begin(context, store)
-        if config.revoke:
-            gone = revoke(store, config.revoke)
-            progress(f"rebalanced_dataset: {len(gone)} images revoked")
-            # It may show them.
-            store.withdraw("report", store.report)
-        inputs = store.summary("images")["content"]
-        outcome = write_dataset(
-            store,
-            recipe.name,
-            recipe.label,
-            recipe.groups_in(store),
-            recipe.licence,
-            fingerprint(recipe.fingerprint, inputs, heml.__version__),
-            progress,
-            recipe.settings.dataset,
-            # Not every kind of source has one.
-            getattr(recipe.settings.source, "split", None),
-        )
-        write_exports(store, recipe.settings.dataset.exports, progress)
-        return stage_result(context, recipe, store, "rebalanced_dataset", outcome)
+        with running(context, store) as progress:
+            if config.revoke:
+                gone = revoke(store, config.revoke)
+                progress(f"rebalanced_dataset: {len(gone)} images revoked")
+                # It may show them.
+                store.withdraw("report", store.report)
+            inputs = store.summary("images")["content"]
+            outcome = write_dataset(
+                store,
+                recipe.name,
+                recipe.label,
+                recipe.groups_in(store),
+                recipe.licence,
+                fingerprint(recipe.fingerprint, inputs, heml.__version__),
+                progress,
+                recipe.settings.dataset,
+                # Not every kind of source has one.
+                getattr(recipe.settings.source, "split", None),
+            )
+            write_exports(store, recipe.settings.dataset.exports, progress)
+            return stage_result(context, recipe, store, "rebalanced_dataset", outcome)
 
     return _dataset
 

@@ -3,7 +3,8 @@
 Assets keep nothing themselves: stages write into the store, so there are no IO managers.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,12 @@ from data_contracts import Contract
 from heml.progress import Progress
 from heml.stage import Outcome
 from heml.store import Store
+from pipelines.home import name_the_process
 from pipelines.metadata import column_schema, location, summary_metadata
 from pipelines.orphans import end_with_the_run
 from pipelines.pictures import picture
 from pipelines.recipe import LoadedRecipe
+from pipelines.recovery import accelerator_turn, recovering
 
 #: Steps with this tag never run beside each other: they want the whole accelerator.
 EXCLUSIVE: Mapping[str, str] = {"gpu": "exclusive"}
@@ -71,23 +74,35 @@ def stage_asset(
         name=f"{recipe.name}__{stage}", specs=[spec], op_tags=EXCLUSIVE if exclusive else None
     )
     def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        outcome = compute(begin(context, store))
-        return stage_result(context, recipe, store, stage, outcome)
+        with running(context, store, exclusive) as progress:
+            outcome = compute(progress)
+            return stage_result(context, recipe, store, stage, outcome)
 
     return _asset
 
 
-def begin(context: dg.AssetExecutionContext, store: Store) -> Progress:
-    """What every stage begins with: the store as it is kept, and where the stage's lines go.
+@contextmanager
+def running(
+    context: dg.AssetExecutionContext, store: Store, exclusive: bool = False
+) -> Iterator[Progress]:
+    """What every stage runs in: the store as it is kept, faults that pass tried again.
 
-    Returns
-    -------
+    Parameters
+    ----------
+    exclusive : bool
+        Waits until no other step of this machine uses the accelerator.
+
+    Yields
+    ------
     Progress
         Into the run's log, which the UI and the run command show.
     """
     end_with_the_run()
-    store.pull()
-    return context.log.info
+    name_the_process(context)
+    progress = context.log.info
+    with recovering(context), accelerator_turn(progress) if exclusive else nullcontext():
+        store.pull()
+        yield progress
 
 
 def stage_result(

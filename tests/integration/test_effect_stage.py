@@ -20,6 +20,7 @@ from heml.sources.ingest import ingest
 from heml.store import Store
 from heml.taxonomy import builtin
 from pipelines.effect_check import check_effect
+from pipelines.limits import OverLimit
 from pipelines.table_check import check_table
 
 TAXONOMY = builtin("portraits")
@@ -142,5 +143,10 @@ def test_a_lower_worst_group_is_warned_of_beyond_chance(tmp_path):
     rows(store, 0.3, 0.25)
     assert check_effect(store)["worst_group_accuracy_gain"] == pytest.approx(-0.05)
     rows(store, 0.3, 0.15)
-    with pytest.raises(ContractError, match=r"worst group accuracy fell from 0.300 \(0.200 to"):
+    with pytest.raises(OverLimit, match=r"worst group accuracy fell from 0.300 \(0.200 to") as told:
         check_effect(store)
+    assert not told.value.severe
+    rows(store, 0.6, 0.3)
+    with pytest.raises(OverLimit) as stopped:
+        check_effect(store)
+    assert stopped.value.severe

@@ -291,7 +291,7 @@ def test_killed_in_the_middle_of_a_level_it_goes_on_where_it_was(dataset, store,
         child.send_signal(signal.SIGKILL)
     assert done == ["background", "shape"]
     assert list(
-        store.root.rglob(".*.views.tmp")
+        store.root.rglob(".*-views.*.tmp")
     )  # the killed process could not clear its views away
     before = {path: path.stat().st_mtime_ns for path in store.root.rglob("weights.safetensors")}
     outcomes = {
@@ -300,7 +300,7 @@ def test_killed_in_the_middle_of_a_level_it_goes_on_where_it_was(dataset, store,
     }
     assert outcomes == {"background": True, "shape": True, "void": False}
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
-    assert list(store.root.rglob(".*")) == []
+    assert [path.name for path in store.root.rglob(".*")] == [".locks"]
     whole = stored(dataset, Store(tmp_path / "whole"), WIDE)
     list(train_level(whole, WIDE, list(WIDE.leaves), ["tone"], SMALL, silent))
     assert digests(whole) == digests(store)

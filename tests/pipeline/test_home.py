@@ -1,13 +1,17 @@
 """The Dagster instance: made where it is missing, and cleared of runs whose process is gone."""
 
+import multiprocessing
 import os
 import subprocess
 import sys
+import time
 
 import dagster as dg
 import yaml
 
-from pipelines.home import end_dead_runs, ensure_home, process_tags
+from heml.store import process_lives
+from pipelines.home import end_dead_runs, ensure_home, name_the_process, process_tags
+from pipelines.orphans import end_with_the_run
 
 
 @dg.job
@@ -22,7 +26,7 @@ def test_home_is_absolute_and_sends_nothing_home(tmp_path, monkeypatch):
     assert home == tmp_path / "runs"
     assert os.environ["DAGSTER_HOME"] == str(home)
     settings = yaml.safe_load((home / "dagster.yaml").read_text())
-    assert settings == {"telemetry": {"enabled": False}, "nux": {"enabled": False}}
+    assert settings["telemetry"] == settings["nux"] == {"enabled": False}
 
 
 def test_settings_that_a_person_changed_stay(tmp_path, monkeypatch):
@@ -43,3 +47,44 @@ def test_run_of_a_killed_process_is_ended_and_a_living_one_is_not():
         assert end_dead_runs(instance) == [dead.run_id]
         assert instance.get_run_by_id(dead.run_id).status == dg.DagsterRunStatus.FAILURE
         assert instance.get_run_by_id(living.run_id).status == started
+
+
+def step_of_a_run(pids):
+    """A step: says who it is and works on, unless its run ends."""
+    end_with_the_run()
+    pids.send(os.getpid())
+    time.sleep(120)
+
+
+def run_with_a_step(pids):
+    context = multiprocessing.get_context("forkserver")
+    step = context.Process(target=step_of_a_run, args=[pids])
+    step.start()
+    step.join()
+
+
+def test_steps_end_with_a_killed_run():
+    context = multiprocessing.get_context("forkserver")
+    ours, theirs = context.Pipe()
+    run = context.Process(target=run_with_a_step, args=[theirs])
+    run.start()
+    assert ours.poll(60)
+    step = ours.recv()
+    run.kill()
+    run.join()
+    deadline = time.monotonic() + 30
+    while process_lives(step) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    assert not process_lives(step)
+
+
+@dg.asset
+def tagged(context: dg.AssetExecutionContext):
+    """An asset whose run says which process drives it."""
+    name_the_process(context)
+
+
+def test_run_that_the_daemon_launched_says_which_process_drives_it():
+    with dg.DagsterInstance.ephemeral() as instance:
+        run = dg.materialize([tagged], instance=instance).dagster_run
+        assert instance.get_run_by_id(run.run_id).tags["heml/pid"] == str(os.getpid())

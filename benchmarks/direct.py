@@ -1,0 +1,108 @@
+"""A recipe's stages as plain calls of heml, without Dagster: what a script would do."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import heml
+from heml.progress import Progress
+from heml.store import Store, fingerprint
+from pipelines.recipe import LoadedRecipe
+
+Call = Callable[[Progress], object]
+
+
+def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
+    """Stages in the order in which they run; metrics by level, as `metric_0` and on."""
+    settings, taxonomy, groups = recipe.settings, recipe.taxonomy, recipe.groups
+
+    def images(progress: Progress) -> object:
+        from heml.sources.ingest import ingest
+
+        annotated = settings.segmentation.kind == "annotated"
+        source, folder, classes = recipe.source, recipe.folder, recipe.source_taxonomy
+        return ingest(store, source, folder, classes, annotated, progress)
+
+    def segments(progress: Progress) -> object:
+        from heml.segmentation.stage import segment
+
+        chosen, classes = settings.segmentation, recipe.source_taxonomy
+        return segment(store, chosen, classes, progress, base=recipe.folder)
+
+    def level(nodes: list[str]) -> Call:
+        def metric(progress: Progress) -> object:
+            from heml.metrics.level import train_level
+
+            return dict(train_level(store, taxonomy, nodes, groups, settings.metric, progress))
+
+        return metric
+
+    def metric_tree(progress: Progress) -> object:
+        from heml.tree.fit import fit_tree
+
+        return fit_tree(store, taxonomy, groups, settings.metric, progress)
+
+    def bias_scores(progress: Progress) -> object:
+        from heml.bias.measure import measure_bias
+
+        return measure_bias(
+            store, taxonomy, recipe.label, groups, settings.metric, progress, settings.bias
+        )
+
+    def rebalance_plan(progress: Progress) -> object:
+        from heml.recombination.plan import make_plan
+
+        return make_plan(store, taxonomy, recipe.label, groups, settings.rebalance, progress)
+
+    def recombined_samples(progress: Progress) -> object:
+        from heml.recombination.run import recombine
+
+        return recombine(store, taxonomy, groups, settings.rebalance, settings.metric, progress)
+
+    def rebalanced_dataset(progress: Progress) -> object:
+        from heml.dataset.write import write_dataset
+
+        inputs = store.summary("images")["content"]
+        key = fingerprint(recipe.fingerprint, inputs, heml.__version__)
+        return write_dataset(
+            store, recipe.name, recipe.label, groups, recipe.licence, key, progress,
+            settings.dataset,
+        )  # fmt: skip
+
+    def debias_effect(progress: Progress) -> object:
+        from heml.effect import measure_effect
+
+        return measure_effect(store, recipe.label, groups, settings.effect, progress)
+
+    def dataset_card(progress: Progress) -> object:
+        from heml.dataset.documents import complete_documents
+
+        measured, licence = settings.effect.enabled, recipe.licence
+        return complete_documents(
+            store, recipe.name, recipe.label, groups, licence, progress, measured
+        )
+
+    def report(progress: Progress) -> object:
+        from heml.report.render import render_report
+
+        return render_report(
+            store,
+            recipe.name,
+            taxonomy,
+            recipe.label,
+            groups,
+            recipe.text,
+            progress,
+            settings.effect.enabled,
+        )
+
+    levels = {f"metric_{n}": level(nodes) for n, nodes in enumerate(taxonomy.levels)}
+    calls: list[Call] = [metric_tree, bias_scores, rebalance_plan, recombined_samples]
+    calls += [rebalanced_dataset, *([debias_effect] if settings.effect.enabled else [])]
+    calls += [dataset_card, report]
+    return {
+        "images": images,
+        "segments": segments,
+        **levels,
+        **{call.__name__: call for call in calls},
+    }

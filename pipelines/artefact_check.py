@@ -1,0 +1,54 @@
+"""Whether being recombined tells the label, which a classifier could learn instead. Knows nothing
+of Dagster."""
+
+from heml.store import Store
+from pipelines.limits import OverLimit
+
+#: Above chance, with 95% confidence: it is told, and it stops what follows.
+TOLD, SEVERE = 0.02, 0.1
+#: Rows looked at, side in pixels, and steps of each fold's detector: seconds.
+ROWS, SIZE, STEPS = 1200, 32, 60
+#: Fewer recombined rows tell nothing.
+FEWEST = 30
+
+
+def check_artefacts(store: Store) -> dict[str, float]:
+    """Trains a detector of recombined rows, cross-fitted, and predicts the label from its score.
+
+    Returns
+    -------
+    dict
+        `detector_auc`, `label_accuracy` and `chance`, with intervals; `recombined` rows alone where
+        they are too few.
+
+    Raises
+    ------
+    OverLimit
+        If the score tells the label beyond chance.
+    """
+    summary = store.summary("rebalanced_dataset")
+    if summary["recombined"] < FEWEST:
+        return {"recombined": summary["recombined"]}
+    # Need torch, which has no place where definitions load.
+    from heml.recombination.artefacts import measure_artefacts, read_train_images
+    from heml.workers import worker_pool
+
+    label = summary["label_column"]
+    images, recombined, labels, families = read_train_images(
+        store.rebalanced_dataset, label, SIZE, ROWS
+    )
+    # One thread: what is so small loses more to several than it gains.
+    with worker_pool():
+        found = measure_artefacts(images, recombined, labels, families, steps=STEPS)
+    counts = {name: float(value) for name, value in found.describe().items()}
+    above = found.label.low - found.chance
+    if above > TOLD:
+        raise OverLimit(
+            f"being recombined tells {label}: from the mark alone it is predicted right in "
+            f"{found.label.value:.0%} ({found.label.low:.0%} to {found.label.high:.0%}), by chance "
+            f"in {found.chance:.0%}: look at the samples and at the seams' gate in "
+            "recombined_samples, raise rebalance.controls, or use other operators",
+            above > SEVERE,
+            counts,
+        )
+    return counts

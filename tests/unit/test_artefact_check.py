@@ -1,0 +1,43 @@
+"""When the mark of being recombined is called telling, and when it stops what follows."""
+
+import numpy as np
+import pytest
+
+from heml.recombination import artefacts
+from heml.recombination.artefacts import Artefacts, Measured
+from pipelines.artefact_check import FEWEST, check_artefacts
+from pipelines.limits import OverLimit
+
+
+@pytest.fixture
+def check(store, monkeypatch):
+    """Checks a dataset whose detector predicts the label with this accuracy, ± 3 points."""
+
+    def checked(accuracy, recombined=100):
+        summary = {"recombined": recombined, "label_column": "mouth"}
+        store.finish("rebalanced_dataset", "a", summary, [])
+        label = Measured(accuracy, accuracy - 0.03, accuracy + 0.03, 200)
+        found = Artefacts(Measured(0.9, 0.85, 0.95, 200), label, 0.5, np.zeros(200))
+        monkeypatch.setattr(artefacts, "read_train_images", lambda *_: (None,) * 4)
+        monkeypatch.setattr(artefacts, "measure_artefacts", lambda *_, **__: found)
+        return check_artefacts(store)
+
+    return checked
+
+
+def test_mark_that_tells_nothing_passes(check):
+    assert check(0.54)["label_accuracy"] == 0.54
+
+
+@pytest.mark.parametrize(("accuracy", "severe"), [(0.56, False), (0.64, True)])
+def test_mark_that_tells_the_label_warns_and_then_stops(check, accuracy, severe):
+    with pytest.raises(
+        OverLimit, match=r"being recombined tells mouth: .* by chance in 50%"
+    ) as told:
+        check(accuracy)
+    assert told.value.severe == severe
+    assert told.value.counts["detector_auc"] == 0.9
+
+
+def test_too_few_recombined_rows_tell_nothing(check):
+    assert check(0.9, FEWEST - 1) == {"recombined": FEWEST - 1}
