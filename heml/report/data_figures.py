@@ -137,7 +137,8 @@ def segments_figure(
             )
         else:
             # Parts of their own: the names of the bars take no room from the images.
-            upper, lower = figure.subfigures(2, 1, height_ratios=[room + legend, bars - 0.8])
+            parts = figure.add_gridspec(2, 1, height_ratios=[room + legend, bars - 0.8])
+            upper, lower = figure.add_subfigure(parts[0]), figure.add_subfigure(parts[1])
             axes = upper.subplot_mosaic([["images"], ["legend"]], height_ratios=[room, legend])
             axes |= lower.subplot_mosaic([["presence", "area"]], width_ratios=[0.6, 0.4])
         pairs = []
