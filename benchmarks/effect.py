@@ -14,13 +14,13 @@ from pathlib import Path
 
 import numpy as np
 
-from benchmarks.effect_artefacts import traces
-from benchmarks.effect_pipeline import rebalanced_data, run_pipeline
+from benchmarks.effect_pipeline import run_pipeline
 from benchmarks.effect_runs import Job, Result, run_jobs
 from benchmarks.effect_table import Experiment, edited, markdown
 from benchmarks.effect_tasks import Task, TaskData, TaskError, read_task
 from heml.effect.arms import TRAINERS
 from heml.effect.intervals import Trial
+from heml.recombination.artefacts import Artefacts, measure_artefacts, read_train_images
 from heml.settings import EffectSettings
 from heml.store import Store
 from heml.taxonomy import builtin_names
@@ -97,17 +97,22 @@ def compare(tasks: list[Task], taxonomy: str, options: argparse.Namespace, say: 
     ]
     results = run_jobs(jobs, options.workers, say)
     found = {}
-    for task, own in zip(tasks, data, strict=True):
+    for task in tasks:
         if task in stores:
             say(f"detector of recombined images on {task.name}")
-            rebalanced, recombined = rebalanced_data(Store(stores[task]), own.labels, settings.size)
-            found[task.name] = traces(rebalanced, recombined, settings)
+            found[task.name] = _artefacts(Store(stores[task]), settings)
     trials = [
         Trial(d.test_names, d.splits["test"].cells, _correct(results, task, arms, settings.seeds))
         for task, d in zip(tasks, data, strict=True)
     ]
     sizes = {arm: [results[task.name, arm, 0].n_train for task in tasks] for arm in arms}
     return markdown(Experiment(tasks, data, settings, trials, sizes, found))
+
+
+def _artefacts(store: Store, settings: EffectSettings) -> Artefacts:
+    column = store.summary("rebalanced_dataset")["label_column"]
+    rows = read_train_images(store.rebalanced_dataset, column, settings.size)
+    return measure_artefacts(*rows, steps=settings.steps // 2)
 
 
 def _possible_arms(wanted: Sequence[str], data: Sequence[TaskData], say: Say) -> list[str]:

@@ -1,92 +1,22 @@
-"""Traces of recombination: can a network tell recombined images, does that tell the label, and
-does an edit that changes nothing change what a network says?"""
+"""Test images with one of their own segments put back: does an edit without effect change what a
+network says?"""
 
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
-from sklearn.model_selection import StratifiedKFold, cross_val_predict
 
 from benchmarks.effect_tasks import Task
-from heml.effect.network import run
-from heml.effect.problem import TrainingSet
 from heml.effect.read import shrink_pixels
-from heml.effect.training import train_network
 from heml.images import decode_image, iterate_images
 from heml.recombination.compose import compose
 from heml.recombination.picture import Picture
 from heml.segmentation.masks import SegmentReader
-from heml.settings import EffectSettings
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
-
-FOLDS = 3
-
-
-@dataclass(frozen=True)
-class Traces:
-    """How visible recombination is.
-
-    Parameters
-    ----------
-    auc : float
-        Of telling recombined from real images, out of fold; 0.5 is chance.
-    label_accuracy : float
-        Balanced accuracy of telling the label from that detector's score alone, out of fold.
-    chance : float
-        One over the number of label values.
-    n : int
-        Images.
-    """
-
-    auc: float
-    label_accuracy: float
-    chance: float
-    n: int
-
-
-def traces(data: TrainingSet, recombined: np.ndarray, settings: EffectSettings) -> Traces:
-    """Trains a detector and looks whether its score gives the label away.
-
-    Parameters
-    ----------
-    data : TrainingSet
-        The train split of a rebalanced dataset.
-    recombined : bool array (N,)
-    settings : EffectSettings
-        The detector is the small network, trained like the arms, every image drawn by its weight.
-    """
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    score = np.empty(len(data))
-    for fold, (fit, held_out) in enumerate(folds.split(data.labels, recombined)):
-        own = data.take(fit)
-        own = TrainingSet(own.images, recombined[fit].astype(int), own.cells, own.weights)
-        network = train_network(own, 2, settings, fold, lambda step: None)
-        outputs = run(network, data.images[held_out])
-        score[held_out] = outputs[:, 1] - outputs[:, 0]
-    told = cross_val_predict(
-        LogisticRegression(class_weight="balanced"),
-        # Also its square: a label may sit at both ends of the score.
-        np.stack([score, score**2], axis=1),
-        data.labels,
-        cv=StratifiedKFold(FOLDS, shuffle=True, random_state=1),
-    )
-    weights = data.weights
-    labels = np.unique(data.labels)
-    right = [np.average(told[own] == label, weights=weights[own])
-             for label in labels for own in [data.labels == label]]  # fmt: skip
-    return Traces(
-        float(roc_auc_score(recombined, score, sample_weight=weights)),
-        float(np.mean(right)),
-        1 / len(labels),
-        len(data),
-    )
 
 
 def self_recombined(

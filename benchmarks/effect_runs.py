@@ -1,5 +1,5 @@
-"""Training every arm on every split with every seed, each result kept as JSON: a run that was
-stopped goes on where it was."""
+"""Training every arm on every split with every seed, each result kept as JSON with its network: a
+run that was stopped goes on where it was, and another plan trains no other arm again."""
 
 from __future__ import annotations
 
@@ -14,13 +14,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
+from safetensors.torch import load_model, save_model
+from torch import nn
 
 from benchmarks.effect_artefacts import self_recombined
 from benchmarks.effect_pipeline import rebalanced_data
 from benchmarks.effect_tasks import Task, TaskData, read_task
 from heml.effect import VERSION
 from heml.effect.arms import TRAINERS
-from heml.effect.network import predict
+from heml.effect.network import predict, small_network
 from heml.effect.problem import Problem, TrainingSet
 from heml.settings import EffectSettings
 from heml.store import Store, fingerprint, write_aside
@@ -57,10 +59,19 @@ class Job:
         content = [VERSION, self.task.fingerprint(), self.settings.model_dump(), torch.__version__]
         if self.arm == "rebalanced" and self.store is not None:
             content.append(Store(self.store).fingerprint("rebalanced_dataset"))
-        if self.taxonomy is not None and self.store is not None:
-            content.append(["controls", Store(self.store).fingerprint("rebalance_plan")])
         key = fingerprint(content)
         return self.work / "results" / f"{self.task.name}-{self.arm}-{self.seed}-{key}.json"
+
+    def network(self) -> Path:
+        """The file of the trained network, beside the result's; it may be deleted."""
+        return self.result().with_suffix(".safetensors")
+
+    def edited(self) -> Path | None:
+        """The file of what the network says of self-recombined images, if they can be made."""
+        if self.taxonomy is None or self.store is None:
+            return None
+        plan = fingerprint(Store(self.store).fingerprint("rebalance_plan"))
+        return self.result().with_suffix(f".{plan}.json")
 
 
 @dataclass(frozen=True)
@@ -88,7 +99,7 @@ def run_jobs(
     jobs: Sequence[Job], workers: int, say: Callable[[str], None]
 ) -> dict[tuple[str, str, int], Result]:
     """Results by task, arm and seed; only those that are missing are computed."""
-    missing = [job for job in jobs if not job.result().is_file()]
+    missing = [job for job in jobs if not _finished(job)]
     if len(missing) < len(jobs):
         say(f"{len(jobs) - len(missing)} of {len(jobs)} results kept from earlier")
 
@@ -111,38 +122,53 @@ def run_jobs(
     return {(job.task.name, job.arm, job.seed): read_result(job) for job in jobs}
 
 
+def _finished(job: Job) -> bool:
+    edited = job.edited()
+    asked = edited is not None and not edited.is_file() and job.network().is_file()
+    return job.result().is_file() and not asked
+
+
 def train_and_keep(job: Job) -> Result:
-    """Trains one network and writes its result."""
+    """Trains one network, unless it is kept, and writes what it says."""
     data = _task_data(job.task, job.settings.size, job.work)
-    problem = _problem(job, data)
-    started = time.process_time()
-    network = TRAINERS[job.arm](problem, job.seed, lambda step: None)
-    seconds = time.process_time() - started
     test = data.splits["test"]
-    correct = predict(network, test.images) == test.labels
-    controls = _controls(job, tuple(data.test_names))
-    edited = None if controls is None else predict(network, controls) == test.labels
-    n_train = len(problem.trained_on(job.arm))
-    content = {
-        "task": job.task.name,
-        "arm": job.arm,
-        "seed": job.seed,
-        "correct": correct.astype(int).tolist(),
-        "edited": None if edited is None else edited.astype(int).tolist(),
-        "n_train": n_train,
-        "seconds": seconds,
-    }
-    with write_aside(job.result()) as aside:
-        aside.write_text(json.dumps(content))
-    return Result(correct, edited, n_train, seconds)
+    if not job.result().is_file():
+        problem = _problem(job, data)
+        started = time.process_time()
+        network = TRAINERS[job.arm](problem, job.seed, lambda step: None)
+        content = {
+            "task": job.task.name,
+            "arm": job.arm,
+            "seed": job.seed,
+            "correct": _right(network, test.images, test.labels),
+            "n_train": len(problem.trained_on(job.arm)),
+            "seconds": time.process_time() - started,
+        }
+        with write_aside(job.network()) as aside:
+            save_model(network, str(aside))
+        with write_aside(job.result()) as aside:
+            aside.write_text(json.dumps(content))
+    edited, controls = job.edited(), _controls(job, tuple(data.test_names))
+    if edited is not None and controls is not None:
+        network = small_network(len(data.labels)).eval()
+        load_model(network, str(job.network()))
+        with write_aside(edited) as aside:
+            aside.write_text(json.dumps(_right(network, controls, test.labels)))
+    return read_result(job)
+
+
+def _right(network: nn.Module, images: np.ndarray, labels: np.ndarray) -> list[int]:
+    right: list[int] = (predict(network, images) == labels).astype(int).tolist()
+    return right
 
 
 def read_result(job: Job) -> Result:
+    """What `train_and_keep` wrote."""
     content = json.loads(job.result().read_text())
-    edited = content["edited"]
+    edited = job.edited()
     return Result(
         np.array(content["correct"], bool),
-        None if edited is None else np.array(edited, bool),
+        np.array(json.loads(edited.read_text()), bool) if edited and edited.is_file() else None,
         content["n_train"],
         content["seconds"],
     )

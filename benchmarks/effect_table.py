@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from benchmarks.effect_artefacts import Traces
 from benchmarks.effect_tasks import Task, TaskData
 from heml.effect.intervals import (
     Draws,
@@ -18,6 +17,7 @@ from heml.effect.intervals import (
     interval,
     share_closed,
 )
+from heml.recombination.artefacts import Artefacts, Measured
 from heml.settings import EffectSettings
 
 WORDS = {
@@ -46,7 +46,7 @@ class Experiment:
     trials : list of Trial
     sizes : mapping of arm to sequence of int
         Training images by task.
-    traces : mapping of task to Traces
+    traces : mapping of task to Artefacts
         Of the tasks with a rebalanced dataset.
     """
 
@@ -55,7 +55,7 @@ class Experiment:
     settings: EffectSettings
     trials: list[Trial]
     sizes: Mapping[str, Sequence[int]]
-    traces: Mapping[str, Traces]
+    traces: Mapping[str, Artefacts]
 
 
 def edited(arm: str) -> str:
@@ -138,11 +138,15 @@ def _artefacts(experiment: Experiment, drawn: Mapping[str, Draws]) -> list[str]:
     if experiment.traces:
         lines += [
             "",
-            "| recombined images of | n | detector's AUC | label from its score | chance |",
-            "|---|--:|--:|--:|--:|",
+            "A network trained to tell recombined from real images, and the label from its score "
+            "alone, out of fold (a host and what was made of it are in one fold):",
+            "",
+            "| images of | n | AUC | 95% | label | 95% | chance |",
+            "|---|--:|--:|---|--:|---|--:|",
         ]
         lines += [
-            f"| {task} | {t.n} | {t.auc:.2f} | {t.label_accuracy:.3f} | {t.chance:.3f} |"
+            f"| {task} | {t.label.n} | {_measured(t.detector)} | {_measured(t.label)} "
+            f"| {t.chance:.3f} |"
             for task, t in experiment.traces.items()
         ]
     arms = [arm for arm in drawn if edited(arm) in drawn]
@@ -165,6 +169,10 @@ def _artefacts(experiment: Experiment, drawn: Mapping[str, Draws]) -> list[str]:
             f"| {change.low:+.3f} to {change.high:+.3f} |"
         )
     return lines
+
+
+def _measured(found: Measured) -> str:
+    return f"{found.value:.3f} | {found.low:.3f} to {found.high:.3f}"
 
 
 def _notes(experiment: Experiment) -> list[str]:

@@ -99,7 +99,7 @@ def real(name: str, root: Path, quick: bool) -> BiasedSet:
         ),
         builtin(taxonomy),
         (carrier,),
-        MetricSettings(epochs=2 if quick else 12, device="cpu"),
+        MetricSettings(epochs=2, device="cpu") if quick else MetricSettings(device="cpu"),
     )  # fmt: skip
 
 

@@ -21,6 +21,12 @@ def spread(values: Sequence[float]) -> str:
     return f"{np.mean(values):.3f} ± {np.std(values, ddof=1):.3f}"
 
 
+def _of_seeds(seeds: Sequence[int]) -> str:
+    if len(seeds) == 1:
+        return f"Seed {seeds[0]} alone"
+    return f"Seeds {', '.join(map(str, seeds))}: mean ± standard deviation"
+
+
 def accuracy(
     name: str,
     nodes: Sequence[str],
@@ -60,9 +66,8 @@ def accuracy(
     ]
     n = methods["debiased similarity"][0]["worst_n"]
     return (
-        f"## Accuracy: {name}\n\nSeeds {', '.join(map(str, seeds))}: mean ± standard deviation. "
-        f"Balanced test split, {n} images in the worst group of a seed; the interval (Wilson) "
-        "is the middle seed's.\n\n"
+        f"## Accuracy: {name}\n\n{_of_seeds(seeds)}. Balanced test split, {n} images in the worst "
+        "group of a seed; the interval (Wilson) is the middle seed's.\n\n"
         + table(header, rows)
         + "\n\nDebiased similarity minus the baseline at "
         f"{largest} px, worst group: {spread(gains)}."

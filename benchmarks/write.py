@@ -1,6 +1,6 @@
 """Speed and memory of writing the dataset: images per second and peak memory, few and many images.
 
-    python benchmarks/write.py [--counts 2000 20000] [--side 64]
+    python -m benchmarks.write [--counts 2000 20000] [--side 64]
 
 Every size is written in a process of its own; its memory is the peak resident set of that process,
 over what the imports alone take. Memory should be the same for every size.
@@ -111,6 +111,7 @@ def _sample(number: int, data: bytes, rows: list[dict], side: int) -> dict[str, 
         "seed": number,
         "accepted": True,
         "reason": "",
+        "refused_by": [],
         "image": {"bytes": data, "path": "x.jpg"},
         "masks": masks,
         "width": side,
@@ -148,8 +149,8 @@ def main() -> None:
         with tempfile.TemporaryDirectory() as folder:
             root = Path(folder) / "store"
             make_store(root, count, options.side)
-            done = subprocess.run(  # noqa: S603 - this very file
-                [sys.executable, __file__, "--store", str(root)],
+            done = subprocess.run(  # noqa: S603 - this very module
+                [sys.executable, "-m", "benchmarks.write", "--store", str(root)],
                 capture_output=True,
                 text=True,
                 check=True,

@@ -7,9 +7,11 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
+from pathlib import PurePosixPath
 
 from heml.images import iterate_images
 from heml.store import Store, fingerprint, write_aside
@@ -78,7 +80,8 @@ def revoke(store: Store, image_ids: Sequence[str]) -> list[str]:
     Raises
     ------
     RevokeError
-        If an id is of no stored image; then nothing is revoked.
+        If an id is of no stored image; then nothing is revoked. Of a copy that was refused when
+        the source was read, the message names the image that it is a copy of.
     FileNotFoundError
         If the images stage has not run.
     """
@@ -93,6 +96,8 @@ def revoke(store: Store, image_ids: Sequence[str]) -> list[str]:
         few = ", ".join(f"'{i}'" for i in unknown[:5]) + (" …" if len(unknown) > 5 else "")
         made = [i for i in unknown if i.startswith("recombined-")]
         hint = "; a recombined image goes with its host or donor: name that one" if made else ""
+        if copies := list(islice(_copies(store, unknown), 5)):
+            hint += f"; {', '.join(copies)}: name the one that it is a copy of"
         raise RevokeError(
             f"{len(unknown)} of {len(set(image_ids))} ids are of no input image: {few}{hint}; "
             "ids are the values of the column image_id. Nothing was revoked"
@@ -104,3 +109,17 @@ def revoke(store: Store, image_ids: Sequence[str]) -> list[str]:
         # A stage like any other, so that every machine obeys it.
         store.finish("revoked", fingerprint(images), {"images": len(images)}, [store.revoked])
     return sorted(found)
+
+
+def _copies(store: Store, image_ids: Sequence[str]) -> Iterator[str]:
+    """Which of the ids are files that were refused because their picture was there already."""
+    # imported here: reading a source asks for what is revoked
+    from heml.sources.ingest import quarantined
+
+    wanted = set(image_ids)
+    for row in quarantined(store):
+        file = PurePosixPath(row["file_name"])
+        # Ids are file names without their ending, or the input's own.
+        names = {str(file), str(file.with_suffix("")), file.stem}
+        if row["reason"] == "duplicate_content" and wanted & names:
+            yield f"'{file}' was refused as a copy, {row['detail']}"

@@ -257,7 +257,7 @@ class TrainedSegmentation(_ModelSegmentation):
 
     kind: Literal["trained"]
     size: Literal["small", "b0", "b1", "b2", "b3", "b4", "b5"] = Field(
-        "small", description="SegFormer's size; small is b0 with a decoder of half the width."
+        "small", description="SegFormer's size; small is narrower than b0, to train from nothing."
     )
     checkpoint: str | None = Field(
         None,
@@ -492,12 +492,19 @@ class RebalanceSettings(Settings):
         description="equal: every cell as many records. independent: label and groups independent "
         "with the shares that each has now. Or quotas: records or shares of single cells.",
     )
-    budget: float = Field(
-        1.5,
+    budget: float | None = Field(
+        None,
         ge=0,
         le=20,
-        description="At most this many recombined samples per real train record, controls "
-        "included.",
+        description="At most this many recombined samples per real train record, controls and "
+        "variety included. null: 1.5, and up to 5 in a dataset so small that `variety` needs it.",
+    )
+    variety: int = Field(
+        2000,
+        ge=0,
+        description="Beyond what the target asks, samples are added to all cells until there are "
+        "this many, as far as the budget goes: in a small dataset, many hosts with many donors "
+        "teach more than the target alone.",
     )
     operators: list[Literal[OPERATORS]] = Field(  # type: ignore[valid-type]
         default=list(OPERATORS), min_length=1

@@ -30,6 +30,8 @@ examples:
 exit status: 0 written, 2 the dataset cannot be used, or a choice must be made
 """
 UNUSABLE = 2
+#: Masks that a segmenter can be learned from.
+_ENOUGH_MASKS = 100
 #: Refusals that a recipe allows without saying so, with room for broken files.
 _USUAL_REFUSALS, _ROOM = 0.15, 0.05
 
@@ -72,11 +74,16 @@ def _draft(
     path = (out or Path(f"{name}.yaml")).absolute()
     if path.exists():
         raise SourceError(f"{path} is there already; remove it, or name another file with --out")
-    share = _expected_refusals(findings, label)
+    trained = _worth_training(findings, label)
+    if trained:
+        print(
+            "segments   trained: learned from the rows that have a mask, for those that have none"
+        )
+    share = findings.columns[label].missing if trained else _expected_refusals(findings, label)
     limit = min(1.0, math.ceil((share + _ROOM) * 20) / 20) if share > _USUAL_REFUSALS else None
     if limit is not None:
         print(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
-    text = recipe_text(name, findings, label, groups, taxonomy, limit)
+    text = recipe_text(name, findings, label, groups, taxonomy, limit, trained)
     if taxonomy is not None:
         read(content, label, groups).check()
     with write_aside(path) as aside:
@@ -168,6 +175,15 @@ def _has_masks(findings: Findings) -> bool:
     reader = read(findings.content)
     record = next((r for r in reader.records() if r.split in SPLITS and r.mask is not None), None)
     return record is not None
+
+
+def _worth_training(findings: Findings, label: str) -> bool:
+    """Whether many rows have the label but no mask, and enough others have one."""
+    used = sum(findings.splits[split] for split in SPLITS)
+    unmasked = findings.unmasked or 0
+    off_masks = label.startswith("has_")
+    only_mask_lacks = unmasked / max(used, 1) - findings.columns[label].missing
+    return not off_masks and used - unmasked >= _ENOUGH_MASKS and only_mask_lacks > _USUAL_REFUSALS
 
 
 def _expected_refusals(findings: Findings, label: str) -> float:

@@ -72,6 +72,13 @@ def _rebalanced_dataset(store: Store, recipe: LoadedRecipe) -> bytes | None:
     return plan_figure(store, accepted=True)
 
 
+def _dataset_card(store: Store, recipe: LoadedRecipe) -> bytes | None:
+    from heml.report.figures import effect_figure, plan_figure
+
+    measured = store.summary("dataset_card")["effect"]
+    return effect_figure(store) if measured else plan_figure(store, accepted=True)
+
+
 def _debias_effect(store: Store, recipe: LoadedRecipe) -> bytes | None:
     from heml.report.figures import effect_figure
 
@@ -86,6 +93,7 @@ PICTURES: dict[str, Picture] = {
     "rebalance_plan": _rebalance_plan,
     "recombined_samples": _recombined_samples,
     "rebalanced_dataset": _rebalanced_dataset,
+    "dataset_card": _dataset_card,
     "debias_effect": _debias_effect,
     # The tree is drawn with its bias scores, so it is shown where they exist.
     "report": _report,

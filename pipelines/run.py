@@ -77,7 +77,9 @@ def _run(recipe: LoadedRecipe, dry_run: bool = False) -> int:
     from pipelines.run_summary import summary_lines
     from pipelines.watch import Watcher
 
-    log = ensure_home() / "logs" / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    # Not in `logs`: what lies there Dagster's web server takes for telemetry and sends away, even
+    # where telemetry is disabled.
+    log = ensure_home() / "run_logs" / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
     invocation = ("heml/invocation", uuid.uuid4().hex)
     with _output_into(log) as terminal, dg.DagsterInstance.get() as instance:
 

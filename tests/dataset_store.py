@@ -5,8 +5,10 @@ Nothing is trained: recombined pixels and gate values are made up, tables and st
 
 from __future__ import annotations
 
+import csv
 import io
-from collections.abc import Mapping
+import json
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -27,9 +29,10 @@ from heml.images import image_index
 from heml.progress import silent
 from heml.segmentation.masks import encode
 from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, DatasetSettings, PortraitsSource
+from heml.settings import AnnotatedSegmentation, DatasetSettings, FolderSource, PortraitsSource
 from heml.shards import ShardWriter
 from heml.sources.ingest import ingest
+from heml.sources.open import open_source
 from heml.stage import Outcome
 from heml.store import Store
 from heml.taxonomy import builtin
@@ -41,18 +44,49 @@ TAXONOMY = builtin("portraits")
 def make_store(folder: Path, count: int = 80, samples: int = 24) -> Store:
     """Everything up to the recombined samples; every third sample is refused."""
     store = Store(folder)
-    source = PortraitsSource(kind="portraits", count=count, association=0.9, size=32)
+    source = _portraits_in_a_folder(folder.with_name(f"{folder.name}-input"), count)
     ingest(store, source, folder, TAXONOMY, True, silent)
     segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     _samples(store, samples)
     _scores(store)
-    _targets(store)
+    targets(store, lambda label, groups: 30)
     store.finish("rebalance_plan", "plan", {"notes": {}}, [])
     return store
 
 
 def write(store: Store, settings: DatasetSettings | None = None) -> Outcome:
-    return write_dataset(store, "small", LABEL, GROUPS, "CC0-1.0", "recipe", silent, settings)
+    return write_dataset(
+        store, "small", LABEL, GROUPS, "CC0-1.0", "recipe", silent, settings, "split"
+    )
+
+
+def _portraits_in_a_folder(root: Path, count: int) -> FolderSource:
+    """Portraits as files with a table, whose columns have names that others use too."""
+    drawn = PortraitsSource(kind="portraits", count=count, association=0.9, size=32)
+    source = open_source(drawn, root)
+    rows = []
+    for record in source.records():
+        names = {
+            "file_name": f"images/{record.file_name}",
+            "mask_name": f"masks/{record.file_name}",
+        }
+        for name, content in zip(names.values(), (record.image, record.mask), strict=True):
+            (root / name).parent.mkdir(parents=True, exist_ok=True)
+            (root / name).write_bytes(content or b"")
+        mine = {"split": record.split, "path": "a shelf", "weight": "70 kg"}
+        rows.append(names | mine | {LABEL: record.columns[LABEL], **_groups(record.columns)})
+    with (root / "metadata.csv").open("w", newline="") as file:
+        table = csv.DictWriter(file, list(rows[0]))
+        table.writeheader()
+        table.writerows(rows)
+    classes = {str(number): name for number, name in source.classes().items()}
+    (root / "classes.json").write_text(json.dumps(classes))
+    content = {"kind": "folder", "root": str(root), "label": LABEL, "groups": GROUPS}
+    return FolderSource.model_validate(content)
+
+
+def _groups(columns: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {group: columns[group] for group in GROUPS}
 
 
 def _samples(store: Store, count: int) -> None:
@@ -105,12 +139,12 @@ def _samples(store: Store, count: int) -> None:
     )
 
 
-def _targets(store: Store) -> None:
-    """A plan that aims at as many records in every cell."""
+def targets(store: Store, aim: Callable[[str, list[str]], int]) -> None:
+    """A plan that aims at so many records in every cell, by label and groups."""
     index = image_index(store, GROUPS)
     cells = index.loc[index["split"] == "train", ["label", *GROUPS]].drop_duplicates()
     rows = [
-        _filled(PLANNED_CELLS, {"label": label, "groups": groups, "n_target": 30})
+        _filled(PLANNED_CELLS, {"label": label, "groups": groups, "n_target": aim(label, groups)})
         for label, *groups in cells.itertuples(index=False)
     ]
     pq.write_table(PLANNED_CELLS.table(rows), store.planned_cells)

@@ -44,6 +44,7 @@ def dataset_card(facts: DatasetFacts, files: Sequence[Path]) -> str:
     return environment.get_template("card.md.j2").render(
         header=yaml.safe_dump(_header(facts, schema, files), sort_keys=False, allow_unicode=True),
         facts=facts,
+        weighing=sentences.weighing(facts),
         biases=list(sentences.biases(facts)),
         manipulation=list(sentences.manipulation(facts)),
         effect=list(sentences.effect(facts)),
@@ -56,6 +57,7 @@ def dataset_card(facts: DatasetFacts, files: Sequence[Path]) -> str:
 
 def _header(facts: DatasetFacts, schema: pa.Schema, files: Sequence[Path]) -> dict[str, Any]:
     rows = facts.rows_by_split
+    stored = {split: _bytes(files, split) for split in rows}
     size = next((name for limit, name in _SIZES if facts.summary["rows"] < limit), "n>1M")
     return {
         "pretty_name": f"{facts.name}, rebalanced",
@@ -73,19 +75,23 @@ def _header(facts: DatasetFacts, schema: pa.Schema, files: Sequence[Path]) -> di
         "dataset_info": {
             "features": card_features(schema),
             "splits": [
-                {"name": s, "num_bytes": _bytes(files, s), "num_examples": n}
-                for s, n in rows.items()
+                {"name": s, "num_bytes": stored[s], "num_examples": n} for s, n in rows.items()
             ],
             "download_size": sum(file.stat().st_size for file in files),
-            "dataset_size": sum(_bytes(files, s) for s in rows),
+            "dataset_size": sum(stored.values()),
         },
     }
 
 
 def _bytes(files: Sequence[Path], split: str) -> int:
     """Bytes of a split's rows before compression."""
-    footers = [pq.read_metadata(file) for file in files if file.name.startswith(f"{split}-")]
-    return sum(f.row_group(g).total_byte_size for f in footers for g in range(f.num_row_groups))
+    own = (file for file in files if file.name.startswith(f"{split}-"))
+    # One footer at a time: of many rows they are large.
+    return sum(
+        footer.row_group(group).total_byte_size
+        for footer in map(pq.read_metadata, own)
+        for group in range(footer.num_row_groups)
+    )
 
 
 def _columns(schema: pa.Schema) -> list[tuple[str, str]]:

@@ -15,12 +15,12 @@ from typing import Any
 from heml.dataset.card import dataset_card
 from heml.dataset.croissant import croissant
 from heml.dataset.facts import gather_facts
-from heml.dataset.manifest import MANIFEST, read_manifest, sha256_of, write_manifest
+from heml.dataset.manifest import MANIFEST, read_manifest, write_manifest
 from heml.progress import Progress
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 
-VERSION = 1
+VERSION = 2
 CARD, CROISSANT = "README.md", "croissant.json"
 
 
@@ -33,7 +33,7 @@ def write_documents(
     licence: str | None,
     summary: Mapping[str, Any],
     effect: bool,
-    known: Mapping[str, str] | None = None,
+    known: Mapping[str, str],
 ) -> None:
     """Writes the card, `croissant.json` and, last, the manifest into a folder with all its data.
 
@@ -47,14 +47,13 @@ def write_documents(
         What the writer of the data counted.
     effect : bool
         Whether the stored effect is this dataset's.
-    known : mapping of str to str, optional
-        Files of the folder whose SHA-256 is known.
+    known : mapping of str to str
+        The Parquet files, `data/<file>` → SHA-256.
     """
     facts = gather_facts(store, name, label_name, groups, licence, summary, effect)
     files = sorted((folder / "data").glob("*.parquet"))
-    hashes = {f"data/{file.name}": sha256_of(file) for file in files} if known is None else known
     (folder / CARD).write_text(dataset_card(facts, files), encoding="utf-8")
-    (folder / CROISSANT).write_text(croissant(facts, files, hashes), encoding="utf-8")
+    (folder / CROISSANT).write_text(croissant(facts, files, known), encoding="utf-8")
     about = {
         "name": name,
         **{k: summary[k] for k in ("version", "rows", "rows_by_split", "revoked")},
@@ -62,7 +61,7 @@ def write_documents(
         "label": summary["label_column"],
         "groups": summary["group_columns"],
     }
-    write_manifest(folder, about, hashes)
+    write_manifest(folder, about, known)
 
 
 def complete_documents(
@@ -110,7 +109,10 @@ def complete_documents(
         words = "the effect is in the card" if measured else "no effect measured"
         progress(f"dataset_card: {words}")
         outputs = [written / file for file in (CARD, CROISSANT, MANIFEST)]
-        return {"effect": measured, "words": words}, outputs
+        files = read_manifest(written)["files"]
+        size = sum(int(entry["bytes"]) for entry in files.values())
+        counts = {"files": len(files), "bytes": size, "rows": summary["rows"]}
+        return {"effect": measured, **counts, "words": words}, outputs
 
     return run_stage(store, "dataset_card", key, compute, progress)
 

@@ -56,6 +56,16 @@ class DatasetFacts:
         return dict(self.summary["cells"])
 
     @property
+    def shares(self) -> dict[str, float]:
+        """Cell → share of the weight of all train rows that are in a cell."""
+        masses = {
+            cell: (row["real"] + row["recombined"]) * row["weight"]
+            for cell, row in self.cells.items()
+        }
+        total = sum(masses.values()) or 1.0
+        return {cell: mass / total for cell, mass in masses.items()}
+
+    @property
     def rows_by_split(self) -> Mapping[str, int]:
         """Rows of every split that there is, train first."""
         rows = self.summary["rows_by_split"]

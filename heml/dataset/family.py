@@ -33,7 +33,7 @@ def family_figure(
             figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
             bare(axes)
-            axes.set_title(title, loc="center", fontsize=9)
+            axes.set_title(_short(title, 96 // len(panels)), loc="center", fontsize=9)
             if picture is None:
                 axes.text(0.5, 0.5, "not in this dataset", ha="center", color=MUTED)
             else:
@@ -47,3 +47,11 @@ def family_figure(
             words = f"{operator} of {nodes}, {direction}: {origin.cell}"
         figure.suptitle(words, fontsize=10)
     return figure
+
+
+def _short(text: str, most: int) -> str:
+    """Text without its middle if it is longer than there is room: ids differ at both ends."""
+    if len(text) <= most:
+        return text
+    end = (most - 1) * 2 // 3
+    return f"{text[: most - 1 - end]}…{text[-end:]}"

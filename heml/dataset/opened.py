@@ -16,6 +16,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
+from data_contracts import REBALANCED_DATASET
 from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.dataset.features import class_names, named
 from heml.dataset.manifest import DatasetError, read_manifest, verify
@@ -23,8 +24,6 @@ from heml.dataset.stored import read_split, schema_of, split_files, splits_of
 from heml.images import decode_image
 
 if TYPE_CHECKING:
-    from matplotlib.figure import Figure
-
     from heml.tree.tree import MetricTree, PairExplanation
 
 #: Columns that need no picture to be decoded.
@@ -185,7 +184,9 @@ class RebalancedDataset:
             If there is no such row.
         """
         row = self.row(image_id)
-        known = {name: row[name] for name in Provenance.__dataclass_fields__ if name in row}
+        # The input may have columns of these names too, such as split: only ours are meant.
+        fields = Provenance.__dataclass_fields__
+        known = {name: row[name] for name in REBALANCED_DATASET.column_names if name in fields}
         gates = {c.name: row[c.name] for c in GATE_COLUMNS if row[c.name] is not None}
         return Provenance(
             **known,
@@ -205,9 +206,13 @@ class RebalancedDataset:
             if row["host_id"] == image_id or image_id in row["donor_ids"]
         ]
 
-    def show(self, image_id: str) -> Figure:
-        """A row beside its host and donors; parents that are not in the dataset are named."""
+    def show(self, image_id: str) -> Image.Image:
+        """A row beside its host and donors; parents that are not in the dataset are named.
+
+        A picture, which notebooks show as it is.
+        """
         from heml.dataset.family import family_figure
+        from heml.report.style import pixels
 
         origin = self.provenance(image_id)
         parents = [("host", origin.host_id)] if origin.host_id else []
@@ -216,7 +221,7 @@ class RebalancedDataset:
             (f"{word} {parent}", self._pixels(parent) if parent in self else None)
             for word, parent in parents
         ]
-        return family_figure(origin, self._pixels(image_id), pictures)
+        return pixels(family_figure(origin, self._pixels(image_id), pictures))
 
     def _pixels(self, image_id: str) -> np.ndarray:
         return decode_image(self.row(image_id, ["image"])["image"]["bytes"])

@@ -42,6 +42,9 @@ class Shape:
         Label and groups, by the input's name: value → class number.
     contract : Contract
         Of the rows.
+    split : str or None
+        The input's column of the split, if it has one: a recombined row says there what its host
+        says, so that who filters by it does not lose the row.
     licence : str or None
         Of the images.
     recipe, code : str
@@ -53,6 +56,7 @@ class Shape:
     names: Mapping[str, str]
     codes: Mapping[str, Mapping[str, int]]
     contract: Contract
+    split: str | None
     licence: str | None
     recipe: str
     code: str
@@ -85,6 +89,9 @@ class Rows:
         self._revoked = revoked
         self._weights = selection.weights()
         self._segmenters: dict[str, _Segmenters] = {}
+        self._splits: dict[str, str | None] = {}
+        self._once: dict[Any, Any] = {}
+        self._split = shape.split if shape.split in cells.inputs else None
         self._empty: dict[str, Any] = dict.fromkeys(shape.contract.column_names)
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -106,10 +113,15 @@ class Rows:
                 if pending is not None and pending[0] == image_id:
                     _, masks, segmenters = pending
                     pending = next(segments, None)
+                # A surplus image is no row, but may be a parent.
+                if image_id in self._selection.parents:
+                    # Parents are many, what is said of them is little: it is kept once.
+                    self._segmenters[image_id] = self._once.setdefault(segmenters, segmenters)
+                    if self._split:
+                        value = row[INPUT_PREFIX + self._split]
+                        self._splits[image_id] = self._once.setdefault(value, value)
                 if image_id in self._revoked or image_id in self._selection.surplus:
                     continue
-                if image_id in self._selection.parents:
-                    self._segmenters[image_id] = segmenters
                 cell = self._cells.cell(row)
                 # A row with a missing group value is in no cell.
                 weight = self._weights.get(cell, 1.0) if row["split"] == "train" else 1.0
@@ -127,6 +139,7 @@ class Rows:
 
     def _recombined(self) -> Iterator[dict[str, Any]]:
         gates = [column.name for column in GATE_COLUMNS]
+        names = self._shape.names
         columns = ["accepted", "edit_id", "label", "groups", "direction", "operator", "nodes"]
         columns += ["host_id", "donor_id", "seed", *gates, "image", "masks", "width", "height"]
         table = ShardedTable(self._store.recombined_samples, RECOMBINED_SAMPLES)
@@ -141,7 +154,8 @@ class Rows:
                 )
                 yield {
                     **self._common(row, cell, row["masks"], segmenters),
-                    # Only label and groups are known of a recombined image.
+                    # Only label, groups and split are known of a recombined image.
+                    **({names[self._split]: self._splits[row["host_id"]]} if self._split else {}),
                     **self._classes(cell),
                     **{gate: row[gate] for gate in gates},
                     "image_id": f"recombined-{row['edit_id'].removeprefix('edit-')}",

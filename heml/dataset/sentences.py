@@ -14,18 +14,30 @@ def biases(facts: DatasetFacts) -> Iterator[str]:
         yield (
             f"In the {row['n']} train images as they came, {facts.label} and {row['group']} are "
             f"associated with Cramér's V {decimal(row['cramers_v'])} "
-            f"(95% interval {decimal(row['cramers_v_low'])} to {decimal(row['cramers_v_high'])})."
+            f"(95% interval {decimal(row['cramers_v_low'])} to {decimal(row['cramers_v_high'])}; "
+            "0 is not at all, 1 is always)."
         )
     for row in facts.leading:
         yield (
             f"Among the segments, {row['node']} carries {row['group']} most: bias score "
             f"{decimal(row['score'])} (95% interval {decimal(row['score_low'])} to "
-            f"{decimal(row['score_high'])}; {row['n']} train images, {row['n_conflicting']} of "
-            f"them conflicting). Judging {facts.label} by it is right on "
+            f"{decimal(row['score_high'])}; 0 is harmless, 1 the worst; {row['n']} train images, "
+            f"{row['n_conflicting']} of them conflicting: not of the group that their label "
+            f"usually comes with). Judging {facts.label} by it is right on "
             f"{percent(row['accuracy_aligned'])} of the aligned and "
             f"{percent(row['accuracy_conflicting'])} of the conflicting images"
             + ("." if row["flagged"] else ", which is not beyond chance.")
         )
+
+
+def weighing(facts: DatasetFacts) -> str:
+    """What the sample weights do."""
+    shares = facts.shares
+    # Weights are written with six decimals.
+    if max(shares.values(), default=0) - min(shares.values(), default=0) < 1e-4:
+        return "every cell (label and groups together) of the train split then counts the same."
+    words = ", ".join(f"{cell} {percent(share)}" for cell, share in shares.items())
+    return f"the cells (label and groups together) of the train split then count as aimed: {words}."
 
 
 def manipulation(facts: DatasetFacts) -> Iterator[str]:
@@ -41,7 +53,7 @@ def manipulation(facts: DatasetFacts) -> Iterator[str]:
         f"{samples['tried']} edits were tried and {samples['accepted']} passed all gates"
         + (f": {tried}." if tried else ".")
     )
-    yield "The column weight makes the cells of label and groups weigh in train as the plan aims."
+    yield f"The column weight is a sample weight: with it {weighing(facts)}"
     if summary["surplus"]:
         yield (
             f"{summary['surplus']} real train images were left out because their cell had more "
@@ -83,8 +95,9 @@ def limitations(facts: DatasetFacts) -> Iterator[str]:
         f"on {facts.label}, not for measuring one, and are no pictures of persons or places."
     )
     yield (
-        f"Only {', '.join((facts.label, *facts.groups))} are known of a recombined image: the "
-        "input's other columns are empty there. Attributes that were not named were not balanced."
+        f"Only {', '.join((facts.label, *facts.groups))} and the split are known of a recombined "
+        "image: the input's other columns are empty there. Attributes that were not named were not "
+        "balanced."
     )
     for cell in facts.short_cells:
         row = facts.cells[cell]

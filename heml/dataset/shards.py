@@ -1,7 +1,7 @@
 """Parquet files of all splits at once, cut by size. Knows no columns but the image.
 
-Files have their final names only when every row of every split is written: before that, no reader
-takes them for Parquet files of a dataset.
+Files and their folder have their final names only when every row of every split is written: before
+that there is no folder that a reader could take for a dataset.
 """
 
 from __future__ import annotations
@@ -26,6 +26,7 @@ class SplitShards:
     Parameters
     ----------
     folder : pathlib.Path
+        Must not exist; beside it, under a hidden name, the files grow.
     contract : Contract
         What the rows must keep.
     schema : pyarrow.Schema
@@ -37,8 +38,8 @@ class SplitShards:
     def __init__(
         self, folder: Path, contract: Contract, schema: pa.Schema, shard_bytes: int
     ) -> None:
-        folder.mkdir(parents=True)
-        self._folder = folder
+        self._target, self._folder = folder, folder.with_name(f".{folder.name}")
+        self._folder.mkdir(parents=True)
         self._contract = contract
         self._schema = schema
         self._limit = shard_bytes
@@ -58,6 +59,7 @@ class SplitShards:
         if kind is None:
             for shards in self._splits.values():
                 shards.give_names()
+            self._folder.rename(self._target)
 
     def write(self, split: str, row: dict[str, Any]) -> None:
         """Adds a row to a split."""

@@ -13,6 +13,7 @@ from heml.dataset.cell_reader import CellReader
 from heml.dataset.code import code_fingerprint
 from heml.dataset.documents import write_documents
 from heml.dataset.features import dataset_contract, output_names, with_features
+from heml.dataset.manifest import sha256_of
 from heml.dataset.rows import Rows, Shape
 from heml.dataset.selection import select_rows
 from heml.dataset.shards import SplitShards
@@ -23,7 +24,7 @@ from heml.settings import DatasetSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 
-VERSION = 3
+VERSION = 4
 
 
 def write_dataset(
@@ -35,6 +36,7 @@ def write_dataset(
     recipe_fingerprint: str,
     progress: Progress,
     settings: DatasetSettings | None = None,
+    split_name: str | None = None,
 ) -> Outcome:
     """Writes `store.rebalanced_dataset`.
 
@@ -57,6 +59,8 @@ def write_dataset(
         Goes into every row.
     progress : Progress
     settings : DatasetSettings, optional
+    split_name : str, optional
+        The input's column of the split, if it has one.
 
     Raises
     ------
@@ -72,6 +76,7 @@ def write_dataset(
         list(groups),
         licence,
         recipe_fingerprint,
+        split_name,
         settings.model_dump(exclude={"exports"}),
         store.fingerprint("recombined_samples"),
         store.summary("images")["content"],
@@ -94,6 +99,7 @@ def write_dataset(
             names=names,
             codes={c: {v: code for code, v in enumerate(own)} for c, own in classes.items()},
             contract=contract,
+            split=split_name,
             licence=licence,
             recipe=recipe_fingerprint,
             code=code_fingerprint(),
@@ -110,6 +116,9 @@ def write_dataset(
                     rows[split] += 1
                     segmenters[row["segmenter"]] = row["segmenter_licence"]
                     pace.tell(f"rebalanced_dataset: {rows.total()} rows")
+            hashes = {
+                f"data/{file.name}": sha256_of(file) for file in sorted((folder / "data").iterdir())
+            }
             weights = selection.weights()
             recombined = selection.recombined.total()
             summary = {
@@ -134,10 +143,13 @@ def write_dataset(
                 "recipe_fingerprint": recipe_fingerprint,
                 "code_fingerprint": shape.code,
                 "version": f"1.{revoked.times}.0",
+                "files": hashes,
                 "images_per_second": pace.rate(rows.total()),
                 "words": f"{rows.total()} rows, {recombined} of them recombined",
             }
-            write_documents(folder, store, name, label_name, groups, licence, summary, effect=False)
+            write_documents(
+                folder, store, name, label_name, groups, licence, summary, False, hashes
+            )
         progress(f"rebalanced_dataset: {summary['words']}")
         # The documents may be written again, with the effect: they are not this stage's files.
         return summary, [store.rebalanced_dataset / "data"]

@@ -269,42 +269,6 @@ def _bootstrapped(measure: Any, families: np.ndarray, rng: np.random.Generator) 
     return Measured(measure(np.arange(len(codes))), float(low), float(high), len(codes))
 
 
-def accuracy_change(before: np.ndarray, after: np.ndarray, seed: int = 0) -> Measured:
-    """How much more often the second of two trainings is right, on the same held-out images.
-
-    For self-recombinations: training with images that were recombined with themselves must not
-    move the accuracy by more than chance does, so the interval must hold 0.
-
-    Parameters
-    ----------
-    before, after : bool arrays (seeds, N)
-        Whether each of N images was told right by each of some networks.
-
-    Returns
-    -------
-    Measured
-        Difference of the mean accuracies, resampled over images and seeds.
-    """
-    before, after = np.atleast_2d(before).astype(float), np.atleast_2d(after).astype(float)
-    if before.shape[1] != after.shape[1]:
-        raise ValueError(
-            f"both trainings must be judged on the same images, found {before.shape[1]} and "
-            f"{after.shape[1]}"
-        )
-    rng = np.random.default_rng(seed)
-    n = before.shape[1]
-    values = []
-    for _ in range(RESAMPLES):
-        columns = rng.integers(n, size=n)
-        means = [
-            part[rng.integers(len(part), size=len(part))][:, columns].mean()
-            for part in (before, after)
-        ]
-        values.append(means[1] - means[0])
-    low, high = np.quantile(values, [OUTSIDE / 2, 1 - OUTSIDE / 2])
-    return Measured(float(after.mean() - before.mean()), float(low), float(high), n)
-
-
 def read_train_images(
     dataset: Path, label: str, size: int, most: int = 4000, seed: int = 0
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:

@@ -104,9 +104,9 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     warped, seen = warp(donor, trusted, matrix, (tall, wide))
     # Beside the outline the interpolation mixes.
     seen = shrink(seen > 0.5, 1)
-    scenery = fill_scenery(warped, seen, seen.new_ones(len(edits), 1, 1, 1))
     # A real outline is hard; only the pixel where both mix is left out.
     kept = shrink(front, 1)
+    scenery = fill_scenery(warped, seen, seen.new_ones(len(edits), 1, 1, 1), ~shrink(kept, 1))
     result = pixels(scenery + (host - scenery) * soften(kept.float()))
     planes_of = (plane.squeeze(1).cpu().numpy() for plane in (kept, seen))
     return [_picture(*each) for each in zip(edits, result, *planes_of, strict=True)]

@@ -1,4 +1,4 @@
-"""How many samples each cell should get: target, budget, and controls that spread the edits."""
+"""How many samples each cell should get: target, budget, controls against traces, variety."""
 
 from __future__ import annotations
 
@@ -11,6 +11,9 @@ from heml.bias.coverage import coverage
 from heml.cells import MISSING
 from heml.recombination.targets import cell_targets
 from heml.settings import RebalanceSettings
+
+#: Budget of a recipe that gives none, and its most in a small dataset.
+BUDGET, SMALL_BUDGET = 1.5, 5.0
 
 
 def texts(column: pd.Series) -> np.ndarray:
@@ -130,8 +133,83 @@ def wanted_controls(
     return controls
 
 
+def wanted_variety(
+    cells: pd.DataFrame,
+    made: np.ndarray,
+    able: np.ndarray,
+    settings: RebalanceSettings,
+    records: int,
+) -> np.ndarray:
+    """Samples beyond what target and controls ask, up to `settings.variety` in all.
+
+    The more hosts meet the more donors, the less but the label's own segments goes with the label.
+    They are spread so that every label has the same share of recombined records, as far as its
+    cells are able, and within a label the cells come to one multiple of their targets: then neither
+    being recombined, nor being so before a certain group, tells the label. Without controls there
+    is none: only cells that lack records would grow.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        As `wanted_fill` returns.
+    made : int array (cells,)
+        Samples that are planned already.
+    able : bool array (cells,)
+        Cells for which more can be made.
+
+    Returns
+    -------
+    int array (cells,)
+    """
+    extra = np.zeros(len(cells), int)
+    n, target = cells["n"].to_numpy(int), cells["n_target"].to_numpy(int)
+    total = min(settings.variety, budget_of(settings, records))
+    if settings.controls == 0 or total <= made.sum():
+        return extra
+    able = able & (target > 0)
+    names, label = np.unique(cells["label"].astype(str), return_inverse=True)
+    real, sums, able_ones = (np.bincount(label, values, len(names)) for values in (n, made, able))
+    rate = _even_rate(real, sums, able_ones > 0, total)
+    for number in range(len(names)):
+        own = np.flatnonzero((label == number) & able)
+        wanted = int(np.floor(rate * real[number] + 1e-9) - sums[number])
+        if wanted > 0 and len(own):
+            extra[own] = _raised(n[own] + made[own], target[own], wanted)
+    return extra
+
+
+def _even_rate(real: np.ndarray, made: np.ndarray, able: np.ndarray, total: float) -> float:
+    """Recombined samples per real record that all labels can have, with `total` samples in all.
+
+    A label that can get no more holds the others back.
+    """
+    held = real[~able] > 0
+    high = float((made[~able][held] / real[~able][held]).min()) if held.any() else np.inf
+    low, high = 0.0, min(high, total / max(real.sum(), 1) + 1)
+    for _ in range(50):
+        middle = (low + high) / 2
+        enough = np.maximum(made, middle * real).sum() <= total
+        low, high = (middle, high) if enough else (low, middle)
+    return low
+
+
+def _raised(have: np.ndarray, target: np.ndarray, extra: int) -> np.ndarray:
+    """Brings cells to one multiple of their targets, those above it aside, with at most `extra`."""
+
+    def missing(level: float) -> np.ndarray:
+        return np.floor(np.maximum(level * target - have, 0) + 1e-9).astype(int)
+
+    low, high = 0.0, float((have + extra).max() / target.min()) + 1
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if missing(middle).sum() <= extra else (low, middle)
+    return missing(low)
+
+
 def budget_of(settings: RebalanceSettings, records: int) -> int:
     """Most recombined samples."""
+    if settings.budget is None:
+        return int(max(BUDGET * records, min(SMALL_BUDGET * records, settings.variety)))
     return int(np.floor(settings.budget * records + 1e-9))
 
 

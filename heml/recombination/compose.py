@@ -28,7 +28,8 @@ class Edit:
         transplant, insert, remove, recolour or background.
     host, donor : Picture
     nodes : sequence of str
-        Leaves that are exchanged.
+        Leaves that are exchanged. What a removal uncovers is taken from the donor, as far as it
+        shows something else there.
     protected : sequence of str
         Leaves of the host that nothing may cover.
     """
@@ -109,7 +110,12 @@ def compose(
 def _prepare(edit: Edit, taxonomy: Taxonomy) -> tuple[str, Any]:
     if edit.operator in ("transplant", "insert", "remove"):
         return "transplant", transplant.prepare(
-            edit.host, edit.donor, edit.nodes, taxonomy, edit.protected
+            edit.host,
+            edit.donor,
+            edit.nodes,
+            taxonomy,
+            edit.protected,
+            edit.operator == "remove",
         )
     if edit.operator == "recolour":
         return "recolour", recolour.prepare(edit.host, edit.donor, edit.nodes, taxonomy)

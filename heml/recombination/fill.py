@@ -43,7 +43,9 @@ _SHIFTS = (6, 12, 24, 48, 96)
 _EDGE = 4
 
 
-def fill_scenery(image: Tensor, known: Tensor, textured: Tensor) -> Tensor:
+def fill_scenery(
+    image: Tensor, known: Tensor, textured: Tensor, holes: Tensor | None = None
+) -> Tensor:
     """Fills what is behind a foreground: shading from all around, fine texture from beside.
 
     Parameters
@@ -53,6 +55,8 @@ def fill_scenery(image: Tensor, known: Tensor, textured: Tensor) -> Tensor:
         Pixels of the scenery.
     textured : Tensor, shape (B, 1, 1, 1), bool
         Images whose holes get texture; the others' are filled smoothly.
+    holes : Tensor, shape (B, 1, H, W), bool, optional
+        Unknown pixels that will be seen: the others get no texture. By default all.
 
     Returns
     -------
@@ -62,31 +66,54 @@ def fill_scenery(image: Tensor, known: Tensor, textured: Tensor) -> Tensor:
     weight = halve(halve(known.float()))
     mean = halve(halve(image * known)) / weight.clamp_min(1e-6)
     shading = double(double(fill_holes(mean, (weight > 0.25).float())))
-    source = shrink(known, _EDGE) & textured
-    texture = (image - shading) * source
     result = torch.where(known, image, shading)
     wanted = ~known & textured
-    for shift in _SHIFTS:
-        for down, right in ((0, shift), (0, -shift), (shift, 0), (-shift, 0)):
-            if not bool(wanted.any()):
-                return result.clamp(0, 1)
-            # The nearest texture on any side; what it leaves, the next shift takes.
-            take = wanted & _shifted(source, down, right)
-            result = result + _shifted(texture, down, right) * take
-            wanted = wanted & ~take
+    if holes is not None:
+        wanted &= holes
+    places, sources = _nearest_texture(shrink(known, _EDGE), wanted)
+    if len(places):
+        # Of each pixel the three channels: flat places count pixels of all images.
+        pixels = known.shape[-2] * known.shape[-1]
+        at = places + 2 * pixels * (places // pixels)
+        there = sources + 2 * pixels * (sources // pixels)
+        flat, given, smooth = result.view(-1), image.reshape(-1), shading.view(-1)
+        for channel in range(3):
+            here, from_ = at + channel * pixels, there + channel * pixels
+            flat[here] += given[from_] - smooth[from_]
     return result.clamp(0, 1)
 
 
-def _shifted(values: Tensor, down: int, right: int) -> Tensor:
-    """Each pixel's neighbour some pixels away, zero beyond the border."""
-    height, width = values.shape[-2:]
-    result = torch.zeros_like(values)
-    if abs(down) < height and abs(right) < width:
-        rows = slice(max(-down, 0), height - max(down, 0))
-        columns = slice(max(-right, 0), width - max(right, 0))
-        result[..., rows, columns] = values[
-            ...,
-            rows.start + down : rows.stop + down,
-            columns.start + right : columns.stop + right,
-        ]
-    return result
+def _nearest_texture(source: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
+    """Pixels that get texture, and from where: the nearest on any side, in steps.
+
+    Parameters
+    ----------
+    source, wanted : bool (B, 1, H, W)
+
+    Returns
+    -------
+    places, sources : int (M,)
+        Flat places in the batch of planes.
+    """
+    height, width = source.shape[-2:]
+    steps = [(0, 0)] + [
+        step
+        for shift in _SHIFTS
+        if shift < max(height, width)
+        for step in ((0, shift), (0, -shift), (shift, 0), (-shift, 0))
+    ]
+    reach = max(map(max, steps))
+    # A border without texture, so that every shift is a view.
+    given = pad(source, (reach,) * 4)
+    chosen = torch.zeros(wanted.shape, dtype=torch.uint8, device=wanted.device)
+    left = wanted.clone()
+    for number, (down, right) in enumerate(steps[1:], start=1):
+        if not bool(left.any()):
+            break
+        top, start = reach + down, reach + right
+        take = left & given[..., top : top + height, start : start + width]
+        chosen.masked_fill_(take, number)
+        left ^= take
+    places = chosen.view(-1).nonzero()[:, 0]
+    offsets = torch.tensor([down * width + right for down, right in steps], device=places.device)
+    return places, places + offsets[chosen.view(-1)[places].long()]

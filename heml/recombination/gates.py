@@ -226,7 +226,7 @@ class _Appearance:
         change = changed(sample.image, host.image)
         apart = hash_distance(sample.image, donor.image)
         # A control that recombines an image with itself is to be its duplicate.
-        itself = edit["host_id"] == edit["donor_id"]
+        itself = edit["direction"] == "self"
         numbers: dict[str, float | None] = {
             "gate_change": change,
             "gate_donor_distance": apart,

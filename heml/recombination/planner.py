@@ -18,6 +18,7 @@ from heml.recombination.cells import (
     texts,
     wanted_controls,
     wanted_fill,
+    wanted_variety,
 )
 from heml.recombination.layout import Layouts
 from heml.recombination.roles import Roles
@@ -130,10 +131,28 @@ class Planner:
         asked = np.maximum(asked, wanted)
         self._kinds = sum((made.kinds for made in fills), Counter())
         n_control = wanted_controls(cells, possible, self._settings, records)
+        plenty = np.array([len(made.edits) for made in fills], int) >= SPARES * wanted
+        by_fill = plenty & (possible > n_control)
+        hosts = [max((len(w.hosts) for w in self._control_ways(c)), default=0)
+                 for _, c in self._each(cells)]  # fmt: skip
+        # With fewer records, one would give more than its share.
+        many = np.array(hosts, int) >= SPARES / self._settings.donor_share
+        able = by_fill | many
+        extra = wanted_variety(cells, possible + n_control, able, self._settings, records)
+        more_fill, more_control = np.where(by_fill, extra, 0), np.where(by_fill, 0, extra)
+        cells = cells.assign(n_fill=wanted + more_fill)
+        for number, cell in self._each(cells):
+            if more_fill[number]:
+                fills[number] = self._fill(number, cell)
+        asked = np.maximum(asked, cells["n_fill"].to_numpy(int))
         controls = [
-            self._control(number, cell, int(n_control[number]))
+            self._control(number, cell, int(n_control[number] + more_control[number]))
             for number, cell in self._each(cells)
         ]
+        # What a cell has too few records for is no more than was asked for the sake of variety.
+        n_control = np.maximum(
+            n_control, np.minimum(n_control + more_control, [len(m.edits) for m in controls])
+        ).astype(int)
         own = self._self_recombinations()
         edits = [edit for made in (own, *fills, *controls) for edit in made.edits]
         for number, edit in enumerate(edits):
@@ -173,8 +192,7 @@ class Planner:
         """Why ways were used up."""
         scarce: dict[str, tuple[int, str]] = {}
         for way in ways:
-            donors = way.hosts if way.removes else way.donors
-            few = min((len(donors), "donor"), (len(way.hosts), "host"))
+            few = min((len(way.donors), "donor"), (len(way.hosts), "host"))
             scarce[way.direction] = max(scarce.get(way.direction, few), few)
         words = [
             f"{few} {word}{'' if few == 1 else 's'} for {direction}"
@@ -191,12 +209,7 @@ class Planner:
         """Edits between two records of the cell, of the same kinds as the others."""
         if wanted == 0:
             return _Made()
-        same = (self._values == np.array(cell["groups"], object)).all(axis=1)
-        members = np.flatnonzero((self._labels == str(cell["label"])) & same)
-        found = [self._ways.within(*kind, members) for kind, _ in sorted(
-            self._kinds.items(), key=lambda item: (-item[1], item[0])
-        )]  # fmt: skip
-        ways = list({(w.operator, w.nodes): w for w in found if w}.values())
+        ways = self._control_ways(cell)
         if not ways:
             return _Made(hint=NoWay("no_controls", "no two of its records can exchange a segment"))
         draw = _Draw(self, [number, 1], wanted, cell)
@@ -204,6 +217,14 @@ class Planner:
         if len(draw.made.edits) < wanted:
             draw.made.hint = NoWay("no_controls", "its records are too few for more controls")
         return draw.made
+
+    def _control_ways(self, cell: dict[Any, Any]) -> list[Way]:
+        same = (self._values == np.array(cell["groups"], object)).all(axis=1)
+        members = np.flatnonzero((self._labels == str(cell["label"])) & same)
+        found = [self._ways.within(*kind, members) for kind, _ in sorted(
+            self._kinds.items(), key=lambda item: (-item[1], item[0])
+        )]  # fmt: skip
+        return list({(w.operator, w.nodes): w for w in found if w}.values())
 
     def _self_recombinations(self) -> _Made:
         """Edits whose donor is their host, of the same kinds as the others."""
@@ -375,7 +396,7 @@ class _Draw:
         return False
 
     def _donor(self, way: Way, host: int) -> int | None:
-        if way.removes or way.direction == "self":
+        if way.direction == "self":
             done = (host, host, way.operator, way.nodes) in self._done
             return None if done else host
         free = way.donors[(self._as_donor[way.donors] < self._cap) & (way.donors != host)]

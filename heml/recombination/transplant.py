@@ -32,7 +32,7 @@ from heml.taxonomy import BACKGROUND, Taxonomy
 #: compared there.
 MARGIN, MARGIN_SHARE = 12, 0.12
 #: A kept class may come along from the donor behind a moved segment if it makes up this share of
-#: what surrounds the host's own.
+#: what surrounds the host's own, or the donor's.
 NEIGHBOUR_SHARE = 0.1
 #: Labels are shifted by this in tables and planes: outside the picture, no class, classes.
 _SHIFT = 2
@@ -51,6 +51,9 @@ class Transplant:
         Of the host and of the donor.
     matrix : float array (2, 3)
         From pixels of the piece to pixels of the window.
+    removes : bool
+        Nothing of the moved classes is taken from the donor, but what its picture shows in their
+        place.
     """
 
     host: Picture
@@ -60,6 +63,7 @@ class Transplant:
     window: Window
     piece: Window
     matrix: np.ndarray
+    removes: bool = False
 
     @property
     def key(self) -> tuple[int, ...]:
@@ -73,13 +77,14 @@ def prepare(
     nodes: Sequence[str],
     taxonomy: Taxonomy,
     protected: Sequence[str],
+    removes: bool = False,
 ) -> Transplant | None:
     """Plans where the donor's segments come to lie; None if there is nothing to move."""
     names = taxonomy.class_names
     moved = [names.index(c) for node in nodes for c in taxonomy.classes_of(node)]
     kept = [names.index(c) for node in protected for c in taxonomy.classes_of(node)]
     old = host.place([names[m] for m in moved])
-    new = donor.place([names[m] for m in moved])
+    new = None if removes else donor.place([names[m] for m in moved])
     matrix = align_donor(taxonomy, nodes, host, donor)
     boxes: list[tuple[float, ...]] = [old.box] if old else []
     if new:
@@ -109,7 +114,7 @@ def prepare(
     piece = window_around(clipped, donor.size)
     local = matrix.copy()
     local[:, 2] += matrix[:, :2] @ [piece.x, piece.y] - [window.x, window.y]
-    return Transplant(host, donor, moved, kept, window, piece, local)
+    return Transplant(host, donor, moved, kept, window, piece, local, removes)
 
 
 def _mapped(box: Sequence[float] | Box, matrix: np.ndarray) -> tuple[float, float, float, float]:
@@ -140,9 +145,10 @@ def transplant(
     size = (host.shape[-2], host.shape[-1])
     warped, there = warp(donor, there.float(), matrix, size)
 
-    regions = _regions(here, there.to(here.dtype), torch.from_numpy(kinds).to(device))
+    removes = torch.tensor([e.removes for e in edits], device=device)
+    regions = _regions(here, there.to(here.dtype), torch.from_numpy(kinds).to(device), removes)
     top = _relit(host, warped, regions)
-    behind = fill_scenery(host, regions.behind, regions.open_air)
+    behind = fill_scenery(host, regions.behind, regions.open_air, regions.old)
     base = torch.where(regions.old, behind, host)
     result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide))
     labels = (regions.labels - _SHIFT).squeeze(1).cpu().numpy()
@@ -189,8 +195,8 @@ class _Regions:
     ----------
     old : bool
         The host's segment with its soft outline: nothing of it may stay.
-    new : bool
-        Where the donor's segment shows.
+    foreign : bool
+        Where the donor shows what the host does not have there: its segment, and what that brings.
     narrow : float
         Weight of the donor's details.
     wide : float, half the size
@@ -212,7 +218,7 @@ class _Regions:
     """
 
     old: Tensor
-    new: Tensor
+    foreign: Tensor
     narrow: Tensor
     wide: Tensor
     lit: Tensor
@@ -225,7 +231,7 @@ class _Regions:
     cut_off: Tensor
 
 
-def _regions(here: Tensor, there: Tensor, kinds: Tensor) -> _Regions:
+def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Regions:
     """What becomes of each pixel.
 
     Parameters
@@ -233,26 +239,34 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor) -> _Regions:
     here, there : int16 (B, 1, H, W)
         Shifted labels of host and donor.
     kinds : uint8 (B, classes + 2)
+    removes : bool (B,)
     """
-    host, donor = _lookup(kinds, here), _lookup(kinds, there)
+    # As places in tables, once.
+    here_places, there_places = here.long(), there.long()
+    host, donor = _lookup(kinds, here_places), _lookup(kinds, there_places)
     radius = _radius(here)
     free = _has(host, _INSIDE) & ~_has(host, _SPARED)
     segment = _has(host, _MOVED)
     scenery = _has(host, _SCENERY)
     # The outline of a segment against its scenery shows some of that scenery.
     rim = grow(_has(donor, _SCENERY), 1 + (radius > 4))
-    new = _has(donor, _MOVED) & free & ~rim
+    moved = _has(donor, _MOVED) & ~removes[:, None, None, None]
+    new = moved & free & ~rim
     old = grow(segment, 2) & free
     near = grow(old | new, radius)
     hole = old & ~new
 
-    # Classes that surround the host's own segment, and what the donor has of them.
-    counts = _counts(here, near & ~old & ~segment & _has(host, _CLASS), kinds)
-    usual = counts > NEIGHBOUR_SHARE * counts.sum(dim=1, keepdim=True)
-    usual = usual & ~_has(kinds, _MOVED)
+    # Classes that surround the host's own segment, and what the donor has of them. What surrounds
+    # the donor's alone was hidden by the host's: legs below a skirt, and eyes behind glasses.
+    counts = _counts(here_places, near & ~old & ~segment & _has(host, _CLASS), kinds)
+    beside = grow(moved, radius) & ~moved & _has(donor, _CLASS)
+    kept = ~_has(kinds, _MOVED)
+    own = _frequent(counts) & kept
+    hidden = _frequent(_counts(there_places, beside, kinds)) | removes[:, None]
+    usual = own | (hidden & kept & _has(kinds, _CLASS))
     # The donor's scenery is another one: a hole in the host's is filled from the host's own.
-    open_air = (usual & _has(kinds, _SCENERY)).any(dim=1)[:, None, None, None]
-    borrowed = hole & _lookup(usual & ~_has(kinds, _SCENERY), there)
+    open_air = (own & _has(kinds, _SCENERY)).any(dim=1)[:, None, None, None]
+    borrowed = hole & _lookup(usual & ~_has(kinds, _SCENERY), there_places)
     same = (here == there) & _has(host, _CLASS) & ~segment
     core = new | borrowed
     body = grow(core, 1) & (core | (same & free))
@@ -268,7 +282,7 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor) -> _Regions:
     beyond = edge & grow(there == 0, 1)
     return _Regions(
         old=old,
-        new=new,
+        foreign=new | (borrowed & ~_lookup(own, there_places)),
         narrow=narrow,
         wide=wide,
         lit=same & ~near & ~scenery,
@@ -287,14 +301,19 @@ def _has(bits: Tensor, bit: int) -> Tensor:
 
 
 def _lookup(table: Tensor, labels: Tensor) -> Tensor:
-    """Each sample's entry (B, classes + 2) for each pixel's label."""
-    return table.gather(1, labels.flatten(1).long()).view_as(labels)
+    """Each sample's entry (B, classes + 2) for each pixel's label, int64."""
+    return table.gather(1, labels.flatten(1)).view_as(labels)
 
 
 def _counts(labels: Tensor, where: Tensor, kinds: Tensor) -> Tensor:
-    """Pixels of each class among some, float (B, classes + 2)."""
+    """Pixels of each class, int64, among some; float (B, classes + 2)."""
     counts = torch.zeros(kinds.shape, dtype=torch.float32, device=kinds.device)
-    return counts.scatter_add_(1, labels.flatten(1).long(), where.flatten(1).float())
+    return counts.scatter_add_(1, labels.flatten(1), where.flatten(1).float())
+
+
+def _frequent(counts: Tensor) -> Tensor:
+    """Classes that make up a fair share of some pixels, bool (B, classes + 2)."""
+    return counts > NEIGHBOUR_SHARE * counts.sum(dim=1, keepdim=True)
 
 
 def _radius(window: Tensor) -> int:
@@ -309,8 +328,8 @@ def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
     lit = (halve(halve(regions.lit.float())) > 0.9).float()
     matched = match_contrast(base, top, lit)
     field = lighting_field(base, matched, lit)
-    new = halve(halve(regions.new.float()))
-    change = limited(field) * new + field * (1 - new)
+    foreign = halve(halve(regions.foreign.float()))
+    change = limited(field) * foreign + field * (1 - foreign)
     difference = lab_to_rgb(matched + change) - small[1]
     return double(double(difference)).add_(warped).clamp_(0, 1)
 

@@ -33,8 +33,8 @@ class Way:
     nodes : tuple of str
         Leaves that are exchanged.
     hosts, donors : int array
-        Train rows that it can start from and take from. A removal takes nothing: its donor is its
-        host, and `donors` is empty.
+        Train rows that it can start from and take from. Donors of a removal lack the segment: they
+        give what it hid.
     cost : float
         Length of the visible seam, and area of what is filled or covered: comparable over ways.
     """
@@ -45,10 +45,6 @@ class Way:
     hosts: np.ndarray
     donors: np.ndarray
     cost: float
-
-    @property
-    def removes(self) -> bool:
-        return self.operator == "remove"
 
 
 @dataclass(frozen=True)
@@ -195,11 +191,9 @@ class Ways:
         ways = []
 
         def add(operator: str, own: np.ndarray, others: np.ndarray) -> None:
-            removes = operator == "remove"
-            if operator in self._operators and own.any() and (removes or others.any()):
-                rows = np.flatnonzero(others) if not removes else np.zeros(0, int)
-                cost = self._cost(operator, nodes)
-                ways.append(Way(direction, operator, nodes, np.flatnonzero(own), rows, cost))
+            if operator in self._operators and own.any() and others.any():
+                rows = np.flatnonzero(own), np.flatnonzero(others)
+                ways.append(Way(direction, operator, nodes, *rows, self._cost(operator, nodes)))
 
         if nodes == (BACKGROUND,):
             add("background", hosts & has, donors & has)
@@ -209,7 +203,7 @@ class Ways:
             # Taking a segment away changes an attribute only if its presence is the attribute.
             gone = {rule.leaf for rule, value in rules if not rule.present.get(value, True)}
             if rules and gone == set(nodes):
-                add("remove", hosts & has, donors)
+                add("remove", hosts & has, donors & ~has)
         if direction == "group_onto_host" and not rules:
             # A label's segment differs in shape: its colours alone would not carry the label over.
             add("recolour", hosts & has, donors & has)

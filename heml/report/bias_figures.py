@@ -13,6 +13,7 @@ from heml.report.style import (
     GREY,
     PALE_GREY,
     SCORES,
+    WIDTH,
     Encoder,
     new_figure,
     say,
@@ -82,7 +83,9 @@ def tree_figure(store: Store, taxonomy: Taxonomy, group: str, encode: Encoder = 
         return encode(figure)
 
 
-def bias_figure(store: Store, group: str, encode: Encoder = small_png) -> bytes:
+def bias_figure(
+    store: Store, group: str, encode: Encoder = small_png, width: float = WIDTH
+) -> bytes:
     """Scores of all leaves with intervals, beside their accuracies on aligned and conflicting.
 
     Parameters
@@ -90,6 +93,7 @@ def bias_figure(store: Store, group: str, encode: Encoder = small_png) -> bytes:
     store : Store
     group : str
     encode : callable, default small_png
+    width : float, default WIDTH
 
     Returns
     -------
@@ -100,14 +104,20 @@ def bias_figure(store: Store, group: str, encode: Encoder = small_png) -> bytes:
     leaves = rows[rows["kind"] == "leaf"].head(MOST_LEAVES).reset_index(drop=True)
     chance = 1 / image_index(store, [])["label"].nunique()
     places = np.arange(len(leaves))
-    with new_figure(max(2.6, 0.33 * len(leaves) + 1.75)) as figure:
+    beside = width == WIDTH
+    height = max(2.6, 0.33 * len(leaves) + 1.75)
+    with new_figure(height if beside else 2 * height - 0.7, width=width) as figure:
         say(
             figure,
             f"Which segments carry {group}, and are fooled by it",
             f"n {leaves['n'].max()} train records, {leaves['n_conflicting'].max()} of them "
             "conflicting; out of fold. Bars: 95% intervals (bootstrap, Wilson).",
         )
-        left, right = figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.05])
+        left, right = (
+            figure.subplots(1, 2, sharey=True, width_ratios=[1, 1.05])
+            if beside
+            else figure.subplots(2, 1, sharey=True)
+        )
         left.barh(places, leaves["score"], height=0.62, color=SCORES(leaves["score"].astype(float)),
                   edgecolor=GREY, linewidth=0.6)  # fmt: skip
         left.hlines(places, leaves["score_low"], leaves["score_high"], color="#1b2430", lw=1.4)
@@ -116,10 +126,10 @@ def bias_figure(store: Store, group: str, encode: Encoder = small_png) -> bytes:
             left.text(reach + 0.02, place, f"{row.score:.2f}", va="center", fontsize=9)
         left.set_yticks(places, leaves["node"])
         left.invert_yaxis()
-        left.set_xlim(0, 1.12)
+        left.set_xlim(0, 1.12 if beside else 1.25)
         left.set_xticks([0, 0.5, 1])
         left.set_title("Bias score")
-        _accuracies(right, places, leaves, chance)
+        _accuracies(right, places, leaves, chance, beside)
         for axes in (left, right):
             axes.tick_params(length=0)
             axes.grid(axis="x")
@@ -127,7 +137,9 @@ def bias_figure(store: Store, group: str, encode: Encoder = small_png) -> bytes:
         return encode(figure)
 
 
-def _accuracies(axes: Axes, places: np.ndarray, leaves: pd.DataFrame, chance: float) -> None:
+def _accuracies(
+    axes: Axes, places: np.ndarray, leaves: pd.DataFrame, chance: float, wide: bool
+) -> None:
     axes.axvline(chance, color=GREY, lw=1, linestyle=(0, (4, 3)), zorder=1)
     for name, colour, marker, offset in (
         ("aligned", ALIGNED, "o", -0.13),
@@ -143,8 +155,9 @@ def _accuracies(axes: Axes, places: np.ndarray, leaves: pd.DataFrame, chance: fl
         )  # fmt: skip
     axes.set_xlim(-0.02, 1.02)
     axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
-    axes.set_title("Label accuracy of the leaf alone")
+    axes.set_title("Label accuracy of the leaf alone" if wide else "Label accuracy, leaf alone")
     axes.plot([], [], color=GREY, lw=1, linestyle=(0, (4, 3)), label="chance")
     axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, fontsize=9, handletextpad=0.4
-    )
+        loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, fontsize=9 if wide else 8,
+        handletextpad=0.4, **({} if wide else {"columnspacing": 0.9, "handlelength": 1.2}),
+    )  # fmt: skip

@@ -12,6 +12,7 @@ from heml.report.style import (
     INK,
     MUTED,
     PAPER,
+    WIDTH,
     Encoder,
     ink_on,
     new_figure,
@@ -27,18 +28,22 @@ FULL = 3
 _RATIOS = LinearSegmentedColormap.from_list("ratios", ["#c04a00", PAPER, "#0072b2"])
 
 
-def coverage_figure(store: Store, encode: Encoder = small_png) -> bytes:
+def coverage_figure(
+    store: Store, encode: Encoder = small_png, width: float = WIDTH
+) -> bytes | None:
     """All cells as a heat map: labels in rows, combinations of group values in columns.
 
     Parameters
     ----------
     store : Store
     encode : callable, default small_png
+    width : float, default WIDTH
 
     Returns
     -------
-    bytes
-        A PNG, unless `encode` makes something else.
+    bytes or None
+        A PNG, unless `encode` makes something else; None if there are too many columns for the
+        width.
     """
     cells = pd.read_parquet(store.coverage)
     cells["column"] = [" ·\n".join(values) for values in cells["groups"]]
@@ -47,7 +52,10 @@ def coverage_figure(store: Store, encode: Encoder = small_png) -> bytes:
     names = [column for column in columns.index if column in set(shown)]
     left = len(columns) - len(names)
     labels = list(dict.fromkeys(cells["label"]))
-    with new_figure(0.62 * max(len(labels), 1) + 1.75) as figure:
+    if len(names) > MOST_COLUMNS * width / WIDTH:
+        return None
+    small = len(names) > (4 if width == WIDTH else 2)
+    with new_figure(0.62 * max(len(labels), 1) + 1.75, width=width) as figure:
         say(
             figure,
             "Train records of every cell",
@@ -58,7 +66,7 @@ def coverage_figure(store: Store, encode: Encoder = small_png) -> bytes:
         axes = figure.subplots()
         for row in cells[cells["column"].isin(names)].itertuples():
             x, y = names.index(str(row.column)), labels.index(str(row.label))
-            _cell(axes, x, y, row, small=len(names) > 4)
+            _cell(axes, x, y, row, small)
         axes.set_xlim(0, max(len(names), 1))
         axes.set_ylim(max(len(labels), 1), 0)
         axes.set_xticks(np.arange(len(names)) + 0.5, names)

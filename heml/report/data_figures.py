@@ -7,6 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow.compute as pc
 from matplotlib.axes import Axes
+from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from data_contracts.segments import SEGMENTS
@@ -15,7 +16,7 @@ from heml.images import image_index
 from heml.report.choose import examples_per_cell, train_examples
 from heml.report.pair_drawing import draw_segments
 from heml.report.pictures import Pictures, fitted, leaf_colours, overlaid, side_by_side
-from heml.report.style import MUTED, Encoder, bare, new_figure, say, small_png
+from heml.report.style import WIDTH, Encoder, bare, new_figure, say, small_png
 from heml.report.theme import LIGHT, Theme
 from heml.segmentation.rows import ANNOTATED
 from heml.shards import ShardedTable
@@ -28,7 +29,7 @@ MOST_CELLS = 8
 SEGMENTED = 6
 #: Images of which every segment is shown alone.
 ALONE = 2
-LEGEND_COLUMNS = 5
+LEGEND_COLUMNS, NARROW_LEGEND_COLUMNS = 5, 3
 MOST_CLASSES = 22
 #: Height of an image in pixels.
 TILE = 220
@@ -79,7 +80,13 @@ def images_figure(
         return encode(figure)
 
 
-def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_png) -> bytes:
+def segments_figure(
+    store: Store,
+    taxonomy: Taxonomy,
+    encode: Encoder = small_png,
+    theme: Theme = LIGHT,
+    width: float = WIDTH,
+) -> bytes:
     """A few images beside their segments, a legend of leaves, how often classes are present and
     how large they are where they are.
 
@@ -88,6 +95,8 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
     store : Store
     taxonomy : Taxonomy
     encode : callable, default small_png
+    theme : Theme, default LIGHT
+    width : float, default WIDTH
 
     Returns
     -------
@@ -111,38 +120,53 @@ def segments_figure(store: Store, taxonomy: Taxonomy, encode: Encoder = small_pn
         )
     classes = classes[:MOST_CLASSES]
     colours = leaf_colours(taxonomy)
-    legend_lines = -(-len(taxonomy.leaves) // LEGEND_COLUMNS)
-    height = max(3.6, 0.19 * len(classes) + 0.7) + 0.22 * legend_lines
-    with new_figure(height) as figure:
-        say(figure, "Images and their segments", note)
-        axes = figure.subplot_mosaic(
-            [["images", "presence", "area"], ["legend", "presence", "area"]],
-            width_ratios=[1.9, 0.6, 0.4],
-            height_ratios=[height - 0.8 - 0.22 * legend_lines, 0.22 * legend_lines],
-        )
+    beside = width == WIDTH
+    legend_columns = LEGEND_COLUMNS if beside else NARROW_LEGEND_COLUMNS
+    legend = 0.22 * -(-len(taxonomy.leaves) // legend_columns)
+    bars = max(3.6, 0.19 * len(classes) + 0.7)
+    # Of the images: with the bars beside them as high as these are, else as wide as a phone.
+    room = bars - 0.8 if beside else 2.6
+    height = bars + legend if beside else room + legend + bars + 0.2
+    with new_figure(height, theme, width) as figure:
+        say(figure, "Images and their segments", note, theme)
+        if beside:
+            axes = figure.subplot_mosaic(
+                [["images", "presence", "area"], ["legend", "presence", "area"]],
+                width_ratios=[1.9, 0.6, 0.4],
+                height_ratios=[room, legend],
+            )
+        else:
+            # Parts of their own: the names of the bars take no room from the images.
+            upper, lower = figure.subfigures(2, 1, height_ratios=[room + legend, bars - 0.8])
+            axes = upper.subplot_mosaic([["images"], ["legend"]], height_ratios=[room, legend])
+            axes |= lower.subplot_mosaic([["presence", "area"]], width_ratios=[0.6, 0.4])
         pairs = []
         for image_id in ids:
             image, masks = pictures.image(image_id), pictures.segments(image_id)
             pairs.append(side_by_side([image, overlaid(image, masks, taxonomy)], TILE))
         bare(axes["images"])
-        axes["images"].imshow(_tiled(pairs, 5.4 / (height - 0.8 - 0.22 * legend_lines)))
+        axes["images"].imshow(_tiled(pairs, (5.4 if beside else width) / room, theme.paper))
         axes["legend"].axis("off")
         axes["legend"].legend(
             handles=[Patch(color=colours[leaf], label=leaf) for leaf in taxonomy.leaves],
             loc="upper center",
-            ncols=LEGEND_COLUMNS,
+            ncols=legend_columns,
             fontsize=9,
             handlelength=1,
         )
         tints = [colours[of_leaf[name]] for name in classes]
-        _bars(axes["presence"], [presence[name] for name in classes], tints, "In images")
+        _bars(axes["presence"], [presence[name] for name in classes], tints, "In images", theme)
         axes["presence"].set_yticks(range(len(classes)), classes, fontsize=8.5)
-        _bars(axes["area"], [area.get(name, 0.0) for name in classes], tints, "Mean area")
+        _bars(axes["area"], [area.get(name, 0.0) for name in classes], tints, "Mean area", theme)
         return encode(figure)
 
 
 def segments_alone_figure(
-    store: Store, taxonomy: Taxonomy, encode: Encoder = small_png, theme: Theme = LIGHT
+    store: Store,
+    taxonomy: Taxonomy,
+    encode: Encoder = small_png,
+    theme: Theme = LIGHT,
+    width: float = WIDTH,
 ) -> bytes:
     """A few train images, each with its segments alone at their place.
 
@@ -152,6 +176,7 @@ def segments_alone_figure(
     taxonomy : Taxonomy
     encode : callable, default small_png
     theme : Theme, default LIGHT
+    width : float, default WIDTH
 
     Returns
     -------
@@ -160,7 +185,7 @@ def segments_alone_figure(
     """
     records = Records(store.root)
     ids = train_examples(image_index(store, []), [], ALONE)
-    return encode(draw_segments(taxonomy, [records[image_id] for image_id in ids], theme))
+    return encode(draw_segments(taxonomy, [records[image_id] for image_id in ids], theme, width))
 
 
 def _segmented_examples(store: Store) -> list[str]:
@@ -177,7 +202,7 @@ def _segmented_examples(store: Store) -> list[str]:
     return [ids[place] for place in places]
 
 
-def _bars(axes: Axes, shares: list[float], colours: list[str], title: str) -> None:
+def _bars(axes: Axes, shares: list[float], colours: list[str], title: str, theme: Theme) -> None:
     places = range(len(shares))
     longest = max(shares, default=0.0) or 1.0
     axes.barh(places, shares, color=colours, height=0.7)
@@ -190,17 +215,18 @@ def _bars(axes: Axes, shares: list[float], colours: list[str], title: str) -> No
     axes.spines[["left", "bottom"]].set_visible(False)
     for place, share in zip(places, shares, strict=True):
         text = f"{share:.1%}" if share < 0.1 else f"{share:.0%}"
-        axes.text(share + 0.04 * longest, place, text, va="center", fontsize=8, color=MUTED)
+        axes.text(share + 0.04 * longest, place, text, va="center", fontsize=8, color=theme.muted)
 
 
-def _tiled(pictures: list[np.ndarray], aspect: float, gap: int = 12) -> np.ndarray:
-    """Pictures of height `TILE` in lines on white, as large as fits a box of width / height."""
+def _tiled(pictures: list[np.ndarray], aspect: float, paper: str, gap: int = 12) -> np.ndarray:
+    """Pictures of height `TILE` in lines on paper, as large as fits a box of width / height."""
     sheets = []
     for columns in range(1, len(pictures) + 1):
         starts = range(0, len(pictures), columns)
         lines = [side_by_side(pictures[i : i + columns], TILE, gap) for i in starts]
         width = max(line.shape[1] for line in lines)
-        sheet = np.full((len(lines) * (TILE + gap) - gap, width, 3), 255, np.uint8)
+        sheet = np.empty((len(lines) * (TILE + gap) - gap, width, 3), np.uint8)
+        sheet[:] = np.round(np.array(to_rgb(paper)) * 255)
         for number, line in enumerate(lines):
             top = number * (TILE + gap)
             sheet[top : top + TILE, : line.shape[1]] = line

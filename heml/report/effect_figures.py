@@ -2,26 +2,29 @@
 
 from __future__ import annotations
 
+import textwrap
+
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from heml.report.effect_statistics import ArmEffect, arm_effects
-from heml.report.style import BLUE, GREY, INK, ORANGE, Encoder, new_figure, say, small_png
+from heml.report.style import BLUE, GREY, INK, ORANGE, WIDTH, Encoder, new_figure, say, small_png
 from heml.store import Store
 
 #: Of other arms: grey.
 _COLOURS = {"as_is": ORANGE, "rebalanced": BLUE}
 
 
-def effect_figure(store: Store, encode: Encoder = small_png) -> bytes | None:
+def effect_figure(store: Store, encode: Encoder = small_png, width: float = WIDTH) -> bytes | None:
     """Worst-group and average accuracy of every arm: seeds, mean and 95% intervals.
 
     Parameters
     ----------
     store : Store
     encode : callable, default small_png
+    width : float, default WIDTH
 
     Returns
     -------
@@ -31,14 +34,16 @@ def effect_figure(store: Store, encode: Encoder = small_png) -> bytes | None:
     arms = arm_effects(pd.read_parquet(store.debias_effect))
     if not arms:
         return None
-    with new_figure(0.55 * len(arms) + 2.1) as figure:
+    beside = width == WIDTH
+    height = 0.55 * len(arms) + 2.1
+    with new_figure(height if beside else 2 * height - 1.0, width=width) as figure:
         say(
             figure,
             "Accuracy on held-out images, by what the network was trained on",
             f"{_seeds(arms[0].seeds)}, {arms[0].n_test} real test images. Worst group: the cell "
             f"with the lowest accuracy, {_range([arm.n_worst for arm in arms])} images.",
         )
-        panels = figure.subplots(1, 2, sharey=True)
+        panels = figure.subplots(*((1, 2) if beside else (2, 1)), sharey=True)
         for axes, title, worst in zip(
             panels, ("Worst group", "Average of all cells"), (True, False), strict=True
         ):
@@ -50,7 +55,9 @@ def effect_figure(store: Store, encode: Encoder = small_png) -> bytes | None:
             axes.grid(axis="x")
             axes.tick_params(length=0)
             axes.spines["left"].set_visible(False)
-        panels[0].set_yticks(range(len(arms)), [f"{a.words}\n{a.n_train} images" for a in arms])
+        names = [a.words if beside else textwrap.fill(a.words, 14) for a in arms]
+        names = [f"{name}\n{a.n_train} images" for name, a in zip(names, arms, strict=True)]
+        panels[0].set_yticks(range(len(arms)), names)
         panels[0].set_ylim(len(arms) - 0.4, -0.6)
         handles = [
             Line2D([], [], color=INK, marker="o", lw=4, markersize=9, alpha=0.9,
@@ -58,7 +65,9 @@ def effect_figure(store: Store, encode: Encoder = small_png) -> bytes | None:
             Line2D([], [], color=INK, marker="o", lw=0, markersize=4, markerfacecolor="white",
                    label="one seed"),
         ]  # fmt: skip
-        figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=8.5)
+        figure.legend(
+            handles=handles, loc="outside lower center", ncols=2 if beside else 1, fontsize=8.5
+        )
         return encode(figure)
 
 

@@ -23,6 +23,8 @@ class Embedded:
         At which it is laid out, in CSS pixels.
     dark_uri : str, optional
         The picture for dark pages, where it has one of its own.
+    narrow : Embedded, optional
+        The picture for phones, where it has one of its own.
     """
 
     uri: str
@@ -30,9 +32,16 @@ class Embedded:
     width: int
     height: int
     dark_uri: str | None = None
+    narrow: Embedded | None = None
 
 
-def embed(data: bytes, alt: str, density: float = 1.0, dark: bytes | None = None) -> Embedded:
+def embed(
+    data: bytes,
+    alt: str,
+    density: float = 1.0,
+    dark: bytes | None = None,
+    narrow: Embedded | None = None,
+) -> Embedded:
     """An encoded picture for the page.
 
     Parameters
@@ -44,11 +53,14 @@ def embed(data: bytes, alt: str, density: float = 1.0, dark: bytes | None = None
         Pixels of the picture per CSS pixel.
     dark : bytes, optional
         The same picture for dark pages.
+    narrow : Embedded, optional
+        The same picture for phones.
     """
     with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
         kind, (width, height) = str(image.format).lower(), image.size
     size = round(width / density), round(height / density)
-    return Embedded(_uri(kind, data), alt, *size, None if dark is None else _uri(kind, dark))
+    dark_uri = None if dark is None else _uri(kind, dark)
+    return Embedded(_uri(kind, data), alt, *size, dark_uri, narrow)
 
 
 def _uri(kind: str, data: bytes) -> str:

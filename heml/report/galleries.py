@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
+from data_contracts.recombined_samples import GATES
 from heml.images import decode_image
 from heml.report.choose import sample_examples
 from heml.report.embed import Embedded, embed
@@ -27,10 +28,10 @@ class Sample:
     ----------
     operator, nodes, direction, cell, reason : str
         In words; `reason` is empty for accepted samples.
+    refused : bool
+        Whether a gate refused it; other samples are left out for what they are.
     gates : list of tuple of str and float or None
         What each gate measured.
-    changed : float
-        Share of the host's pixels that changed visibly.
     host, donor, result : Embedded
     """
 
@@ -39,8 +40,8 @@ class Sample:
     direction: str
     cell: str
     reason: str
+    refused: bool
     gates: list[tuple[str, float | None]]
-    changed: float
     host: Embedded
     donor: Embedded
     result: Embedded
@@ -70,13 +71,13 @@ def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
         direction=DIRECTION_WORDS[row["direction"]],
         cell=cell,
         reason=REASON_WORDS.get(row["reason"], row["reason"]),
+        refused=row["reason"] in GATES,
         gates=[
             ("Label vote", row["gate_label"]),
             ("group vote", row["gate_group"]),
             ("distance", row["gate_distribution"]),
             ("seam", row["gate_seam"]),
         ],
-        changed=float(row["gate_change"] or 0),
         host=_small(pictures.image(row["host_id"]), f"Host {row['host_id']}"),
         donor=_small(pictures.image(row["donor_id"]), f"Donor {row['donor_id']}"),
         result=_small(decode_image(row["image"]), f"Result: {operator} of {nodes}, as {cell}"),

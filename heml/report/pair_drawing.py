@@ -26,7 +26,7 @@ from heml.tree.tree import MetricTree
 
 #: Pixels of a node's view in the tree, of a segment in the strip, and of a whole image.
 THUMB, SEGMENT, WHOLE = 72, 220, 300
-STRIP_COLUMNS = 7
+STRIP_COLUMNS, NARROW_COLUMNS = 7, 3
 #: Bars of the contribution figure; smaller ones are summed up.
 MOST_SHARES = 10
 NAMES = ("1st", "2nd")
@@ -65,6 +65,11 @@ def _view(image: _Read, node: str, taxonomy: Taxonomy, side: int) -> np.ndarray 
 
 def _blank(side: int, theme: Theme) -> np.ndarray:
     return np.broadcast_to(_rgb(theme.hole), (side, side, 3))
+
+
+def _columns(width: float) -> int:
+    """Segments in a line of a figure."""
+    return STRIP_COLUMNS if width == WIDTH else NARROW_COLUMNS
 
 
 def _rgb(colour: str) -> np.ndarray:
@@ -143,6 +148,7 @@ def draw_segment_strip(
     second: Segmented,
     explanation: PairExplanation | None = None,
     theme: Theme = LIGHT,
+    width: float = WIDTH,
 ) -> Figure:
     """Single segments of two images above each other, with their distances.
 
@@ -155,18 +161,22 @@ def draw_segment_strip(
     explanation : PairExplanation, optional
         Of the pair; asked of the tree if not given.
     theme : Theme, default LIGHT
+    width : float, default WIDTH
     """
     explanation = explanation or tree.explain(first, second)
     images, taxonomy = _read(tree, first, second), tree.taxonomy
+    columns = _columns(width)
     leaves = [n for n in taxonomy.leaves if explanation.node(n).state != "absent in both"]
     absent = [leaf for leaf in taxonomy.leaves if leaf not in leaves]
-    lines = [leaves[i : i + STRIP_COLUMNS] for i in range(0, len(leaves), STRIP_COLUMNS)] or [[]]
+    lines = [leaves[i : i + columns] for i in range(0, len(leaves), columns)] or [[]]
     note = f"In neither image: {', '.join(absent)}." if absent else ""
-    with new_figure(0.55 + 2.75 * len(lines), theme) as figure:
+    # A line is two pictures, each as high as wide, and three lines of words.
+    height = 0.35 + 2 * (width - 0.3) / columns
+    with new_figure(0.55 + height * len(lines), theme, width) as figure:
         say(figure, "Segment by segment", note, theme)
         # Below each line of pairs a little room, or its distances touch the next line's names.
-        grid = figure.subplots(3 * len(lines), STRIP_COLUMNS + 1, squeeze=False,
-                               width_ratios=[*[1] * STRIP_COLUMNS, 0.05],
+        grid = figure.subplots(3 * len(lines), columns + 1, squeeze=False,
+                               width_ratios=[*[1] * columns, 0.05],
                                height_ratios=[1, 1, 0.06] * len(lines))  # fmt: skip
         for axes in grid.flat:
             bare(axes)
@@ -202,6 +212,7 @@ def draw_contributions(
     second: Segmented,
     explanation: PairExplanation | None = None,
     theme: Theme = LIGHT,
+    width: float = WIDTH,
 ) -> Figure:
     """What every node adds to the total distance, in the plain and the debiased similarity.
 
@@ -214,12 +225,15 @@ def draw_contributions(
     explanation : PairExplanation, optional
         Of the pair; asked of the tree if not given.
     theme : Theme, default LIGHT
+    width : float, default WIDTH
     """
     explanation = explanation or tree.explain(first, second)
     images = _read(tree, first, second)
     names, shares = contributions(explanation)
     places_of, total_at = np.arange(len(names)), len(names) + 0.3
-    with new_figure(0.34 * len(names) + 2.0, theme) as figure:
+    beside = width == WIDTH
+    bars = 0.34 * len(names) + 0.9
+    with new_figure(bars + 1.1 if beside else 2 * bars + 2.6, theme, width) as figure:
         say(
             figure,
             "What makes the two images differ",
@@ -227,9 +241,16 @@ def draw_contributions(
             "total. A total left of the dashed line makes one label more likely than two.",
             theme,
         )
-        axes = figure.subplot_mosaic(
-            [["first", "plain", "debiased"], ["second", "plain", "debiased"]],
-            width_ratios=[0.5, 1, 1],
+        axes = (
+            figure.subplot_mosaic(
+                [["first", "plain", "debiased"], ["second", "plain", "debiased"]],
+                width_ratios=[0.5, 1, 1],
+            )
+            if beside
+            else figure.subplot_mosaic(
+                [["first", "second"], ["plain", "plain"], ["debiased", "debiased"]],
+                height_ratios=[1.4, bars, bars],
+            )
         )
         for slot, (image, _), name in zip(("first", "second"), images, NAMES, strict=True):
             bare(axes[slot])
@@ -259,7 +280,8 @@ def draw_contributions(
             own.spines[["left", "bottom"]].set_visible(False)
             same = explanation.probability_same[which]
             own.set_title(f"{which.capitalize()}: same label {same:.0%}")
-        axes["debiased"].set_yticklabels([])
+        if beside:
+            axes["debiased"].set_yticklabels([])
         return figure
 
 
@@ -283,6 +305,7 @@ def draw_segments(
     taxonomy: Taxonomy,
     images: Sequence[tuple[np.ndarray, Mapping[str, np.ndarray]]],
     theme: Theme = LIGHT,
+    width: float = WIDTH,
 ) -> Figure:
     """Images, each followed by its segments where they are, on a plain background.
 
@@ -293,7 +316,9 @@ def draw_segments(
     taxonomy : Taxonomy
     images : sequence of (uint8 (H, W, 3), class name → bool (H, W))
     theme : Theme, default LIGHT
+    width : float, default WIDTH
     """
+    columns = _columns(width)
     cells: list[list[tuple[str, np.ndarray]]] = []
     for image, masks in images:
         shown = [("", fitted(image, SEGMENT, SEGMENT))]
@@ -306,19 +331,19 @@ def draw_segments(
         segments = shown[1:] or [("no segments", np.asarray(_blank(SEGMENT, theme)))]
         cells += [
             [shown[0] if start == 0 else ("", np.zeros((0, 0, 3), np.uint8)), *line]
-            for start in range(0, len(segments), STRIP_COLUMNS)
-            for line in [segments[start : start + STRIP_COLUMNS]]
+            for start in range(0, len(segments), columns)
+            for line in [segments[start : start + columns]]
         ]
     aspect = float(np.median([image.shape[0] / image.shape[1] for image, _ in images]))
-    height = len(cells) * (0.26 + min(aspect, 1.6) * 0.93 * WIDTH / (STRIP_COLUMNS + 1))
-    with new_figure(0.75 + height, theme) as figure:
+    height = len(cells) * (0.26 + min(aspect, 1.6) * 0.93 * width / (columns + 1))
+    with new_figure(0.75 + height, theme, width) as figure:
         say(
             figure,
             "Segments, each alone",
             "The image, then the pixels of each of its segments, at their place.",
             theme,
         )
-        grid = figure.subplots(len(cells), STRIP_COLUMNS + 1, squeeze=False)
+        grid = figure.subplots(len(cells), columns + 1, squeeze=False)
         for axes_line, line in zip(grid, cells, strict=True):
             for axes in axes_line:
                 bare(axes)

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from heml.report.choose import ChosenPair, telling_pairs
 from heml.report.embed import Embedded, embed
 from heml.report.pair_drawing import draw_contributions, draw_pair_tree, draw_segment_strip
-from heml.report.style import photo_webp
+from heml.report.style import NARROW, photo_webp
 from heml.report.theme import DARK, LIGHT
 from heml.report.words import cell_of
 from heml.store import Store
@@ -73,9 +73,14 @@ def _story(
 
     images = records[ids[0]], records[ids[1]]
 
-    def picture(draw: Callable[..., Figure], alt: str) -> Embedded:
-        light, dark = (photo_webp(draw(tree, *images, said, theme)) for theme in (LIGHT, DARK))
-        return embed(light, alt, density=2, dark=dark)
+    def picture(draw: Callable[..., Figure], alt: str, phone: bool = True) -> Embedded:
+        def embedded(narrow: Embedded | None, **size: float) -> Embedded:
+            light, dark = (
+                photo_webp(draw(tree, *images, said, theme, **size)) for theme in (LIGHT, DARK)
+            )
+            return embed(light, alt, density=2, dark=dark, narrow=narrow)
+
+        return embedded(embedded(None, width=NARROW) if phone else None)
 
     return PairStory(
         title="Same label, different group" if pair.same_label else "Same group, different label",
@@ -90,6 +95,8 @@ def _story(
         tree=picture(
             draw_pair_tree,
             f"The metric tree with what each node sees of {ids[0]} and {ids[1]}, and distances",
+            # A tree is as wide as it is deep.
+            phone=False,
         ),
         strip=picture(
             draw_segment_strip, "Each segment of both images above each other, with distances"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -30,8 +31,8 @@ class Pictures:
     """
 
     def __init__(self, store: Store) -> None:
+        self._store = store
         self._images = ImageReader(store)
-        self._segments = SegmentReader(store)
 
     def image(self, image_id: str) -> np.ndarray:
         """Pixels, uint8 (H, W, 3)."""
@@ -41,6 +42,11 @@ class Pictures:
     def segments(self, image_id: str) -> dict[str, np.ndarray]:
         """Class name → bool (H, W)."""
         return self._segments.masks(image_id)
+
+    @cached_property
+    def _segments(self) -> SegmentReader:
+        # Images are shown before they are segmented.
+        return SegmentReader(self._store)
 
     def view(self, image_id: str, node: str, taxonomy: Taxonomy, side: int) -> np.ndarray | None:
         """What a node sees of an image, uint8 (side, side, 3); None if it is absent."""

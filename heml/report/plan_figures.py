@@ -20,6 +20,7 @@ from heml.report.style import (
     MUTED,
     ORANGE,
     PALE_BLUE,
+    WIDTH,
     Encoder,
     bare,
     new_figure,
@@ -49,7 +50,9 @@ def accepted_per_cell(store: Store, control: bool | None = None) -> Counter[tupl
     return Counter((row["label"], *row["groups"]) for row in table.to_pylist())
 
 
-def plan_figure(store: Store, accepted: bool = False, encode: Encoder = small_png) -> bytes:
+def plan_figure(
+    store: Store, accepted: bool = False, encode: Encoder = small_png, width: float = WIDTH
+) -> bytes:
     """Train records of every cell before and after, as stacked bars.
 
     Parameters
@@ -59,6 +62,7 @@ def plan_figure(store: Store, accepted: bool = False, encode: Encoder = small_pn
         False shows the samples that the plan wants; True those that were accepted, which needs
         the `recombined_samples` of this plan.
     encode : callable, default small_png
+    width : float, default WIDTH
 
     Returns
     -------
@@ -82,20 +86,29 @@ def plan_figure(store: Store, accepted: bool = False, encode: Encoder = small_pn
     if total > len(cells):
         note += f" The {total - len(cells)} smallest cells are not shown."
     title = "Train records of every cell, before and " + ("after" if accepted else "as planned")
-    with new_figure(max(0.42 * len(cells), 0.42) + 1.3) as figure:
+    line = 0.42 if width == WIDTH else 0.62
+    with new_figure(line * max(len(cells), 1) + 1.3, width=width) as figure:
         say(figure, title, note if total else "There are no cells.")
         if total:
-            _stacked(figure.subplots(), cells["cell"].tolist(), real, parts, target)
+            above = width < WIDTH
+            _stacked(figure.subplots(), cells["cell"].tolist(), real, parts, target, above)
         return encode(figure)
 
 
 def _stacked(
-    axes: Axes, names: list[str], real: np.ndarray, parts: list[np.ndarray], target: np.ndarray
+    axes: Axes,
+    names: list[str],
+    real: np.ndarray,
+    parts: list[np.ndarray],
+    target: np.ndarray,
+    above: bool,
 ) -> None:
+    """Bars; names stand beside them, or above where beside is no room."""
     places = np.arange(len(names))
     fill, control = parts
-    axes.barh(places, real, color=GREY, height=0.66)
-    axes.barh(places, fill, left=real, color=BLUE, height=0.66)
+    height = 0.42 if above else 0.66
+    axes.barh(places, real, color=GREY, height=height)
+    axes.barh(places, fill, left=real, color=BLUE, height=height)
     axes.barh(
         places,
         control,
@@ -104,9 +117,9 @@ def _stacked(
         edgecolor=BLUE,
         hatch="////",
         linewidth=0,
-        height=0.66,
+        height=height,
     )
-    axes.vlines(target, places - 0.42, places + 0.42, color=ORANGE, lw=2)
+    axes.vlines(target, places - 0.6 * height, places + 0.6 * height, color=ORANGE, lw=2)
     ends = real + fill + control
     widest = max(ends.max(), target.max(), 1)
     for place, before, made, controls, end in zip(
@@ -115,9 +128,13 @@ def _stacked(
         added = "".join(f" + {count}" for count in (made, controls) if count)
         beyond = max(end, int(target[place])) + widest * 0.02
         axes.text(beyond, place, f"{before}{added}", va="center", fontsize=9.5)
-    axes.set_yticks(places, names)
+    axes.set_yticks(places, [""] * len(names) if above else names)
+    if above:
+        for place, name in zip(places.tolist(), names, strict=True):
+            axes.text(0, place - 0.28, name, va="bottom", fontsize=9.5)
+        axes.set_ylim(-0.75, len(names) - 0.5)
     axes.invert_yaxis()
-    axes.set_xlim(0, widest * 1.2)
+    axes.set_xlim(0, widest * (1.4 if above else 1.2))
     axes.tick_params(length=0)
     axes.grid(axis="x")
     axes.spines["left"].set_visible(False)

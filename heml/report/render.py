@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -29,14 +30,14 @@ from heml.report.glossary import GLOSSARY
 from heml.report.pair_story import pair_stories
 from heml.report.pictures import Pictures
 from heml.report.sentences import effect_doubts, findings
-from heml.report.style import photo_webp, sharp_webp
+from heml.report.style import NARROW, WIDTH, photo_webp, sharp_webp
 from heml.report.theme import DARK, LIGHT
 from heml.report.words import GATE_WORDS, REASON_WORDS, chance, decimal, percent, plural
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 3
+VERSION = 4
 
 SECTIONS = (
     ("short", "In short"),
@@ -156,62 +157,73 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
     for group in facts.groups:
         best = facts.nodes(group)[:3]
         top = ", ".join(f"{row['node']} {decimal(row['score'])}" for row in best)
-        trees[group] = _chart(
+        trees[group] = embed(
             tree_figure(store, taxonomy, group, encode=sharp_webp),
             f"Tree of {len(taxonomy.nodes)} nodes coloured by bias score for {group}. "
             f"Highest: {top}.",
+            density=2,
         )
         scores[group] = _chart(
-            bias_figure(store, group, encode=sharp_webp),
+            partial(bias_figure, store, group),
             f"Bars of the leaves' bias scores for {group} with intervals, and their accuracy on "
             "aligned and conflicting records. The numbers are in the table below.",
         )
-    alone = [segments_alone_figure(store, taxonomy, photo_webp, theme) for theme in (LIGHT, DARK)]
     figures: dict[str, Any] = {
         "trees": trees,
         "scores": scores,
         "coverage": _chart(
-            coverage_figure(store, encode=sharp_webp),
+            partial(coverage_figure, store),
             "Heat map of train records per cell against independence. The numbers are above; cells "
             "without records are named below.",
         ),
-        "segments": _chart(
-            segments_figure(store, taxonomy, encode=photo_webp),
+        "segments": _photos(
+            partial(segments_figure, store, taxonomy),
             "Train images beside the same images with every segment tinted, and bars of how many "
             "images have each class.",
         ),
         "planned": _chart(
-            plan_figure(store, encode=sharp_webp),
+            partial(plan_figure, store),
             "Stacked bars of real train records, planned samples and planned controls per cell. "
             "The numbers are in the table.",
         ),
-        "segments_alone": embed(
-            alone[0],
+        "segments_alone": _photos(
+            partial(segments_alone_figure, store, taxonomy),
             "Train images, each followed by every one of its segments alone, at its place.",
-            density=2,
-            dark=alone[1],
         ),
         "plan": _chart(
-            plan_figure(store, accepted=True, encode=sharp_webp),
+            partial(plan_figure, store, accepted=True),
             "Bars of real and recombined train records per cell. The numbers are in the table.",
         ),
         "effect": None,
     }
-    effect = effect_figure(store, encode=sharp_webp) if facts.arms else None
-    if effect is not None:
+    if facts.arms:
         words = "; ".join(
             f"{arm.words} {percent(arm.worst.mean)} and {percent(arm.average.mean)}"
             for arm in facts.arms
         )
         figures["effect"] = _chart(
-            effect,
+            partial(effect_figure, store),
             f"Worst-group and average accuracy by training data: {words}.",
         )
     return figures
 
 
-def _chart(data: bytes, alt: str) -> Embedded:
-    return embed(data, alt, density=2)
+def _chart(draw: Callable[..., bytes | None], alt: str) -> Embedded:
+    """A figure at both widths; without one for phones where it cannot be drawn so narrow."""
+    wide, narrow = (draw(encode=sharp_webp, width=width) for width in (WIDTH, NARROW))
+    assert wide is not None, "what is there to show was asked before"
+    phone = None if narrow is None else embed(narrow, alt, density=2)
+    return embed(wide, alt, density=2, narrow=phone)
+
+
+def _photos(draw: Callable[..., bytes], alt: str) -> Embedded:
+    """A figure that holds photographs, at both widths and on both papers."""
+
+    def embedded(width: float, narrow: Embedded | None = None) -> Embedded:
+        light, dark = (draw(encode=photo_webp, theme=t, width=width) for t in (LIGHT, DARK))
+        return embed(light, alt, density=2, dark=dark, narrow=narrow)
+
+    return embedded(WIDTH, embedded(NARROW))
 
 
 def _environment() -> Environment:

@@ -60,8 +60,9 @@ def _leans(facts: Facts, group: str) -> Finding:
     leaves = facts.leaves(group)
     n, conflicting = int(leaves["n"].max()), int(leaves["n_conflicting"].max())
     text = Markup(
-        "Among {n} train images, <b>{label}</b> and <b>{group}</b> go together with Cramér’s V "
-        "{v} (95% interval {low} to {high}; 0 is none, 1 is always); {few} against the habit."
+        "In {n} train images, <b>{label}</b> and <b>{group}</b> go together with Cramér’s V "
+        "{v} (95% interval {low} to {high}; 0 is no more than by chance, 1 is always). {few} "
+        "against this habit: those are called conflicting, the others aligned."
     ).format(
         n=n,
         label=facts.label,
@@ -95,9 +96,10 @@ def _sits(facts: Facts, group: str) -> Finding:
         return Finding("0", "highest bias score", text, ["That none was found does not prove "
                        "that there is none: see the intervals."])  # fmt: skip
     text = Markup(
-        "Of {count} segments, <b>{leaf}</b> carries the group {group} most. Judged by it alone, "
-        "{label} is told rightly on {aligned} of the aligned images and on {conflicting} of the "
-        "conflicting ones: bias score {score} (95% interval {low} to {high}; {n})."
+        "Of {count} segments of the images, <b>{leaf}</b> carries the group {group} most. Judging "
+        "{label} by it alone is right on {aligned} of the aligned images and on {conflicting} of "
+        "the conflicting ones, so it goes by {group}: bias score {score} (95% interval {low} to "
+        "{high}; 0 is harmless, 1 the worst; {n})."
     ).format(
         count=len(leaves),
         leaf=first["node"],

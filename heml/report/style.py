@@ -7,6 +7,7 @@ is always said by words or shape too. No picture content here.
 from __future__ import annotations
 
 import io
+import textwrap
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -35,8 +36,8 @@ SIMILAR, DIFFERENT = PALE_BLUE, PALE_ORANGE
 #: Bias score 0 to 1: paper to vermilion.
 SCORES = LinearSegmentedColormap.from_list("scores", ["#ffffff", "#fbe0cf", "#f0a06a", "#c04a00"])
 
-#: Inches; at `DPI` a figure is 900 pixels wide.
-WIDTH, DPI = 9.0, 100
+#: Inches; at `DPI` a figure is 900 pixels wide, or as wide as a phone shows it.
+WIDTH, NARROW, DPI = 9.0, 3.6, 100
 #: Points, of the words below a figure's title.
 NOTE_SIZE = 9.5
 #: Bytes of a picture in the Dagster UI, where it is stored with every materialization.
@@ -78,17 +79,19 @@ def _style(theme: Theme) -> dict[Any, Any]:
 
 
 @contextmanager
-def new_figure(height: float, theme: Theme = LIGHT) -> Iterator[Figure]:
-    """A figure of the common width; the common style holds inside the block.
+def new_figure(height: float, theme: Theme = LIGHT, width: float = WIDTH) -> Iterator[Figure]:
+    """A figure of one of the common widths; the common style holds inside the block.
 
     Parameters
     ----------
     height : float
         In inches of 100 pixels.
     theme : Theme, default LIGHT
+    width : float, default WIDTH
+        `WIDTH` or `NARROW`.
     """
     with rc_context(_style(theme)):
-        figure = Figure(figsize=(WIDTH, height), dpi=DPI, layout="constrained")
+        figure = Figure(figsize=(width, height), dpi=DPI, layout="constrained")
         FigureCanvasAgg(figure)
         yield figure
 
@@ -178,28 +181,37 @@ def bare(axes: Axes) -> None:
 def say(figure: Figure, title: str, note: str = "", theme: Theme = LIGHT) -> None:
     """A title on the left and, below it, how to read the figure; the axes get the rest.
 
+    Words that need more lines than at the usual width make the figure higher.
+
     Parameters
     ----------
     note : str
         Plain words; long ones are wrapped.
     """
-    lines = _wrapped(note)
-    height = float(figure.get_size_inches()[1])
-    figure.text(0.01, 1 - 0.08 / height, title, va="top", fontsize=12.5, fontweight="bold")
+    width, height = map(float, figure.get_size_inches())
+    titles = textwrap.wrap(title, round(8.2 * width)) or [""]
+    lines = _wrapped(note, width)
+    usual = len(_wrapped(note, WIDTH))
+    height += 0.22 * (len(titles) - 1) + 0.18 * (len(lines) - usual)
+    figure.set_size_inches(width, height)
+    for number, line in enumerate(titles):
+        below = 0.08 + 0.22 * number
+        figure.text(0.01, 1 - below / height, line, va="top", fontsize=12.5, fontweight="bold")
+    start = 0.36 + 0.22 * (len(titles) - 1)
     for number, line in enumerate(lines):
-        below = 0.36 + 0.18 * number
+        below = start + 0.18 * number
         figure.text(0.01, 1 - below / height, line, va="top", fontsize=NOTE_SIZE, color=theme.muted)
-    used = (0.40 + 0.18 * len(lines)) / height
+    used = (start + 0.04 + 0.18 * len(lines)) / height
     engine = figure.get_layout_engine()
     if isinstance(engine, ConstrainedLayoutEngine):
         engine.set(rect=(0.0, 0.0, 1.0, 1.0 - used))
 
 
-def _wrapped(note: str) -> list[str]:
+def _wrapped(note: str, width: float) -> list[str]:
     """Lines that fit the width of a figure, measured: letters are of very different widths."""
     font = FontProperties(family=_STYLE["font.family"], size=NOTE_SIZE)
     # Letters are set on whole pixels, which makes a line longer by up to 8%.
-    room = 0.98 * WIDTH * 72 / 1.08
+    room = 0.98 * width * 72 / 1.08
     lines = [""]
     for word in note.split():
         longer = f"{lines[-1]} {word}".strip()

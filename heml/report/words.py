@@ -28,8 +28,8 @@ REASON_WORDS = {
     "not_duplicate": "hardly changed",
     "seam_hidden": "a seam or smear shows",
     "segment_found": "the moved segment is not found again",
-    "not_needed": "not needed any more",
-    "self_recombination": "control of the operator, never added",
+    "not_needed": "its cell was full already",
+    "self_recombination": "its own segment given back, only to test the operator",
 }
 
 

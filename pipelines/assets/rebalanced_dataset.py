@@ -59,6 +59,8 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
                 fingerprint(recipe.fingerprint, inputs, heml.__version__),
                 progress,
                 recipe.settings.dataset,
+                # Not every kind of source has one.
+                getattr(recipe.settings.source, "split", None),
             )
             write_exports(store, recipe.settings.dataset.exports, progress)
             return stage_result(context, recipe, store, "rebalanced_dataset", outcome)

@@ -31,6 +31,7 @@ def recipe_text(
     groups: Sequence[str],
     taxonomy: Choice | None,
     max_refused: float | None,
+    trained: bool = False,
 ) -> str:
     """The recipe.
 
@@ -40,6 +41,8 @@ def recipe_text(
         None where the dataset has no masks.
     max_refused : float or None
         None keeps the default.
+    trained : bool, default False
+        Whether a segmenter is to be learned for rows without masks.
     """
     lines = [
         "# Drafted by python -m pipelines.new_recipe from what the data looks like. Check label",
@@ -61,7 +64,7 @@ def recipe_text(
             f"  max_refused: {max_refused}",
         ]
     lines += ["  licence: null   # what the images may be used for: carried to every row", ""]
-    lines += _segmentation(findings, taxonomy)
+    lines += _segmentation(findings, taxonomy, trained)
     lines += [
         "",
         "metric:",
@@ -77,7 +80,7 @@ def recipe_text(
     return "\n".join(lines)
 
 
-def _segmentation(findings: Findings, taxonomy: Choice | None) -> list[str]:
+def _segmentation(findings: Findings, taxonomy: Choice | None, trained: bool) -> list[str]:
     if taxonomy is None:
         return [
             "# No masks were found: name a checkpoint that segments such images, and a taxonomy",
@@ -87,11 +90,16 @@ def _segmentation(findings: Findings, taxonomy: Choice | None) -> list[str]:
         ]
     lines = []
     if findings.unmasked:
-        lines = [
-            f"# {findings.unmasked} rows have no mask: {{kind: trained}} learns from the others to",
-            "# segment them, where they have a label.",
+        lines = [f"# {findings.unmasked} rows have no mask."]
+    if trained:
+        lines += [
+            "# A segmenter is learned from the others first, see docs/segmentation.md;",
+            "# {kind: annotated} leaves rows without a mask out.",
+            "segmentation: {kind: trained}",
+            "",
         ]
-    lines += ["segmentation: {kind: annotated}", ""]
+    else:
+        lines += ["segmentation: {kind: annotated}", ""]
     if isinstance(taxonomy.value, str):
         return [*lines, f"taxonomy: {taxonomy.value}   # {taxonomy.reason}"]
     lines += [

@@ -6,6 +6,7 @@ import hashlib
 import io
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -23,10 +24,12 @@ import yaml
 from PIL import Image
 
 import heml
+from benchmarks.write import make_store, write
 from data_contracts import DEBIAS_EFFECT, ContractError
 from heml.dataset.__main__ import main
 from heml.dataset.documents import complete_documents
 from heml.dataset.export import KINDS, export_dataset, write_exports
+from heml.dataset.family import family_figure
 from heml.dataset.features import output_names
 from heml.dataset.manifest import DatasetError, read_manifest, verify
 from heml.images import ImageReader, image_index
@@ -127,6 +130,22 @@ def test_card_says_what_was_measured(made):
     assert "mouth=smiling · hair_tone=dark has 3 real train images" in text
 
 
+def test_card_says_what_the_weights_do(made, store):
+    text = (made.rebalanced_dataset / "README.md").read_text()
+    assert "every cell (label and groups together) of the train split then counts the same" in text
+    dataset_store.targets(store, lambda label, groups: 10 if label == "smiling" else 40)
+    # A plan is a stage before the samples, which say that they are new.
+    store.finish("recombined_samples", "new", store.summary("recombined_samples"), [])
+    dataset_store.write(store)
+    text = (store.rebalanced_dataset / "README.md").read_text()
+    assert "counts the same" not in text
+    assert "mouth=serious · hair_tone=dark 40%" in text
+    assert "mouth=smiling · hair_tone=light 10%" in text
+    frame = pd.concat(map(pd.read_parquet, files(store)))
+    masses = frame.groupby("cell")["weight"].sum() / frame["weight"].sum()
+    assert masses["mouth=serious · hair_tone=dark"] == pytest.approx(0.4)
+
+
 def test_real_rows_keep_the_inputs_bytes(made):
     reader = ImageReader(made)
     for split in ("train", "test"):
@@ -141,6 +160,14 @@ def test_weights_make_cells_equal(made):
     masses = frame.groupby(["mouth", "hair_tone"])["weight"].sum()
     np.testing.assert_allclose(masses, masses.iloc[0])
     assert frame["weight"].mean() == pytest.approx(1)
+
+
+def test_the_inputs_own_split_column_says_train_of_recombined_rows(made):
+    opened = heml.open_dataset(made.rebalanced_dataset)
+    for split in opened.splits:
+        assert set(opened.table(split)["split"]) == {split}
+    other = opened.table("train", ["origin", "path"]).set_index("origin")["path"]
+    assert other["recombined"].isna().all()
 
 
 def test_files_are_cut_by_size(made, tmp_path):
@@ -172,6 +199,10 @@ def test_surplus_rows_are_left_out_if_the_recipe_says_so(store):
     assert summary["surplus"] == 72 - len(frame)
     train = image_index(store, ["hair_tone"]).query("split == 'train'")
     assert summary["surplus"] == len(train) - (frame["origin"] == "real").sum()
+    # Also of rows none of whose parents is left.
+    assert set(frame["segmenter"]) == {"annotated"}
+    made = frame[frame["origin"] == "recombined"]
+    assert any(not {r.host_id, *r.donor_ids} & {*frame["image_id"]} for r in made.itertuples())
     assert (
         f"{summary['surplus']} real train images were left out"
         in (store.rebalanced_dataset / "README.md").read_text()
@@ -245,6 +276,8 @@ if {point!r} == "rows":
     flush, calls = shards._Shards._flush, []
     shards.ROWS_PER_GROUP = 10
     def few(self):
+        # A file for every ten rows: when it hangs, all that are there are whole.
+        self._limit = 1
         flush(self)
         calls.append(1)
         if len(calls) == 5:
@@ -256,6 +289,34 @@ else:
     documents.write_manifest = hang
 dataset_store.write(Store(Path({root!r})))
 """
+
+
+def any_rows(folder: Path) -> dict[str, int]:
+    """Rows that readers find in a dataset folder, for those that find any."""
+    import datasets
+    import duckdb
+    import polars
+
+    readers = {
+        "datasets": lambda: sum(datasets.load_dataset(str(folder)).num_rows.values()),
+        "pandas": lambda: len(pd.read_parquet(folder / "data")),
+        "pyarrow": lambda: ds.dataset(folder / "data").count_rows(),
+        "duckdb": lambda: len(duckdb.sql(f"from '{folder}/data/*.parquet'").fetchall()),
+        "polars": lambda: len(polars.read_parquet(folder / "data")),
+    }
+    found = {}
+    for name, read in readers.items():
+        try:
+            found[name] = read()
+        except (OSError, ValueError, duckdb.Error, polars.exceptions.PolarsError):
+            found[name] = 0
+    return {name: rows for name, rows in found.items() if rows}
+
+
+def test_readers_of_the_kill_test_do_read(made, tmp_path, monkeypatch):
+    monkeypatch.setenv("HF_DATASETS_CACHE", str(tmp_path))
+    names = ["datasets", "pandas", "pyarrow", "duckdb", "polars"]
+    assert any_rows(made.rebalanced_dataset) == dict.fromkeys(names, 96)
 
 
 @pytest.mark.parametrize("point", ["rows", "documents", "manifest"])
@@ -280,8 +341,10 @@ def test_a_killed_writer_leaves_nothing_that_is_taken_for_a_dataset(store, tmp_p
     for folder in (store.rebalanced_dataset, *left):
         with pytest.raises(DatasetError):
             heml.open_dataset(folder)
+    assert not any_rows(store.rebalanced_dataset)
     if point == "rows":
-        assert not list(left[0].rglob("*.parquet"))
+        # Even for who looks into the hidden folder.
+        assert not any_rows(left[0])
     assert not dataset_store.write(store).reused
     verify(store.rebalanced_dataset)
     assert not [p for p in store.root.iterdir() if p.name.startswith(".")]
@@ -368,6 +431,12 @@ def test_columns_of_the_input_keep_their_names_unless_they_are_ours():
     assert names["weight"] == "input_input_weight"
 
 
+def test_the_write_benchmark_writes(tmp_path):
+    make_store(tmp_path, count=40, side=16)
+    assert write(tmp_path)["rows"] == 60
+    assert verify(tmp_path / "rebalanced_dataset")["rows_by_split"] == {"train": 50, "test": 10}
+
+
 # Revoking
 
 
@@ -414,6 +483,8 @@ def test_revoked_images_stay_out_when_the_source_is_read_again(dataset, store, t
     dataset.write()
     first = ingest(own, dataset.settings(), tmp_path, taxonomy, True, silent).summary
     assert (first["accepted"], first["quarantined"], first["excluded"]) == (16, 1, 0)
+    with pytest.raises(RevokeError, match=r"'images/0016\.png' was refused as a copy, same as"):
+        revoke(own, ["images/0016"])
     revoke(own, [image_index(own, [])["image_id"].iloc[0]])
     again = ingest(own, dataset.settings(), tmp_path, taxonomy, True, silent).summary
     assert (again["accepted"], again["quarantined"], again["excluded"]) == (15, 0, 2)
@@ -524,10 +595,15 @@ def test_where_a_row_came_from(made):
     assert (origin.origin, origin.operator, origin.nodes) == ("recombined", "transplant", ["hair"])
     assert origin.host_id == last["host_id"]
     assert origin.gates["gate_label"] == 0.5
+    # The input has columns split, path and weight as well: none is taken for ours.
+    assert (origin.split, origin.path) == ("train", "edit-000022.png")
+    assert origin.weight == last["weight"] != last["input_weight"]
     assert last["image_id"] in opened.descendants(origin.host_id)
     assert last["image_id"] in opened.descendants(origin.donor_ids[0])
     first = opened.provenance(train["image_id"].iloc[0])
     assert (first.origin, first.host_id, first.donor_ids) == ("real", None, [])
+    assert opened.row(first.image_id)["path"] == "a shelf"
+    assert first.path == opened.row(first.image_id)["image"]["path"]
     assert hashlib.sha256(opened.row(first.image_id)["image"]["bytes"]).hexdigest() == first.sha256
     with pytest.raises(KeyError, match="no row 'nobody' among 96"):
         opened.provenance("nobody")
@@ -539,9 +615,21 @@ def test_a_sample_is_shown_beside_its_parents(made):
     opened = heml.open_dataset(made.rebalanced_dataset)
     sample = opened.table("train")["image_id"].iloc[-1]
     origin = opened.provenance(sample)
-    titles = [axes.get_title() for axes in opened.show(sample).axes]
-    assert titles == [f"host {origin.host_id}", f"donor {origin.donor_ids[0]}", sample]
-    assert len(opened.show(origin.host_id).axes) == 1
+    shown = opened.show(sample)
+    assert shown.size == (900, 360)
+    # Three pictures of as much width: the noise of the result is on the right third only.
+    edges = np.abs(np.diff(np.asarray(shown.convert("L"), float), axis=1))
+    left, middle, right = (part.mean() for part in np.array_split(edges[90:], 3, axis=1))
+    assert right > 2 * max(left, middle)
+    assert min(left, middle) > 0.5, "host and donor are there"
+    assert opened.show(origin.host_id).size == (900, 360)
+    parents = [("host nobody", None), (f"donor images/{'0' * 40}/9", None)]
+    figure = family_figure(origin, np.zeros((4, 4, 3), np.uint8), parents)
+    titles = [axes.get_title() for axes in figure.axes]
+    assert (titles[0], titles[2]) == ("host nobody", sample)
+    assert re.fullmatch("donor imag.*…0+/9", titles[1]), "long ids are cut, not drawn over others"
+    assert len(titles[1]) == 32
+    assert figure.axes[0].texts[0].get_text() == "not in this dataset"
 
 
 def test_command_line(made, tmp_path, capsys):

@@ -115,6 +115,25 @@ def test_rows_without_masks_raise_the_limit(draft, faces, tmp_path):
     assert recipe.source.max_refused == pytest.approx(0.55)
 
 
+def test_many_labelled_rows_without_a_mask_get_a_trained_segmenter(draft, faces):
+    for row in faces.rows[:40]:
+        row["mask_name"] = ""
+    faces.write()
+    recipe, said = draft(faces.root, "--label", "mouth")
+    assert recipe.settings.segmentation.kind == "trained"
+    assert "learned from the rows that have a mask" in said
+    assert recipe.source.max_refused == 0.2
+
+
+def test_rows_that_lack_label_and_mask_are_no_reason_to_train(draft, faces):
+    for row in faces.rows[:40]:
+        row["mask_name"] = row["mouth"] = ""
+    faces.write()
+    recipe, _ = draft(faces.root, "--label", "mouth")
+    assert recipe.settings.segmentation.kind == "annotated"
+    assert recipe.source.max_refused > 0.25
+
+
 def test_parquet_with_other_column_names(draft, tmp_path):
     rng = np.random.default_rng(0)
     images = [png(rng.integers(0, 256, (16, 24, 3), np.uint8)) for _ in range(200)]

@@ -108,6 +108,10 @@ def test_command_succeeds_and_tells_what_was_found(runs, first):
     assert "Bias: leaves that carry hair_tone" in first.stdout
     assert "Effect: accuracy on" in first.stdout
     assert "Trained  16 metrics" in first.stdout
+    assert "no picture" not in first.stdout
+    assert list((runs.home / "run_logs").glob("small-*.log"))
+    # Dagster's web server sends away what it finds in this folder, as telemetry.
+    assert not (runs.home / "logs").exists()
     assert str(runs.store.rebalanced_dataset) in first.stdout
     assert "Traceback" not in first.stdout
 
@@ -150,6 +154,22 @@ def test_asset_is_recorded_with_numbers_picture_and_version(second, runs):
     assert isinstance(event.metadata["precision_at_1"], dg.FloatMetadataValue)
     assert event.metadata["picture"].value.startswith("![metric/mouth](data:image/png;base64,")
     assert event.tags["dagster/data_version"] == runs.store.fingerprint("metric/mouth")
+
+
+def test_every_asset_has_numbers_and_a_picture(second):
+    shown = {
+        "/".join(event.asset_key.path[1:]): {
+            "picture" if name == "picture" else type(value).__name__
+            for name, value in event.step_materialization_data.materialization.metadata.items()
+        }
+        for event in second.get_asset_materialization_events()
+    }
+    # Refused inputs have no pictures.
+    assert shown.pop("quarantine")
+    assert {"images", "metric/hair", "dataset_card", "report"} <= set(shown)
+    assert not [stage for stage, kinds in shown.items() if "picture" not in kinds]
+    plotted = {"IntMetadataValue", "FloatMetadataValue"}
+    assert not [stage for stage, kinds in shown.items() if not kinds & plotted]
 
 
 def test_changed_leaf_retrains_only_itself_and_what_is_above_it(changed):

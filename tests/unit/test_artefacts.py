@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from heml.recombination.artefacts import accuracy_change, measure_artefacts
+from heml.recombination.artefacts import measure_artefacts
 
 
 def images(count: int, seed: int) -> np.ndarray:
@@ -63,16 +63,3 @@ def test_one_kind_of_image_is_an_error():
         measure(images(N, 0), np.zeros(N, bool))
     with pytest.raises(ValueError, match="of one length"):
         measure_artefacts(images(4, 0), np.zeros(3, bool), LABELS[:4], FAMILIES[:4])
-
-
-def test_change_of_accuracy_by_hand():
-    before = np.zeros((3, 400), bool)
-    before[:, :200] = True
-    after = before.copy()
-    after[:, 200:260] = True
-    changed = accuracy_change(before, after)
-    assert changed.value == pytest.approx(0.15)
-    assert changed.low > 0.05
-    unchanged = accuracy_change(before, before[:, ::-1])
-    assert unchanged.value == 0
-    assert unchanged.low < 0 < unchanged.high

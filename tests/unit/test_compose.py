@@ -168,6 +168,30 @@ def test_insert_and_remove():
     assert removed.masks["disc"][where].mean() > 0.9
 
 
+def test_what_a_removal_uncovers_is_the_donors():
+    """A bar before the eyes is taken away: the donor shows that there are eyes behind."""
+    host, donor = picture(WHITE, RED), picture(WHITE, None)
+    bar = np.zeros((64, 64), bool)
+    bar[20:31, 16:48] = True
+    for mask in host.masks.values():
+        mask &= ~bar
+    host.image[bar] = RED
+    masks = {n: m for n, m in host.masks.items() if n not in ("spot", "eye")} | {"spot": bar}
+    result = compose("remove", Picture(host.image, masks), donor, ["spot"], TAXONOMY)
+    assert "spot" not in result.masks
+    eyes = donor.masks["eye"]
+    # The bar takes from the disc, whose centre is what aligns the two: it is off by a pixel.
+    assert (result.masks["eye"] & eyes).sum() > 0.6 * eyes.sum()
+    assert result.image[result.masks["eye"]].mean() < 60
+
+
+def test_a_removal_without_another_image_fills_from_the_surroundings():
+    host = picture(WHITE, RED)
+    result = compose("remove", host, host, ["spot"], TAXONOMY)
+    assert "spot" not in result.masks
+    assert np.abs(result.image[host.masks["spot"]].astype(int) - 128).max() < 40
+
+
 def test_masks_stay_a_partition():
     host, donor = picture(WHITE, RED), picture(BLACK, BLUE, centre=(29, 35))
     for operator in ("transplant", "recolour", "background"):

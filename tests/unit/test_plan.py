@@ -68,7 +68,19 @@ def test_every_edit_makes_what_its_cell_wants():
         assert (edit["host_id"] == edit["donor_id"]) == (edit["direction"] == "self")
     assert set(edits["direction"]) == {"label_onto_donor", "group_onto_host", "control", "self"}
     assert (planned["reason"] == "").all()
-    assert planned["n_reached"].tolist() == [58, 40, 40, 58]
+    # 440 samples are the budget, 220 of each label.
+    assert planned["n_wanted"].tolist() == [92, 128, 128, 92]
+    assert planned["n_reached"].tolist() == [132] * 4
+
+
+def test_a_cell_that_few_others_can_fill_grows_from_its_own_records():
+    counts = {("a", "x"): 90, ("a", "y"): 6, ("b", "x"): 6, ("b", "y"): 60}
+    _, _, planned, _ = plan(counts)
+    cell = planned.loc["letter=b · tone=y"]
+    # Six hosts give 2 samples each; the rest is recombined within the cell.
+    assert cell["n_fill"] < cell["n_missing"]
+    assert planned["n_reached"].nunique() <= 2
+    assert cell["n_reached"] > 2 * 90
 
 
 def test_large_leaves_are_recoloured_first_and_transplanted_as_spares():
@@ -141,8 +153,8 @@ def test_presence_groups_are_inserted_and_removed():
     taken_off = of_cell(edits, "a", "no")
     removed = taken_off[taken_off["direction"] == "group_onto_host"]
     assert set(removed["operator"]) == {"remove"}
-    assert (removed["host_id"] == removed["donor_id"]).all()
     assert (train.loc[removed["host_id"], "hat"] == "yes").all()
+    assert (train.loc[removed["donor_id"], "hat"] == "no").all()
 
 
 def test_hosts_whose_segment_contradicts_their_group_are_left_out():
@@ -325,7 +337,7 @@ def test_invariants(counts, budget, share, target, carriers):
         for controls, wanted in ((False, row["n_fill"]), (True, row["n_control"])):
             part = own[(own["direction"] == "control") == controls]
             part = part[part["direction"] != "self"]
-            asked = row["n_real"] if controls else row["n_missing"]
+            asked = max(wanted, row["n_real"] if controls else row["n_missing"])
             cap = max(int(np.ceil(share * asked - 1e-9)), 1)
             for column in ("host_id", "donor_id"):
                 assert part[column].value_counts().max() <= cap or part.empty

@@ -5,7 +5,13 @@ import pandas as pd
 import pytest
 from pydantic import ValidationError
 
-from heml.recombination.cells import count_cells, wanted_controls, wanted_fill
+from heml.recombination.cells import (
+    budget_of,
+    count_cells,
+    wanted_controls,
+    wanted_fill,
+    wanted_variety,
+)
 from heml.recombination.quotas import QuotaError, check_values, quota_problems, quota_targets
 from heml.recombination.targets import cell_targets
 from heml.settings import Quotas, RebalanceSettings
@@ -89,6 +95,47 @@ def test_controls_make_up_for_a_label_that_gets_nothing_else():
     fill = np.array([0, 0, 0, 30])
     controls = wanted_controls(filled, fill, RebalanceSettings(controls=0.1, budget=5), 110)
     assert controls[:2].sum() == fill[2:].sum() + controls[2:].sum()
+
+
+def test_variety_by_hand():
+    filled = wanted_fill(cells(40, 4, 4, 40), RebalanceSettings(), records=88)
+    made, able = np.array([18, 36, 36, 18]), np.ones(4, bool)
+    # 440 samples, 220 a label: 98 records and samples become 264, half of them in each cell.
+    extra = wanted_variety(filled, made, able, RebalanceSettings(budget=5), 88)
+    assert extra.tolist() == [132 - 58, 132 - 40, 132 - 40, 132 - 58]
+    fewer = wanted_variety(filled, made, able, RebalanceSettings(variety=200), 88)
+    assert (made + fewer).sum() == 200
+    # Twice as many real records, twice as many recombined ones.
+    filled = wanted_fill(cells(80, 40, 4, 56), RebalanceSettings(), records=180)
+    extra = wanted_variety(filled, np.zeros(4, int), able, RebalanceSettings(budget=1), 180)
+    assert [extra[:2].sum(), extra[2:].sum()] == [120, 60]
+    for none in ({"variety": 100}, {"controls": 0}, {"budget": 1}):
+        assert not wanted_variety(filled, made, able, RebalanceSettings(**none), 88).any()
+
+
+def test_small_datasets_get_more():
+    def most(records: int, **settings) -> int:
+        return budget_of(RebalanceSettings(**settings), records)
+
+    assert [most(100), most(1000), most(10_000)] == [500, 2000, 15_000]
+    assert most(100, variety=0) == 150
+    assert most(100, budget=0.5) == 50
+
+
+def test_variety_leaves_no_label_behind_and_no_cell_beyond_its_quota():
+    filled = wanted_fill(cells(40, 4, 4, 40), RebalanceSettings(), records=88)
+    made = np.array([18, 36, 36, 18])
+    unable = np.array([False, False, True, True])
+    assert not wanted_variety(filled, made, unable, RebalanceSettings(), 88).any()
+    one = np.array([False, True, True, True])
+    extra = wanted_variety(filled, made, one, RebalanceSettings(), 88)
+    assert extra[0] == 0
+    assert extra[1] == extra[2:].sum()
+    settings = RebalanceSettings(target={"quotas": {"a": {"y": 0}}})
+    filled = wanted_fill(cells(40, 4, 4, 40), settings, records=88)
+    extra = wanted_variety(filled, np.zeros(4, int), np.ones(4, bool), settings, 88)
+    assert extra[1] == 0
+    assert extra[[0, 2, 3]].all()
 
 
 def test_records_without_a_group_are_in_no_cell():
