@@ -126,7 +126,8 @@ def extend(
             vectors[new] = made
         return vectors
 
-    final, *folds = earlier.weights or [None] * (settings.folds + 1)
+    weights: list[dict[str, Tensor] | None] = [*earlier.weights]
+    final, *folds = weights or [None] * (settings.folds + 1)
     crossed = np.stack([merged(b, w) for b, w in zip(earlier.cross_fitted, folds, strict=True)])
     learned = np.zeros(len(new), bool)
     learned[~new] = earlier.index["learned"].to_numpy(bool)[grown.place[~new]]

@@ -93,7 +93,7 @@ class _Embedder:
             views = np.stack(
                 [node_view(pixels[p], union(masks[p], classes), network.resolution) for p in own]
             )
-            present = views[:, 3].reshape(len(views), -1).any(axis=1)
+            present = np.asarray(views[:, 3].reshape(len(views), -1).any(axis=1))
             vectors = np.zeros((len(own), network.dimensions), np.float32)
             if node in self._models:
                 vectors[present] = embed(self._models[node], views)[present]
