@@ -51,7 +51,7 @@ PATIENCE_S = 900
 def main() -> None:
     """Runs the benchmark."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.night", description=__doc__)
-    parser.add_argument("--warn", type=float, default=0.7, help="above the first night's bias score")
+    parser.add_argument("--warn", type=float, default=0.7, help="above the first score")
     parser.add_argument("--error", type=float, default=0.85)
     parser.add_argument("--work", type=Path, default=Path("night"))
     parser.add_argument("--out", type=Path)
