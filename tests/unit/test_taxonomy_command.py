@@ -115,7 +115,7 @@ def test_agreement_is_the_rank_correlation_of_pairs_that_have_both():
     both[200:, 1] = False
     distance[200:, 1] = 0
     rows = np.arange(400)
-    found = agreement(Pairs(rows, rows, distance, ~both, both))
+    found = agreement(Pairs(rows, rows, distance, ~both, both, np.ones(400)))
     assert found[0, 1] == pytest.approx(1)
     assert found[0, 2] < 0.15
     assert np.isnan(found[0, 3])
