@@ -17,7 +17,7 @@ from torch import Tensor
 from heml.metrics.artifacts import NodeMetric, load_node, network_from
 from heml.metrics.distances import node_distances
 from heml.metrics.level_data import Rows
-from heml.metrics.node_training import LevelData, enough, metric_index, out_of_fold
+from heml.metrics.node_training import LevelData, enough, metric_index, out_of_fold, present_in
 from heml.metrics.training import embed
 from heml.settings import MetricSettings
 from heml.store import Store
@@ -112,7 +112,7 @@ def extend(
         they are too few, 1 where a node that could not be trained now could.
     """
     earlier, new = grown.earlier, grown.new
-    has = views[:, 3].reshape(len(views), -1).any(axis=1)
+    has = present_in(views)
     present = np.zeros(len(new), bool)
     present[~new], present[new] = earlier.present[grown.place[~new]], has
 

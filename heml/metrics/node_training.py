@@ -62,8 +62,11 @@ def enough(labels: np.ndarray) -> bool:
 
 def present_in(views: np.ndarray) -> np.ndarray:
     """Which images have the node, bool (N,), from its views, read part by part."""
-    parts = [views[i : i + 1024, 3].any(axis=(1, 2)) for i in range(0, len(views), 1024)]
-    return np.asarray(np.concatenate(parts))
+    present = np.zeros(len(views), bool)
+    for start in range(0, len(views), 1024):
+        part = slice(start, start + 1024)
+        present[part] = views[part, 3].any(axis=(1, 2))
+    return present
 
 
 class NodeTraining:

@@ -175,6 +175,19 @@ def test_image_that_was_learned_from_and_is_gone_trains_again(grow, dataset, tra
     assert set(trained) == set(TAXONOMY.nodes)
 
 
+def test_image_that_nothing_learned_from_may_go(grow, store, dataset, trained):
+    grow(80)
+    before = weights(store)
+    trained.clear()
+    gone = max(number for number, row in enumerate(dataset.rows) if row["split"] == "test")
+    del dataset.rows[gone]
+    summary = grow(0)["shape"].summary
+    assert trained == []
+    assert weights(store) == before
+    assert summary["new_images"] == 0
+    assert len(load_node(store, "shape").index) == 79
+
+
 def test_always_is_what_a_fresh_store_would_hold(grow, store, dataset, tmp_path):
     always = SMALL.model_copy(update={"retrain": "always"})
     grow(40, always)
