@@ -95,9 +95,17 @@ def checkpoint_identity(checkpoint: str) -> str:
     digest = hashlib.sha256()
     for pattern in _DECIDING:
         for path in sorted(folder.glob(pattern)):
-            with path.open("rb") as file:
-                digest.update(path.name.encode() + hashlib.file_digest(file, "sha256").digest())
+            state = path.stat()
+            content = _digest(path.resolve(), state.st_size, state.st_mtime_ns)
+            digest.update(path.name.encode() + content)
     return digest.hexdigest()
+
+
+@cache
+def _digest(path: Path, size: int, changed: int) -> bytes:
+    """SHA-256 of a file in some state: every node of a tree asks for that of the same weights."""
+    with path.open("rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _transformers() -> Any:
