@@ -8,16 +8,13 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from heml.locks import locked
-from heml.store import Store, is_abandoned
-
-_DAY = 24 * 60 * 60
+from heml.store import Store, is_abandoned, older_than
 
 
 @dataclass(frozen=True)
@@ -75,7 +72,12 @@ def _earlier_nodes(store: Store, days: float) -> Iterator[Removable]:
         used = {store.fingerprint(stage), made.get("trained_as")}
         for folder in sorted(store.node(node).glob("*")):
             hidden = folder.name.startswith(".")
-            if folder.is_dir() and not hidden and folder.name not in used and _old(folder, days):
+            if (
+                folder.is_dir()
+                and not hidden
+                and folder.name not in used
+                and older_than(folder, days)
+            ):
                 yield Removable(folder, f"earlier artifacts of {stage}", store.lock(stage))
 
 
@@ -86,12 +88,8 @@ def _earlier_segmenters(store: Store, days: float) -> Iterator[Removable]:
         return
     for folder in sorted(store.segmenter.glob("*")):
         hidden = folder.name.startswith(".")
-        if folder.is_dir() and not hidden and folder.name != used and _old(folder, days):
+        if folder.is_dir() and not hidden and folder.name != used and older_than(folder, days):
             yield Removable(folder, "an earlier fitted segmenter", store.lock("segments"))
-
-
-def _old(path: Path, days: float) -> bool:
-    return time.time() - path.stat().st_mtime > days * _DAY
 
 
 def remove(found: Removable) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,11 @@ class Outcome:
     reused: bool
 
 
+def at_stage(store: Store, stage: str, progress: Progress) -> AbstractContextManager[None]:
+    """No other process of this machine is at the stage meanwhile: one that wants to be waits."""
+    return locked(store.lock(stage), lambda: progress(f"{stage}: another run is at it; waiting"))
+
+
 def run_stage(
     store: Store,
     stage: str,
@@ -44,8 +50,7 @@ def run_stage(
         process of this machine computes the stage meanwhile: one that wants to waits, and then
         finds it finished.
     """
-    waiting = f"{stage}: another run is at it; waiting"
-    with locked(store.lock(stage), lambda: progress(waiting)):
+    with at_stage(store, stage, progress):
         summary = store.finished(stage, fingerprint)
         if summary is not None:
             progress(f"{stage}: unchanged, kept")

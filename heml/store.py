@@ -20,7 +20,7 @@ from typing import Any
 
 from heml.remote import Remote
 
-_A_DAY = 24 * 60 * 60
+_DAY = 24 * 60 * 60
 
 
 @dataclass(frozen=True)
@@ -246,12 +246,12 @@ def write_aside(target: Path) -> Iterator[Path]:
     """
     target.parent.mkdir(parents=True, exist_ok=True)
     _remove_abandoned(target)
-    aside = target.with_name(f".{target.name}.{_owner()}.tmp")
+    aside = target.with_name(f".{target.name}.{owner()}.tmp")
     _remove(aside)
     try:
         yield aside
         if target.is_dir():
-            old = target.with_name(f".{target.name}.{_owner()}.old")
+            old = target.with_name(f".{target.name}.{owner()}.old")
             _remove(old)
             target.rename(old)
             aside.rename(target)
@@ -262,7 +262,7 @@ def write_aside(target: Path) -> Iterator[Path]:
         _remove(aside)
 
 
-def _owner() -> str:
+def owner() -> str:
     """This process, in the name of what it writes: others may share the folder."""
     return f"{os.getpid()}@{_host()}"
 
@@ -284,13 +284,18 @@ def is_abandoned(path: Path) -> bool:
     Of a process of another machine nobody here knows whether it lives: what it has not touched for
     a day counts as abandoned.
     """
-    *_, owner, ending = ["", "", *path.name.split(".")]
-    pid, _, host = owner.partition("@")
+    *_, writer, ending = ["", "", *path.name.split(".")]
+    pid, _, host = writer.partition("@")
     if not path.name.startswith(".") or ending not in ("tmp", "old") or not pid.isdigit():
         return False
     if host and host != _host():
-        return time.time() - path.stat().st_mtime > _A_DAY
+        return older_than(path, days=1)
     return not process_lives(int(pid))
+
+
+def older_than(path: Path, days: float) -> bool:
+    """Whether a file or folder has not been written to for so long."""
+    return time.time() - path.stat().st_mtime > days * _DAY
 
 
 def process_lives(pid: int) -> bool:

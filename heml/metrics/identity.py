@@ -101,6 +101,12 @@ def last_made(store: Store, node: str) -> dict[str, Any] | None:
         return None
 
 
+def last_whole(store: Store, node: str) -> dict[str, Any] | None:
+    """Summary of the node's last finished artifacts, if all of their files are there."""
+    stage = stage_name(node)
+    return store.finished(stage, store.fingerprint(stage))
+
+
 def _weights_of(store: Store, node: str) -> str:
     made = last_made(store, node)
     if made is None:

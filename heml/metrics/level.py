@@ -10,11 +10,9 @@ parameters.
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -23,7 +21,6 @@ import torch
 
 from heml.device import choose_device
 from heml.images import decode_image, iterate_images
-from heml.locks import locked
 from heml.metrics.artifacts import NodeMetric, load_node, node_folder, read_node, save_node
 from heml.metrics.growth import Grown, drifted, extend, grown_node
 from heml.metrics.identity import (
@@ -31,6 +28,7 @@ from heml.metrics.identity import (
     how_trained,
     key_of,
     last_made,
+    last_whole,
     resolution_of,
     stage_name,
     trained_as,
@@ -44,8 +42,8 @@ from heml.pace import Pace
 from heml.progress import Progress
 from heml.segmentation.masks import iterate_masks
 from heml.settings import MetricSettings
-from heml.stage import Outcome
-from heml.store import Store, is_abandoned, write_aside
+from heml.stage import Outcome, at_stage
+from heml.store import Store, is_abandoned, owner, write_aside
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
 
@@ -114,9 +112,7 @@ def train_level(
     level = _Level(store, taxonomy, groups, settings, progress)
     with ExitStack() as stack:
         for node in sorted(nodes):
-            waiting = f"metric/{node}: another run is at it; waiting"
-            lock = locked(store.lock(stage_name(node)), partial(progress, waiting))
-            stack.enter_context(lock)
+            stack.enter_context(at_stage(store, stage_name(node), progress))
         wanted = []
         for node in nodes:
             summary = level.finished(node)
@@ -154,8 +150,7 @@ class _Level:
             return None
         if self._settings.retrain == "always" and made["trained_on"] != self._content:
             return None
-        stage = stage_name(node)
-        return self._store.finished(stage, self._store.fingerprint(stage))
+        return last_whole(self._store, node)
 
     def bring_up_to_date(self, nodes: Sequence[str]) -> Iterator[tuple[str, Outcome]]:
         """Extends what can be kept, trains the rest, and yields each node when it is whole."""
@@ -257,8 +252,7 @@ class _Level:
         settings = self._settings
         if made is None or settings.retrain == "always" or made["how"] != self._how(node):
             return None
-        stage = stage_name(node)
-        if self._store.finished(stage, self._store.fingerprint(stage)) is None:
+        if last_whole(self._store, node) is None:
             return None
         return grown_node(self._store, node, made["trained_of"], rows, settings)
 
@@ -297,7 +291,7 @@ class _Level:
         ----------
         chosen : bool array (measured images,)
         """
-        name = f".{self._content}-views.{os.getpid()}.tmp"
+        name = f".{self._content}-views.{owner()}.tmp"
         paths = {node: self._store.node(node) / name for node in nodes}
         wanted = rows.measured.copy()
         wanted[rows.measured] = chosen

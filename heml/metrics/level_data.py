@@ -13,7 +13,7 @@ import pyarrow.parquet as pq
 from data_contracts import EMBEDDINGS
 from heml.images import image_index
 from heml.metrics.artifacts import node_folder
-from heml.metrics.identity import content_of, how_trained, last_made, stage_name
+from heml.metrics.identity import content_of, how_trained, last_made, last_whole
 from heml.metrics.labels import TooFewLabels, label_columns, metric_labels
 from heml.metrics.node_training import LevelData, enough
 from heml.metrics.sample import Known, draw_sample, strata_of
@@ -125,9 +125,11 @@ def _known(
         if summary is None or summary["sampling"] != wanted:
             continue
         same = summary["content"] == content
-        if not same and (earlier or not _kept(store, taxonomy, node, groups, settings)):
+        if not same and (
+            earlier or summary["how"] != _how(store, taxonomy, node, groups, settings)
+        ):
             continue
-        if store.finished(stage_name(node), store.fingerprint(stage_name(node))) is None:
+        if last_whole(store, node) is None:
             continue
         found = _read_known(store, node, now)
         if same and found is not None:
@@ -136,15 +138,14 @@ def _known(
     return earlier, None
 
 
-def _kept(
+def _how(
     store: Store, taxonomy: Taxonomy, node: str, groups: Sequence[str], settings: MetricSettings
-) -> bool:
-    summary = last_made(store, node)
+) -> str | None:
+    """How the node would be trained now; None if a child that it starts from is not trained."""
     try:
-        how = how_trained(store, taxonomy, node, groups, settings)
+        return how_trained(store, taxonomy, node, groups, settings)
     except (FileNotFoundError, KeyError):
-        return False
-    return summary is not None and summary["how"] == how
+        return None
 
 
 def _read_known(store: Store, node: str, now: dict[str, bytes]) -> Known | None:
