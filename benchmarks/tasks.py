@@ -15,6 +15,7 @@ from heml.device import choose_device
 from heml.images import image_index
 from heml.metrics.level import networks_at_once, resolution_of, train_level, write_views
 from heml.metrics.network import combine
+from heml.metrics.node_training import present_in
 from heml.metrics.training import embed, train_network
 from heml.metrics.views import open_views
 from heml.progress import Progress
@@ -155,7 +156,7 @@ def train_final_networks(
 
     def train(node: str) -> tuple[str, dict[str, Tensor], np.ndarray] | None:
         array = open_views(views / f"{node}.npy")
-        present = array[:, 3].reshape(len(array), -1).any(axis=1)
+        present = present_in(array)
         rows = known.train[present[known.train]]
         counts = np.bincount(known.labels[rows], minlength=2)
         if (counts >= 2).sum() < 2:

@@ -73,6 +73,6 @@ def accelerator_lock() -> Path:
 
 def has_accelerator() -> bool:
     """Whether this machine has a device beside its processor to compute on."""
-    import torch
+    from heml.device import choose_device
 
-    return torch.cuda.is_available() or torch.backends.mps.is_available()
+    return choose_device("auto").type != "cpu"

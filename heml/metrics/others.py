@@ -20,6 +20,7 @@ from heml.device import choose_device
 from heml.images import decode_image
 from heml.metrics.artifacts import NodeMetric, network_from
 from heml.metrics.level_data import OTHERS, Rows
+from heml.metrics.node_training import present_in
 from heml.metrics.training import embed
 from heml.metrics.views import node_view, union
 from heml.pace import Pace
@@ -93,7 +94,7 @@ class _Embedder:
             views = np.stack(
                 [node_view(pixels[p], union(masks[p], classes), network.resolution) for p in own]
             )
-            present = np.asarray(views[:, 3].reshape(len(views), -1).any(axis=1))
+            present = present_in(views)
             vectors = np.zeros((len(own), network.dimensions), np.float32)
             if node in self._models:
                 vectors[present] = embed(self._models[node], views)[present]

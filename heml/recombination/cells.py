@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -185,12 +185,8 @@ def _even_rate(real: np.ndarray, made: np.ndarray, able: np.ndarray, total: floa
     """
     held = real[~able] > 0
     high = float((made[~able][held] / real[~able][held]).min()) if held.any() else np.inf
-    low, high = 0.0, min(high, total / max(real.sum(), 1) + 1)
-    for _ in range(50):
-        middle = (low + high) / 2
-        enough = np.maximum(made, middle * real).sum() <= total
-        low, high = (middle, high) if enough else (low, middle)
-    return low
+    high = min(high, total / max(real.sum(), 1) + 1)
+    return _highest(lambda rate: np.maximum(made, rate * real).sum() <= total, high)
 
 
 def _raised(have: np.ndarray, target: np.ndarray, extra: int) -> np.ndarray:
@@ -199,11 +195,17 @@ def _raised(have: np.ndarray, target: np.ndarray, extra: int) -> np.ndarray:
     def missing(level: float) -> np.ndarray:
         return np.floor(np.maximum(level * target - have, 0) + 1e-9).astype(int)
 
-    low, high = 0.0, float((have + extra).max() / target.min()) + 1
+    high = float((have + extra).max() / target.min()) + 1
+    return missing(_highest(lambda level: missing(level).sum() <= extra, high))
+
+
+def _highest(fits: Callable[[float], bool], high: float) -> float:
+    """The highest value below `high` that still fits, by bisection from 0."""
+    low = 0.0
     for _ in range(50):
         middle = (low + high) / 2
-        low, high = (middle, high) if missing(middle).sum() <= extra else (low, middle)
-    return missing(low)
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
 
 
 def budget_of(settings: RebalanceSettings, records: int) -> int:

@@ -133,8 +133,8 @@ class Planner:
         n_control = wanted_controls(cells, possible, self._settings, records)
         plenty = np.array([len(made.edits) for made in fills], int) >= SPARES * wanted
         by_fill = plenty & (possible > n_control)
-        hosts = [max((len(w.hosts) for w in self._control_ways(c)), default=0)
-                 for _, c in self._each(cells)]  # fmt: skip
+        control_ways = [self._control_ways(cell) for _, cell in self._each(cells)]
+        hosts = [max((len(way.hosts) for way in ways), default=0) for ways in control_ways]
         # With fewer records, one would give more than its share.
         many = np.array(hosts, int) >= SPARES / self._settings.donor_share
         able = by_fill | many
@@ -146,8 +146,8 @@ class Planner:
                 fills[number] = self._fill(number, cell)
         asked = np.maximum(asked, cells["n_fill"].to_numpy(int))
         controls = [
-            self._control(number, cell, int(n_control[number] + more_control[number]))
-            for number, cell in self._each(cells)
+            self._control(number, cell, ways, int(n_control[number] + more_control[number]))
+            for (number, cell), ways in zip(self._each(cells), control_ways, strict=True)
         ]
         # What a cell has too few records for is no more than was asked for the sake of variety.
         n_control = np.maximum(
@@ -205,11 +205,10 @@ class Planner:
             f"(donor_share {share:g})",
         )
 
-    def _control(self, number: int, cell: dict[Any, Any], wanted: int) -> _Made:
+    def _control(self, number: int, cell: dict[Any, Any], ways: list[Way], wanted: int) -> _Made:
         """Edits between two records of the cell, of the same kinds as the others."""
         if wanted == 0:
             return _Made()
-        ways = self._control_ways(cell)
         if not ways:
             return _Made(hint=NoWay("no_controls", "no two of its records can exchange a segment"))
         draw = _Draw(self, [number, 1], wanted, cell)
@@ -219,6 +218,7 @@ class Planner:
         return draw.made
 
     def _control_ways(self, cell: dict[Any, Any]) -> list[Way]:
+        """Ways between two records of the cell, of the kinds that fill others."""
         same = (self._values == np.array(cell["groups"], object)).all(axis=1)
         members = np.flatnonzero((self._labels == str(cell["label"])) & same)
         found = [self._ways.within(*kind, members) for kind, _ in sorted(

@@ -28,7 +28,6 @@ REASON_WORDS = {
     "not_duplicate": "hardly changed",
     "seam_hidden": "a seam or smear shows",
     "segment_found": "the moved segment is not found again",
-    "not_needed": "its cell was full already",
     "self_recombination": "its own segment given back, only to test the operator",
 }
 
