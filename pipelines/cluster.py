@@ -4,8 +4,11 @@ What spreads one stage over the cluster, `HEML_RAY`, is `heml.spread`'s.
 """
 
 import os
+from typing import TYPE_CHECKING
 
-import dagster as dg
+if TYPE_CHECKING:
+    # Asking for the address takes no time.
+    import dagster as dg
 
 #: What steps on other machines must know; credentials come from the environment of the cluster.
 ENVIRONMENT = (
@@ -19,7 +22,7 @@ def ray_jobs() -> str | None:
     return os.environ.get("HEML_RAY_JOBS") or None
 
 
-def ray_steps(address: str) -> dg.ExecutorDefinition:
+def ray_steps(address: str) -> "dg.ExecutorDefinition":
     """Every step a job of the cluster, with one processor; within it, stages use the cluster too.
 
     Parameters

@@ -7,6 +7,7 @@ import dagster as dg
 from pipelines.assets.rebalanced_dataset import DatasetConfig, dataset_op
 from pipelines.assets.stage import asset_key
 from pipelines.cluster import ray_jobs, ray_steps
+from pipelines.fork_server import PRELOADED
 from pipelines.recipe import LoadedRecipe
 
 if TYPE_CHECKING:
@@ -14,35 +15,6 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
         UnresolvedAssetJobDefinition,
     )
-
-#: Imported once by the fork server, so that a step starts in a fraction of a second. A module that
-#: cannot be imported is left to the step that needs it. Importing these touches no accelerator:
-#: forked children could not use it.
-PRELOADED = [
-    "pipelines.definitions",
-    # What Dagster imports only when an instance is opened.
-    "dagster._core.instance.factory",
-    "dagster._core.launcher.default_run_launcher",
-    "dagster._core.scheduler.scheduler",
-    "dagster._core.secrets.env_file",
-    "dagster._core.storage.local_compute_log_manager",
-    "dagster._core.storage.sqlite_storage",
-    "dagster._core.workspace.context",
-    "sqlalchemy.dialects.sqlite",
-    # What asset modules import inside their functions.
-    "heml.sources.ingest",
-    "heml.segmentation.stage",
-    "heml.metrics.level",
-    "heml.tree.fit",
-    "heml.bias.discovered",
-    "heml.bias.measure",
-    "heml.recombination.run",
-    "heml.dataset.write",
-    "heml.dataset.export",
-    "heml.effect",
-    "heml.report.figures",
-    "heml.report.render",
-]
 
 #: Tag of every run of a recipe, whichever job it is of.
 RECIPE_TAG = "heml/recipe"

@@ -67,7 +67,8 @@ def _revoke(recipe: LoadedRecipe, ids: list[str]) -> int:
 
     from heml.revoked import RevokeError, revoke
     from pipelines.definitions import build_defs
-    from pipelines.home import ensure_home, process_tags
+    from pipelines.driving import process_tags
+    from pipelines.home import ensure_home
     from pipelines.jobs import revoke_job_name
 
     store = open_store(recipe.name)

@@ -12,6 +12,9 @@ from typing import TextIO
 
 from heml.remote import StoreError
 from heml.store import open_store, store_root
+from pipelines import fork_server
+from pipelines.cluster import ray_jobs
+from pipelines.home import ensure_home
 from pipelines.recipe import LoadedRecipe, RecipeError, load_recipe
 
 HELP = """\
@@ -67,21 +70,28 @@ def _run(recipe: LoadedRecipe, dry_run: bool = False) -> int:
     os.environ["HEML_RECIPE_FILES"] = str(recipe.path)
     os.environ["HEML_STORE"] = store_root()
 
+    # Not in `logs`: what lies there Dagster's web server takes for telemetry and sends away, even
+    # where telemetry is disabled.
+    log = ensure_home() / "run_logs" / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    with _output_into(log) as terminal:
+        if not ray_jobs():
+            # Before this process imports as much: they do so side by side.
+            fork_server.start()
+        return _executed(recipe, dry_run, log, terminal)
+
+
+def _executed(recipe: LoadedRecipe, dry_run: bool, log: Path, terminal: TextIO) -> int:
     import dagster as dg
 
-    from heml.store import open_store
     from pipelines.definitions import defs
-    from pipelines.home import end_dead_runs, ensure_home, process_tags
+    from pipelines.driving import end_dead_runs, process_tags
     from pipelines.jobs import stages_up_to, stored_job
     from pipelines.plan_summary import plan_lines
     from pipelines.run_summary import summary_lines
     from pipelines.watch import Watcher
 
-    # Not in `logs`: what lies there Dagster's web server takes for telemetry and sends away, even
-    # where telemetry is disabled.
-    log = ensure_home() / "run_logs" / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
     invocation = ("heml/invocation", uuid.uuid4().hex)
-    with _output_into(log) as terminal, dg.DagsterInstance.get() as instance:
+    with dg.DagsterInstance.get() as instance:
 
         def say(line: str) -> None:
             print(line, file=terminal, flush=True)

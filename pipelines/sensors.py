@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from heml.store import fingerprint
-from pipelines.home import end_dead_runs
+from pipelines.driving import end_dead_runs
 from pipelines.jobs import RECIPE_TAG
 from pipelines.recipe import LoadedRecipe
 

@@ -16,8 +16,8 @@ import numpy as np
 import pyarrow.dataset as ds
 import torch
 from PIL import Image
+from scipy.stats import mannwhitneyu
 from sklearn.linear_model import LogisticRegression
-from sklearn.metrics import roc_auc_score
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import KBinsDiscretizer
 from torch import Tensor, nn
@@ -248,7 +248,9 @@ def _from_score(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.
 def _auc(recombined: np.ndarray, scores: np.ndarray) -> float:
     if recombined.all() or not recombined.any():
         return np.nan
-    return float(roc_auc_score(recombined, scores))
+    # scikit-learn's takes ten times as long, and it is asked for every resample.
+    pairs = recombined.sum() * (~recombined).sum()
+    return float(mannwhitneyu(scores[recombined], scores[~recombined]).statistic / pairs)
 
 
 def _balanced(labels: np.ndarray, predicted: np.ndarray) -> float:

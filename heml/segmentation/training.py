@@ -18,6 +18,7 @@ from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 from torch.optim.swa_utils import AveragedModel
 
+from heml.device import mixed_precision
 from heml.progress import Progress, silent
 from heml.segmentation.iou import IGNORED
 from heml.workers import seeded
@@ -29,8 +30,9 @@ _RARITY = 0.35
 #: Of the moving average of the weights.
 _DECAY = 0.995
 
-#: Share of the steps on smaller images: shapes are learned faster there, borders afterwards.
-_COARSE_SHARE, _COARSE = 0.7, 0.75
+#: Until which share of the steps images are how much smaller: shapes are learned faster there,
+#: borders afterwards.
+_COARSE = ((0.5, 0.5), (0.8, 0.75))
 
 
 @dataclass(frozen=True)
@@ -141,14 +143,12 @@ def fit(
             # shifted by one, so that what a turn brings in from outside, 0, is known as such
             y = torch.from_numpy(masks[chosen]).to(device).float()[:, None]
             y = torch.where(y == IGNORED, 0.0, y + 1)
-            size = how.size
-            if step < _COARSE_SHARE * how.steps:
-                size = _coarse(size)
+            size = _size_at(step / how.steps, how.size)
             x = interpolate(x, size=size, mode="bilinear", antialias=True)
             y = interpolate(y, size=size, mode="nearest")
             x, y = augmentation(x, y)
             target = (y[:, 0].round().long() - 1) % 256
-            with torch.autocast(torch.device(device).type, torch.bfloat16):
+            with mixed_precision(torch.device(device)):
                 logits = model(pixel_values=normalize(x)).logits
             logits = interpolate(logits.float(), size=size, mode="bilinear")
             loss = _weighted(logits, target, weights) + 0.5 * _dice(logits, target)
@@ -171,8 +171,9 @@ def _moving_average(
     return average.lerp(current, 1 - decay) if average.is_floating_point() else current
 
 
-def _coarse(size: tuple[int, int]) -> tuple[int, int]:
-    height, width = (8 * math.ceil(_COARSE * side / 8) for side in size)
+def _size_at(done: float, size: tuple[int, int]) -> tuple[int, int]:
+    scale = next((scale for until, scale in _COARSE if done < until), 1.0)
+    height, width = (8 * math.ceil(scale * side / 8) for side in size)
     return height, width
 
 

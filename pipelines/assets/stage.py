@@ -14,7 +14,7 @@ from data_contracts import Contract
 from heml.progress import Progress
 from heml.stage import Outcome
 from heml.store import Store
-from pipelines.home import name_the_process
+from pipelines.driving import name_the_process
 from pipelines.metadata import column_schema, location, summary_metadata
 from pipelines.orphans import end_with_the_run
 from pipelines.pictures import picture

@@ -10,7 +10,8 @@ import dagster as dg
 import yaml
 
 from heml.store import process_lives
-from pipelines.home import end_dead_runs, ensure_home, name_the_process, process_tags
+from pipelines.driving import end_dead_runs, name_the_process, process_tags
+from pipelines.home import ensure_home
 from pipelines.orphans import end_with_the_run
 
 
