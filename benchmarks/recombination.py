@@ -33,6 +33,7 @@ import torch
 
 from heml.recombination.compose import Edit, compose_batch
 from heml.recombination.picture import Picture
+from heml.recombination.pictures import PictureReader
 from heml.taxonomy import Taxonomy, builtin
 from heml.workers import worker_pool
 
@@ -226,7 +227,9 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
     cells |= {"n_fill": [count], "n_control": [0]}
     target = folder / f"samples-{count}.parquet"
     with worker_pool() as pool:
-        recombiner = Recombiner(store, taxonomy, Roles({}, ()), _NoGates(), pool)
+        recombiner = Recombiner(
+            store, taxonomy, Roles({}, ()), _NoGates(), PictureReader(store), pool
+        )
         # From here on: loading modules has a peak of its own.
         Path("/proc/self/clear_refs").write_text("5")
         before, start_time = _peak(), time.process_time()

@@ -22,6 +22,7 @@ from data_contracts.common import INPUT_PREFIX
 from data_contracts.discovered_groups import DISCOVERED_GROUPS
 from data_contracts.images import IMAGES
 from heml.cells import DISCOVERED, MISSING
+from heml.row_index import RowIndex
 from heml.shards import RowGroup, ShardedTable
 from heml.store import Store
 from heml.taxonomy import nearest
@@ -212,16 +213,13 @@ class ImageReader:
         self._shards = _table(store)
         self._limit = cache_bytes
         self._cache: OrderedDict[tuple[RowGroup, tuple[str, ...]], pa.Table] = OrderedDict()
-        self._place: dict[str, tuple[RowGroup, int]] = {}
-        for group in self._shards.row_groups():
-            ids = self._shards.read_row_group(group, ["image_id"])["image_id"].to_pylist()
-            self._place |= {image_id: (group, offset) for offset, image_id in enumerate(ids)}
+        self._index = RowIndex(self._shards)
 
     def __len__(self) -> int:
-        return len(self._place)
+        return len(self._index)
 
     def __contains__(self, image_id: object) -> bool:
-        return image_id in self._place
+        return isinstance(image_id, str) and self._index.find(image_id) is not None
 
     def rows(self, image_ids: Sequence[str], columns: Sequence[str]) -> list[dict[str, Any]]:
         """Rows in the order of the ids, which may repeat.
@@ -244,10 +242,10 @@ class ImageReader:
         """
         by_group: dict[RowGroup, list[tuple[int, int]]] = {}
         for position, image_id in enumerate(image_ids):
-            if image_id not in self._place:
-                raise KeyError(f"no image '{image_id}' among {len(self._place)} stored ones")
-            group, offset = self._place[image_id]
-            by_group.setdefault(group, []).append((position, offset))
+            found = self._index.find(image_id)
+            if found is None:
+                raise KeyError(f"no image '{image_id}' among {len(self)} stored ones")
+            by_group.setdefault(found.group, []).append((position, found.start))
         result: list[dict[str, Any]] = [{}] * len(image_ids)
         # one group after the other, so that a small cache is enough for any number of ids
         for group, wanted in by_group.items():

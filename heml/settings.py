@@ -270,8 +270,8 @@ class TrainedSegmentation(_ModelSegmentation):
     pixels: int = Field(
         24576, ge=4096, description="Pixels of a training image; its shape follows the dataset's."
     )
-    steps: int = Field(5000, ge=1)
-    batch_size: int = Field(16, ge=1, description="Images per step and per prediction.")
+    steps: int = Field(4000, ge=1)
+    batch_size: int = Field(8, ge=1, description="Images per step and per prediction.")
     learning_rate: float = Field(1e-3, gt=0, description="Peak of the one-cycle schedule.")
     mirror: bool = Field(
         True,

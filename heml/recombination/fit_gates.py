@@ -30,6 +30,7 @@ def fit_gates(
     roles: Roles,
     index: pd.DataFrame,
     groups: Sequence[str],
+    pictures: PictureReader,
     resegment: Resegment | None = None,
 ) -> Gates:
     """Gates with limits from the train split.
@@ -42,6 +43,8 @@ def fit_gates(
     index : DataFrame
         All images of the store: columns image_id, split, label and the groups.
     groups : sequence of str
+    pictures : PictureReader
+        Kept by the gates, for limits that are set when they are first asked for.
     resegment : callable, optional
         Segments of images from their pixels, for the gate that looks for moved segments again.
     """
@@ -64,12 +67,11 @@ def fit_gates(
         },
         distribution=distribution_limit(root, cells, tree.neighbours),
     )
-    reader = PictureReader(store)
     ids = train["image_id"].to_numpy(str)
 
     def real(count: int) -> list[Picture]:
         # Evenly spread over the split: the same ones every time.
         rows = np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))
-        return reader.read(ids[rows].tolist())
+        return pictures.read(ids[rows].tolist())
 
     return Gates(tree, roles, groups, limits, real, resegment)

@@ -10,8 +10,8 @@ from heml.recombination.picture import Picture
 from heml.segmentation.masks import SegmentReader
 from heml.store import Store
 
-#: Decoded pictures that are kept, in bytes of their arrays.
-_CACHE_BYTES = 96 << 20
+#: Decoded pictures that are kept, in bytes of their arrays, and row groups of encoded ones.
+_CACHE_BYTES, _CACHE_ENCODED = 64 << 20, 64 << 20
 
 
 class PictureReader:
@@ -23,7 +23,7 @@ class PictureReader:
     """
 
     def __init__(self, store: Store) -> None:
-        self._images = ImageReader(store)
+        self._images = ImageReader(store, _CACHE_ENCODED)
         self._segments = SegmentReader(store)
         self._cache: OrderedDict[str, Picture] = OrderedDict()
         self._bytes = 0

@@ -86,8 +86,9 @@ def recombine(
         tree = MetricTree.load(store.metric_tree, taxonomy)
         index = image_index(store, list(groups))
         roles = planned_roles(store)
-        gates = fit_gates(store, tree, roles, index, groups, find_segmenter())
-        return Recombiner(store, taxonomy, roles, gates, pool, painter)
+        pictures = PictureReader(store)
+        gates = fit_gates(store, tree, roles, index, groups, pictures, find_segmenter())
+        return Recombiner(store, taxonomy, roles, gates, pictures, pool, painter)
 
     def remote() -> Callable[[Sequence[int]], list[dict[str, Any]]]:
         store.pull()
@@ -129,16 +130,16 @@ class Recombiner:
         taxonomy: Taxonomy,
         roles: Roles,
         gates: Judge,
+        pictures: PictureReader,
         pool: ThreadPoolExecutor,
         painter: Inpainter | None = None,
     ) -> None:
         self._painter = painter
         self._pool = pool
-        self._store = store
         self._taxonomy = taxonomy
         self._roles = roles
         self._gates = gates
-        self._pictures = PictureReader(store)
+        self._pictures = pictures
         self._plan = pd.read_parquet(store.rebalance_plan)
 
     def write(

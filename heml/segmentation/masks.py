@@ -10,8 +10,10 @@ from typing import Any
 import numpy as np
 from pycocotools import mask as coco
 
+from data_contracts.images import IMAGES
 from data_contracts.segments import SEGMENTS
 from heml.images import iterate_images
+from heml.row_index import RowIndex
 from heml.shards import RowGroup, ShardedTable
 from heml.store import Store
 
@@ -109,22 +111,13 @@ class RowsByImage:
 
     def __init__(self, shards: ShardedTable, columns: Sequence[str]) -> None:
         self._shards, self._columns = shards, columns
-        self._place: dict[str, tuple[RowGroup, int, int]] = {}
+        self._index = RowIndex(shards)
         self._cache: OrderedDict[RowGroup, list[dict[str, Any]]] = OrderedDict()
-        for group in shards.row_groups():
-            ids = shards.read_row_group(group, ["image_id"])["image_id"].to_pylist()
-            start = 0
-            for image_id, rows in groupby(ids):
-                stop = start + sum(1 for _ in rows)
-                self._place[image_id] = (group, start, stop)
-                start = stop
 
     def rows(self, image_id: str) -> list[dict[str, Any]]:
         """The image's rows; none if it has no segment."""
-        if image_id not in self._place:
-            return []
-        group, start, stop = self._place[image_id]
-        return self._rows(group)[start:stop]
+        found = self._index.find(image_id)
+        return [] if found is None else self._rows(found.group)[found.start : found.stop]
 
     def _rows(self, group: RowGroup) -> list[dict[str, Any]]:
         if group not in self._cache:
@@ -150,11 +143,7 @@ class SegmentReader:
 
     def __init__(self, store: Store) -> None:
         self._rows = RowsByImage(_table(store), _COLUMNS)
-        self._known = {
-            image_id
-            for batch in iterate_images(store, ["image_id"], batch_size=4096)
-            for image_id in batch["image_id"].to_pylist()
-        }
+        self._images = RowIndex(ShardedTable(store.images, IMAGES))
 
     def masks(self, image_id: str) -> dict[str, np.ndarray]:
         """The image's masks by class name.
@@ -169,6 +158,7 @@ class SegmentReader:
         KeyError
             If there is no such image.
         """
-        if image_id not in self._known:
-            raise KeyError(f"no image '{image_id}' among {len(self._known)} stored ones")
-        return _decoded(self._rows.rows(image_id))
+        rows = self._rows.rows(image_id)
+        if not rows and self._images.find(image_id) is None:
+            raise KeyError(f"no image '{image_id}' among {len(self._images)} stored ones")
+        return _decoded(rows)
