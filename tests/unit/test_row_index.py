@@ -40,7 +40,8 @@ def test_every_image_is_found_with_all_its_rows_whatever_its_id(tmp_path_factory
     assert len(index) == len(images)
     for image_id, count in images:
         found = index.find(image_id)
-        assert found is not None and found.stop - found.start == count
+        assert found is not None
+        assert found.stop - found.start == count
         wanted = [{"image_id": image_id, "class_name": str(n)} for n in range(count)]
         assert by_image.rows(image_id) == wanted
     known = {image_id for image_id, _ in images}
