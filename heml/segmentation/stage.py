@@ -91,6 +91,10 @@ def _state(settings: SegmentationSettings, taxonomy: Taxonomy, base: Path | None
     from heml.segmentation.segmenter import checkpoint_state, resolve_checkpoint
 
     state: list[object] = [taxonomy.describe()["leaves"]]
+    if isinstance(settings, TrainedSegmentation):
+        from heml.segmentation import training
+
+        state.append(training.VERSION)
     if settings.checkpoint is not None:
         state.append(checkpoint_state(resolve_checkpoint(settings.checkpoint, base or Path())))
     return state

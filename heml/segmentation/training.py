@@ -23,6 +23,9 @@ from heml.progress import Progress, silent
 from heml.segmentation.iou import IGNORED
 from heml.workers import seeded
 
+#: Of how a segmenter is fitted: a store's is fitted again after a change.
+VERSION = 2
+
 #: Exponent of the class frequencies in the weights of the cross entropy: 0 counts pixels, 1 counts
 #: classes. Mean IoU counts classes, but full weights make large classes ragged.
 _RARITY = 0.35
