@@ -53,7 +53,7 @@ from benchmarks.explanation_sets import (
 from benchmarks.kept import kept
 from benchmarks.tables import table
 from heml.images import image_index
-from heml.metrics import level as level_module
+from heml.metrics import identity
 from heml.store import write_aside
 from heml.tree import fit as fit_module
 from heml.tree.records import Records
@@ -97,7 +97,7 @@ class Bench:
         return [*drawn, *(real(name, root, self.quick) for name, root in self.folders.items())]
 
     def kept(self, part: str, compute: Callable[[], dict[str, Any]]) -> dict[str, Any]:
-        versions = VERSION, level_module.VERSION, fit_module.VERSION, torch.__version__
+        versions = VERSION, identity.VERSION, fit_module.VERSION, torch.__version__
         started = time.perf_counter()
         figures = kept(self.work / "figures", part, [self.quick, self.pairs, *versions], compute)
         say(f"{part}: {time.perf_counter() - started:.0f} s")

@@ -37,7 +37,7 @@ from benchmarks.tasks import (
     write_missing_views,
 )
 from heml.device import choose_device
-from heml.metrics import level as level_module
+from heml.metrics import identity
 from heml.metrics.artifacts import load_node
 from heml.metrics.distances import node_distances
 from heml.metrics.level import train_level
@@ -114,7 +114,7 @@ class Bench:
         self, part: str, compute: Callable[[], dict[str, Any]], *rests_on: object
     ) -> dict[str, Any]:
         """A part's figures, computed unless they are there; on what else they rest may be said."""
-        versions = level_module.VERSION, torch.__version__
+        versions = identity.VERSION, torch.__version__
         key = fingerprint(*versions, self.quick, self.device, *rests_on)
         path = self.work / "figures" / f"{part}-{key}.json"
         if path.exists():

@@ -99,7 +99,20 @@ def new_model(
             decoder_hidden_size=decoder,
             **names,
         )
-        return SegformerForSemanticSegmentation(config)
+        return _scaled_for_training(SegformerForSemanticSegmentation(config))
+
+
+def _scaled_for_training(model: nn.Module) -> nn.Module:
+    """Convolutions drawn as SegFormer's authors do (He et al., ICCV 2015, by outputs).
+
+    transformers draws all weights with a deviation of 0.02, made to be overwritten by a checkpoint:
+    almost nothing passes a depthwise convolution then, and training takes long to find out.
+    """
+    for module in model.modules():
+        if isinstance(module, nn.Conv2d):
+            outputs = math.prod(module.kernel_size) * module.out_channels // module.groups
+            nn.init.normal_(module.weight, std=math.sqrt(2 / outputs))
+    return model
 
 
 def training_size(shapes: np.ndarray, pixels: int) -> tuple[int, int]:

@@ -5,7 +5,9 @@ import pytest
 import torch
 
 from heml.segmentation.iou import IGNORED
+from heml.segmentation.trained import new_model
 from heml.segmentation.training import Fit, class_weights, fit
+from heml.settings import TrainedSegmentation
 
 SIDE = 32
 
@@ -82,3 +84,15 @@ def test_rarer_classes_weigh_more_and_absent_ones_nothing():
     assert weights[1] == 0
     assert weights[2] / weights[0] == pytest.approx(16**0.35)
     assert weights[[0, 2]].mean() == pytest.approx(1)
+
+
+def test_noise_passes_the_convolutions_of_an_untrained_model_at_its_own_strength():
+    model = new_model(TrainedSegmentation(kind="trained"), ["a", "b"], None)
+    depthwise = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.groups > 1]
+    assert len(depthwise) == 8
+    noise = torch.Generator().manual_seed(0)
+    with torch.no_grad():
+        for conv in depthwise:
+            x = torch.randn(4, conv.in_channels, 16, 16, generator=noise)
+            # twice, for the half that the activation takes
+            assert 1.5 < conv(x)[..., 1:-1, 1:-1].var() < 2.5
