@@ -280,7 +280,8 @@ def _drops(
     )
     fell: dict[str, list[float]] = {OURS: [], "network": []}
     for leaf in present:
-        cut = [without(image, taxonomy.classes_of(leaf)) for image in images]
+        classes = taxonomy.classes_of(leaf)
+        cut = without(images[0], classes), without(images[1], classes)
         fell[OURS].append(before[0] - tree.distance(*cut, "plain"))
         after = pair_distance(network, *(network_input(pixels) for pixels, _ in cut))
         fell["network"].append(before[1] - after)
