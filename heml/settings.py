@@ -272,7 +272,12 @@ class TrainedSegmentation(_ModelSegmentation):
     )
     steps: int = Field(4000, ge=1)
     batch_size: int = Field(8, ge=1, description="Images per step and per prediction.")
-    learning_rate: float = Field(2e-3, gt=0, description="Peak of the one-cycle schedule.")
+    learning_rate: float | None = Field(
+        None,
+        gt=0,
+        description="Peak of the one-cycle schedule. null: 0.002 from random weights, 0.0001 from "
+        "a checkpoint's.",
+    )
     mirror: bool = Field(
         True,
         description="Also learn from mirror images; false where leaves tell left from right.",

@@ -46,6 +46,9 @@ _SIZES: dict[str, tuple[list[int], list[int], int]] = {
 #: Attention heads of the four stages; the widths of `small` need others.
 _HEADS, _HEADS_OF_SMALL = [1, 2, 5, 8], [1, 2, 4, 6]
 
+#: Learning rates from random weights, and from a checkpoint's, which are worth keeping.
+_RATE, _RATE_OF_CHECKPOINT = 2e-3, 1e-4
+
 _RESULT = "result.json"
 _LEAST_FITTED = 8
 #: SegFormer divides sides by 4 and looks at 8×8 of what is left.
@@ -191,7 +194,7 @@ def fitted_segmenter(
                 data.size,
                 settings.steps,
                 settings.batch_size,
-                settings.learning_rate,
+                settings.learning_rate or (_RATE_OF_CHECKPOINT if checkpoint else _RATE),
                 settings.seed,
                 str(choose_device(settings.device)),
                 settings.mirror,

@@ -58,8 +58,8 @@ class Fit:
 
     size: tuple[int, int]
     steps: int
-    batch_size: int = 16
-    learning_rate: float = 2e-3
+    batch_size: int
+    learning_rate: float
     seed: int = 0
     device: str = "cpu"
     mirror: bool = True
