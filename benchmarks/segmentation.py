@@ -127,7 +127,7 @@ def _measure(
         took, summary = run([*annotated, *rest])
         count = summary["segmented"]
         yield (
-            f"{count} of {len(rest)} images without masks (the others are doubles): "
+            f"{count} images without masks ({len(rest) - count} refused at ingest): "
             f"{count / took.wall:.1f} images per second, {1000 * took.cpu / count:.0f} ms of "
             f"processor time each, reading included; of all images {summary['dropped']} of "
             f"{summary['dropped'] + summary['segments']} segments doubted and dropped."
