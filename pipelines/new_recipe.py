@@ -2,6 +2,7 @@
 
 import argparse
 import math
+import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -60,6 +61,14 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
+def _say(line: str) -> None:
+    """Prints; where nobody reads any more, as after `| head`, the recipe is written still."""
+    try:
+        print(line, flush=True)
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+
+
 def _draft(
     given: str, label: str | None, groups: list[str] | None, name: str | None, out: Path | None
 ) -> None:
@@ -76,13 +85,11 @@ def _draft(
         raise SourceError(f"{path} is there already; remove it, or name another file with --out")
     trained = _worth_training(findings, label)
     if trained:
-        print(
-            "segments   trained: learned from the rows that have a mask, for those that have none"
-        )
+        _say("segments   trained: learned from the rows that have a mask, for those that have none")
     share = findings.columns[label].missing if trained else _expected_refusals(findings, label)
     limit = min(1.0, math.ceil((share + _ROOM) * 20) / 20) if share > _USUAL_REFUSALS else None
     if limit is not None:
-        print(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
+        _say(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
     text = recipe_text(name, findings, label, groups, taxonomy, limit, trained)
     if taxonomy is not None:
         read(content, label, groups).check()
@@ -90,46 +97,46 @@ def _draft(
         aside.write_text(text)
         if taxonomy is not None:
             load_recipe(aside)
-    print(f"\nwrote {path}")
+    _say(f"\nwrote {path}")
     if taxonomy is None:
-        print("next: set segmentation and taxonomy in it, then")
-    print(f"next: python -m pipelines.run {path}")
+        _say("next: set segmentation and taxonomy in it, then")
+    _say(f"next: python -m pipelines.run {path}")
 
 
 def _say_found(findings: Findings) -> None:
     content = findings.content
     place = content.get("root") or content.get("dataset")
-    print(f"source     {content['kind']}: {place}")
+    _say(f"source     {content['kind']}: {place}")
     for key in ("metadata", "image", "mask"):
         if key in content:
-            print(f"           {key}: {content[key]}")
+            _say(f"           {key}: {content[key]}")
     more = "" if findings.all_rows else " looked at, there are more"
     splits = ", ".join(f"{split} {count}" for split, count in findings.splits.most_common())
-    print(f"rows       {findings.rows}{more}: {splits}")
+    _say(f"rows       {findings.rows}{more}: {splits}")
     left_out = [split for split in findings.splits if split not in SPLITS]
     if left_out:
-        print(f"           left out, being none of {', '.join(SPLITS)}: {', '.join(left_out)}")
+        _say(f"           left out, being none of {', '.join(SPLITS)}: {', '.join(left_out)}")
     if not findings.splits["test"]:
-        print("           no test split: the effect will not be measured")
+        _say("           no test split: the effect will not be measured")
     if findings.unmasked:
-        print(f"           {findings.unmasked} name no mask")
-    print("columns    of the train split")
+        _say(f"           {findings.unmasked} name no mask")
+    _say("columns    of the train split")
     for column in findings.columns.values():
         verdict = f"  (neither label nor group: {column.unfit})" if column.unfit else ""
-        print(f"  {column.name:20s} {column.shown()}{verdict}")
+        _say(f"  {column.name:20s} {column.shown()}{verdict}")
 
 
 def _label(findings: Findings, wanted: str | None, groups: list[str]) -> str:
     if wanted is not None:
         _check_column(findings, "--label", wanted)
-        print(f"label      {wanted}: as you said")
+        _say(f"label      {wanted}: as you said")
         return wanted
     best = best_label(findings, groups)
     if best is None:
         raise SourceError(
             "no column has two or more values on enough rows; name one with --label, or add one"
         )
-    print(f"label      {best.name}: {len(best.counts)} values, evenness {best.evenness:.2f}")
+    _say(f"label      {best.name}: {len(best.counts)} values, evenness {best.evenness:.2f}")
     return best.name
 
 
@@ -142,12 +149,12 @@ def _groups(findings: Findings, label: str, wanted: list[str] | None) -> list[st
     groups = wanted or list(found)[:1]
     why = "as you said" if wanted else "goes with the label more than other columns"
     for group in groups:
-        print(f"groups     {group}: {why} (Cramér's V {found.get(group, 0):.2f})")
+        _say(f"groups     {group}: {why} (Cramér's V {found.get(group, 0):.2f})")
     others = [f"{name} {value:.2f}" for name, value in found.items() if name not in groups]
     if others:
-        print(f"           others, by Cramér's V with the label: {', '.join(others)}")
+        _say(f"           others, by Cramér's V with the label: {', '.join(others)}")
     if not groups:
-        print("groups     none: no other column has a few values")
+        _say("groups     none: no other column has a few values")
     return groups
 
 
@@ -163,11 +170,11 @@ def _check_column(findings: Findings, option: str, name: str) -> None:
 
 def _taxonomy(findings: Findings) -> Choice | None:
     if not findings.classes or not _has_masks(findings):
-        print("masks      none found, or no class list (classes.json): another segmenter is needed")
+        _say("masks      none found, or no class list (classes.json): another segmenter is needed")
         return None
     choice = choose_taxonomy(list(findings.classes.values()))
     shown = choice.value if isinstance(choice.value, str) else "written out"
-    print(f"taxonomy   {shown}: {choice.reason}")
+    _say(f"taxonomy   {shown}: {choice.reason}")
     return choice
 
 

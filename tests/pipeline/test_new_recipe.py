@@ -2,6 +2,8 @@
 
 import csv
 import json
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -181,6 +183,16 @@ def test_a_file_is_never_overwritten(faces, tmp_path, capsys):
     assert main([str(faces.root), "--out", str(tmp_path / "mine.yaml")]) == UNUSABLE
     assert "is there already" in capsys.readouterr().err
     assert (tmp_path / "mine.yaml").read_text() == "mine"
+
+
+def test_who_stops_reading_gets_the_recipe_all_the_same(faces, tmp_path):
+    out = tmp_path / "drafted.yaml"
+    command = [sys.executable, "-m", "pipelines.new_recipe", str(faces.root), "--out", str(out)]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        process.stdout.close()
+        said = process.stderr.read()
+    assert (process.returncode, said) == (0, b"")
+    assert load_recipe(out).label == "mouth"
 
 
 @pytest.mark.parametrize(
