@@ -27,6 +27,9 @@ DISTRIBUTION_QUANTILE = 0.99
 #: Hashes with at most this share of differing bits are called near-duplicates (10 of 64, as is
 #: customary), or fewer where unlike real images are as near.
 NEAR_HASH = 10 / 64
+#: Overlap at which a segment counts as found (Everingham et al., IJCV 2010). Where the segmenter
+#: made the real images' own segments, it finds them again exactly: that asks too much of others.
+FOUND_OVERLAP = 0.5
 #: Real images that are looked at for borders and for hashes.
 BORDERS, HASHES = 400, 150
 #: Real images whose votes are counted.
@@ -227,11 +230,14 @@ def overlap(
 def presence_limit(
     pictures: Sequence[Picture], classes: Sequence[str], resegment: Resegment
 ) -> Limit:
-    """Least overlap of a segment that is found again, from real images and their own segments."""
+    """Least overlap of a segment that is found again.
+
+    `FOUND_OVERLAP`, or less where real images and their own segments overlap less.
+    """
     having = [p for p in pictures if p.place(classes) is not None]
     found = resegment([p.image for p in having]) if having else []
     overlaps = np.array([overlap(f, p, classes) for f, p in zip(found, having, strict=True)])
     if not len(overlaps):
         return Limit(0.0, np.nan, 0)
-    limit = float(np.quantile(overlaps, REFUSED_VOTES))
+    limit = min(float(np.quantile(overlaps, REFUSED_VOTES)), FOUND_OVERLAP)
     return Limit(limit, float((overlaps < limit).mean()), len(overlaps))

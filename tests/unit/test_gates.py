@@ -150,14 +150,20 @@ def test_changed_pixels_by_hand():
 
 
 def test_segments_that_are_found_again(pictures):
-    def shifted(images):
-        by_bytes = {p.image.tobytes(): p for p in pictures}
-        found = [by_bytes[image.tobytes()].masks["disc"] for image in images]
-        return [{"disc": np.roll(mask, 1, axis=1)} for mask in found]
+    def shifted(by):
+        def find(images):
+            by_bytes = {p.image.tobytes(): p for p in pictures}
+            found = [by_bytes[image.tobytes()].masks["disc"] for image in images]
+            return [{"disc": np.roll(mask, by, axis=1)} for mask in found]
 
-    limit = presence_limit(pictures, ["disc"], shifted)
-    assert 0.8 < limit.value < 1
-    assert limit.n == len(pictures)
+        return find
+
+    # Who finds real segments to the pixel, having made them, must not ask that of others.
+    for by in (0, 1):
+        limit = presence_limit(pictures, ["disc"], shifted(by))
+        assert (limit.value, limit.refused, limit.n) == (0.5, 0, len(pictures))
+    width = int(pictures[0].masks["disc"].any(axis=0).sum())
+    assert 0 < presence_limit(pictures, ["disc"], shifted(width // 2)).value < 0.45
     assert overlap({"disc": pictures[0].masks["disc"]}, pictures[0], ["disc"]) == 1
     assert overlap({}, pictures[0], ["disc"]) == 0
     assert overlap({}, pictures[0], ["hat"]) == 1
