@@ -10,7 +10,6 @@ from __future__ import annotations
 
 import argparse
 import csv
-import os
 import resource
 import shutil
 from collections.abc import Iterable
@@ -31,6 +30,7 @@ from heml.sources.ingest import ingest
 from heml.store import Store
 from heml.taxonomy import Taxonomy
 from heml.taxonomy.builtin import builtin
+from heml.workers import processors
 
 #: Leaf → leaves of the built-in taxonomy of the same name; what is not named is ignored.
 _LEAVES = {
@@ -113,7 +113,7 @@ def _measure(
     yield (
         f"## {arguments.set}: fitted on {summary['fitted_images']}, held out "
         f"{summary['held_out_images']}\n\n{settings.size}, {settings.steps} steps, "
-        f"{settings.pixels} pixels, batches of {settings.batch_size}, {_threads()} threads. "
+        f"{settings.pixels} pixels, batches of {settings.batch_size}, {processors()} threads. "
         f"Fitting, measuring and writing took {took.wall / 60:.1f} min, "
         f"{took.cpu / 60:.1f} min of processor time; peak {_peak_mib()} MiB."
     )
@@ -203,10 +203,6 @@ def _draw(store: Store, taxonomy: Taxonomy, image_ids: list[str], path: Path) ->
     for number, pair in enumerate(pairs):
         sheet.paste(Image.fromarray(pair), (number % columns * width, number // columns * 228))
     sheet.save(path)
-
-
-def _threads() -> int:
-    return len(os.sched_getaffinity(0))
 
 
 def _peak_mib() -> int:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Iterator, Sequence
+from functools import cached_property
 from itertools import count, groupby
 from typing import Any
 
@@ -143,7 +144,12 @@ class SegmentReader:
 
     def __init__(self, store: Store) -> None:
         self._rows = RowsByImage(_table(store), _COLUMNS)
-        self._images = RowIndex(ShardedTable(store.images, IMAGES))
+        self._images = ShardedTable(store.images, IMAGES)
+
+    @cached_property
+    def _known(self) -> RowIndex:
+        # Only who asks for an image without segments needs it, and it reads the ids of all.
+        return RowIndex(self._images)
 
     def masks(self, image_id: str) -> dict[str, np.ndarray]:
         """The image's masks by class name.
@@ -159,6 +165,6 @@ class SegmentReader:
             If there is no such image.
         """
         rows = self._rows.rows(image_id)
-        if not rows and self._images.find(image_id) is None:
-            raise KeyError(f"no image '{image_id}' among {len(self._images)} stored ones")
+        if not rows and self._known.find(image_id) is None:
+            raise KeyError(f"no image '{image_id}' among {len(self._known)} stored ones")
         return _decoded(rows)
