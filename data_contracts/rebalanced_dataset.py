@@ -30,7 +30,8 @@ REBALANCED_DATASET = Contract(
         Column(
             "weight",
             pa.float64(),
-            "Sample weight: cells of train weigh as the plan aims, equally by default.",
+            "Sample weight: cells of train weigh as the plan aims, equally by default; real rows "
+            "have the same share of every cell of a group, as far as possible.",
         ),
         Column("cell", pa.string(), "Label and groups in words: the cell of the row."),
         Column("recipe_fingerprint", pa.string(), "Fingerprint of the recipe and its input."),

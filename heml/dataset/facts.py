@@ -52,14 +52,14 @@ class DatasetFacts:
 
     @property
     def cells(self) -> Mapping[str, Mapping[str, float]]:
-        """Cell → real and recombined train rows, and their weight."""
+        """Cell → real and recombined train rows, and the weights of the two."""
         return dict(self.summary["cells"])
 
     @property
     def shares(self) -> dict[str, float]:
         """Cell → share of the weight of all train rows that are in a cell."""
         masses = {
-            cell: (row["real"] + row["recombined"]) * row["weight"]
+            cell: row["real"] * row["weight_real"] + row["recombined"] * row["weight_recombined"]
             for cell, row in self.cells.items()
         }
         total = sum(masses.values()) or 1.0

@@ -124,14 +124,14 @@ class Rows:
                     continue
                 cell = self._cells.cell(row)
                 # A row with a missing group value is in no cell.
-                weight = self._weights.get(cell, 1.0) if row["split"] == "train" else 1.0
+                own = self._weights.get(cell) if row["split"] == "train" else None
                 real = {
                     **self._common(row, cell, masks, segmenters),
                     **{names[n]: row[INPUT_PREFIX + n] for n in inputs},
                     **self._classes(cell),
                     "image_id": image_id,
                     "origin": "real",
-                    "weight": weight,
+                    "weight": 1.0 if own is None else own.real,
                 }
                 yield row["split"], real
         if pending is not None:
@@ -166,7 +166,7 @@ class Rows:
                     "operator": row["operator"],
                     "direction": row["direction"],
                     "seed": row["seed"],
-                    "weight": self._weights[cell],
+                    "weight": self._weights[cell].recombined,
                 }
 
     def _classes(self, cell: Cell) -> dict[str, int | None]:

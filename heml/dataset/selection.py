@@ -10,7 +10,7 @@ import hashlib
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import pyarrow.parquet as pq
 
@@ -23,6 +23,16 @@ from heml.shards import ShardedTable
 from heml.store import Store
 
 _BATCH = 4096
+#: A real row counts at most this many times a recombined one of its cell, and at least this part of
+#: it.
+MOST_APART = 8.0
+
+
+class RowWeights(NamedTuple):
+    """Weights of a cell's real and recombined train rows."""
+
+    real: float
+    recombined: float
 
 
 @dataclass
@@ -43,6 +53,8 @@ class Selection:
         Values of the label, then of each group, in all splits.
     targets : dict of Cell to int
         Records that the plan aims at.
+    by_origin : bool
+        Whether real and recombined rows of a cell may weigh differently.
     """
 
     real: Counter[Cell] = field(default_factory=Counter)
@@ -53,13 +65,43 @@ class Selection:
     descendants: int = 0
     values: list[set[str]] = field(default_factory=list)
     targets: dict[Cell, int] = field(default_factory=dict)
+    by_origin: bool = True
 
-    def weights(self) -> dict[Cell, float]:
-        """Weight of a train row by its cell: cells weigh as the plan aims, rows 1 on average."""
+    def weights(self) -> dict[Cell, RowWeights]:
+        """Weights of train rows by cell: cells weigh as the plan aims, rows 1 on average.
+
+        What is scarce is mostly recombined, what is common mostly real: among the images of one
+        group, being real would tell the label. So real rows have the same share of every cell of a
+        group, as far as `MOST_APART` lets them.
+        """
         counts = self.real + self.recombined
         aims = self.aims(counts)
         scale = sum(counts.values()) / max(sum(aims.values()), 1)
-        return {cell: scale * aims[cell] / n for cell, n in counts.items()}
+        shares = self._shares_of_real(counts)
+        result = {}
+        for cell, count in counts.items():
+            mass, real, share = scale * aims[cell], self.real[cell], shares[cell]
+            result[cell] = RowWeights(
+                mass * share / max(real, 1), mass * (1 - share) / max(count - real, 1)
+            )
+        return result
+
+    def _shares_of_real(self, counts: Counter[Cell]) -> dict[Cell, float]:
+        """Share of each cell's weight that its real rows get."""
+        shares = {cell: self.real[cell] / n for cell, n in counts.items()}
+        if not self.by_origin:
+            return shares
+        cells_of = defaultdict[Cell, list[Cell]](list)
+        for cell in counts:
+            cells_of[cell[1:]].append(cell)
+        for cells in cells_of.values():
+            real, made = ({c: n[c] for c in cells} for n in (self.real, self.recombined))
+            low = {c: real[c] / (real[c] + MOST_APART * made[c]) for c in cells}
+            high = {c: MOST_APART * real[c] / (MOST_APART * real[c] + made[c]) for c in cells}
+            natural = sum(real.values()) / sum(counts[c] for c in cells)
+            common = min(max(natural, *low.values()), *high.values())
+            shares.update({c: min(max(common, low[c]), high[c]) for c in cells})
+        return shares
 
     def aims(self, counts: Counter[Cell]) -> dict[Cell, int]:
         """Records aimed at by cell; a cell that the plan does not know keeps what it has."""
@@ -75,7 +117,8 @@ def select_rows(
     ----------
     cells : CellReader
     """
-    selection = Selection(targets=_targets(store))
+    # Who leaves rows out instead of weighing them trains without weights.
+    selection = Selection(targets=_targets(store), by_origin=settings.surplus == "weight")
     for image_id, split, cell in cells.rows():
         if image_id in revoked:
             selection.revoked += 1

@@ -24,7 +24,7 @@ from heml.settings import DatasetSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 
-VERSION = 4
+VERSION = 5
 
 
 def write_dataset(
@@ -135,7 +135,8 @@ def write_dataset(
                     cell_name(label_name, cell[0], groups, cell[1:]): {
                         "real": selection.real[cell],
                         "recombined": selection.recombined[cell],
-                        "weight": round(weights[cell], 6),
+                        "weight_real": round(weights[cell].real, 6),
+                        "weight_recombined": round(weights[cell].recombined, 6),
                     }
                     for cell in sorted(weights)
                 },

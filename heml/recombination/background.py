@@ -11,6 +11,7 @@ from torch import Tensor
 
 from heml.metrics.views import union
 from heml.recombination.fill import fill_scenery
+from heml.recombination.masked import weights
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pyramid import shrink, soften
 from heml.recombination.windows import Window, colours, cut, pixels, side_for, warp
@@ -100,14 +101,14 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     known = _planes([_inside(e.scenery, piece) for e in edits], device)
     matrix = torch.from_numpy(np.stack([e.matrix for e in edits])).float().to(device)
     # Outlines are drawn by hand: what is beside the donor may still be a piece of it.
-    trusted = shrink(known, max(round(RIM * min(donor_tall, donor_wide)), 2)).float()
+    trusted = weights(shrink(known, max(round(RIM * min(donor_tall, donor_wide)), 2)))
     warped, seen = warp(donor, trusted, matrix, (tall, wide))
     # Beside the outline the interpolation mixes.
     seen = shrink(seen > 0.5, 1)
     # A real outline is hard; only the pixel where both mix is left out.
     kept = shrink(front, 1)
     scenery = fill_scenery(warped, seen, seen.new_ones(len(edits), 1, 1, 1), ~shrink(kept, 1))
-    result = pixels(scenery + (host - scenery) * soften(kept.float()))
+    result = pixels(torch.lerp(scenery, host, soften(weights(kept))))
     planes_of = (plane.squeeze(1).cpu().numpy() for plane in (kept, seen))
     return [_picture(*each) for each in zip(edits, result, *planes_of, strict=True)]
 

@@ -6,6 +6,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
+from heml.recombination.masked import choose, weights
 from heml.recombination.pyramid import double, halve, shrink
 
 
@@ -34,7 +35,7 @@ def fill_holes(values: Tensor, known: Tensor) -> Tensor:
     weight = halve(weight)
     coarse = fill_holes(halve(padded) / weight.clamp_min(1e-6), (weight > 0).to(values.dtype))
     expanded = double(coarse)[..., :height, :width]
-    return torch.where(known > 0, values, expanded)
+    return choose(known > 0, values, expanded)
 
 
 #: How far beside a hole its texture is looked for, in pixels.
@@ -63,10 +64,11 @@ def fill_scenery(
     Tensor, shape (B, 3, H, W), in [0, 1]
         Known pixels unchanged.
     """
-    weight = halve(halve(known.float()))
-    mean = halve(halve(image * known)) / weight.clamp_min(1e-6)
-    shading = double(double(fill_holes(mean, (weight > 0.25).float())))
-    result = torch.where(known, image, shading)
+    seen = weights(known)
+    weight = halve(halve(seen))
+    mean = halve(halve(image * seen)) / weight.clamp_min(1e-6)
+    shading = double(double(fill_holes(mean, weights(weight > 0.25))))
+    result = torch.lerp(shading, image, seen)
     wanted = ~known & textured
     if holes is not None:
         wanted &= holes
@@ -76,11 +78,11 @@ def fill_scenery(
         pixels = known.shape[-2] * known.shape[-1]
         at = places + 2 * pixels * (places // pixels)
         there = sources + 2 * pixels * (sources // pixels)
-        flat, given, smooth = result.view(-1), image.reshape(-1), shading.view(-1)
+        flat, grain = result.view(-1), (image - shading).view(-1)
         for channel in range(3):
             here, from_ = at + channel * pixels, there + channel * pixels
-            flat[here] += given[from_] - smooth[from_]
-    return result.clamp(0, 1)
+            flat.scatter_add_(0, here, grain.index_select(0, from_))
+    return result.clamp_(0, 1)
 
 
 def _nearest_texture(source: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
@@ -108,11 +110,9 @@ def _nearest_texture(source: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:
     chosen = torch.zeros(wanted.shape, dtype=torch.uint8, device=wanted.device)
     left = wanted.clone()
     for number, (down, right) in enumerate(steps[1:], start=1):
-        if not bool(left.any()):
-            break
         top, start = reach + down, reach + right
         take = left & given[..., top : top + height, start : start + width]
-        chosen.masked_fill_(take, number)
+        chosen.add_(take.view(torch.uint8), alpha=number)
         left ^= take
     places = chosen.view(-1).nonzero()[:, 0]
     offsets = torch.tensor([down * width + right for down, right in steps], device=places.device)

@@ -66,11 +66,13 @@ class Picture:
         """Index of each pixel's class among the names, `NO_CLASS` elsewhere; int16 (H, W)."""
         key = ("labels", tuple(names))
         if key not in self._known:
-            labels = np.full(self.size, NO_CLASS, np.int16)
-            for number, name in enumerate(names):
+            # The last one owns a pixel: the highest number does.
+            highest = np.zeros(self.size, np.uint8 if len(names) < 256 else np.uint16)
+            for number, name in enumerate(names, start=1):
                 if name in self.masks:
-                    np.copyto(labels, number, where=self.masks[name])
-            self._known[key] = labels
+                    own = self.masks[name].view(np.uint8)
+                    np.maximum(highest, own * highest.dtype.type(number), out=highest)
+            self._known[key] = highest.astype(np.int16) + np.int16(NO_CLASS)
         return self._known[key]  # type: ignore[return-value]
 
     def place(self, classes: Iterable[str]) -> Place | None:
@@ -127,23 +129,30 @@ class Recombined(Picture):
 
 
 def _sums_of(labels: np.ndarray, count: int) -> _Sums:
+    # Runs along rows say everything, and there are far fewer of them than pixels.
     height, width = labels.shape
-    x, y = np.arange(width), np.arange(height)
-    # Marginals say everything; pixels of no class count in a row of their own.
-    rows = labels.astype(np.intp) - NO_CLASS
-    across = np.bincount((rows * width + x).ravel(), minlength=(count + 1) * width)
-    down = np.bincount((rows * height + y[:, None]).ravel(), minlength=(count + 1) * height)
-    across, down = across.reshape(-1, width)[1:], down.reshape(-1, height)[1:]
-    powers = np.stack([x**0, x, x * x], axis=1), np.stack([y, y * y], axis=1)
-    first, second = across @ powers[0], down @ powers[1]
-    moments = np.column_stack([first[:, 0], first[:, 1], second[:, 0], first[:, 2], second[:, 1]])
-    there, here = across > 0, down > 0
-    boxes = np.column_stack(
-        [
-            there.argmax(axis=1),
-            here.argmax(axis=1),
-            width - there[:, ::-1].argmax(axis=1),
-            height - here[:, ::-1].argmax(axis=1),
-        ]
-    )
-    return _Sums(moments.astype(float), boxes)
+    flat = labels.ravel()
+    starting = np.empty(flat.size, bool)
+    np.not_equal(flat[1:], flat[:-1], out=starting[1:])
+    starting[::width] = True
+    starts = np.flatnonzero(starting)
+    lengths = np.diff(starts, append=flat.size)
+    classes = flat[starts]
+    own = np.flatnonzero(classes != NO_CLASS)
+    classes, n = classes[own], lengths[own]
+    y, first = np.divmod(starts[own], width)
+    last = first + n - 1
+    sums = n, n * (first + last) / 2, n * y, _squares(last) - _squares(first - 1), n * y * y
+    moments = np.column_stack([np.bincount(classes, part, count) for part in sums])
+    boxes = np.zeros((count, 4), int)
+    boxes[:, :2] = width, height
+    np.minimum.at(boxes[:, 0], classes, first)
+    np.minimum.at(boxes[:, 1], classes, y)
+    np.maximum.at(boxes[:, 2], classes, last + 1)
+    np.maximum.at(boxes[:, 3], classes, y + 1)
+    return _Sums(moments, boxes)
+
+
+def _squares(last: np.ndarray) -> np.ndarray:
+    """Sum of the squares from 0 to each number; from -1 on."""
+    return last * (last + 1) * (2 * last + 1) // 6

@@ -11,6 +11,7 @@ from kornia.color import rgb_to_lab
 
 from heml.metrics.views import union
 from heml.recombination.blend import match_tone
+from heml.recombination.masked import weights
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pyramid import blur
 from heml.recombination.windows import Window, colours, cut, pixels, window_around
@@ -77,7 +78,7 @@ def recolour(edits: Sequence[Recolouring], device: torch.device) -> list[Recombi
         _statistics(np.stack([getattr(e, which) for e in edits]), device)
         for which in ("own", "wanted")
     )
-    result = pixels(match_tone(image, blur(inside[:, None].float(), EDGE), own, wanted))
+    result = pixels(match_tone(image, blur(weights(inside[:, None]), EDGE), own, wanted))
     return [_picture(edit, piece) for edit, piece in zip(edits, result, strict=True)]
 
 

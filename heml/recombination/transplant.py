@@ -14,6 +14,7 @@ from torch import Tensor
 from heml.recombination.align import align_donor
 from heml.recombination.blend import laplacian_blend, lighting_field, limited, match_contrast
 from heml.recombination.fill import fill_scenery
+from heml.recombination.masked import choose, weights
 from heml.recombination.picture import NO_CLASS, Box, Picture, Recombined
 from heml.recombination.pyramid import blur, double, grow, halve, shrink, soften
 from heml.recombination.windows import (
@@ -149,7 +150,7 @@ def transplant(
     regions = _regions(here, there.to(here.dtype), torch.from_numpy(kinds).to(device), removes)
     top = _relit(host, warped, regions)
     behind = fill_scenery(host, regions.behind, regions.open_air, regions.old)
-    base = torch.where(regions.old, behind, host)
+    base = choose(regions.old, behind, host)
     result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide))
     labels = (regions.labels - _SHIFT).squeeze(1).cpu().numpy()
     planes_of = [
@@ -270,12 +271,12 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Re
     same = (here == there) & _has(host, _CLASS) & ~segment
     core = new | borrowed
     body = grow(core, 1) & (core | (same & free))
-    narrow = torch.maximum(shrink(core, 1).float(), soften(body.float()).mul_(body))
+    narrow = torch.maximum(weights(shrink(core, 1)), soften(weights(body)).mul_(weights(body)))
     spread = grow(core, radius // 2 + 1) & (core | (same & free))
-    wide = blur(halve(spread.float()), radius / 6).mul_(halve(grow(spread, 1).float()))
+    wide = blur(halve(weights(spread)), radius / 6).mul_(halve(weights(grow(spread, 1))))
     wide = torch.maximum(wide, halve(narrow))
 
-    labels = torch.where(new | (segment & borrowed), there, here)
+    labels = choose(new | (segment & borrowed), there, here)
     air = (counts * _has(kinds, _SCENERY)).argmax(dim=1)[:, None, None, None]
     usual_scenery = air.to(labels.dtype)
     edge = new & ~shrink(new | ~_has(host, _INSIDE), 1)
@@ -286,7 +287,7 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Re
         narrow=narrow,
         wide=wide,
         lit=same & ~near & ~scenery,
-        labels=torch.where(segment & ~core & open_air, usual_scenery, labels),
+        labels=choose(segment & ~core & open_air, usual_scenery, labels),
         unlabelled=segment & ~core & ~open_air,
         behind=_has(host, _INSIDE) & ~old & (scenery | ~open_air),
         open_air=open_air,
@@ -297,7 +298,7 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Re
 
 
 def _has(bits: Tensor, bit: int) -> Tensor:
-    return (bits & bit) != 0
+    return (bits & bit).clamp_max_(1).view(torch.bool)
 
 
 def _lookup(table: Tensor, labels: Tensor) -> Tensor:
@@ -308,7 +309,7 @@ def _lookup(table: Tensor, labels: Tensor) -> Tensor:
 def _counts(labels: Tensor, where: Tensor, kinds: Tensor) -> Tensor:
     """Pixels of each class, int64, among some; float (B, classes + 2)."""
     counts = torch.zeros(kinds.shape, dtype=torch.float32, device=kinds.device)
-    return counts.scatter_add_(1, labels.flatten(1), where.flatten(1).float())
+    return counts.scatter_add_(1, labels.flatten(1), weights(where).flatten(1))
 
 
 def _frequent(counts: Tensor) -> Tensor:
@@ -325,10 +326,10 @@ def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
     """The donor's pixels in the host's light: at a quarter of the size, for light is smooth."""
     small = [halve(halve(image)) for image in (host, warped)]
     base, top = (rgb_to_lab(image) for image in small)
-    lit = (halve(halve(regions.lit.float())) > 0.9).float()
+    lit = weights(halve(halve(weights(regions.lit))) > 0.9)
     matched = match_contrast(base, top, lit)
     field = lighting_field(base, matched, lit)
-    foreign = halve(halve(regions.foreign.float()))
+    foreign = halve(halve(weights(regions.foreign)))
     change = limited(field) * foreign + field * (1 - foreign)
     difference = lab_to_rgb(matched + change) - small[1]
     return double(double(difference)).add_(warped).clamp_(0, 1)

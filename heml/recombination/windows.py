@@ -78,15 +78,22 @@ def cut_labels(labels: np.ndarray, window: Window) -> np.ndarray:
 
 def colours(pieces: Sequence[np.ndarray], device: torch.device) -> Tensor:
     """uint8 pieces (H, W, 3) as a float batch (B, 3, H, W) in [0, 1]."""
-    batch = torch.from_numpy(np.stack(pieces)).to(device)
     # Channel by channel in memory while a pixel is still a byte: all that follows runs along rows.
-    return batch.permute(0, 3, 1, 2).contiguous().float().div_(255)
+    batch = np.empty((len(pieces), 3, *pieces[0].shape[:2]), np.uint8)
+    for place, piece in zip(batch, pieces, strict=True):
+        for channel in range(3):
+            place[channel] = piece[..., channel]
+    return torch.from_numpy(batch).to(device).float().div_(255)
 
 
 def pixels(batch: Tensor) -> np.ndarray:
     """A float batch (B, 3, H, W) in [0, 1] as uint8 array (B, H, W, 3)."""
-    scaled = batch.mul(255).round_().clamp_(0, 255).to(torch.uint8)
-    return scaled.permute(0, 2, 3, 1).contiguous().cpu().numpy()
+    # By way of int16: straight to bytes takes twice the time on a CPU.
+    scaled = batch.mul(255).round_().clamp_(0, 255).to(torch.int16).to(torch.uint8).cpu().numpy()
+    result = np.empty((len(scaled), *scaled.shape[2:], 3), np.uint8)
+    for channel in range(3):
+        result[..., channel] = scaled[:, channel]
+    return result
 
 
 def warp(

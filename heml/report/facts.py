@@ -39,8 +39,8 @@ class Cell:
         Of the wanted, those made within the cell; records if all wanted are accepted.
     share, ratio : float
         Of the train split; records over those expected if label and groups were independent.
-    weight : float or None
-        Sample weight of its rows in the rebalanced dataset.
+    weight_real, weight_recombined : float or None
+        Sample weights of its rows in the rebalanced dataset.
     note : str
         Why the target cannot be reached, or empty.
     examples : list of str
@@ -56,7 +56,8 @@ class Cell:
     reached: int
     share: float
     ratio: float | None
-    weight: float | None
+    weight_real: float | None
+    weight_recombined: float | None
     note: str
     examples: list[str]
 
@@ -182,7 +183,8 @@ def _cells(
                 reached=int(row["n_reached"]),
                 share=float(coverage.at[row["cell"], "share"]),  # type: ignore[arg-type]
                 ratio=None if pd.isna(ratio) else float(ratio),  # type: ignore[arg-type]
-                weight=dataset["cells"].get(row["cell"], {}).get("weight"),
+                weight_real=dataset["cells"].get(row["cell"], {}).get("weight_real"),
+                weight_recombined=dataset["cells"].get(row["cell"], {}).get("weight_recombined"),
                 note=row["note"],
                 examples=examples.get(key, []) if number < CELLS_WITH_EXAMPLES else [],
             )

@@ -8,6 +8,7 @@ from heml.recombination.align import align_donor, fit_similarity_transform
 from heml.recombination.blend import laplacian_blend, match_tone
 from heml.recombination.compose import Edit, Picture, compose, compose_batch
 from heml.recombination.fill import fill_holes, fill_scenery
+from heml.recombination.masked import choose
 from heml.recombination.pyramid import double, grow, halve
 from heml.taxonomy import Taxonomy
 from heml.workers import worker_pool
@@ -350,3 +351,30 @@ def test_the_outline_before_a_new_background_belongs_to_it():
     gained = result.masks["background"] & ~host.masks["background"]
     assert 0 < gained.sum() < 0.15 * host.masks["disc"].sum()
     np.testing.assert_array_equal(result.pasted, result.masks["background"])
+
+
+def test_places_of_segments_that_overlap():
+    """The last mask owns a pixel; moments and boxes are those of the pixels that are left."""
+    rng = np.random.default_rng(3)
+    masks = {name: rng.random((9, 14)) < 0.4 for name in ("a", "b", "c")}
+    masks["d"] = np.zeros((9, 14), bool)
+    picture = Picture(np.zeros((9, 14, 3), np.uint8), masks)
+    assert picture.place(["d"]) is None
+    for classes in (["a"], ["b", "c"], ["c", "d"]):
+        own = np.zeros((9, 14), bool)
+        for name in masks:
+            own = (own | masks[name]) if name in classes else (own & ~masks[name])
+        y, x = np.nonzero(own)
+        place = picture.place(classes)
+        assert place.area == own.sum()
+        np.testing.assert_allclose(place.centre, [x.mean(), y.mean()])
+        np.testing.assert_allclose(place.spread, [x.std(), y.std()])
+        assert place.box == (x.min(), y.min(), x.max() + 1, y.max() + 1)
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.int16])
+def test_choosing_by_a_mask_is_exact(dtype):
+    rng = np.random.default_rng(0)
+    inside, outside = (torch.from_numpy(rng.normal(0, 99, (2, 3, 5, 7))).to(dtype) for _ in "ab")
+    mask = torch.from_numpy(rng.random((2, 1, 5, 7)) < 0.5)
+    assert torch.equal(choose(mask, inside, outside), torch.where(mask, inside, outside))

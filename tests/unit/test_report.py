@@ -327,7 +327,10 @@ class ReportStore:
 
     def _dataset(self) -> None:
         cells = coverage(self.train, self.label, self.groups)["cell"]
-        counts = {cell: {"real": 1, "recombined": 1, "weight": 1.25} for cell in cells}
+        counts = {
+            cell: {"real": 1, "recombined": 1, "weight_real": 1.25, "weight_recombined": 0.75}
+            for cell in cells
+        }
         summary = {"rows": 32, "real": 26, "recombined": 6, "cells": counts,
                    "recipe_fingerprint": "0123456789abcdef", "code_fingerprint": "fedcba9876543210",
                    "files": {"data/train-00000-of-00001.parquet": "5" * 64}}  # fmt: skip

@@ -17,18 +17,75 @@ def selection(**targets):
     )
 
 
+def mass(weights, cell):
+    weight, chosen = weights[cell], selection()
+    return chosen.real[cell] * weight.real + chosen.recombined[cell] * weight.recombined
+
+
 def test_cells_of_equal_targets_weigh_the_same():
     weights = selection(open=30, closed=30).weights()
-    assert weights[OPEN] * 30 == pytest.approx(weights[CLOSED] * 20)
-    assert weights[OPEN] * 30 + weights[CLOSED] * 20 == pytest.approx(50)
+    masses = mass(weights, OPEN), mass(weights, CLOSED)
+    assert masses[0] == pytest.approx(masses[1])
+    assert sum(masses) == pytest.approx(50)
 
 
 def test_cells_weigh_as_their_targets():
     """Two thirds and one third of 50 rows."""
     weights = selection(open=40, closed=20).weights()
-    assert weights[OPEN] * 30 == pytest.approx(50 * 2 / 3)
-    assert weights[CLOSED] * 20 == pytest.approx(50 / 3)
+    assert mass(weights, OPEN) == pytest.approx(50 * 2 / 3)
+    assert mass(weights, CLOSED) == pytest.approx(50 / 3)
 
 
 def test_cells_that_no_plan_knows_keep_their_share():
-    assert selection().weights() == {OPEN: 1.0, CLOSED: 1.0}
+    weights = selection().weights()
+    assert mass(weights, OPEN) == pytest.approx(30)
+    assert mass(weights, CLOSED) == pytest.approx(20)
+
+
+#: A group that mostly comes with `open`: 6 real images of the other label, and what was made.
+SCARCE = Selection(
+    real=Counter({("open", "dark"): 120, ("closed", "dark"): 6, ("open", "light"): 40}),
+    recombined=Counter({("open", "dark"): 240, ("closed", "dark"): 480, ("open", "light"): 10}),
+)
+
+
+def share_of_real(chosen, cell):
+    weight = chosen.weights()[cell]
+    real = chosen.real[cell] * weight.real
+    return real / (real + chosen.recombined[cell] * weight.recombined)
+
+
+def test_being_real_tells_no_label_within_a_group():
+    """Six of 486 may count eight times: 48 of 528; the other cell's 120 follow."""
+    scarce, common = (share_of_real(SCARCE, (label, "dark")) for label in ("closed", "open"))
+    assert scarce == pytest.approx(48 / 528)
+    assert common == pytest.approx(scarce)
+    # With one label nothing can be told: rows weigh the same.
+    alone = SCARCE.weights()["open", "light"]
+    assert alone.real == pytest.approx(alone.recombined)
+
+
+def test_rows_weigh_at_least_an_eighth_of_one_another():
+    apart = Selection(
+        real=Counter({("open", "dark"): 100, ("closed", "dark"): 1}),
+        recombined=Counter({("open", "dark"): 100, ("closed", "dark"): 1000}),
+    )
+    scarce, common = apart.weights()["closed", "dark"], apart.weights()["open", "dark"]
+    assert scarce.real == pytest.approx(8 * scarce.recombined)
+    assert common.real == pytest.approx(common.recombined / 8)
+
+
+def test_a_label_without_real_rows_is_no_error():
+    """Nothing can make its share that of the others."""
+    none = Selection(
+        real=Counter({("open", "dark"): 10}),
+        recombined=Counter({("open", "dark"): 10, ("closed", "dark"): 20}),
+    )
+    weights = none.weights()
+    assert weights["closed", "dark"].recombined == pytest.approx(1.0)
+    assert weights["open", "dark"].real == pytest.approx(weights["open", "dark"].recombined / 8)
+
+
+def test_without_weighing_the_rows_of_a_cell_are_alike():
+    even = Selection(SCARCE.real, SCARCE.recombined, by_origin=False)
+    assert all(w.real == pytest.approx(1) for w in even.weights().values())
