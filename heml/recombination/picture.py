@@ -31,14 +31,14 @@ class _Sums(NamedTuple):
 
     Parameters
     ----------
-    moments : float array (C, 5)
+    moments : list of C lists of 5 floats
         Count, then sums of x, y, x², y².
-    boxes : int array (C, 4)
+    boxes : list of C lists of 4 ints
         Of classes with a pixel.
     """
 
-    moments: np.ndarray
-    boxes: np.ndarray
+    moments: list[list[float]]
+    boxes: list[list[int]]
 
 
 @dataclass(frozen=True)
@@ -88,23 +88,24 @@ class Picture:
             self._known["sums"] = _sums_of(self.labels(names), len(names))
         sums: _Sums = self._known["sums"]  # type: ignore[assignment]
         rows = [names.index(c) for c in classes if c in self.masks]
-        rows = [row for row in rows if sums.moments[row, 0]]
+        rows = [row for row in rows if sums.moments[row][0]]
         if not rows:
             return None
-        n, x, y, xx, yy = sums.moments[rows].sum(axis=0).tolist()
+        # A handful of numbers: plain floats are faster than arrays.
+        n, x, y, xx, yy = map(sum, zip(*(sums.moments[row] for row in rows), strict=True))
         centre = np.array([x / n, y / n])
         spread = np.array([xx / n - (x / n) ** 2, yy / n - (y / n) ** 2]).clip(0) ** 0.5
-        boxes = sums.boxes[rows]
-        left, top = boxes[:, :2].min(axis=0).tolist()
-        right, bottom = boxes[:, 2:].max(axis=0).tolist()
-        return Place(int(n), centre, spread, (left, top, right, bottom))
+        lefts, tops, rights, bottoms = zip(*(sums.boxes[row] for row in rows), strict=True)
+        return Place(int(n), centre, spread, (min(lefts), min(tops), max(rights), max(bottoms)))
 
     @property
     def grey(self) -> bool:
         """Whether the picture has no colour."""
         if "grey" not in self._known:
-            some = self.image[::4, ::4].astype(np.int16)
-            self._known["grey"] = bool((some.max(axis=-1) - some.min(axis=-1)).max() <= _GREY)
+            red, green, blue = np.moveaxis(self.image[::4, ::4], -1, 0)
+            brightest = np.maximum(np.maximum(red, green), blue)
+            darkest = np.minimum(np.minimum(red, green), blue)
+            self._known["grey"] = bool((brightest - darkest).max() <= _GREY)
         return bool(self._known["grey"])
 
 
@@ -150,7 +151,7 @@ def _sums_of(labels: np.ndarray, count: int) -> _Sums:
     np.minimum.at(boxes[:, 1], classes, y)
     np.maximum.at(boxes[:, 2], classes, last + 1)
     np.maximum.at(boxes[:, 3], classes, y + 1)
-    return _Sums(moments, boxes)
+    return _Sums(moments.tolist(), boxes.tolist())
 
 
 def _squares(last: np.ndarray) -> np.ndarray:
