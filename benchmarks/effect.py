@@ -20,7 +20,8 @@ from benchmarks.effect_table import Experiment, edited, markdown
 from benchmarks.effect_tasks import Task, TaskData, TaskError, read_task
 from heml.effect.arms import TRAINERS
 from heml.effect.intervals import Trial
-from heml.recombination.artefacts import Artefacts, measure_artefacts, read_train_images
+from heml.recombination.artefact_images import read_train_images
+from heml.recombination.artefacts import Artefacts, measure_artefacts
 from heml.settings import EffectSettings
 from heml.store import Store
 from heml.taxonomy import builtin_names
@@ -110,8 +111,9 @@ def compare(tasks: list[Task], taxonomy: str, options: argparse.Namespace, say: 
 
 
 def _artefacts(store: Store, settings: EffectSettings) -> Artefacts:
-    column = store.summary("rebalanced_dataset")["label_column"]
-    rows = read_train_images(store.rebalanced_dataset, column, settings.size)
+    summary = store.summary("rebalanced_dataset")
+    columns = summary["label_column"], summary["group_columns"]
+    rows = read_train_images(store.rebalanced_dataset, *columns, settings.size)
     return measure_artefacts(*rows, steps=settings.steps // 2)
 
 

@@ -141,12 +141,12 @@ def _artefacts(experiment: Experiment, drawn: Mapping[str, Draws]) -> list[str]:
             "A network trained to tell recombined from real images, and the label from its score "
             "alone, out of fold (a host and what was made of it are in one fold):",
             "",
-            "| images of | n | AUC | 95% | label | 95% | chance |",
-            "|---|--:|--:|---|--:|---|--:|",
+            "| images of | n | AUC | 95% | label | 95% | within a group | 95% | chance |",
+            "|---|--:|--:|---|--:|---|--:|---|--:|",
         ]
         lines += [
             f"| {task} | {t.label.n} | {_measured(t.detector)} | {_measured(t.label)} "
-            f"| {t.chance:.3f} |"
+            f"| {_measured(t.label_within)} | {t.chance:.3f} |"
             for task, t in experiment.traces.items()
         ]
     arms = [arm for arm in drawn if edited(arm) in drawn]
@@ -171,7 +171,9 @@ def _artefacts(experiment: Experiment, drawn: Mapping[str, Draws]) -> list[str]:
     return lines
 
 
-def _measured(found: Measured) -> str:
+def _measured(found: Measured | None) -> str:
+    if found is None:
+        return "– | –"
     return f"{found.value:.3f} | {found.low:.3f} to {found.high:.3f}"
 
 

@@ -18,8 +18,8 @@ def check_artefacts(store: Store) -> dict[str, float]:
     Returns
     -------
     dict
-        `detector_auc`, `label_accuracy` and `chance`, with intervals; `recombined` rows alone where
-        they are too few.
+        `detector_auc`, `label_accuracy`, `label_accuracy_within_groups` and `chance`, with
+        intervals; `recombined` rows alone where they are too few.
 
     Raises
     ------
@@ -30,22 +30,23 @@ def check_artefacts(store: Store) -> dict[str, float]:
     if summary["recombined"] < FEWEST:
         return {"recombined": summary["recombined"]}
     # Need torch, which has no place where definitions load.
-    from heml.recombination.artefacts import measure_artefacts, read_train_images
+    from heml.recombination.artefact_images import read_train_images
+    from heml.recombination.artefacts import measure_artefacts
     from heml.workers import worker_pool
 
     label = summary["label_column"]
-    images, recombined, labels, families = read_train_images(
-        store.rebalanced_dataset, label, SIZE, ROWS
-    )
+    rows = read_train_images(store.rebalanced_dataset, label, summary["group_columns"], SIZE, ROWS)
     # One thread: what is so small loses more to several than it gains.
     with worker_pool():
-        found = measure_artefacts(images, recombined, labels, families, steps=STEPS)
+        found = measure_artefacts(*rows, steps=STEPS)
     counts = {name: float(value) for name, value in found.describe().items()}
-    above = found.label.low - found.chance
+    told = found.most_telling
+    above = told.low - found.chance
     if above > TOLD:
         raise OverLimit(
-            f"being recombined tells {label}: from the mark alone it is predicted right in "
-            f"{found.label.value:.0%} ({found.label.low:.0%} to {found.label.high:.0%}), by chance "
+            f"being recombined tells {label}: from the mark alone"
+            f"{'' if told is found.label else ', among images of one group,'} it is predicted "
+            f"right in {told.value:.0%} ({told.low:.0%} to {told.high:.0%}), by chance "
             f"in {found.chance:.0%}: look at the samples and at the seams' gate in "
             "recombined_samples, raise rebalance.controls, or use other operators",
             above > SEVERE,

@@ -2,27 +2,25 @@
 
 A small network is trained to tell real from recombined images, cross-fitted, so that every image
 is scored by a network that saw neither it nor its relatives. If that score then predicts the
-label, being recombined tells the label, and a classifier could learn the mark instead.
+label, being recombined tells the label, and a classifier could learn the mark instead. So it could
+if the score predicts the label among images of one group: where what is common is real and what is
+scarce is recombined, the two say opposite things in different groups, and nothing overall.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pyarrow.dataset as ds
 import torch
-from PIL import Image
 from scipy.stats import mannwhitneyu
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import KBinsDiscretizer
 from torch import Tensor, nn
 
-from heml.images import decode_image
 from heml.metrics.network import SmallTrunk
 from heml.workers import seeded
 
@@ -62,6 +60,8 @@ class Artefacts:
         guessing.
     label : Measured
         Balanced accuracy of the label predicted from the score alone.
+    label_within : Measured or None
+        The same among images of one group value, mean over groups; None where no groups are given.
     chance : float
         Balanced accuracy of guessing the label: one over the number of labels.
     scores : float array (N,)
@@ -70,17 +70,26 @@ class Artefacts:
 
     detector: Measured
     label: Measured
+    label_within: Measured | None
     chance: float
     scores: np.ndarray
 
     @property
     def tells_label(self) -> bool:
         """Whether the score predicts the label better than chance + 2 points, beyond doubt."""
-        return self.label.low > self.chance + ALLOWED
+        return self.most_telling.low > self.chance + ALLOWED
+
+    @property
+    def most_telling(self) -> Measured:
+        """The label overall or within groups, whichever is surer to be told."""
+        within = self.label_within
+        return self.label if within is None or within.low <= self.label.low else within
 
     def describe(self) -> dict[str, Any]:
         """Plain numbers, for summaries."""
         named = {"detector_auc": self.detector, "label_accuracy": self.label}
+        if self.label_within is not None:
+            named["label_accuracy_within_groups"] = self.label_within
         described: dict[str, Any] = {}
         for name, measured in named.items():
             described[name] = measured.value
@@ -93,6 +102,8 @@ def measure_artefacts(
     recombined: np.ndarray,
     labels: np.ndarray,
     families: np.ndarray,
+    groups: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
     *,
     folds: int = 3,
     steps: int = 200,
@@ -109,6 +120,10 @@ def measure_artefacts(
     labels : array (N,)
     families : array (N,)
         Images of one family (a host and what was made of it) are never on both sides of a fold.
+    groups : array (N,), optional
+        Group values; with several attributes, a name for each combination.
+    weights : float array (N,), optional
+        Sample weights with which a classifier would be trained; alike by default.
     folds : int, default 3
     steps : int, default 200
         Optimizer steps of each fold's detector.
@@ -130,10 +145,10 @@ def measure_artefacts(
         np.asarray(recombined, bool),
         *map(np.asarray, (labels, families)),
     )
+    weights = np.ones(len(images)) if weights is None else np.asarray(weights, float)
     _check(images, recombined, labels, families, folds)
     scores = np.full(len(images), np.nan)
     names, codes = np.unique(labels, return_inverse=True)
-    predicted = np.zeros(len(codes), int)
     splits = list(GroupKFold(folds, shuffle=True, random_state=seed).split(images, None, families))
     for number, (train, test) in enumerate(splits):
         if recombined[train].all() or not recombined[train].any():
@@ -144,15 +159,28 @@ def measure_artefacts(
         scores[test] = _score(network, images[test])
         # Networks of different folds put their zero differently: ranks compare.
         scores[test] = scores[test].argsort().argsort() / max(len(test) - 1, 1)
-    for train, test in splits:
-        predicted[test] = _from_score(scores[train], codes[train], scores[test])
     rng = np.random.default_rng(seed)
-    return Artefacts(
-        _bootstrapped(lambda rows: _auc(recombined[rows], scores[rows]), families, rng),
-        _bootstrapped(lambda rows: _balanced(codes[rows], predicted[rows]), families, rng),
-        1 / len(names),
-        scores,
-    )
+    detector = _bootstrapped(lambda rows: _auc(recombined[rows], scores[rows]), families, rng)
+
+    def told(strata: np.ndarray) -> Measured:
+        right = _predicted(scores, codes, weights, strata, splits) == codes
+        # Strata below 0 are left out.
+        keys = np.where(strata < 0, -1, strata * len(names) + codes)
+        return _bootstrapped(
+            lambda rows: _balanced(keys[rows], right[rows], weights[rows]), families, rng
+        )
+
+    label = told(np.zeros(len(codes), int))
+    within = None
+    if groups is not None:
+        strata = np.unique(np.asarray(groups), return_inverse=True)[1]
+        # Where there is one label alone, it is known without the score.
+        several = np.array(
+            [len(np.unique(codes[strata == s])) > 1 for s in range(strata.max() + 1)]
+        )
+        chosen = several[strata]
+        within = told(np.where(chosen, strata, -1)) if several.any() else None
+    return Artefacts(detector, label, within, 1 / len(names), scores)
 
 
 def _check(
@@ -233,15 +261,40 @@ def _score(network: nn.Module, images: np.ndarray) -> np.ndarray:
     return np.concatenate(parts).astype(float)
 
 
-def _from_score(known: np.ndarray, labels: np.ndarray, asked: np.ndarray) -> np.ndarray:
+def _predicted(
+    scores: np.ndarray,
+    codes: np.ndarray,
+    weights: np.ndarray,
+    strata: np.ndarray,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> np.ndarray:
+    """Label of each image from its score, by what the other folds' images of its stratum show."""
+    predicted = np.full(len(codes), -1)
+    for train, test in splits:
+        for stratum in np.unique(strata[test]):
+            known, asked = (rows[strata[rows] == stratum] for rows in (train, test))
+            if len(known):
+                predicted[asked] = _from_score(
+                    scores[known], codes[known], weights[known], scores[asked]
+                )
+    return predicted
+
+
+def _from_score(
+    known: np.ndarray, labels: np.ndarray, weights: np.ndarray, asked: np.ndarray
+) -> np.ndarray:
     """Labels predicted from scores in quantile bins: a relation need not be monotonic."""
-    if len(np.unique(labels)) < 2:
+    values, codes = np.unique(labels, return_inverse=True)
+    if len(values) < 2:
         return np.full(len(asked), labels[0])
+    # Labels count the same: by the weights, scikit-learn's own balance goes by numbers of rows.
+    masses = np.bincount(codes, weights)
+    balanced = weights * (len(labels) / len(values) / np.maximum(masses, 1e-12))[codes]
     bins = KBinsDiscretizer(
         BINS, encode="onehot-dense", strategy="quantile", quantile_method="averaged_inverted_cdf"
     )
-    model = LogisticRegression(class_weight="balanced")
-    model.fit(bins.fit_transform(known[:, None]), labels)
+    model = LogisticRegression()
+    model.fit(bins.fit_transform(known[:, None]), labels, sample_weight=balanced)
     return np.asarray(model.predict(bins.transform(asked[:, None])))
 
 
@@ -253,10 +306,12 @@ def _auc(recombined: np.ndarray, scores: np.ndarray) -> float:
     return float(mannwhitneyu(scores[recombined], scores[~recombined]).statistic / pairs)
 
 
-def _balanced(labels: np.ndarray, predicted: np.ndarray) -> float:
-    counts = np.bincount(labels)
-    hits = np.bincount(labels, labels == predicted)
-    return float((hits[counts > 0] / counts[counts > 0]).mean())
+def _balanced(keys: np.ndarray, right: np.ndarray, weights: np.ndarray) -> float:
+    """Mean share of what is right, by weight, over all keys from 0 on."""
+    keys, right, weights = keys[keys >= 0], right[keys >= 0], weights[keys >= 0]
+    masses = np.bincount(keys, weights)
+    hits = np.bincount(keys, weights * right)
+    return float((hits[masses > 0] / masses[masses > 0]).mean()) if masses.any() else np.nan
 
 
 def _bootstrapped(measure: Any, families: np.ndarray, rng: np.random.Generator) -> Measured:
@@ -269,47 +324,3 @@ def _bootstrapped(measure: Any, families: np.ndarray, rng: np.random.Generator) 
         values.append(measure(np.concatenate([members[i] for i in chosen])))
     low, high = np.nanquantile(values, [OUTSIDE / 2, 1 - OUTSIDE / 2])
     return Measured(measure(np.arange(len(codes))), float(low), float(high), len(codes))
-
-
-def read_train_images(
-    dataset: Path, label: str, size: int, most: int = 4000, seed: int = 0
-) -> tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
-    """What `measure_artefacts` needs of a written dataset's train split.
-
-    Parameters
-    ----------
-    dataset : pathlib.Path
-        Folder of a rebalanced dataset.
-    label : str
-        Its label column.
-    size : int
-        Side of the images that are returned, in pixels.
-    most : int, default 4000
-        Rows at most, drawn at random: memory does not grow with the dataset.
-    seed : int
-
-    Returns
-    -------
-    images : uint8 array (N, 3, size, size)
-    recombined : bool array (N,)
-    labels, families : str arrays (N,)
-    """
-    table = ds.dataset(sorted((dataset / "data").glob("train-*.parquet")), format="parquet")
-    count = table.count_rows()
-    chosen = np.zeros(count, bool)
-    chosen[np.random.default_rng(seed).permutation(count)[:most]] = True
-    images: list[np.ndarray] = []
-    rows: list[Sequence[Any]] = []
-    start = 0
-    columns = ["image", "image_id", "origin", "host_id", label]
-    for batch in table.to_batches(columns=columns, batch_size=64):
-        wanted = np.flatnonzero(chosen[start : start + len(batch)])
-        start += len(batch)
-        for row in batch.take(wanted).to_pylist():
-            image = Image.fromarray(decode_image(row["image"]["bytes"]))
-            small = image.resize((size, size), Image.Resampling.BILINEAR)
-            images.append(np.asarray(small).transpose(2, 0, 1))
-            made = row["origin"] == "recombined"
-            rows.append((made, row[label], row["host_id"] if made else row["image_id"]))
-    recombined, labels, families = zip(*rows, strict=True)
-    return np.stack(images), np.array(recombined), np.array(labels), np.array(families)

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from heml.recombination import artefacts
+from heml.recombination import artefact_images, artefacts
 from heml.recombination.artefacts import Artefacts, Measured
 from pipelines.artefact_check import FEWEST, check_artefacts
 from pipelines.limits import OverLimit
@@ -13,12 +13,12 @@ from pipelines.limits import OverLimit
 def check(store, monkeypatch):
     """Checks a dataset whose detector predicts the label with this accuracy, ± 3 points."""
 
-    def checked(accuracy, recombined=100):
-        summary = {"recombined": recombined, "label_column": "mouth"}
+    def checked(accuracy, recombined=100, within=0.5):
+        summary = {"recombined": recombined, "label_column": "mouth", "group_columns": []}
         store.finish("rebalanced_dataset", "a", summary, [])
-        label = Measured(accuracy, accuracy - 0.03, accuracy + 0.03, 200)
-        found = Artefacts(Measured(0.9, 0.85, 0.95, 200), label, 0.5, np.zeros(200))
-        monkeypatch.setattr(artefacts, "read_train_images", lambda *_: (None,) * 4)
+        told = (Measured(value, value - 0.03, value + 0.03, 200) for value in (accuracy, within))
+        found = Artefacts(Measured(0.9, 0.85, 0.95, 200), *told, 0.5, np.zeros(200))
+        monkeypatch.setattr(artefact_images, "read_train_images", lambda *_: (None,) * 6)
         monkeypatch.setattr(artefacts, "measure_artefacts", lambda *_, **__: found)
         return check_artefacts(store)
 
@@ -37,6 +37,11 @@ def test_mark_that_tells_the_label_warns_and_then_stops(check, accuracy, severe)
         check(accuracy)
     assert told.value.severe == severe
     assert told.value.counts["detector_auc"] == 0.9
+
+
+def test_mark_that_tells_the_label_within_a_group_warns(check):
+    with pytest.raises(OverLimit, match=r"from the mark alone, among images of one group, .* 58%"):
+        check(0.5, within=0.58)
 
 
 def test_too_few_recombined_rows_tell_nothing(check):

@@ -27,9 +27,9 @@ LABELS = np.where(np.arange(N) % 2, "open", "closed")
 FAMILIES = np.arange(N) // 3
 
 
-def measure(pictures: np.ndarray, recombined: np.ndarray):
+def measure(pictures: np.ndarray, recombined: np.ndarray, groups=None, weights=None):
     return measure_artefacts(
-        pictures, recombined, LABELS, FAMILIES, steps=40, batch_size=32, seed=1
+        pictures, recombined, LABELS, FAMILIES, groups, weights, steps=40, batch_size=32, seed=1
     )
 
 
@@ -56,6 +56,39 @@ def test_no_mark_is_not_found():
     assert found.detector.low < 0.55
     assert not found.tells_label
     assert found.describe()["n"] == N
+
+
+#: In one group the common label is real and the other recombined; in the second it is the opposite.
+GROUPS = np.where(np.arange(N) // 2 % 2, "dark", "light")
+AGAINST = (LABELS == "open") == (GROUPS == "dark")
+
+
+def test_a_mark_that_tells_the_label_within_groups_alone_is_found():
+    pictures = marked(images(N, 5), AGAINST)
+    found = measure(pictures, AGAINST, groups=GROUPS)
+    assert found.label.low <= 0.5 + 0.02
+    assert found.label_within.low > 0.8
+    assert found.tells_label
+    assert found.describe()["label_accuracy_within_groups"] == found.label_within.value
+
+
+def test_weights_take_out_what_a_mark_tells():
+    """Nine in ten images of one label are recombined, one in ten of the other: weighed so that
+    both have as many of each kind, the mark tells nothing."""
+    often = np.random.default_rng(6).random(N) < 0.9
+    recombined = often == (LABELS == "open")
+    pictures = marked(images(N, 7), recombined)
+    kinds = [(label == LABELS) & (recombined == made) for label in ("open", "closed")
+             for made in (False, True)]  # fmt: skip
+    weights = np.select(kinds, [1 / kind.sum() for kind in kinds])
+    assert measure(pictures, recombined).tells_label
+    assert not measure(pictures, recombined, weights=weights).tells_label
+
+
+def test_groups_of_one_label_are_not_asked():
+    recombined = np.random.default_rng(8).random(N) < 0.5
+    found = measure(images(N, 9), recombined, groups=LABELS)
+    assert found.label_within is None
 
 
 def test_one_kind_of_image_is_an_error():
