@@ -24,7 +24,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 5
+VERSION = 6
 
 
 def make_plan(

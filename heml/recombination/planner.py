@@ -423,16 +423,14 @@ def _turns(ways: Sequence[Way]) -> list[Way]:
 
 
 def _unbalanced(planned: pd.DataFrame) -> list[str]:
-    """A line if one label gets recombined samples and another cannot."""
-    if planned.empty:
+    """A line if recombined samples make up much more of one label's records than of another's."""
+    sums = planned[planned["n_target"] > 0].groupby("label")[["n_real", "n_reached"]].sum()
+    sums = sums[sums["n_reached"] > 0]
+    shares = 1 - sums["n_real"] / sums["n_reached"]
+    if shares.empty or shares.min() >= 0.8 * shares.max():
         return []
-    made = (planned["n_reached"] - planned["n_real"]).groupby(planned["label"]).sum()
-    targets = planned["n_target"].groupby(planned["label"]).sum()
-    made = made[targets > 0] / targets[targets > 0]
-    if made.empty or made.max() == 0 or made.min() >= 0.8 * made.max():
-        return []
-    names = ", ".join(str(label) for label in made[made < 0.8 * made.max()].index)
+    names = ", ".join(str(label) for label in shares[shares < 0.8 * shares.max()].index)
     return [
-        f"{names} gets fewer recombined samples than the other labels, for its share: being "
+        f"{names} gets fewer recombined samples than the other labels, for its records: being "
         "recombined tells something of the label"
     ]
