@@ -174,9 +174,12 @@ def measure_artefacts(
     within = None
     if groups is not None:
         strata = np.unique(np.asarray(groups), return_inverse=True)[1]
-        # Where there is one label alone, it is known without the score.
+        # One label alone is known without the score, and one kind of image has nothing to tell.
         several = np.array(
-            [len(np.unique(codes[strata == s])) > 1 for s in range(strata.max() + 1)]
+            [
+                all(len(np.unique(kind[strata == s])) > 1 for kind in (codes, recombined))
+                for s in range(strata.max() + 1)
+            ]
         )
         chosen = several[strata]
         within = told(np.where(chosen, strata, -1)) if several.any() else None

@@ -85,10 +85,10 @@ def test_weights_take_out_what_a_mark_tells():
     assert not measure(pictures, recombined, weights=weights).tells_label
 
 
-def test_groups_of_one_label_are_not_asked():
+def test_groups_of_one_label_or_one_kind_are_not_asked():
     recombined = np.random.default_rng(8).random(N) < 0.5
-    found = measure(images(N, 9), recombined, groups=LABELS)
-    assert found.label_within is None
+    for groups in (LABELS, recombined):
+        assert measure(images(N, 9), recombined, groups=groups).label_within is None
 
 
 def test_one_kind_of_image_is_an_error():
