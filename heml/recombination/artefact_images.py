@@ -8,9 +8,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 import pyarrow.dataset as ds
-from PIL import Image
 
-from heml.images import decode_image
+from heml.effect.read import shrink
 
 
 class TrainImages(NamedTuple):
@@ -72,9 +71,7 @@ def read_train_images(
         wanted = np.flatnonzero(chosen[start : start + len(batch)])
         start += len(batch)
         for row in batch.take(wanted).to_pylist():
-            image = Image.fromarray(decode_image(row["image"]["bytes"]))
-            small = image.resize((size, size), Image.Resampling.BILINEAR)
-            images.append(np.asarray(small).transpose(2, 0, 1))
+            images.append(shrink(row["image"]["bytes"], size))
             made = row["origin"] == "recombined"
             family = row["host_id"] if made else row["image_id"]
             values = "\x1f".join(str(row[group]) for group in groups)

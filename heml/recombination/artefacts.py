@@ -181,8 +181,7 @@ def measure_artefacts(
                 for s in range(strata.max() + 1)
             ]
         )
-        chosen = several[strata]
-        within = told(np.where(chosen, strata, -1)) if several.any() else None
+        within = told(np.where(several[strata], strata, -1)) if several.any() else None
     return Artefacts(detector, label, within, 1 / len(names), scores)
 
 
@@ -271,10 +270,11 @@ def _predicted(
     strata: np.ndarray,
     splits: Sequence[tuple[np.ndarray, np.ndarray]],
 ) -> np.ndarray:
-    """Label of each image from its score, by what the other folds' images of its stratum show."""
+    """Label of each image from its score, by what the other folds' images of its stratum show; -1
+    in strata below 0."""
     predicted = np.full(len(codes), -1)
     for train, test in splits:
-        for stratum in np.unique(strata[test]):
+        for stratum in np.unique(strata[test][strata[test] >= 0]):
             known, asked = (rows[strata[rows] == stratum] for rows in (train, test))
             if len(known):
                 predicted[asked] = _from_score(

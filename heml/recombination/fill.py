@@ -69,6 +69,9 @@ def fill_scenery(
     mean = halve(halve(image * seen)) / weight.clamp_min(1e-6)
     shading = double(double(fill_holes(mean, weights(weight > 0.25))))
     result = torch.lerp(shading, image, seen)
+    if not bool(textured.any()):
+        # Small segments as a rule lie before no scenery at all.
+        return result.clamp_(0, 1)
     wanted = ~known & textured
     if holes is not None:
         wanted &= holes

@@ -26,5 +26,5 @@ def choose(mask: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
         Finite floats, or integers of one type; of shapes that broadcast with the mask's.
     """
     if inside.is_floating_point():
-        return torch.lerp(outside, inside, weights(mask))
+        return torch.lerp(outside, inside, weights(mask).to(outside.dtype))
     return (inside - outside).mul_(mask.view(torch.uint8)).add_(outside)

@@ -271,7 +271,8 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Re
     same = (here == there) & _has(host, _CLASS) & ~segment
     core = new | borrowed
     body = grow(core, 1) & (core | (same & free))
-    narrow = torch.maximum(weights(shrink(core, 1)), soften(weights(body)).mul_(weights(body)))
+    inside = weights(body)
+    narrow = torch.maximum(weights(shrink(core, 1)), soften(inside).mul_(inside))
     spread = grow(core, radius // 2 + 1) & (core | (same & free))
     wide = blur(halve(weights(spread)), radius / 6).mul_(halve(weights(grow(spread, 1))))
     wide = torch.maximum(wide, halve(narrow))

@@ -172,6 +172,7 @@ def _cells(
     for number, row in enumerate(planned.to_dict("records")):
         key = (row["label"], *row["groups"])
         ratio = coverage.at[row["cell"], "representation_ratio"]
+        written = dataset["cells"].get(row["cell"], {})
         cells.append(
             Cell(
                 name=row["cell"],
@@ -183,8 +184,8 @@ def _cells(
                 reached=int(row["n_reached"]),
                 share=float(coverage.at[row["cell"], "share"]),  # type: ignore[arg-type]
                 ratio=None if pd.isna(ratio) else float(ratio),  # type: ignore[arg-type]
-                weight_real=dataset["cells"].get(row["cell"], {}).get("weight_real"),
-                weight_recombined=dataset["cells"].get(row["cell"], {}).get("weight_recombined"),
+                weight_real=written.get("weight_real"),
+                weight_recombined=written.get("weight_recombined"),
                 note=row["note"],
                 examples=examples.get(key, []) if number < CELLS_WITH_EXAMPLES else [],
             )

@@ -372,7 +372,7 @@ def test_places_of_segments_that_overlap():
         assert place.box == (x.min(), y.min(), x.max() + 1, y.max() + 1)
 
 
-@pytest.mark.parametrize("dtype", [torch.float32, torch.int16])
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64, torch.int16])
 def test_choosing_by_a_mask_is_exact(dtype):
     rng = np.random.default_rng(0)
     inside, outside = (torch.from_numpy(rng.normal(0, 99, (2, 3, 5, 7))).to(dtype) for _ in "ab")
