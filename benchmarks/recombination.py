@@ -221,6 +221,7 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
                 host, donor = rng.choice(ids, 2)
                 edit = {"edit_id": f"edit-{number:06d}", "label": "a", "groups": ["b"]}
                 edit |= {"direction": "group_onto_host", "operator": operator, "nodes": [node]}
+                edit["recoloured_nodes"] = []
                 rows.append(edit | {"host_id": host, "donor_id": donor, "seed": number})
             writer.write_table(REBALANCE_PLAN.table(rows))
     cells = {"label": ["a"], "groups": [["b"]], "deficit": [count], "controls": [0]}

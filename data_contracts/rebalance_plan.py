@@ -30,6 +30,11 @@ EDIT_COLUMNS = (
     Column("direction", pa.string(), "What is moved.", among=DIRECTIONS),
     Column("operator", pa.string(), "How it is moved.", among=OPERATORS),
     Column("nodes", pa.list_(pa.string()), "Tree nodes that are exchanged."),
+    Column(
+        "recoloured_nodes",
+        pa.list_(pa.string()),
+        "Leaves that stay the host's, in the donor's colours.",
+    ),
     Column("host_id", pa.string(), "Image that the sample starts from (train split)."),
     Column("donor_id", pa.string(), "Image that the nodes are taken from (train split)."),
     Column("seed", pa.int64(), "Seed of every random choice in the edit.", at_least=0),
@@ -39,7 +44,7 @@ REBALANCE_PLAN = Contract(
     name="rebalance_plan",
     description="Edits to try, in order. More are planned than needed: gates refuse some.",
     columns=EDIT_COLUMNS,
-    version=(1, 1),
+    version=(1, 2),
 )
 
 PLANNED_CELLS = Contract(

@@ -15,7 +15,7 @@ ORIGINS = ("real", "recombined")
 REBALANCED_DATASET = Contract(
     name="rebalanced_dataset",
     description="The rebalanced dataset: real rows untouched, recombined rows with their descent.",
-    version=(1, 1),
+    version=(1, 2),
     columns=(
         replace(IMAGE_ID, unique=True),
         Column("image", IMAGE, "Encoded image; of real rows the input's own bytes."),
@@ -23,6 +23,11 @@ REBALANCED_DATASET = Contract(
         Column("host_id", pa.string(), "Image the sample started from.", nullable=True),
         Column("donor_ids", pa.list_(pa.string()), "Images its segments came from."),
         Column("nodes", pa.list_(pa.string()), "Tree nodes that were exchanged."),
+        Column(
+            "recoloured_nodes",
+            pa.list_(pa.string()),
+            "Leaves of the host that got the donor's colours.",
+        ),
         Column("operator", pa.string(), "How.", nullable=True, among=OPERATORS),
         Column("direction", pa.string(), "What was moved.", nullable=True),
         Column("seed", pa.int64(), "Seed of the edit.", nullable=True),

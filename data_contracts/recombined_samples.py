@@ -99,5 +99,5 @@ RECOMBINED_SAMPLES = Contract(
         Column("width", pa.int32(), "Width in pixels.", at_least=1),
         Column("height", pa.int32(), "Height in pixels.", at_least=1),
     ),
-    version=(1, 1),
+    version=(1, 2),
 )

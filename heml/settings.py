@@ -534,6 +534,11 @@ class RebalanceSettings(Settings):
         description="No image gives to more than this share of a cell's samples, neither as donor "
         "nor as host.",
     )
+    donor_colours: bool = Field(
+        True,
+        description="The host's other segments get the donor's colours: what goes with a group "
+        "beside its carriers goes along. Segments whose colours tell the label keep them.",
+    )
     seed: int = Field(0, ge=0)
 
 

@@ -141,7 +141,8 @@ class Rows:
         gates = [column.name for column in GATE_COLUMNS]
         names = self._shape.names
         columns = ["accepted", "edit_id", "label", "groups", "direction", "operator", "nodes"]
-        columns += ["host_id", "donor_id", "seed", *gates, "image", "masks", "width", "height"]
+        columns += ["recoloured_nodes", "host_id", "donor_id", "seed", *gates]
+        columns += ["image", "masks", "width", "height"]
         table = ShardedTable(self._store.recombined_samples, RECOMBINED_SAMPLES)
         for batch in table.batches(columns, _BATCH):
             for row in batch.to_pylist():
@@ -163,6 +164,7 @@ class Rows:
                     "host_id": row["host_id"],
                     "donor_ids": [row["donor_id"]],
                     "nodes": row["nodes"],
+                    "recoloured_nodes": row["recoloured_nodes"],
                     "operator": row["operator"],
                     "direction": row["direction"],
                     "seed": row["seed"],
@@ -191,6 +193,7 @@ class Rows:
             "segmenter_licence": " + ".join(sorted({of for _, of in segmenters if of})) or None,
             "donor_ids": [],
             "nodes": [],
+            "recoloured_nodes": [],
             "cell": cell_name(shape.label, cell[0], shape.groups, cell[1:]),
             "licence": shape.licence,
             "recipe_fingerprint": shape.recipe,

@@ -24,7 +24,7 @@ from heml.settings import DatasetSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 
-VERSION = 5
+VERSION = 6
 
 
 def write_dataset(

@@ -128,7 +128,24 @@ def match_tone(image: Tensor, inside: Tensor, own: Tensor, wanted: Tensor) -> Te
     wanted_mean, wanted_deviation = wanted[:, 0, :, None, None], wanted[:, 1, :, None, None]
     contrast = (wanted_deviation / deviation.clamp_min(1)).clamp(1 / MAX_CONTRAST, MAX_CONTRAST)
     apart = rgb_to_lab(image).sub_(mean)
-    unlike = (apart / deviation.clamp_min(5)).square_().sum(1, keepdim=True).div_(3)
-    typical = 1 / (1 + (unlike / 9).square_())
+    typical = 1 / (1 + unlike_own(apart, deviation))
     toned = lab_to_rgb(apart.mul_(contrast).add_(wanted_mean)).clamp_(0, 1)
     return toned.sub_(image).mul_(typical * inside).add_(image)
+
+
+def unlike_own(apart: Tensor, deviation: Tensor) -> Tensor:
+    """How badly pixels fit their segment's colours: 1 at three times the standard deviation.
+
+    Parameters
+    ----------
+    apart : Tensor, shape (B, 3, H, W)
+        LAB less the segment's mean.
+    deviation : Tensor, shape (B, 3, H, W) or (B, 3, 1, 1)
+        Of the segment.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, H, W)
+    """
+    unlike = (apart / deviation.clamp_min(5)).square_().sum(1, keepdim=True).div_(3)
+    return (unlike / 9).square_()

@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from heml.recombination import background, recolour, transplant
+from heml.recombination import background, colour_transfer, recolour, transplant
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.windows import BATCH_PIXELS
 from heml.taxonomy import Taxonomy
@@ -32,6 +32,8 @@ class Edit:
         shows something else there.
     protected : sequence of str
         Leaves of the host that nothing may cover.
+    recoloured : sequence of str
+        Leaves of the host that get the donor's colours too.
     """
 
     operator: str
@@ -39,6 +41,7 @@ class Edit:
     donor: Picture
     nodes: Sequence[str]
     protected: Sequence[str] = ()
+    recoloured: Sequence[str] = ()
 
 
 def compute_device() -> torch.device:
@@ -72,26 +75,34 @@ def compose_batch(
         For an unknown operator.
     """
     device = device or compute_device()
+
+    def together(prepared: Sequence[tuple[str, Any]], results: list[Recombined]) -> None:
+        """Replaces the results of what is prepared, computed in batches of one kind and size."""
+        groups: dict[tuple[Any, ...], list[tuple[int, Any]]] = defaultdict(list)
+        for place, (kind, edit) in enumerate(prepared):
+            if edit is not None:
+                groups[kind, *edit.key].append((place, edit))
+        jobs = []
+        for (kind, height, width, *_), members in groups.items():
+            size = max(BATCH_PIXELS // (height * width), 1)
+            jobs += [(kind, members[at : at + size]) for at in range(0, len(members), size)]
+
+        @torch.inference_mode()
+        def run(job: tuple[str, list[tuple[int, Any]]]) -> list[Recombined]:
+            kind, members = job
+            return _RUN[kind]([edit for _, edit in members], taxonomy, device)
+
+        done = pool.map(run, jobs) if pool is not None else map(run, jobs)
+        for (_, members), made in zip(jobs, done, strict=True):
+            for (place, _), picture in zip(members, made, strict=True):
+                results[place] = picture
+
     results = [Recombined(edit.host.image, edit.host.masks) for edit in edits]
-    groups: dict[tuple[Any, ...], list[tuple[int, Any]]] = defaultdict(list)
-    for place, edit in enumerate(edits):
-        kind, prepared = _prepare(edit, taxonomy)
-        if prepared is not None:
-            groups[kind, *prepared.key].append((place, prepared))
-    jobs = []
-    for (kind, height, width, *_), members in groups.items():
-        size = max(BATCH_PIXELS // (height * width), 1)
-        jobs += [(kind, members[start : start + size]) for start in range(0, len(members), size)]
-
-    @torch.inference_mode()
-    def run(job: tuple[str, list[tuple[int, Any]]]) -> list[Recombined]:
-        kind, members = job
-        return _RUN[kind]([prepared for _, prepared in members], taxonomy, device)
-
-    done = pool.map(run, jobs) if pool is not None else map(run, jobs)
-    for (_, members), made in zip(jobs, done, strict=True):
-        for (place, _), picture in zip(members, made, strict=True):
-            results[place] = picture
+    together([_prepare(edit, taxonomy) for edit in edits], results)
+    together(
+        [_prepare_colours(e, made, taxonomy) for e, made in zip(edits, results, strict=True)],
+        results,
+    )
     return results
 
 
@@ -124,8 +135,16 @@ def _prepare(edit: Edit, taxonomy: Taxonomy) -> tuple[str, Any]:
     raise ValueError(f"unknown operator '{edit.operator}'")
 
 
+def _prepare_colours(edit: Edit, made: Recombined, taxonomy: Taxonomy) -> tuple[str, Any]:
+    if not edit.recoloured:
+        return "colours", None
+    lit = [leaf for leaf in edit.protected if leaf not in edit.recoloured]
+    return "colours", colour_transfer.prepare(made, edit.donor, edit.recoloured, lit, taxonomy)
+
+
 _RUN: dict[str, Callable[[list[Any], Taxonomy, torch.device], list[Recombined]]] = {
     "transplant": transplant.transplant,
     "recolour": lambda edits, _, device: recolour.recolour(edits, device),
     "background": lambda edits, _, device: background.exchange_background(edits, device),
+    "colours": lambda edits, _, device: colour_transfer.transfer_colours(edits, device),
 }

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import NamedTuple
+from typing import NamedTuple, TypeVar, cast
 
 import numpy as np
 
+T = TypeVar("T")
 Masks = Mapping[str, np.ndarray]
 #: (left, top, right, bottom) in pixels, right and bottom exclusive.
 Box = tuple[int, int, int, int]
@@ -64,29 +65,25 @@ class Picture:
 
     def labels(self, names: Sequence[str]) -> np.ndarray:
         """Index of each pixel's class among the names, `NO_CLASS` elsewhere; int16 (H, W)."""
-        key = ("labels", tuple(names))
-        if key not in self._known:
-            # The last one owns a pixel: the highest number does.
-            highest = np.zeros(self.size, np.uint8 if len(names) < 256 else np.uint16)
-            for number, name in enumerate(names, start=1):
-                if name in self.masks:
-                    own = self.masks[name].view(np.uint8)
-                    np.maximum(highest, own * highest.dtype.type(number), out=highest)
-            self._known[key] = highest.astype(np.int16) + np.int16(NO_CLASS)
-        return self._known[key]  # type: ignore[return-value]
+        return self.once(("labels", tuple(names)), lambda: self._labels(names))
+
+    def _labels(self, names: Sequence[str]) -> np.ndarray:
+        # The last one owns a pixel: the highest number does.
+        highest = np.zeros(self.size, np.uint8 if len(names) < 256 else np.uint16)
+        for number, name in enumerate(names, start=1):
+            if name in self.masks:
+                own = self.masks[name].view(np.uint8)
+                np.maximum(highest, own * highest.dtype.type(number), out=highest)
+        return highest.astype(np.int16) + np.int16(NO_CLASS)
 
     def place(self, classes: Iterable[str]) -> Place | None:
         """Where the classes' pixels lie, or None if there are none."""
-        key = ("place", tuple(classes))
-        if key not in self._known:
-            self._known[key] = self._place(key[1])
-        return self._known[key]  # type: ignore[return-value]
+        chosen = tuple(classes)
+        return self.once(("place", chosen), lambda: self._place(chosen))
 
     def _place(self, classes: Sequence[str]) -> Place | None:
         names = list(self.masks)
-        if "sums" not in self._known:
-            self._known["sums"] = _sums_of(self.labels(names), len(names))
-        sums: _Sums = self._known["sums"]  # type: ignore[assignment]
+        sums = self.once("sums", lambda: _sums_of(self.labels(names), len(names)))
         rows = [names.index(c) for c in classes if c in self.masks]
         rows = [row for row in rows if sums.moments[row][0]]
         if not rows:
@@ -101,12 +98,19 @@ class Picture:
     @property
     def grey(self) -> bool:
         """Whether the picture has no colour."""
-        if "grey" not in self._known:
-            red, green, blue = np.moveaxis(self.image[::4, ::4], -1, 0)
-            brightest = np.maximum(np.maximum(red, green), blue)
-            darkest = np.minimum(np.minimum(red, green), blue)
-            self._known["grey"] = bool((brightest - darkest).max() <= _GREY)
-        return bool(self._known["grey"])
+        return self.once("grey", self._is_grey)
+
+    def _is_grey(self) -> bool:
+        red, green, blue = np.moveaxis(self.image[::4, ::4], -1, 0)
+        brightest = np.maximum(np.maximum(red, green), blue)
+        darkest = np.minimum(np.minimum(red, green), blue)
+        return bool((brightest - darkest).max() <= _GREY)
+
+    def once(self, key: object, measure: Callable[[], T]) -> T:
+        """What `measure` gives, measured at the first call with a key."""
+        if key not in self._known:
+            self._known[key] = measure()
+        return cast(T, self._known[key])
 
 
 @dataclass(frozen=True)

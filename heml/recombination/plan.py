@@ -1,8 +1,9 @@
-"""The stage: from scores and segments to the rebalance plan. No pixel is touched."""
+"""The stage: from scores and segments to the rebalance plan. No pixel is changed."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,17 +15,19 @@ from data_contracts import PLANNED_CELLS, REBALANCE_PLAN
 from heml.images import image_index
 from heml.progress import Progress
 from heml.recombination.cells import texts
+from heml.recombination.label_colours import told_by_colour
 from heml.recombination.layout import Layouts, read_layouts
+from heml.recombination.pictures import PictureReader
 from heml.recombination.planner import Plan, Planner
 from heml.recombination.presence import find_presence
 from heml.recombination.quotas import check_values
-from heml.recombination.roles import Roles, find_roles, guessing, roles_from
+from heml.recombination.roles import Roles, find_roles, guessing, label_evidence, roles_from
 from heml.settings import Quotas, RebalanceSettings
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 6
+VERSION = 7
 
 
 def make_plan(
@@ -35,7 +38,7 @@ def make_plan(
     settings: RebalanceSettings,
     progress: Progress,
 ) -> Outcome:
-    """Writes `store.rebalance_plan` and `store.planned_cells`. No pixel is touched.
+    """Writes `store.rebalance_plan` and `store.planned_cells`. No pixel is changed.
 
     Raises
     ------
@@ -54,7 +57,10 @@ def make_plan(
     def compute() -> tuple[dict[str, Any], list[Path]]:
         train = train_records(store, label_name, groups, settings)
         layouts = read_layouts(store, taxonomy, train["image_id"].tolist())
-        roles = roles_of(train, groups, layouts, pd.read_parquet(store.bias_scores), taxonomy)
+        scores = pd.read_parquet(store.bias_scores)
+        roles = roles_of(train, groups, layouts, scores, taxonomy)
+        if settings.donor_colours:
+            roles = _with_colours(store, train, groups, scores, roles, taxonomy)
         members = {node: taxonomy.leaves_of(node) for node in taxonomy.nodes}
         planner = Planner(train, groups, roles, layouts, settings, label_name, members)
         plan = planner.plan()
@@ -132,11 +138,44 @@ def roles_of(
     both = {p.leaf for p in label_presence} & {p.leaf for f in presence.values() for p in f}
     presence = {g: tuple(p for p in f if p.leaf not in both) for g, f in presence.items()}
     label_presence = tuple(p for p in label_presence if p.leaf not in both)
-    chance = {group: guessing(labels, own) for group, own in values.items()}
     measured = scores[scores["group"].isin(list(groups))]
     return find_roles(
-        measured, max(len(set(labels)), 1), taxonomy, chance, presence, label_presence
+        measured,
+        max(len(set(labels)), 1),
+        taxonomy,
+        _chance(train, groups),
+        presence,
+        label_presence,
     )
+
+
+def _chance(train: pd.DataFrame, groups: Sequence[str]) -> dict[str, float]:
+    labels = texts(train["label"])
+    return {group: guessing(labels, texts(train[group])) for group in groups}
+
+
+def _with_colours(
+    store: Store,
+    train: pd.DataFrame,
+    groups: Sequence[str],
+    scores: pd.DataFrame,
+    roles: Roles,
+    taxonomy: Taxonomy,
+) -> Roles:
+    """Roles that know which label carriers tell it by their colours."""
+    labels = texts(train["label"])
+    measured = scores[scores["group"].isin(list(groups))]
+    evidence = label_evidence(measured, max(len(set(labels)), 1), _chance(train, groups))
+    # A presence is told by no colour.
+    asked = [leaf for leaf in roles.label_carriers if leaf in evidence.index]
+    told = told_by_colour(
+        PictureReader(store),
+        train["image_id"].tolist(),
+        labels.astype(str),
+        {leaf: float(evidence[leaf]) for leaf in asked if not roles.label_presence},
+        taxonomy,
+    )
+    return replace(roles, label_colours=told)
 
 
 def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:
@@ -151,6 +190,8 @@ def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:
         if nodes
     ]
     moves.append(f"{label_name} with {', '.join(roles.label_carriers) or 'no leaf'}")
+    if roles.label_colours:
+        moves.append(f"colours of {', '.join(roles.label_colours)} stay, they tell {label_name}")
     return {
         "edits": len(edits),
         "wanted": int(cells["n_wanted"].sum()),

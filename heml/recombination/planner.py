@@ -33,8 +33,16 @@ SPARES = 2.0
 AFFORDABLE = 2.5
 #: Donors that are compared with a host, and how many of the best of them are drawn from.
 COMPARED, NEAREST = 128, 8
+#: Directions in which the host gets the donor's colours. Where the label is moved the host keeps
+#: its group, and with it the colours that go with it; a picture's own colours are the same.
+RECOLOURING = ("group_onto_host", "control")
+#: Turns after which controls have had their kinds in proportion.
+CYCLE = 24
 #: Draws of a host before a way counts as used up.
 ATTEMPTS = 8
+
+#: Operator and nodes.
+Kind = tuple[str, tuple[str, ...]]
 
 
 @dataclass(frozen=True)
@@ -59,7 +67,6 @@ class _Made:
     """Edits of one cell, of one kind."""
 
     edits: list[dict[str, Any]] = field(default_factory=list)
-    kinds: Counter[tuple[str, tuple[str, ...]]] = field(default_factory=Counter)
     hint: NoWay | None = None
 
 
@@ -110,6 +117,17 @@ class Planner:
             members or {},
             settings.operators,
         )
+        self._recoloured = self._leaves_to_recolour(members or {})
+
+    def _leaves_to_recolour(self, members: Mapping[str, Sequence[str]]) -> tuple[str, ...]:
+        """Leaves that may take a donor's colours: neither carriers of a group, which come from a
+        donor of the right group or stay, nor scenery, nor what tells the label by its colours."""
+        if not self._settings.donor_colours:
+            return ()
+        carriers = [node for nodes in self._roles.group_carriers.values() for node in nodes]
+        fixed = {leaf for node in carriers for leaf in members.get(node, (node,))}
+        fixed |= {BACKGROUND, *self._roles.label_colours}
+        return tuple(leaf for leaf in self._layouts.leaves if leaf not in fixed)
 
     def plan(self) -> Plan:
         """Edits, cells and remarks. The same input and seed give the same plan."""
@@ -129,12 +147,12 @@ class Planner:
         wanted = cells["n_fill"].to_numpy(int)
         possible = np.minimum(wanted, [len(made.edits) for made in fills])
         asked = np.maximum(asked, wanted)
-        self._kinds = sum((made.kinds for made in fills), Counter())
+        self._kinds = _kinds_by_group(fills, wanted, cells)
         n_control = wanted_controls(cells, possible, self._settings, records)
         plenty = np.array([len(made.edits) for made in fills], int) >= SPARES * wanted
         by_fill = plenty & (possible > n_control)
-        control_ways = [self._control_ways(cell) for _, cell in self._each(cells)]
-        hosts = [max((len(way.hosts) for way in ways), default=0) for ways in control_ways]
+        control_turns = [self._control_turns(cell) for _, cell in self._each(cells)]
+        hosts = [max((len(way.hosts) for way in turns), default=0) for turns in control_turns]
         # With fewer records, one would give more than its share.
         many = np.array(hosts, int) >= SPARES / self._settings.donor_share
         able = by_fill | many
@@ -146,14 +164,14 @@ class Planner:
                 fills[number] = self._fill(number, cell)
         asked = np.maximum(asked, cells["n_fill"].to_numpy(int))
         controls = [
-            self._control(number, cell, ways, int(n_control[number] + more_control[number]))
-            for (number, cell), ways in zip(self._each(cells), control_ways, strict=True)
+            self._control(number, cell, turns, int(n_control[number] + more_control[number]))
+            for (number, cell), turns in zip(self._each(cells), control_turns, strict=True)
         ]
         # What a cell has too few records for is no more than was asked for the sake of variety.
         n_control = np.maximum(
             n_control, np.minimum(n_control + more_control, [len(m.edits) for m in controls])
         ).astype(int)
-        own = self._self_recombinations()
+        own = self._self_recombinations({_kind(e) for made in fills for e in made.edits})
         edits = [edit for made in (own, *fills, *controls) for edit in made.edits]
         for number, edit in enumerate(edits):
             edit["edit_id"] = f"edit-{number:06d}"
@@ -181,9 +199,9 @@ class Planner:
             return _Made(hint=none)
         good = [way for way in ways if way.cost <= AFFORDABLE * ways[0].cost]
         draw = _Draw(self, [number, 0], wanted, cell)
-        draw.take(good, wanted)
+        draw.take(_turns(good), wanted)
         # Spares go other ways too: a way that the gates refuse must not leave the cell empty.
-        draw.take(ways, int(np.ceil(wanted * SPARES)))
+        draw.take(_turns(ways), int(np.ceil(wanted * SPARES)))
         if len(draw.made.edits) < wanted:
             draw.made.hint = self._scarce(ways, wanted)
         return draw.made
@@ -205,38 +223,46 @@ class Planner:
             f"(donor_share {share:g})",
         )
 
-    def _control(self, number: int, cell: dict[Any, Any], ways: list[Way], wanted: int) -> _Made:
+    def _control(self, number: int, cell: dict[Any, Any], turns: list[Way], wanted: int) -> _Made:
         """Edits between two records of the cell, of the same kinds as the others."""
         if wanted == 0:
             return _Made()
-        if not ways:
+        if not turns:
             return _Made(hint=NoWay("no_controls", "no two of its records can exchange a segment"))
         draw = _Draw(self, [number, 1], wanted, cell)
-        draw.take(ways, int(np.ceil(wanted * SPARES)))
+        draw.take(turns, int(np.ceil(wanted * SPARES)))
         if len(draw.made.edits) < wanted:
             draw.made.hint = NoWay("no_controls", "its records are too few for more controls")
         return draw.made
 
-    def _control_ways(self, cell: dict[Any, Any]) -> list[Way]:
-        """Ways between two records of the cell, of the kinds that fill others."""
+    def _control_turns(self, cell: dict[Any, Any]) -> list[Way]:
+        """Ways between two records of the cell in the order of their turns.
+
+        They are as frequent as the kinds that fill the cells of its group: a kind that only some
+        labels of a group get would tell the label there.
+        """
         same = (self._values == np.array(cell["groups"], object)).all(axis=1)
         members = np.flatnonzero((self._labels == str(cell["label"])) & same)
-        found = [self._ways.within(*kind, members) for kind, _ in sorted(
-            self._kinds.items(), key=lambda item: (-item[1], item[0])
-        )]  # fmt: skip
-        return list({(w.operator, w.nodes): w for w in found if w}.values())
+        own = self._kinds.get(tuple(cell["groups"])) or sum(self._kinds.values(), Counter())
+        ways: dict[Kind, Way] = {}
+        counts: Counter[Kind] = Counter()
+        for kind, count in sorted(own.items(), key=lambda item: (-item[1], item[0])):
+            if way := self._ways.within(*kind, members):
+                ways.setdefault((way.operator, way.nodes), way)
+                counts[way.operator, way.nodes] += count
+        return [ways[kind] for kind in _in_proportion(counts)]
 
-    def _self_recombinations(self) -> _Made:
+    def _self_recombinations(self, kinds: set[Kind]) -> _Made:
         """Edits whose donor is their host, of the same kinds as the others."""
         wanted = self._settings.self_recombinations
-        if not self._kinds or not wanted:
+        if not kinds or not wanted:
             return _Made()
         rows = np.flatnonzero(self._known)
-        found = [self._ways.itself(*kind, rows) for kind in sorted(self._kinds)]
+        found = [self._ways.itself(*kind, rows) for kind in sorted(kinds)]
         ways = list({(w.operator, w.nodes): w for w in found if w}.values())
         draw = _Draw(self, [2**31 - 1], wanted, None)
         if ways:
-            draw.take(ways, wanted)
+            draw.take(_turns(ways), wanted)
         return draw.made
 
     def cap(self, wanted: int) -> int:
@@ -266,10 +292,20 @@ class Planner:
             "direction": way.direction,
             "operator": way.operator,
             "nodes": list(way.nodes),
+            "recoloured_nodes": self._recoloured_by(way, host),
             "host_id": self._ids[host],
             "donor_id": self._ids[donor],
             "seed": seed,
         }
+
+    def _recoloured_by(self, way: Way, host: int) -> list[str]:
+        if way.direction not in RECOLOURING:
+            return []
+        return [
+            leaf
+            for leaf in self._recoloured
+            if leaf not in way.nodes and self._layouts.present(leaf)[host]
+        ]
 
     def rng(self, place: Sequence[int]) -> np.random.Generator:
         """Random numbers of one part of the plan: other parts do not change them."""
@@ -366,9 +402,8 @@ class _Draw:
         self._as_donor = np.zeros(planner.records, int)
         self._done: set[tuple[int, int, str, tuple[str, ...]]] = set()
 
-    def take(self, ways: Sequence[Way], total: int) -> None:
+    def take(self, turns: list[Way], total: int) -> None:
         """Edits by the ways in turn until there are `total`, or all ways are used up."""
-        turns = _turns(ways)
         while turns and len(self.made.edits) < total:
             for way in list(turns):
                 if len(self.made.edits) >= total:
@@ -391,7 +426,6 @@ class _Draw:
             self._done.add((host, donor, way.operator, way.nodes))
             seed = int(self._rng.integers(2**31))
             self.made.edits.append(self._planner.edit(way, host, donor, self._cell, seed))
-            self.made.kinds[way.operator, way.nodes] += 1
             return True
         return False
 
@@ -420,6 +454,35 @@ def _turns(ways: Sequence[Way]) -> list[Way]:
         directions.setdefault(way.direction, []).extend([way] * (1 + (way.operator != "recolour")))
     most = max((len(own) for own in directions.values()), default=0)
     return [own[turn % len(own)] for turn in range(most) for own in directions.values()]
+
+
+def _kinds_by_group(
+    fills: Sequence[_Made], wanted: np.ndarray, cells: pd.DataFrame
+) -> dict[tuple[str, ...], Counter[Kind]]:
+    """How often each kind of edit fills the cells of each combination of groups, spares aside."""
+    found: dict[tuple[str, ...], Counter[Kind]] = {}
+    for made, count, groups in zip(fills, wanted, cells["groups"], strict=True):
+        kinds = Counter(map(_kind, made.edits[:count]))
+        if kinds:
+            found[tuple(groups)] = found.get(tuple(groups), Counter()) + kinds
+    return found
+
+
+def _kind(edit: Mapping[str, Any]) -> Kind:
+    return edit["operator"], tuple(edit["nodes"])
+
+
+def _in_proportion(counts: Counter[Kind]) -> list[Kind]:
+    """A cycle in which each kind comes about as often as it is counted, evenly spread, and at
+    least once."""
+    shares = {kind: count / max(counts.total(), 1) for kind, count in counts.items()}
+    turns = [
+        ((turn + 0.5) / times, -share, kind)
+        for kind, share in shares.items()
+        for times in [max(round(share * CYCLE), 1)]
+        for turn in range(times)
+    ]
+    return [kind for *_, kind in sorted(turns)]
 
 
 def _unbalanced(planned: pd.DataFrame) -> list[str]:

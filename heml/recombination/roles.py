@@ -39,6 +39,8 @@ class Roles:
         The same for the label.
     remarks : tuple of str
         What is not as certain as the scores alone make it look.
+    label_colours : tuple of str
+        Label carriers that tell it by their colours.
     """
 
     group_carriers: dict[str, tuple[str, ...]]
@@ -46,6 +48,7 @@ class Roles:
     presence: dict[str, tuple[Presence, ...]] = field(default_factory=dict)
     label_presence: tuple[Presence, ...] = ()
     remarks: tuple[str, ...] = ()
+    label_colours: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """As plain data; `roles_from` reads it back."""
@@ -60,6 +63,7 @@ def roles_from(content: Mapping[str, Any]) -> Roles:
         {g: tuple(Presence(**p) for p in found) for g, found in content["presence"].items()},
         tuple(Presence(**p) for p in content["label_presence"]),
         tuple(content["remarks"]),
+        tuple(content["label_colours"]),
     )
 
 
@@ -98,7 +102,7 @@ def find_roles(
     scores = scores[~scores["group"].str.contains(TIMES, regex=False)]
     presence = {group: found for group, found in (presence or {}).items() if found}
     remarks: list[str] = []
-    telling = _label_evidence(scores, labels, chance or {})
+    telling = label_evidence(scores, labels, chance or {})
     told_by_presence = tuple(p.leaf for p in label_presence)
     best_telling = telling[telling >= NEAR_BEST * telling.max()] if len(telling) else telling
     forbidden = {*told_by_presence, *best_telling.index}
@@ -180,7 +184,7 @@ def _background_alone(nodes: tuple[str, ...]) -> tuple[str, ...]:
     return (BACKGROUND,) if first else tuple(node for node in nodes if node != BACKGROUND)
 
 
-def _label_evidence(scores: pd.DataFrame, labels: int, chance: Mapping[str, float]) -> pd.Series:
+def label_evidence(scores: pd.DataFrame, labels: int, chance: Mapping[str, float]) -> pd.Series:
     """How far leaves tell the label beyond guessing, the least over groups; positive ones only.
 
     Aligned and conflicting records count equally, so a leaf fooled by the group gains nothing. A

@@ -35,7 +35,7 @@ from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree
 from heml.workers import worker_pool
 
-VERSION = 12
+VERSION = 13
 BATCH = 32
 #: Reason of samples whose donor is their host: controls of the operators, not for the dataset.
 SELF = "self_recombination"
@@ -231,7 +231,8 @@ class Recombiner:
 
     def _edit(self, edit: dict[str, Any], host: Picture, donor: Picture) -> Edit:
         protected = [leaf for leaf in self._roles.label_carriers if leaf not in edit["nodes"]]
-        return Edit(edit["operator"], host, donor, list(edit["nodes"]), protected)
+        recoloured = list(edit["recoloured_nodes"])
+        return Edit(edit["operator"], host, donor, list(edit["nodes"]), protected, recoloured)
 
     def _try(self, edits: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ids = [edit["host_id"] for edit in edits] + [edit["donor_id"] for edit in edits]
@@ -290,6 +291,7 @@ def _row(edit: dict[str, Any], sample: Recombined, verdict: Verdict) -> dict[str
         **edit,
         "groups": list(edit["groups"]),
         "nodes": list(edit["nodes"]),
+        "recoloured_nodes": list(edit["recoloured_nodes"]),
         "accepted": False,
         "reason": verdict.reason,
         "refused_by": list(verdict.refused_by),

@@ -118,6 +118,42 @@ def test_controls_are_of_the_kinds_of_the_other_edits():
     assert kinds["self"] == kinds["group_onto_host"] | kinds["label_onto_donor"]
 
 
+def test_controls_are_as_often_of_a_kind_as_what_fills_their_group():
+    roles = Roles({"tone": ("background",)}, ("mouth",))
+    # Most records of y are of label b, so a few of label a can be made of them by the mouth.
+    _, edits, planned, _ = plan(BIASED, roles)
+    operators = edits.assign(tone=edits["groups"].str[0])
+    for tone in ("x", "y"):
+        cells = planned[planned["groups"].str[0] == tone]
+        fills = pd.concat(
+            of_cell(edits, cell["label"], tone).iloc[: cell["n_fill"]]
+            for cell in cells.to_dict("records")
+        )
+        controls = operators[(operators["direction"] == "control") & (operators["tone"] == tone)]
+        assert len(controls) > 40
+        for operator, share in fills["operator"].value_counts(normalize=True).items():
+            assert (controls["operator"] == operator).mean() == pytest.approx(share, abs=0.05)
+
+
+def test_hosts_get_the_donors_colours_where_the_group_is_moved():
+    _, edits, _, _ = plan(BIASED)
+    moved = edits["nodes"].str[0]
+    for direction, own in edits.groupby("direction"):
+        for node, leaves in zip(moved[own.index], own["recoloured_nodes"], strict=True):
+            # The hair comes from a donor of the right tone, or stays; scenery stays.
+            wanted = {"mouth", "hat"} - {node}
+            assert set(leaves) == (wanted if direction in ("group_onto_host", "control") else set())
+    _, plain, _, _ = plan(BIASED, donor_colours=False)
+    assert not any(plain["recoloured_nodes"].map(len))
+
+
+def test_colours_that_tell_the_label_stay():
+    roles = Roles({"tone": ("hair",)}, ("mouth",), label_colours=("mouth",))
+    _, edits, _, _ = plan(BIASED, roles)
+    assert not any("mouth" in leaves for leaves in edits["recoloured_nodes"])
+    assert any("hat" in leaves for leaves in edits["recoloured_nodes"])
+
+
 def test_self_recombinations_can_be_left_out():
     assert "self" not in set(plan(BIASED, self_recombinations=0)[1]["direction"])
 
