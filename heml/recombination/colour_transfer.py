@@ -22,11 +22,11 @@ from heml.recombination.blend import MAX_CONTRAST, unlike_own
 from heml.recombination.masked import weights
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pyramid import soften
-from heml.recombination.windows import Window, colours, cut, pixels, side_for
+from heml.recombination.windows import Window, colours, cut, pasted_back, pixels, window_around
 from heml.taxonomy import Taxonomy
 
 #: Pixels of a segment whose colours are measured. One with fewer than the least has none to tell.
-SAMPLE, LEAST = 512, 16
+SAMPLE, LEAST = 256, 16
 #: How far around a segment that keeps its colours the one is looked for whose light falls on it.
 AROUND = 3
 
@@ -41,6 +41,8 @@ class Transfer:
     Parameters
     ----------
     sample : Recombined
+    window : Window
+        Where pixels change.
     parts : uint8 array (H, W)
         Number of each pixel's segment, from 1 on; 0 keeps its colour.
     own, wanted : float32 array (parts, 2, 3)
@@ -48,6 +50,7 @@ class Transfer:
     """
 
     sample: Recombined
+    window: Window
     parts: np.ndarray
     own: np.ndarray
     wanted: np.ndarray
@@ -55,7 +58,7 @@ class Transfer:
     @property
     def key(self) -> tuple[int, ...]:
         """Edits of one key can share a batch."""
-        return tuple(side_for(side) for side in self.sample.size)
+        return tuple(self.window[2:])
 
 
 def prepare(
@@ -101,7 +104,9 @@ def prepare(
     have, get = np.array(own, np.float32), np.array(wanted, np.float32)
     if sample.grey and not donor.grey:
         get[..., 1:] = have[..., 1:]
-    return Transfer(sample, parts, have, get)
+    rows, columns = np.flatnonzero(parts.any(axis=1)), np.flatnonzero(parts.any(axis=0))
+    box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    return Transfer(sample, window_around(box, sample.size), parts, have, get)
 
 
 def measure_colours(picture: Picture, taxonomy: Taxonomy) -> Measured:
@@ -153,9 +158,8 @@ def transfer_colours(edits: Sequence[Transfer], device: torch.device) -> list[Re
     Shapes and masks stay. Pixels unlike their segment's own colours keep theirs, as `match_tone`
     does.
     """
-    whole = Window(0, 0, *edits[0].key)
-    image = colours([cut(e.sample.image, whole) for e in edits], device)
-    parts = torch.from_numpy(np.stack([cut(e.parts, whole) for e in edits])).to(device)
+    image = colours([cut(e.sample.image, e.window) for e in edits], device)
+    parts = torch.from_numpy(np.stack([cut(e.parts, e.window) for e in edits])).to(device)
     rows = 1 + max(len(e.own) for e in edits)
     # Part 0 comes first: nothing changes there.
     own, wanted = (torch.zeros(len(edits), rows, 2, 3) for _ in range(2))
@@ -180,13 +184,13 @@ def transfer_colours(edits: Sequence[Transfer], device: torch.device) -> list[Re
     toned = lab.mul_(soften(spread(contrast))).add_(soften(spread(shift)))
     amount = weights((parts > 0)[:, None]) / (1 + unlike)
     result = pixels(lab_to_rgb(toned).clamp_(0, 1).sub_(image).mul_(amount).add_(image))
-    return [_recoloured(edit.sample, piece) for edit, piece in zip(edits, result, strict=True)]
+    return [_recoloured(edit, piece) for edit, piece in zip(edits, result, strict=True)]
 
 
-def _recoloured(sample: Recombined, image: np.ndarray) -> Recombined:
-    height, width = sample.size
+def _recoloured(edit: Transfer, piece: np.ndarray) -> Recombined:
+    sample = edit.sample
     return Recombined(
-        image[:height, :width].copy(),
+        pasted_back(sample.image, piece, edit.window),
         sample.masks,
         pasted=sample.pasted,
         filled=sample.filled,

@@ -14,7 +14,7 @@ from heml.recombination.blend import match_tone
 from heml.recombination.masked import weights
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pyramid import blur
-from heml.recombination.windows import Window, colours, cut, pixels, window_around
+from heml.recombination.windows import Window, colours, cut, pasted_back, pixels, window_around
 from heml.taxonomy import Taxonomy
 
 #: Softness of the outline, as standard deviation in pixels.
@@ -90,9 +90,4 @@ def _statistics(samples: np.ndarray, device: torch.device) -> torch.Tensor:
 
 
 def _picture(edit: Recolouring, image: np.ndarray) -> Recombined:
-    window, (height, width) = edit.window, edit.host.size
-    rows = slice(window.y, min(window.y + window.height, height))
-    columns = slice(window.x, min(window.x + window.width, width))
-    result = edit.host.image.copy()
-    result[rows, columns] = image[: rows.stop - rows.start, : columns.stop - columns.start]
-    return Recombined(result, edit.host.masks)
+    return Recombined(pasted_back(edit.host.image, image, edit.window), edit.host.masks)

@@ -58,9 +58,22 @@ def cut(array: np.ndarray, window: Window) -> np.ndarray:
     inside = array[max(window.y, 0) : min(y1, height), max(window.x, 0) : min(x1, width)]
     if inside.shape[:2] == (window.height, window.width):
         return inside
+    result = np.empty((window.height, window.width, *array.shape[2:]), array.dtype)
     rows = np.clip(np.arange(window.y, y1), 0, height - 1)
-    columns = np.clip(np.arange(window.x, x1), 0, width - 1)
-    return array[rows[:, None], columns]
+    left, right = min(max(-window.x, 0), window.width), min(max(width - window.x, 0), window.width)
+    # Whole stretches of rows are copied: picking every pixel takes ten times as long.
+    result[:, left:right] = array[rows, max(window.x, 0) : min(x1, width)]
+    result[:, :left] = array[rows, :1]
+    result[:, right:] = array[rows, -1:]
+    return result
+
+
+def pasted_back(image: np.ndarray, piece: np.ndarray, window: Window) -> np.ndarray:
+    """A copy of an image (H, W, 3) with a window of it replaced, as far as it lies inside."""
+    result = image.copy()
+    place = result[window.y : window.y + window.height, window.x : window.x + window.width]
+    place[:] = piece[: place.shape[0], : place.shape[1]]
+    return result
 
 
 def cut_labels(labels: np.ndarray, window: Window) -> np.ndarray:
