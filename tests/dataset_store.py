@@ -110,6 +110,7 @@ def _samples(store: Store, count: int) -> None:
                 "direction": "group_onto_host",
                 "operator": "transplant",
                 "nodes": ["hair"],
+                "recoloured_nodes": ["mouth"],
                 "host_id": ids[host],
                 "donor_id": ids[donor],
                 "seed": number,

@@ -9,7 +9,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from heml.report.style import MUTED, bare, new_figure
-from heml.report.words import DIRECTION_WORDS, OPERATOR_WORDS
+from heml.report.words import DIRECTION_WORDS, OPERATOR_WORDS, moved_words
 
 if TYPE_CHECKING:
     from heml.dataset.opened import Provenance
@@ -41,7 +41,7 @@ def family_figure(
         if origin.operator is None:
             words = f"{origin.origin}, {origin.split}: {origin.cell}"
         else:
-            nodes = ", ".join(origin.nodes)
+            nodes = moved_words(origin.nodes, origin.recoloured_nodes)
             direction = DIRECTION_WORDS.get(str(origin.direction), origin.direction)
             operator = OPERATOR_WORDS.get(origin.operator, origin.operator)
             words = f"{operator} of {nodes}, {direction}: {origin.cell}"

@@ -52,7 +52,7 @@ class Provenance:
     sha256 : str
         Of the encoded image, hexadecimal.
     host_id : str or None
-    donor_ids, nodes : list of str
+    donor_ids, nodes, recoloured_nodes : list of str
         Empty for real rows.
     operator, direction : str or None
     seed : int or None
@@ -72,6 +72,7 @@ class Provenance:
     host_id: str | None
     donor_ids: list[str]
     nodes: list[str]
+    recoloured_nodes: list[str]
     operator: str | None
     direction: str | None
     seed: int | None

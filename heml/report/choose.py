@@ -119,7 +119,8 @@ def _probabilities(tree: MetricTree, pairs: np.ndarray, which: Which) -> np.ndar
     return expit(tree.similarities[which].offset - totals)
 
 
-_EDIT = ["edit_id", "label", "groups", "direction", "operator", "nodes", "host_id", "donor_id"]
+_EDIT = ["edit_id", "label", "groups", "direction", "operator", "nodes", "recoloured_nodes"]
+_EDIT += ["host_id", "donor_id"]
 _GATES = ["accepted", "reason", *(column.name for column in GATE_COLUMNS)]
 
 

@@ -11,7 +11,7 @@ from heml.report.choose import sample_examples
 from heml.report.embed import Embedded, embed
 from heml.report.facts import Cell
 from heml.report.pictures import Pictures, encoded
-from heml.report.words import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, cell_of
+from heml.report.words import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, cell_of, moved_words
 from heml.store import Store
 
 #: Box of a small picture in pixels, and its pixels per CSS pixel.
@@ -62,7 +62,7 @@ def sample_gallery(store: Store, pictures: Pictures, accepted: bool) -> list[Sam
 
 
 def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
-    nodes = ", ".join(row["nodes"])
+    nodes = moved_words(row["nodes"], row["recoloured_nodes"])
     operator = OPERATOR_WORDS[row["operator"]]
     cell = cell_of(row["label"], row["groups"])
     return Sample(

@@ -27,7 +27,7 @@ from heml.report.style import (
     say,
     small_png,
 )
-from heml.report.words import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, cell_of
+from heml.report.words import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, cell_of, moved_words
 from heml.store import Store
 
 #: Cells and samples that a figure shows at most.
@@ -201,7 +201,7 @@ def _gallery(store: Store, samples: pd.DataFrame, title: str, note: str, encode:
 
 
 def _caption(row: dict[Any, Any]) -> str:
-    nodes = ", ".join(row["nodes"])
+    nodes = moved_words(row["nodes"], row["recoloured_nodes"])
     second = (
         f"→ {cell_of(row['label'], row['groups'])}"
         if row["accepted"]

@@ -77,3 +77,8 @@ def listed(words: Sequence[str]) -> str:
 def distance_words(value: float) -> str:
     """A distance in [0, 1] with enough decimals to compare it with a small threshold."""
     return f"{value:.2f}" if value >= 0.095 else f"{value:.3f}"
+
+
+def moved_words(nodes: Sequence[str], recoloured: Sequence[str]) -> str:
+    """What an edit took from the donor."""
+    return ", ".join(nodes) + (" with the donor's colours" if len(recoloured) else "")

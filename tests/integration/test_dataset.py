@@ -593,6 +593,7 @@ def test_where_a_row_came_from(made):
     last = train.iloc[-1]
     origin = opened.provenance(last["image_id"])
     assert (origin.origin, origin.operator, origin.nodes) == ("recombined", "transplant", ["hair"])
+    assert origin.recoloured_nodes == ["mouth"]
     assert origin.host_id == last["host_id"]
     assert origin.gates["gate_label"] == 0.5
     # The input has columns split, path and weight as well: none is taken for ours.

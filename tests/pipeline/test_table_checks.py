@@ -51,6 +51,7 @@ def dataset_row(image_id, host_id=None, donor_ids=()):
         "host_id": host_id,
         "donor_ids": list(donor_ids),
         "nodes": [],
+        "recoloured_nodes": [],
         "weight": 1.0,
         "cell": "label=open",
         "recipe_fingerprint": "f",

@@ -297,6 +297,7 @@ class ReportStore:
                     "direction": ("group_onto_host", "control")[number % 3 == 0],
                     "operator": ("transplant", "recolour")[number % 2],
                     "nodes": ["shape"],
+                    "recoloured_nodes": ["frame"] if number % 2 else [],
                     "host_id": ids[number],
                     "donor_id": ids[-1 - number],
                     "seed": number,
