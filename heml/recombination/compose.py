@@ -33,7 +33,8 @@ class Edit:
     protected : sequence of str
         Leaves of the host that nothing may cover.
     recoloured : sequence of str
-        Leaves of the host that get the donor's colours too.
+        Leaves of the host that get the donor's colours too. Protected ones that are not among them
+        only stand in another light.
     """
 
     operator: str
@@ -74,10 +75,29 @@ def compose_batch(
     ValueError
         For an unknown operator.
     """
-    device = device or compute_device()
+    run = _Batches(taxonomy, device or compute_device(), pool)
+    made = [Recombined(edit.host.image, edit.host.masks) for edit in edits]
+    made = run([_prepare(edit, taxonomy) for edit in edits], made)
+    every = map if pool is None else pool.map
+    return run(list(every(_prepare_colours, edits, made, [taxonomy] * len(edits))), made)
 
-    def together(prepared: Sequence[tuple[str, Any]], results: list[Recombined]) -> None:
-        """Replaces the results of what is prepared, computed in batches of one kind and size."""
+
+#: Kind of computation, and what its module prepared; None for nothing to do.
+_Prepared = tuple[str, Any]
+
+
+@dataclass(frozen=True)
+class _Batches:
+    """Computes what is prepared, together where kind and size are the same."""
+
+    taxonomy: Taxonomy
+    device: torch.device
+    pool: Executor | None
+
+    def __call__(
+        self, prepared: Sequence[_Prepared], pictures: Sequence[Recombined]
+    ) -> list[Recombined]:
+        """Pictures, those with something to do replaced."""
         groups: dict[tuple[Any, ...], list[tuple[int, Any]]] = defaultdict(list)
         for place, (kind, edit) in enumerate(prepared):
             if edit is not None:
@@ -86,24 +106,17 @@ def compose_batch(
         for (kind, height, width, *_), members in groups.items():
             size = max(BATCH_PIXELS // (height * width), 1)
             jobs += [(kind, members[at : at + size]) for at in range(0, len(members), size)]
-
-        @torch.inference_mode()
-        def run(job: tuple[str, list[tuple[int, Any]]]) -> list[Recombined]:
-            kind, members = job
-            return _RUN[kind]([edit for _, edit in members], taxonomy, device)
-
-        done = pool.map(run, jobs) if pool is not None else map(run, jobs)
+        done = map(self._run, jobs) if self.pool is None else self.pool.map(self._run, jobs)
+        results = list(pictures)
         for (_, members), made in zip(jobs, done, strict=True):
             for (place, _), picture in zip(members, made, strict=True):
                 results[place] = picture
+        return results
 
-    results = [Recombined(edit.host.image, edit.host.masks) for edit in edits]
-    together([_prepare(edit, taxonomy) for edit in edits], results)
-    together(
-        [_prepare_colours(e, made, taxonomy) for e, made in zip(edits, results, strict=True)],
-        results,
-    )
-    return results
+    @torch.inference_mode()
+    def _run(self, job: tuple[str, list[tuple[int, Any]]]) -> list[Recombined]:
+        kind, members = job
+        return _RUN[kind]([edit for _, edit in members], self.taxonomy, self.device)
 
 
 def compose(
@@ -118,7 +131,7 @@ def compose(
     return compose_batch([Edit(operator, host, donor, nodes, protected)], taxonomy)[0]
 
 
-def _prepare(edit: Edit, taxonomy: Taxonomy) -> tuple[str, Any]:
+def _prepare(edit: Edit, taxonomy: Taxonomy) -> _Prepared:
     if edit.operator in ("transplant", "insert", "remove"):
         return "transplant", transplant.prepare(
             edit.host,
@@ -135,7 +148,7 @@ def _prepare(edit: Edit, taxonomy: Taxonomy) -> tuple[str, Any]:
     raise ValueError(f"unknown operator '{edit.operator}'")
 
 
-def _prepare_colours(edit: Edit, made: Recombined, taxonomy: Taxonomy) -> tuple[str, Any]:
+def _prepare_colours(edit: Edit, made: Recombined, taxonomy: Taxonomy) -> _Prepared:
     if not edit.recoloured:
         return "colours", None
     lit = [leaf for leaf in edit.protected if leaf not in edit.recoloured]
