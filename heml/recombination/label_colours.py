@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from sklearn.linear_model import LogisticRegression
@@ -22,66 +22,53 @@ IMAGES, LEAST_RECORDS = 1000, 10
 FOLDS = 5
 
 
-def colour_evidence(
-    pictures: PictureReader,
-    image_ids: Sequence[str],
-    labels: np.ndarray,
-    leaf: str,
-    taxonomy: Taxonomy,
-) -> float:
-    """How far mean and deviation of a leaf's colours tell the label beyond guessing.
-
-    Parameters
-    ----------
-    pictures : PictureReader
-    image_ids : sequence of str
-    labels : array of str (N,)
-    leaf : str
-    taxonomy : Taxonomy
-
-    Returns
-    -------
-    float
-        Balanced accuracy of a logistic regression in LAB, cross-validated, less that of guessing;
-        0 where fewer than two labels have the leaf.
-    """
-    # Evenly spread over the records: the same ones every time.
-    count = min(IMAGES, len(image_ids))
-    rows = np.unique(np.linspace(0, len(image_ids) - 1, count).round().astype(int))
-    features, own = [], []
-    for row in rows:
-        measured = measure_colours(pictures.read([image_ids[row]])[0], taxonomy).get(leaf)
-        if measured is not None:
-            features.append(np.concatenate(measured[1:]))
-            own.append(labels[row])
-    names, counts = np.unique(np.array(own, str), return_counts=True)
-    usual = names[counts >= LEAST_RECORDS]
-    if len(usual) < 2:
-        return 0.0
-    chosen = np.isin(own, usual)
-    x, y = np.stack(features)[chosen], np.array(own)[chosen]
-    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
-    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
-    accuracy = balanced_accuracy_score(y, cross_val_predict(model, x, y, cv=folds))
-    return max(float(accuracy) - 1 / len(usual), 0.0)
-
-
 def told_by_colour(
     pictures: PictureReader,
     image_ids: Sequence[str],
     labels: np.ndarray,
-    evidence: dict[str, float],
+    evidence: Mapping[str, float],
     taxonomy: Taxonomy,
 ) -> tuple[str, ...]:
     """Leaves whose colours are much of what tells the label.
 
     Parameters
     ----------
-    evidence : dict of str to float
-        Leaf → how far all of it tells the label beyond guessing.
+    pictures : PictureReader
+    image_ids : sequence of str
+        Of the train split.
+    labels : array of str (N,)
+    evidence : mapping of str to float
+        Leaf → how far all of it tells the label beyond guessing: accuracy less that of guessing.
+    taxonomy : Taxonomy
     """
+    # Evenly spread over the records: the same ones every time.
+    count = min(IMAGES, len(image_ids)) if evidence else 0
+    rows = np.unique(np.linspace(0, len(image_ids) - 1, count).round().astype(int))
+    colours: dict[str, list[np.ndarray]] = {leaf: [] for leaf in evidence}
+    having: dict[str, list[int]] = {leaf: [] for leaf in evidence}
+    for row in rows:
+        measured = measure_colours(pictures.read([image_ids[row]])[0], taxonomy)
+        for leaf in evidence:
+            if leaf in measured:
+                colours[leaf].append(np.concatenate(measured[leaf][1:]))
+                having[leaf].append(int(row))
     return tuple(
         leaf
         for leaf, whole in evidence.items()
-        if colour_evidence(pictures, image_ids, labels, leaf, taxonomy) >= BY_COLOUR * whole
+        if _evidence(colours[leaf], labels[having[leaf]]) >= BY_COLOUR * whole
     )
+
+
+def _evidence(colours: Sequence[np.ndarray], labels: np.ndarray) -> float:
+    """How far mean and deviation of colours tell the label beyond guessing, cross-validated; 0
+    where fewer than two labels have enough records."""
+    names, counts = np.unique(labels, return_counts=True)
+    usual = names[counts >= LEAST_RECORDS]
+    if len(usual) < 2:
+        return 0.0
+    chosen = np.isin(labels, usual)
+    features, own = np.stack(colours)[chosen], labels[chosen]
+    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    predicted = cross_val_predict(model, features, own, cv=folds)
+    return max(float(balanced_accuracy_score(own, predicted)) - 1 / len(usual), 0.0)
