@@ -206,6 +206,7 @@ def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:
         "recombined_by_label": made.groupby(cells["label"]).sum().astype(int).to_dict(),
         "group_carriers": {g: ", ".join(nodes) for g, nodes in roles.group_carriers.items()},
         "label_carriers": ", ".join(roles.label_carriers),
+        "recoloured": sorted({leaf for leaves in edits["recoloured_nodes"] for leaf in leaves}),
         "presence_groups": {
             group: ", ".join(p.leaf for p in found) for group, found in roles.presence.items()
         },

@@ -276,6 +276,7 @@ class ReportStore:
         pq.write_table(PLANNED_CELLS.table(planned), self.store.planned_cells)
         summary = {"edits": 28, "wanted": 14, "group_carriers": dict.fromkeys(self.groups, "shape"),
                    "label_carriers": "hat", "notes": {}, "words": "planned",
+                   "recoloured": ["frame"], "roles": {"label_colours": ["hat"]},
                    "presence_groups": {}, "remarks": ["<b> belongs to no cell"],
                    "self_recombinations": 3}  # fmt: skip
         self._finish("rebalance_plan", summary)
@@ -564,6 +565,8 @@ def test_numbers_are_those_of_the_tables(page: Page) -> None:
     assert "Cramér’s V 0.77 (95% interval 0.61 to 0.89" in page.text
     assert "Of 3 segments of the images, shape carries the group tone most" in page.text
     assert "on 94% of the aligned images and on 6% of the conflicting" in page.text
+    assert "frame of the host, where they are not moved, get the colours" in page.text
+    assert "Those of hat stay: they tell outline" in page.text
     assert "0.82 to 0.96; 0 is harmless, 1 the worst; 18 images, 2 of them" in page.text
     assert "6 images were recombined" in page.text
     assert "6 tries were refused" in page.text
