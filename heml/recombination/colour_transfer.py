@@ -43,7 +43,7 @@ class Transfer:
     sample : Recombined
     window : Window
         Where pixels change.
-    parts : uint8 array (H, W)
+    parts : int16 array (H, W)
         Number of each pixel's segment, from 1 on; 0 keeps its colour.
     own, wanted : float32 array (parts, 2, 3)
         Mean and standard deviation in LAB, as they are and as they should be.
@@ -82,7 +82,7 @@ def prepare(
     taxonomy : Taxonomy
     """
     here, there = measure_colours(sample, taxonomy), measure_colours(donor, taxonomy)
-    parts = np.zeros(sample.size, np.uint8)
+    parts = np.zeros(sample.size, np.int16)
     own, wanted = [], []
     for leaf in leaves:
         reference = there.get(leaf) or _kin(leaf, there, taxonomy)
