@@ -88,7 +88,7 @@ def train_network(
 
 def cross_entropy(data: TrainingSet) -> Loss:
     """The mean cross-entropy of a batch of `data`."""
-    labels = torch.from_numpy(data.labels)
+    labels = torch.tensor(data.labels)
 
     def loss(outputs: Tensor, rows: np.ndarray) -> Tensor:
         return nn.functional.cross_entropy(outputs, labels[rows])
