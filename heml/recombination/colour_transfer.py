@@ -27,8 +27,11 @@ from heml.taxonomy import Taxonomy
 
 #: Pixels of a segment whose colours are measured. One with fewer than the least has none to tell.
 SAMPLE, LEAST = 256, 16
-#: How far around a segment that keeps its colours the one is looked for whose light falls on it.
-AROUND = 3
+#: How far around a segment that keeps its colours others are looked for, in pixels, and the share
+#: of it that one must fill to light it.
+AROUND, SURROUNDS = 3, 0.5
+#: Segments whose mean colours are at most this far apart in LAB look like one: a face and its nose.
+ALIKE = 12.0
 
 #: Count of pixels, mean and standard deviation in LAB, by leaf.
 Measured = Mapping[str, tuple[int, np.ndarray, np.ndarray]]
@@ -78,13 +81,17 @@ def prepare(
         Leaves of the sample to be recoloured. A leaf that the donor lacks gets the colours of its
         nearest kin there: of the branch above it, if that joins leaves alone.
     lit : sequence of str
-        Leaves that keep their colours, but stand in the light of what is around them.
+        Leaves that keep their colours. One that lies in a larger leaf takes part in the change of
+        light there; smaller ones beside it that look like it stay too.
     taxonomy : Taxonomy
     """
     here, there = measure_colours(sample, taxonomy), measure_colours(donor, taxonomy)
     parts = np.zeros(sample.size, np.int16)
     own, wanted = [], []
+    around, staying = _around(sample, leaves, lit, here, taxonomy)
     for leaf in leaves:
+        if leaf in staying:
+            continue
         reference = there.get(leaf) or _kin(leaf, there, taxonomy)
         inside = union(sample.masks, taxonomy.classes_of(leaf))
         if leaf not in here or reference is None or inside is None:
@@ -92,21 +99,50 @@ def prepare(
         own.append(here[leaf][1:])
         wanted.append(reference[1:])
         parts[inside] = len(own)
+        for kept in around.get(leaf, ()):
+            parts[kept] = len(own)
     if not own:
         return None
-    for leaf in lit:
-        inside = union(sample.masks, taxonomy.classes_of(leaf))
-        if inside is not None:
-            ring = binary_dilation(inside, iterations=AROUND) & ~inside
-            counts = np.bincount(parts[ring], minlength=len(own) + 1)[1:]
-            if counts.any():
-                parts[inside] = 1 + counts.argmax()
     have, get = np.array(own, np.float32), np.array(wanted, np.float32)
     if sample.grey and not donor.grey:
         get[..., 1:] = have[..., 1:]
     rows, columns = np.flatnonzero(parts.any(axis=1)), np.flatnonzero(parts.any(axis=0))
     box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
     return Transfer(sample, window_around(box, sample.size), parts, have, get)
+
+
+def _around(
+    sample: Picture,
+    leaves: Sequence[str],
+    kept: Sequence[str],
+    here: Measured,
+    taxonomy: Taxonomy,
+) -> tuple[dict[str, list[np.ndarray]], set[str]]:
+    """Masks of kept leaves by the larger leaf that each lies in, and leaves that must stay."""
+    masks = {leaf: union(sample.masks, taxonomy.classes_of(leaf)) for leaf in leaves}
+    lying: dict[str, list[np.ndarray]] = {}
+    staying: set[str] = set()
+    for leaf in kept:
+        inside = union(sample.masks, taxonomy.classes_of(leaf))
+        if inside is None or leaf not in here:
+            continue
+        size, colour, _ = here[leaf]
+        ring = binary_dilation(inside, iterations=AROUND) & ~inside
+        beside = {
+            name: int((mask & ring).sum())
+            for name, mask in masks.items()
+            if mask is not None and name in here
+        }
+        best = max(beside, key=beside.__getitem__, default=None)
+        if best and beside[best] >= SURROUNDS * ring.sum() and here[best][0] > size:
+            lying.setdefault(best, []).append(inside)
+            continue
+        staying |= {
+            name
+            for name, touching in beside.items()
+            if touching and here[name][0] < size and np.linalg.norm(here[name][1] - colour) <= ALIKE
+        }
+    return lying, staying
 
 
 def measure_colours(picture: Picture, taxonomy: Taxonomy) -> Measured:

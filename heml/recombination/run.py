@@ -35,7 +35,7 @@ from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree
 from heml.workers import worker_pool
 
-VERSION = 14
+VERSION = 15
 BATCH = 32
 #: Reason of samples whose donor is their host: controls of the operators, not for the dataset.
 SELF = "self_recombination"

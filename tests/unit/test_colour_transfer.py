@@ -118,6 +118,24 @@ def test_what_keeps_its_colours_stands_in_the_light_around_it():
     assert np.abs(mouth - RED).max() > 20
 
 
+def test_what_looks_like_a_larger_segment_that_stays_stays_too():
+    # A mouth in the colour of its face: a nose, so to say.
+    host, donor = picture(face=PINK, mouth=(205, 118, 128)), picture(face=BLUE, mouth=RED)
+    made = recoloured(host, donor, ["mouth"], protected=["face"])
+    assert (made.image == host.image).all()
+    other = picture(face=PINK, mouth=(90, 30, 40))
+    assert (recoloured(other, donor, ["mouth"], protected=["face"]).image != other.image).any()
+
+
+def test_a_larger_segment_does_not_take_the_light_of_a_smaller_one():
+    # Nor of one that only touches it.
+    host, donor = picture(face=PINK, mouth=RED), picture(face=PINK, mouth=BLUE)
+    made = recoloured(host, donor, ["mouth"], protected=["face"])
+    core = _core(host)
+    assert (made.image[core] == host.image[core]).all()
+    np.testing.assert_allclose(made.image[host.masks["mouth"]].mean(axis=0), BLUE, atol=60)
+
+
 def _core(host):
     core = np.zeros((64, 64), bool)
     core[5:9, 23:41] = True
