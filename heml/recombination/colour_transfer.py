@@ -88,13 +88,12 @@ def prepare(
     here, there = measure_colours(sample, taxonomy), measure_colours(donor, taxonomy)
     parts = np.zeros(sample.size, np.int16)
     own, wanted = [], []
-    around, staying = _around(sample, leaves, lit, here, taxonomy)
+    masks = {leaf: union(sample.masks, taxonomy.classes_of(leaf)) for leaf in (*leaves, *lit)}
+    around, staying = _around(masks, leaves, lit, here)
     for leaf in leaves:
-        if leaf in staying:
-            continue
         reference = there.get(leaf) or _kin(leaf, there, taxonomy)
-        inside = union(sample.masks, taxonomy.classes_of(leaf))
-        if leaf not in here or reference is None or inside is None:
+        inside = masks[leaf]
+        if leaf in staying or leaf not in here or reference is None or inside is None:
             continue
         own.append(here[leaf][1:])
         wanted.append(reference[1:])
@@ -112,26 +111,24 @@ def prepare(
 
 
 def _around(
-    sample: Picture,
+    masks: Mapping[str, np.ndarray | None],
     leaves: Sequence[str],
     kept: Sequence[str],
     here: Measured,
-    taxonomy: Taxonomy,
 ) -> tuple[dict[str, list[np.ndarray]], set[str]]:
     """Masks of kept leaves by the larger leaf that each lies in, and leaves that must stay."""
-    masks = {leaf: union(sample.masks, taxonomy.classes_of(leaf)) for leaf in leaves}
     lying: dict[str, list[np.ndarray]] = {}
     staying: set[str] = set()
     for leaf in kept:
-        inside = union(sample.masks, taxonomy.classes_of(leaf))
+        inside = masks[leaf]
         if inside is None or leaf not in here:
             continue
         size, colour, _ = here[leaf]
         ring = binary_dilation(inside, iterations=AROUND) & ~inside
         beside = {
             name: int((mask & ring).sum())
-            for name, mask in masks.items()
-            if mask is not None and name in here
+            for name in leaves
+            if (mask := masks[name]) is not None and name in here
         }
         best = max(beside, key=beside.__getitem__, default=None)
         if best and beside[best] >= SURROUNDS * ring.sum() and here[best][0] > size:

@@ -163,16 +163,16 @@ def _with_colours(
     taxonomy: Taxonomy,
 ) -> Roles:
     """Roles that know which label carriers tell it by their colours."""
+    if roles.label_presence:
+        return roles  # a presence is told by no colour
     labels = texts(train["label"])
     measured = scores[scores["group"].isin(list(groups))]
     evidence = label_evidence(measured, max(len(set(labels)), 1), _chance(train, groups))
-    # A presence is told by no colour.
-    asked = [leaf for leaf in roles.label_carriers if leaf in evidence.index]
     told = told_by_colour(
         PictureReader(store),
         train["image_id"].tolist(),
         labels.astype(str),
-        {leaf: float(evidence[leaf]) for leaf in asked if not roles.label_presence},
+        {leaf: float(evidence[leaf]) for leaf in roles.label_carriers},
         taxonomy,
     )
     return replace(roles, label_colours=told)

@@ -22,6 +22,7 @@ from heml.recombination.windows import (
     colours,
     cut,
     cut_labels,
+    pasted_back,
     pixels,
     planes,
     warp,
@@ -356,8 +357,7 @@ def _picture(
     rows = slice(window.y, min(window.y + window.height, height))
     columns = slice(window.x, min(window.x + window.width, width))
     inner = (slice(0, rows.stop - rows.start), slice(0, columns.stop - columns.start))
-    result = edit.host.image.copy()
-    result[rows, columns] = image[inner]
+    result = pasted_back(edit.host.image, image, window)
     before = edit.host.labels(names)[rows, columns]
     after = labels[inner]
     if hole.any():
