@@ -5,8 +5,11 @@
 Speed: the same edits on the same 256 px pictures by `compose_batch` and by two loops, one image at
 a time, of OpenCV (`seamlessClone`) and of Pillow (a feathered paste). All of them start from
 decoded images with masks, and give images with masks. They take turns, and the least time counts:
-processor time with one thread each, and wall time with all cores for what can use them. Pictures
-are drawn portraits, or those of a folder as `kind: folder` reads it.
+processor time with one thread each, and wall time with all cores for what can use them. That is
+`compose_batch` in as many processes, each with all the edits, as the stage has them: there a
+process reads its pictures from the store, here it has them already; what it made stays with it,
+which it encodes there.
+Pictures are drawn portraits, or those of a folder as `kind: folder` reads it.
 
 Memory: the recombination stage on a generated plan of 32 px images, gates aside, in a process of
 its own for every number of planned samples. Flat means that the longest plan peaks little above
@@ -17,12 +20,13 @@ from __future__ import annotations
 
 import argparse
 import json
-import os
 import subprocess
 import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,6 +35,8 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
+from heml.processes import Job, in_processes, process_count
+from heml.recombination.appearance import AppearanceLimits
 from heml.recombination.compose import Edit, compose_batch
 from heml.recombination.picture import Picture
 from heml.recombination.pictures import PictureReader
@@ -71,49 +77,82 @@ def main() -> None:
     _memory(arguments.planned or ([200, 2000] if arguments.quick else [1000, 20_000]))
 
 
+@dataclass(frozen=True)
+class _Turn:
+    """Edits of one kind that one process makes; nothing is kept of a turn in the next."""
+
+    number: int
+    operator: str
+    node: str
+    pairs: list[tuple[int, int]]
+
+
+class _Composer:
+    """Composes edits of the pictures that its process has."""
+
+    def __init__(self, root: Path | None, taxonomy: Taxonomy, quick: bool) -> None:
+        count = 32 if quick else 64
+        self.pictures = _portraits(count) if root is None else _folder(root, count)
+        self._taxonomy = taxonomy
+        self._turn, self._fresh = -1, self.pictures
+
+    def edits(self, turn: _Turn) -> list[Edit]:
+        """The turn's edits, with pictures of which nothing was measured before it."""
+        if turn.number != self._turn:
+            self._turn = turn.number
+            self._fresh = [Picture(p.image, p.masks) for p in self.pictures]
+        fresh = self._fresh
+        return [Edit(turn.operator, fresh[a], fresh[b], [turn.node]) for a, b in turn.pairs]
+
+    def __call__(self, turn: _Turn) -> int:
+        return len(compose_batch(self.edits(turn), self._taxonomy, _CPU))
+
+
 def _speed(root: Path | None, taxonomy: Taxonomy, quick: bool) -> None:
     import cv2
 
     from benchmarks import recombination_loops as loops
 
     cv2.setNumThreads(1)
-    pictures = (
-        _portraits(32 if quick else 64) if root is None else _folder(root, 32 if quick else 64)
-    )
-    count, rounds = (64, 2) if quick else (128, 4)
+    composer, processes = _Composer(root, taxonomy, quick), process_count()
+    job = Job("compose", partial(_Composer, root, taxonomy, quick))
+    count, rounds = (64, 2) if quick else (128, 6)
     rng = np.random.default_rng(0)
     print(
         f"{'edit':24s} {'ours':>7s} {'Clone':>7s} {'Pillow':>7s} {'÷Clone':>7s} {'÷Pillow':>8s}"
         f" | {'ours':>7s} {'Clone':>7s} {'÷Clone':>7s}"
     )
-    totals = np.zeros((4, 2))
+    totals, turn = np.zeros((4, 2)), 0
     for operator, node in EDITS[taxonomy.name]:
-        usable = [i for i, p in enumerate(pictures) if p.place(taxonomy.classes_of(node))]
-        pairs = rng.choice(usable, (count, 2))
+        classes = taxonomy.classes_of(node)
+        usable = [i for i, p in enumerate(composer.pictures) if p.place(classes)]
+        pairs = [(int(a), int(b)) for a, b in rng.choice(usable, (count, 2))]
         best = np.full((4, 2), np.inf)
-        with worker_pool() as pool:
-            tasks: list[Callable[[list[Edit]], object]] = [
-                lambda edits: compose_batch(edits, taxonomy, _CPU),
-                lambda edits: loops.opencv(edits, taxonomy),
-                lambda edits: loops.pillow(edits, taxonomy),
-                lambda edits: compose_batch(edits, taxonomy, _CPU, pool),
-            ]
-            for _ in range(rounds):
-                for place, task in enumerate(tasks):
-                    # Nothing that was measured of a picture is kept from turn to turn.
-                    fresh = [Picture(p.image, p.masks) for p in pictures]
-                    edits = [Edit(operator, fresh[a], fresh[b], [node]) for a, b in pairs]
-                    start = time.process_time(), time.perf_counter()
-                    task(edits)
-                    took = time.process_time() - start[0], time.perf_counter() - start[1]
+        tasks: list[Callable[[_Turn, list[Edit]], object]] = [
+            lambda _, edits: compose_batch(edits, taxonomy, _CPU),
+            lambda _, edits: loops.opencv(edits, taxonomy),
+            lambda _, edits: loops.pillow(edits, taxonomy),
+            lambda turn, _: sum(in_processes(job, [turn] * processes, processes)),
+        ]
+        # The first turn starts processes, and is not counted.
+        for number in range(rounds + 1):
+            for place, task in enumerate(tasks):
+                turn += 1
+                asked = _Turn(turn, operator, node, pairs)
+                edits = composer.edits(asked)
+                start = time.process_time(), time.perf_counter()
+                task(asked, edits)
+                took = time.process_time() - start[0], time.perf_counter() - start[1]
+                if number:
                     best[place] = np.minimum(best[place], took)
+        best[3] /= processes
         totals += best
         _line(f"{operator} {node}", count / best)
     _line("all of them", count * len(EDITS[taxonomy.name]) / totals)
     print(
         "images per second: left of the line one thread, by processor time; right of it by wall "
-        f"time, ours with {os.cpu_count()} threads\nn = {count} edits each, {len(pictures)} "
-        f"pictures, {SIDE} px, least of {rounds} turns\n"
+        f"time, ours in {processes} processes at a time\nn = {count} edits each, "
+        f"{len(composer.pictures)} pictures, {SIDE} px, least of {rounds} turns\n"
     )
 
 
@@ -189,6 +228,10 @@ def _generate(folder: Path) -> None:
 
 class _NoGates:
     """Accepts everything: votes take the same memory for every plan."""
+
+    appearance = AppearanceLimits()
+
+    def calibrate(self, _: object) -> None: ...
 
     def judge(self, samples: Sequence[Any], *_: object) -> list[Any]:
         from data_contracts.recombined_samples import GATE_COLUMNS

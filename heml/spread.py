@@ -1,4 +1,4 @@
-"""Work on many shards: in threads of this machine, or on a Ray cluster, with the same results.
+"""Work on many shards: on this machine or on a Ray cluster, with the same results.
 
 `HEML_RAY` chooses: empty or unset, this machine; otherwise the cluster's address as `ray.init`
 takes it (`auto`, `ray://host:10001`, `local`). Results come in the order of the shards either way,
@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import os
 import socket
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from heml.ahead import map_ahead
+from heml.processes import Job, in_processes, work_on
 from heml.workers import worker_pool
 
 Shard = TypeVar("Shard")
@@ -28,29 +29,14 @@ class RayError(RuntimeError):
     """The cluster cannot be used; the message says why and what to do."""
 
 
-@dataclass(frozen=True)
-class Job(Generic[Shard, Result]):
-    """What is done with each shard.
-
-    Parameters
-    ----------
-    key : str
-        Names what `make` gives: a worker process makes it once and keeps it.
-    make : callable
-        Gives the function that works on a shard: opened tables, loaded networks. Must be picklable;
-        what it gives need not be. The function must be safe in several threads.
-    """
-
-    key: str
-    make: Callable[[], Callable[[Shard], Result]]
-
-
 def cluster() -> str | None:
     """Address of the Ray cluster that stages work on; None: this machine alone."""
     return os.environ.get("HEML_RAY") or None
 
 
-def spread(job: Job[Shard, Result], shards: Iterable[Shard]) -> Iterator[Result]:
+def spread(
+    job: Job[Shard, Result], shards: Iterable[Shard], processes: int = 1
+) -> Iterator[Result]:
     """Like `map`, in order, a few shards ahead.
 
     Parameters
@@ -58,22 +44,26 @@ def spread(job: Job[Shard, Result], shards: Iterable[Shard]) -> Iterator[Result]
     job : Job
     shards : iterable
         Small and picklable: where the data is, not the data. With a cluster all are listed first.
+    processes : int
+        On this machine: with 1, threads of this process; otherwise processes of one thread each,
+        for work that is not long steps outside of Python.
 
     Raises
     ------
     RayError
         If a cluster is asked for and there is none.
+    ProcessesError
+        If a process was ended from outside.
     """
     if address := cluster():
         yield from _on_ray(job, list(shards), address)
         return
+    if processes > 1:
+        yield from in_processes(job, shards, processes)
+        return
     function = job.make()
     with worker_pool():
         yield from map_ahead(function, shards)
-
-
-#: Of this worker process: what was made last.
-_made: dict[str, Callable[[Any], Any]] = {}
 
 
 class _Task:
@@ -83,15 +73,8 @@ class _Task:
         self._job = job
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
-        import torch
-
-        # As the threads of one machine have it: results must not depend on where they are made.
-        torch.set_num_threads(1)
         try:
-            if self._job.key not in _made:
-                _made.clear()
-                _made[self._job.key] = self._job.make()
-            result = _made[self._job.key](row["shard"].value)
+            result = work_on(self._job, row["shard"].value)
         except Exception as error:
             # Handed on, to be raised as it is raised on one machine: Ray would wrap it.
             return {"number": row["number"], "failed": True, "result": _Opaque(error)}

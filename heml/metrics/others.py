@@ -24,11 +24,12 @@ from heml.metrics.node_training import present_in
 from heml.metrics.training import embed
 from heml.metrics.views import node_view, union
 from heml.pace import Pace
+from heml.processes import Job
 from heml.progress import Progress
 from heml.segmentation.masks import SegmentReader
 from heml.settings import MetricSettings
 from heml.shards import RowGroup, ShardedTable
-from heml.spread import Job, cluster, spread
+from heml.spread import cluster, spread
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 

@@ -14,6 +14,8 @@ from PIL import Image
 
 #: Value of pixels that do not belong to the node: the middle of the range, zero after scaling.
 NEUTRAL = 128
+#: A pixel that is not of the node.
+_ABSENT = np.array([NEUTRAL, NEUTRAL, NEUTRAL, 0], np.uint8)
 #: Room around the node's box, as a share of its longer side.
 MARGIN = 0.1
 
@@ -67,8 +69,7 @@ def node_view(image: np.ndarray, mask: np.ndarray | None, resolution: int) -> np
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
     # Integer square around the box; what lies outside the image counts as not of the node.
     x0, y0, size = int(np.floor(x)), int(np.floor(y)), int(np.ceil(side)) + 1
-    patch = np.full((size, size, 4), NEUTRAL, np.uint8)
-    patch[..., 3] = 0
+    patch = np.full((size, size, 1), _ABSENT.view(np.uint32)).view(np.uint8)
     source = (
         slice(max(y0, 0), min(y0 + size, image.shape[0])),
         slice(max(x0, 0), min(x0 + size, image.shape[1])),
@@ -77,9 +78,11 @@ def node_view(image: np.ndarray, mask: np.ndarray | None, resolution: int) -> np
         slice(source[0].start - y0, source[0].stop - y0),
         slice(source[1].start - x0, source[1].stop - x0),
     )
-    inside = mask[source]
-    patch[target][..., :3][inside] = image[source][inside]
-    patch[target][..., 3][inside] = 255
+    place = patch[target]
+    place[..., :3] = image[source]
+    place[..., 3] = 255
+    # A pixel's four bytes at once: picking pixels by a mask takes several times as long.
+    np.copyto(place.view(np.uint32)[..., 0], _ABSENT.view(np.uint32), where=~mask[source])
     # Four plain bands: in RGBA mode colours would be weighted by the fourth.
     resized = Image.fromarray(patch, "CMYK").resize(
         (resolution, resolution), Image.Resampling.BILINEAR

@@ -13,7 +13,7 @@ from heml.metrics.views import union
 from heml.recombination.fill import fill_scenery
 from heml.recombination.masked import weights
 from heml.recombination.picture import Picture, Recombined
-from heml.recombination.pyramid import shrink, soften
+from heml.recombination.pyramid import shrink, soften_mask
 from heml.recombination.windows import Window, colours, cut, pixels, side_for, warp
 from heml.taxonomy import Taxonomy
 
@@ -99,16 +99,16 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     front = _planes([cut(e.front, whole) for e in edits], device)
     donor = colours([cut(e.donor.image, piece) for e in edits], device)
     known = _planes([_inside(e.scenery, piece) for e in edits], device)
-    matrix = torch.from_numpy(np.stack([e.matrix for e in edits])).float().to(device)
+    matrices = np.stack([e.matrix for e in edits])
     # Outlines are drawn by hand: what is beside the donor may still be a piece of it.
     trusted = weights(shrink(known, max(round(RIM * min(donor_tall, donor_wide)), 2)))
-    warped, seen = warp(donor, trusted, matrix, (tall, wide))
+    warped, seen = warp(donor, trusted, matrices, (tall, wide))
     # Beside the outline the interpolation mixes.
     seen = shrink(seen > 0.5, 1)
     # A real outline is hard; only the pixel where both mix is left out.
     kept = shrink(front, 1)
     scenery = fill_scenery(warped, seen, seen.new_ones(len(edits), 1, 1, 1), ~shrink(kept, 1))
-    result = pixels(torch.lerp(scenery, host, soften(weights(kept))))
+    result = pixels(torch.lerp(scenery, host, soften_mask(kept)))
     planes_of = (plane.squeeze(1).cpu().numpy() for plane in (kept, seen))
     return [_picture(*each) for each in zip(edits, result, *planes_of, strict=True)]
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import torch
-from kornia.color import lab_to_rgb, rgb_to_lab
 from torch import Tensor
 
 from heml.recombination.fill import fill_holes
+from heml.recombination.lab import lab_to_rgb, rgb_to_lab
 from heml.recombination.pyramid import blur, double, halve
 
 #: Contrast of a segment is stretched or squeezed by at most this factor.

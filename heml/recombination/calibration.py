@@ -14,9 +14,8 @@ import numpy as np
 from heml.metrics.artifacts import NodeMetric
 from heml.metrics.distances import node_distances
 from heml.metrics.knn import knn_votes
-from heml.recombination.duplicates import perceptual_hash
 from heml.recombination.picture import Picture
-from heml.recombination.seam import SeamLimits, calibrate_seam, real_border
+from heml.recombination.seam import SeamLimits, SeamNumbers, calibrate_seam
 from heml.tree.tree import Embedded, MetricTree
 
 #: Share of real records of a cell whose votes may fall below the limit, where it is not the
@@ -174,31 +173,28 @@ def held_out_votes(
     return np.concatenate(rows), np.concatenate(votes)
 
 
-def duplicate_limit(pictures: Sequence[Picture]) -> Limit:
-    """Share of differing hash bits at or below which two images are near-duplicates."""
-    if not pictures:
-        return Limit(0.0, np.nan, 0)
-    hashes = np.stack([perceptual_hash(p.image) for p in pictures])
+def duplicate_limit(hashes: Sequence[np.ndarray]) -> Limit:
+    """Share of differing hash bits at or below which two images are near-duplicates.
+
+    Parameters
+    ----------
+    hashes : sequence of bool arrays
+        Perceptual hashes of real images.
+    """
     first, second = np.triu_indices(len(hashes), k=1)
     if not len(first):
-        return Limit(0.0, np.nan, len(pictures))
-    apart = (hashes[first] != hashes[second]).mean(axis=1)
+        return Limit(0.0, np.nan, len(hashes))
+    bits = np.stack(hashes)
+    apart = (bits[first] != bits[second]).mean(axis=1)
     limit = min(float(apart[apart > 0].min(initial=1.0)) / 2, NEAR_HASH)
-    return Limit(limit, float((apart <= limit).mean()), len(pictures))
+    return Limit(limit, float((apart <= limit).mean()), len(hashes))
 
 
-def border_limits(
-    pictures: Sequence[Picture], classes: Sequence[str]
-) -> tuple[SeamLimits | None, float]:
-    """Limits of the seam at real segments of some classes, and the share of real borders refused.
+def border_limits(numbers: Sequence[SeamNumbers]) -> tuple[SeamLimits | None, float]:
+    """Limits of the seam from real borders of one kind of segment.
 
-    The share is measured on either half of the pictures with limits from the other.
+    The share that they refuse is measured on either half of the borders with limits from the other.
     """
-    numbers = []
-    for picture in pictures:
-        masks = [picture.masks[c] for c in classes if c in picture.masks]
-        if masks and (segment := np.logical_or.reduce(masks)).any() and not segment.all():
-            numbers.append(real_border(picture.image, segment))
     limits = calibrate_seam(numbers)
     refused = [
         half.conspicuous(n) > 1
@@ -227,17 +223,12 @@ def overlap(
     return float((a & b).sum() / either) if either else 1.0
 
 
-def presence_limit(
-    pictures: Sequence[Picture], classes: Sequence[str], resegment: Resegment
-) -> Limit:
+def presence_limit(overlaps: Sequence[float]) -> Limit:
     """Least overlap of a segment that is found again.
 
     `FOUND_OVERLAP`, or less where real images and their own segments overlap less.
     """
-    having = [p for p in pictures if p.place(classes) is not None]
-    found = resegment([p.image for p in having]) if having else []
-    overlaps = np.array([overlap(f, p, classes) for f, p in zip(found, having, strict=True)])
     if not len(overlaps):
         return Limit(0.0, np.nan, 0)
     limit = min(float(np.quantile(overlaps, REFUSED_VOTES)), FOUND_OVERLAP)
-    return Limit(limit, float((overlaps < limit).mean()), len(overlaps))
+    return Limit(limit, float((np.array(overlaps) < limit).mean()), len(overlaps))

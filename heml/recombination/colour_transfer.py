@@ -13,12 +13,12 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from kornia.color import lab_to_rgb, rgb_to_lab
 from scipy.ndimage import binary_dilation
 from torch import Tensor
 
 from heml.metrics.views import union
 from heml.recombination.blend import MAX_CONTRAST, unlike_own
+from heml.recombination.lab import lab_to_rgb, rgb_to_lab
 from heml.recombination.masked import weights
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pyramid import soften

@@ -35,5 +35,6 @@ def hash_distance(a: np.ndarray, b: np.ndarray) -> float:
 
 def changed(sample: np.ndarray, host: np.ndarray) -> float:
     """Share of pixels that differ visibly between two images of one size."""
-    more = np.maximum(sample, host) - np.minimum(sample, host)
-    return float((more.max(axis=-1) > VISIBLE).mean())
+    visible = np.maximum(sample, host) - np.minimum(sample, host) > VISIBLE
+    # Channel by channel: reducing a last axis of three takes ten times as long.
+    return float((visible[..., 0] | visible[..., 1] | visible[..., 2]).mean())

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 from heml.recombination.masked import choose, weights
-from heml.recombination.pyramid import double, halve, shrink
+from heml.recombination.pyramid import double, halve, quarter_mask, shrink
 
 
 def fill_holes(values: Tensor, known: Tensor) -> Tensor:
@@ -57,35 +57,33 @@ def fill_scenery(
     textured : Tensor, shape (B, 1, 1, 1), bool
         Images whose holes get texture; the others' are filled smoothly.
     holes : Tensor, shape (B, 1, H, W), bool, optional
-        Unknown pixels that will be seen: the others get no texture. By default all.
+        Unknown pixels that are to be filled. By default all.
 
     Returns
     -------
     Tensor, shape (B, 3, H, W), in [0, 1]
-        Known pixels unchanged.
+        All other pixels unchanged.
     """
-    seen = weights(known)
-    weight = halve(halve(seen))
-    mean = halve(halve(image * seen)) / weight.clamp_min(1e-6)
+    weight = quarter_mask(known)
+    mean = halve(halve(image * weights(known))) / weight.clamp_min(1e-6)
     shading = double(double(fill_holes(mean, weights(weight > 0.25))))
-    result = torch.lerp(shading, image, seen)
+    wanted = ~known if holes is None else holes & ~known
+    result = choose(wanted, shading, image)
     if not bool(textured.any()):
         # Small segments as a rule lie before no scenery at all.
-        return result.clamp_(0, 1)
-    wanted = ~known & textured
-    if holes is not None:
-        wanted &= holes
-    places, sources = _nearest_texture(shrink(known, _EDGE), wanted)
+        return result
+    places, sources = _nearest_texture(shrink(known, _EDGE), wanted & textured)
     if len(places):
         # Of each pixel the three channels: flat places count pixels of all images.
         pixels = known.shape[-2] * known.shape[-1]
         at = places + 2 * pixels * (places // pixels)
         there = sources + 2 * pixels * (sources // pixels)
-        flat, grain = result.view(-1), (image - shading).view(-1)
+        flat, given, smooth = result.view(-1), image.view(-1), shading.view(-1)
         for channel in range(3):
             here, from_ = at + channel * pixels, there + channel * pixels
-            flat.scatter_add_(0, here, grain.index_select(0, from_))
-    return result.clamp_(0, 1)
+            grain = given.index_select(0, from_) - smooth.index_select(0, from_)
+            flat.scatter_(0, here, smooth.index_select(0, here).add_(grain).clamp_(0, 1))
+    return result
 
 
 def _nearest_texture(source: Tensor, wanted: Tensor) -> tuple[Tensor, Tensor]:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 import pandas as pd
 
 from heml.cells import cell_codes
 from heml.metrics.artifacts import load_node, measured_images
+from heml.recombination.appearance import AppearanceLimits
 from heml.recombination.calibration import (
     Limit,
     Resegment,
@@ -23,6 +24,9 @@ from heml.recombination.roles import Roles
 from heml.store import Store
 from heml.tree.tree import MetricTree
 
+#: Real pictures that are in memory together.
+_BATCH = 32
+
 
 def fit_gates(
     store: Store,
@@ -32,6 +36,7 @@ def fit_gates(
     groups: Sequence[str],
     pictures: PictureReader,
     resegment: Resegment | None = None,
+    appearance: AppearanceLimits | None = None,
 ) -> Gates:
     """Gates with limits from the train split.
 
@@ -47,6 +52,8 @@ def fit_gates(
         Kept by the gates, for limits that are set when they are first asked for.
     resegment : callable, optional
         Segments of images from their pixels, for the gate that looks for moved segments again.
+    appearance : AppearanceLimits, optional
+        Limits that other gates of the same store have measured.
     """
     metrics = [load_node(store, node) for node in tree.taxonomy.nodes]
     index = measured_images(index, metrics[0])
@@ -69,9 +76,10 @@ def fit_gates(
     )
     ids = train["image_id"].to_numpy(str)
 
-    def real(count: int) -> list[Picture]:
+    def real(count: int) -> Iterator[list[Picture]]:
         # Evenly spread over the split: the same ones every time.
         rows = np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))
-        return pictures.read(ids[rows].tolist())
+        for start in range(0, len(rows), _BATCH):
+            yield pictures.read(ids[rows[start : start + _BATCH]].tolist())
 
-    return Gates(tree, roles, groups, limits, real, resegment)
+    return Gates(tree, roles, groups, limits, real, resegment, appearance)

@@ -2,36 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 
 from data_contracts.recombined_samples import GATES
-from heml.recombination.calibration import (
-    BORDERS,
-    HASHES,
-    Limit,
-    Resegment,
-    border_limits,
-    duplicate_limit,
-    overlap,
-    presence_limit,
-    root_distance,
+from heml.recombination.appearance import (
+    GROUP_CHANGED,
+    IN_DISTRIBUTION,
+    LABEL_KEPT,
+    AppearanceGates,
+    AppearanceLimits,
 )
-from heml.recombination.duplicates import changed, hash_distance
+from heml.recombination.calibration import Limit, Resegment, root_distance
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.roles import Roles
-from heml.recombination.seam import SeamLimits, SeamNumbers, sample_seam
 from heml.tree.tree import MetricTree
-
-LABEL_KEPT, GROUP_CHANGED, IN_DISTRIBUTION, NOT_DUPLICATE, SEAM_HIDDEN, SEGMENT_FOUND = GATES
-
-#: A sample with fewer visibly changed pixels than this share is a duplicate of its host.
-LEAST_CHANGE = 0.002
-#: Most of a pasted outline that may be the donor's border.
-MOST_CUT_OFF = 0.1
 
 
 @dataclass(frozen=True)
@@ -85,9 +73,11 @@ class Gates:
         In the order of an edit's `groups`.
     limits : Limits
     real : callable
-        Gives some real train pictures, the same in every call; asked once.
+        Gives some real train pictures in batches, the same in every call.
     resegment : callable, optional
         Segments of images from their pixels; without it no segment is looked for again.
+    appearance : AppearanceLimits, optional
+        Measured before, of the same real pictures.
     """
 
     def __init__(
@@ -96,14 +86,15 @@ class Gates:
         roles: Roles,
         groups: Sequence[str],
         limits: Limits,
-        real: Callable[[int], Sequence[Picture]],
+        real: Callable[[int], Iterator[Sequence[Picture]]],
         resegment: Resegment | None = None,
+        appearance: AppearanceLimits | None = None,
     ) -> None:
         self._tree = tree
         self._roles = roles
         self._groups = list(groups)
         self._limits = limits
-        self._appearance = _Appearance(tree, real, resegment)
+        self._appearance = AppearanceGates(tree.taxonomy.classes_of, real, resegment, appearance)
         similarity = tree.similarities["debiased"]
         weights = zip(similarity.nodes, similarity.distance, similarity.absence, strict=True)
         asked = {node for node, distance, absence in weights if distance or absence}
@@ -111,6 +102,15 @@ class Gates:
         asked.add(tree.taxonomy.root)
         #: Views of nodes that no gate asks need not be made.
         self._nodes = [node for node in tree.taxonomy.nodes if node in asked]
+
+    @property
+    def appearance(self) -> AppearanceLimits:
+        """What `calibrate` measured."""
+        return self._appearance.limits
+
+    def calibrate(self, moved: Iterable[Sequence[str]]) -> None:
+        """Sets the limits for edits of some nodes that depend on what is moved."""
+        self._appearance.calibrate(moved)
 
     def judge(
         self,
@@ -182,122 +182,6 @@ class Gates:
             for name, limit in limits.items()
         }
         return _rounded(described | self._appearance.describe())
-
-
-Judged = tuple[dict[str, float | None], dict[str, bool]]
-
-
-@dataclass
-class _Appearance:
-    """The gates that look at pixels alone."""
-
-    tree: MetricTree
-    real: Callable[[int], Sequence[Picture]]
-    resegment: Resegment | None
-    borders: dict[tuple[str, ...], tuple[SeamLimits | None, float]] = field(default_factory=dict)
-    presences: dict[tuple[str, ...], Limit] = field(default_factory=dict)
-    duplicates: Limit | None = None
-
-    def judge(
-        self,
-        samples: Sequence[Recombined],
-        hosts: Sequence[Picture],
-        donors: Sequence[Picture],
-        edits: Sequence[Mapping[str, Any]],
-    ) -> list[Judged]:
-        found: Sequence[dict[str, np.ndarray] | None] = [None] * len(samples)
-        if self.resegment is not None:
-            found = list(self.resegment([s.image for s in samples]))
-        return [
-            self._judge(*each) for each in zip(samples, hosts, donors, edits, found, strict=True)
-        ]
-
-    def _judge(
-        self,
-        sample: Recombined,
-        host: Picture,
-        donor: Picture,
-        edit: Mapping[str, Any],
-        found: dict[str, np.ndarray] | None,
-    ) -> Judged:
-        classes = tuple(c for node in edit["nodes"] for c in self.tree.taxonomy.classes_of(node))
-        limits, _ = self._border(classes)
-        seam = None if limits is None else limits.conspicuous(sample_seam(sample, classes))
-        change = changed(sample.image, host.image)
-        apart = hash_distance(sample.image, donor.image)
-        # A control that recombines an image with itself is to be its duplicate.
-        itself = edit["direction"] == "self"
-        numbers: dict[str, float | None] = {
-            "gate_change": change,
-            "gate_donor_distance": apart,
-            "gate_seam": seam,
-            "gate_cut_off": sample.cut_off,
-            "gate_segment": None,
-        }
-        refused = {
-            NOT_DUPLICATE: not itself
-            and (change < LEAST_CHANGE or apart <= self._duplicate_limit().value),
-            SEAM_HIDDEN: sample.cut_off > MOST_CUT_OFF or (seam is not None and seam > 1),
-        }
-        if found is not None:
-            again = overlap(found, sample, classes)
-            numbers["gate_segment"] = again
-            refused[SEGMENT_FOUND] = again < self._presence(classes).value
-        return numbers, refused
-
-    def _border(self, classes: tuple[str, ...]) -> tuple[SeamLimits | None, float]:
-        if classes not in self.borders:
-            self.borders[classes] = border_limits(self.real(BORDERS), classes)
-        return self.borders[classes]
-
-    def _duplicate_limit(self) -> Limit:
-        if self.duplicates is None:
-            self.duplicates = duplicate_limit(self.real(HASHES))
-        return self.duplicates
-
-    def _presence(self, classes: tuple[str, ...]) -> Limit:
-        assert self.resegment is not None
-        if classes not in self.presences:
-            self.presences[classes] = presence_limit(self.real(BORDERS), classes, self.resegment)
-        return self.presences[classes]
-
-    def describe(self) -> dict[str, Any]:
-        duplicates = self._duplicate_limit()
-        described: dict[str, Any] = {
-            NOT_DUPLICATE: {
-                "limit": duplicates.value,
-                "refused_of_real": duplicates.refused,
-                "n": duplicates.n,
-                "least_change": LEAST_CHANGE,
-            }
-        }
-        for classes, (limits, refused) in self.borders.items():
-            described[f"{SEAM_HIDDEN}/{', '.join(classes)}"] = (
-                "skipped: too few real borders"
-                if limits is None
-                else {
-                    "limit": 1.0,
-                    **{
-                        f"{name}_{side}": middle + limits.room * (limit - middle)
-                        for side, quantile in (("at_least", limits.low), ("at_most", limits.high))
-                        for name, middle, limit in zip(
-                            SeamNumbers._fields, limits.median, quantile, strict=True
-                        )
-                        if np.isfinite(limit)
-                    },
-                    "refused_of_real": refused,
-                    "n": limits.n,
-                }
-            )
-        if self.resegment is None:
-            described[SEGMENT_FOUND] = "skipped: no segmenter to look for segments again"
-        for classes, limit in self.presences.items():
-            described[f"{SEGMENT_FOUND}/{', '.join(classes)}"] = {
-                "limit": limit.value,
-                "refused_of_real": limit.refused,
-                "n": limit.n,
-            }
-        return described
 
 
 def _rounded(value: Any) -> Any:

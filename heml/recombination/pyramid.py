@@ -20,6 +20,23 @@ def halve(values: Tensor) -> Tensor:
     return (rows[..., ::2] + rows[..., 1::2]).mul_(0.25)
 
 
+def halve_mask(mask: Tensor) -> Tensor:
+    """`halve` of a bool mask (B, 1, H, W) as float: counted while a pixel is still a byte."""
+    return _squares(mask.view(torch.uint8)).float().mul_(1 / 4)
+
+
+def quarter_mask(mask: Tensor) -> Tensor:
+    """Means of 4 × 4 pixels of a bool mask (B, 1, H, W); both sides must be multiples of 4."""
+    return _squares(_squares(mask.view(torch.uint8))).float().mul_(1 / 16)
+
+
+def _squares(counts: Tensor) -> Tensor:
+    """Sums of 2 × 2 bytes that stay below 256."""
+    rows = counts[..., ::2, :] + counts[..., 1::2, :]
+    pairs = rows.view(torch.int16)
+    return ((pairs & 255) + (pairs >> 8)).to(torch.uint8)
+
+
 def double(values: Tensor) -> Tensor:
     """Bilinear enlargement of (B, C, H, W) to (B, C, 2 H, 2 W), pixel centres kept."""
     return _double(_double(values, -1), -2)
@@ -32,19 +49,9 @@ def _double(values: Tensor, dim: int) -> Tensor:
     result = values.new_empty(shape)
     # Views of every second row or column, written in place: no copy is stacked afterwards.
     even, odd = (_every_second(result, dim, first) for first in (0, 1))
-    middle = values * 0.75
-    torch.add(
-        middle.narrow(dim, 1, count - 1),
-        values.narrow(dim, 0, count - 1),
-        alpha=0.25,
-        out=even.narrow(dim, 1, count - 1),
-    )
-    torch.add(
-        middle.narrow(dim, 0, count - 1),
-        values.narrow(dim, 1, count - 1),
-        alpha=0.25,
-        out=odd.narrow(dim, 0, count - 1),
-    )
+    first, last = values.narrow(dim, 0, count - 1), values.narrow(dim, 1, count - 1)
+    torch.lerp(last, first, 0.25, out=even.narrow(dim, 1, count - 1))
+    torch.lerp(first, last, 0.25, out=odd.narrow(dim, 0, count - 1))
     even.narrow(dim, 0, 1).copy_(values.narrow(dim, 0, 1))
     odd.narrow(dim, count - 1, 1).copy_(values.narrow(dim, count - 1, 1))
     return result
@@ -57,6 +64,20 @@ def _every_second(values: Tensor, dim: int, first: int) -> Tensor:
 def soften(values: Tensor) -> Tensor:
     """Binomial blur of (B, C, H, W) over 3 × 3 pixels, borders repeated."""
     return _filter(_filter(values, (0.5, 0.25), -1), (0.5, 0.25), -2)
+
+
+def soften_mask(mask: Tensor) -> Tensor:
+    """`soften` of a bool mask (B, 1, H, W) as float: counted while a pixel is still a byte."""
+    counts = mask.view(torch.uint8)
+    for dim in (-1, -2):
+        length = counts.shape[dim] - 1
+        sums = counts + counts
+        sums.narrow(dim, 1, length).add_(counts.narrow(dim, 0, length))
+        sums.narrow(dim, 0, length).add_(counts.narrow(dim, 1, length))
+        for border in (0, length):
+            sums.narrow(dim, border, 1).add_(counts.narrow(dim, border, 1))
+        counts = sums
+    return counts.float().mul_(1 / 16)
 
 
 def gaussian_taps(sigma: float) -> list[float]:

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from kornia.color import rgb_to_lab
 
 from heml.metrics.views import union
 from heml.recombination.blend import match_tone
+from heml.recombination.lab import rgb_to_lab
 from heml.recombination.masked import weights
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.pyramid import blur

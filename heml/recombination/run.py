@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any, Protocol
@@ -16,9 +16,11 @@ from PIL import Image
 from data_contracts import RECOMBINED_SAMPLES
 from heml.images import image_index
 from heml.pace import Pace
+from heml.processes import Job, process_count
 from heml.progress import Progress
+from heml.recombination.appearance import AppearanceLimits
 from heml.recombination.calibration import Resegment
-from heml.recombination.compose import Edit, compose_batch
+from heml.recombination.compose import Edit, compose_batch, compute_device
 from heml.recombination.fit_gates import fit_gates
 from heml.recombination.gates import Verdict
 from heml.recombination.inpaint import Inpainter, checkpoint_state, find_checkpoint
@@ -28,17 +30,23 @@ from heml.recombination.plan import planned_roles
 from heml.recombination.roles import Roles
 from heml.segmentation.masks import encode
 from heml.settings import InpaintSettings, MetricSettings, RebalanceSettings
-from heml.spread import Job, cluster, spread
+from heml.spread import cluster, spread
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 from heml.tree.tree import MetricTree
 from heml.workers import worker_pool
 
-VERSION = 15
+VERSION = 16
 BATCH = 32
+#: Fewer samples than this are made before further processes have started.
+WORTH_PROCESSES = 400
 #: Reason of samples whose donor is their host: controls of the operators, not for the dataset.
 SELF = "self_recombination"
+
+
+#: Gives the job of making edits, by their places in the plan, in another process.
+Elsewhere = Callable[[AppearanceLimits], Job[Sequence[int], list[dict[str, Any]]]]
 
 
 def recombine(
@@ -81,34 +89,57 @@ def recombine(
         *drawing,
     )
 
-    def recombiner(pool: ThreadPoolExecutor) -> Recombiner:
+    def recombiner(
+        pool: ThreadPoolExecutor, appearance: AppearanceLimits | None = None
+    ) -> Recombiner:
         painter = None if inpaint is None else Inpainter(inpaint, taxonomy, recipe_folder)
         tree = MetricTree.load(store.metric_tree, taxonomy)
         index = image_index(store, list(groups))
         roles = planned_roles(store)
         pictures = PictureReader(store)
-        gates = fit_gates(store, tree, roles, index, groups, pictures, find_segmenter())
+        gates = fit_gates(store, tree, roles, index, groups, pictures, find_segmenter(), appearance)
         return Recombiner(store, taxonomy, roles, gates, pictures, pool, painter)
 
-    def remote() -> Callable[[Sequence[int]], list[dict[str, Any]]]:
-        store.pull()
-        return recombiner(ThreadPoolExecutor(1)).attempt
+    def elsewhere(appearance: AppearanceLimits) -> Job[Sequence[int], list[dict[str, Any]]]:
+        def make() -> Callable[[Sequence[int]], list[dict[str, Any]]]:
+            if cluster():
+                store.pull()
+            return recombiner(ThreadPoolExecutor(1), appearance).attempt
+
+        return Job(key, make)
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         cells = pd.read_parquet(store.planned_cells)
+        wanted = int(cells[["n_fill", "n_control"]].to_numpy().sum())
+        processes = 1 if inpaint is not None else _processes(wanted)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
             worker = recombiner(pool)
-            job = Job(key, remote) if cluster() else None
             folder.mkdir(parents=True)
-            summary = worker.write(folder / "part-00000.parquet", cells, progress, job)
+            path = folder / "part-00000.parquet"
+            if cluster() or processes > 1:
+                summary = worker.write(path, cells, progress, elsewhere, processes)
+            else:
+                summary = worker.write(path, cells, progress)
         progress(f"recombined_samples: {summary['words']}")
         return summary, [store.recombined_samples]
 
     return run_stage(store, "recombined_samples", key, compute, progress)
 
 
+def _processes(wanted: int) -> int:
+    """How many processes make some samples on this machine."""
+    count = process_count()
+    # Operators run on the accelerator, and processes would only share it.
+    return 1 if compute_device().type == "cuda" or wanted < WORTH_PROCESSES else count
+
+
 class Judge(Protocol):
     """What decides on samples: `Gates`."""
+
+    @property
+    def appearance(self) -> AppearanceLimits: ...
+
+    def calibrate(self, moved: Iterable[Sequence[str]]) -> None: ...
 
     def judge(
         self,
@@ -147,7 +178,8 @@ class Recombiner:
         path: Path,
         cells: pd.DataFrame,
         progress: Progress,
-        job: Job[Sequence[int], list[dict[str, Any]]] | None = None,
+        elsewhere: Elsewhere | None = None,
+        processes: int = 1,
     ) -> dict[str, Any]:
         """Tries planned edits until no cell lacks any.
 
@@ -158,8 +190,11 @@ class Recombiner:
         cells : DataFrame
             The `planned_cells` table.
         progress : Progress
-        job : Job, optional
-            Makes `attempt` on other machines; here by default.
+        elsewhere : callable, optional
+            Gives the job of making `attempt` in other processes or machines, from what was
+            measured of real pictures here. By default all is done in this process.
+        processes : int
+            Of this machine.
 
         Returns
         -------
@@ -180,7 +215,7 @@ class Recombiner:
         tried, pace = 0, Pace(progress)
         schema = RECOMBINED_SAMPLES.schema()
         with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for rows in self._attempts(plan, missing, job):
+            for rows in self._attempts(plan, missing, elsewhere, processes):
                 for row in rows:
                     slot = _slot(row)
                     if slot[0] == "self":
@@ -218,11 +253,17 @@ class Recombiner:
         self,
         plan: pd.DataFrame,
         missing: Counter[tuple[str, str]],
-        job: Job[Sequence[int], list[dict[str, Any]]] | None,
+        elsewhere: Elsewhere | None,
+        processes: int,
     ) -> Iterator[list[dict[str, Any]]]:
         for places in _rounds(plan, missing):
+            # Once here, not once in every process; and the summary tells the limits.
+            self._gates.calibrate(plan["nodes"].iloc[places])
             batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
-            yield from map(self.attempt, batches) if job is None else spread(job, batches)
+            if elsewhere is None:
+                yield from map(self.attempt, batches)
+            else:
+                yield from spread(elsewhere(self._gates.appearance), batches, processes)
 
     def attempt(self, places: Sequence[int]) -> list[dict[str, Any]]:
         """Makes and judges some edits, given by their places in the plan."""

@@ -11,10 +11,10 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from kornia.color import rgb_to_lab
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from heml.metrics.views import union
+from heml.recombination.lab import rgb_to_lab
 from heml.recombination.picture import Recombined
 
 #: Pixels between the two sides of an outline: a feathered seam is that wide.
@@ -84,7 +84,6 @@ def seam_numbers(
         slice(max(rows[0] - _ROOM, 0), rows[-1] + 1 + _ROOM),
         slice(max(columns[0] - _ROOM, 0), columns[-1] + 1 + _ROOM),
     )
-    lab = _lab(image[window])
     inside, hole = pasted[window], filled[window]
     detail = _detail(image[..., 1].astype(np.float32))
     amount = _log_ratio(detail[segment], detail[~(segment | touched)])
@@ -96,13 +95,15 @@ def seam_numbers(
         # The hole's first pixels are half known.
         core = binary_erosion(hole, iterations=1)
         patch = _log_ratio(detail[window][core], detail[window][ring])
-    step, border = _step(lab, inside | hole), _step(lab, segment[window])
+    step, border = (_step(image[window], m) for m in (inside | hole, segment[window]))
     return SeamNumbers(step, border, amount, patch)
 
 
-def _lab(image: np.ndarray) -> np.ndarray:
-    batch = torch.from_numpy(np.ascontiguousarray(image)).permute(2, 0, 1)[None].float() / 255
-    return rgb_to_lab(batch)[0].permute(1, 2, 0).numpy()
+def _lab(colours: np.ndarray) -> np.ndarray:
+    """LAB of colours, uint8 (..., 3)."""
+    batch = torch.from_numpy(np.ascontiguousarray(colours.reshape(-1, 3).T))
+    lab: np.ndarray = rgb_to_lab(batch[None, :, None].float() / 255)[0, :, 0].numpy()
+    return lab.T.reshape(colours.shape)
 
 
 def _detail(plane: np.ndarray) -> np.ndarray:
@@ -119,24 +120,26 @@ def _log_ratio(inside: np.ndarray, outside: np.ndarray) -> float:
     return float(np.log((inside.mean() + 1) / (outside.mean() + 1)))
 
 
-def _step(lab: np.ndarray, inside: np.ndarray) -> float:
-    """Step across the outline over the steps on both sides of it."""
-    across = beside = 0.0
+def _step(image: np.ndarray, inside: np.ndarray) -> float:
+    """LAB step across the outline over the steps on both sides of it."""
+    found = []
     for axis in (0, 1):
-        a, m = np.moveaxis(lab, axis, 0), np.moveaxis(inside, axis, 0)
+        a, m = np.moveaxis(image, axis, 0), np.moveaxis(inside, axis, 0)
         count = len(a) - 3 * REACH
         if count <= 0:
             continue
         # Pixel pairs REACH apart with the outline between them, and the pairs before and after.
-        parts = [a[i * REACH : i * REACH + count] for i in range(4)]
-        steps = [np.linalg.norm(parts[i + 1] - parts[i], axis=-1) for i in range(3)]
         first, last, before, after = (
             m[i : i + count] for i in (0, 3 * REACH, REACH + 1, REACH + 2)
         )
-        edge = (before != after) & (first == before) & (last == after)
-        across += float(steps[1][edge].sum())
-        beside += float((steps[0] + steps[2])[edge].sum() / 2 + edge.sum())
-    return float(np.log((across + 1) / (beside + 1))) if beside else np.nan
+        rows, columns = np.nonzero((before != after) & (first == before) & (last == after))
+        found.append(a[rows + REACH * np.arange(4)[:, None], columns])
+    edge = np.concatenate(found, axis=1) if found else np.empty((4, 0, 3), np.uint8)
+    if not edge.size:
+        return np.nan
+    steps = np.linalg.norm(np.diff(_lab(edge), axis=0), axis=-1)
+    across, beside = float(steps[1].sum()), float((steps[0] + steps[2]).sum() / 2)
+    return float(np.log((across + 1) / (beside + edge.shape[1] + 1)))
 
 
 class SeamLimits(NamedTuple):

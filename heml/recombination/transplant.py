@@ -7,16 +7,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from kornia.color import lab_to_rgb, rgb_to_lab
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from heml.recombination.align import align_donor
 from heml.recombination.blend import laplacian_blend, lighting_field, limited, match_contrast
 from heml.recombination.fill import fill_scenery
+from heml.recombination.lab import lab_to_rgb, rgb_to_lab
 from heml.recombination.masked import choose, weights
 from heml.recombination.picture import NO_CLASS, Box, Picture, Recombined
-from heml.recombination.pyramid import blur, double, grow, halve, shrink, soften
+from heml.recombination.pyramid import (
+    blur,
+    double,
+    grow,
+    halve,
+    halve_mask,
+    quarter_mask,
+    shrink,
+    soften_mask,
+)
 from heml.recombination.windows import (
     Window,
     colours,
@@ -143,15 +152,13 @@ def transplant(
     here = planes(own, device) + _SHIFT
     donor = colours([_shown(e) for e in edits], device)
     there = planes([cut_labels(e.donor.labels(names), e.piece) for e in edits], device) + _SHIFT
-    matrix = torch.from_numpy(np.stack([e.matrix for e in edits])).float().to(device)
     size = (host.shape[-2], host.shape[-1])
-    warped, there = warp(donor, there.float(), matrix, size)
+    warped, there = warp(donor, there.float(), np.stack([e.matrix for e in edits]), size)
 
     removes = torch.tensor([e.removes for e in edits], device=device)
     regions = _regions(here, there.to(here.dtype), torch.from_numpy(kinds).to(device), removes)
     top = _relit(host, warped, regions)
-    behind = fill_scenery(host, regions.behind, regions.open_air, regions.old)
-    base = choose(regions.old, behind, host)
+    base = fill_scenery(host, regions.behind, regions.open_air, regions.old)
     result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide))
     labels = (regions.labels - _SHIFT).squeeze(1).cpu().numpy()
     planes_of = [
@@ -272,10 +279,9 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Re
     same = (here == there) & _has(host, _CLASS) & ~segment
     core = new | borrowed
     body = grow(core, 1) & (core | (same & free))
-    inside = weights(body)
-    narrow = torch.maximum(weights(shrink(core, 1)), soften(inside).mul_(inside))
+    narrow = torch.maximum(weights(shrink(core, 1)), soften_mask(body).mul_(weights(body)))
     spread = grow(core, radius // 2 + 1) & (core | (same & free))
-    wide = blur(halve(weights(spread)), radius / 6).mul_(halve(weights(grow(spread, 1))))
+    wide = blur(halve_mask(spread), radius / 6).mul_(halve_mask(grow(spread, 1)))
     wide = torch.maximum(wide, halve(narrow))
 
     labels = choose(new | (segment & borrowed), there, here)
@@ -328,17 +334,17 @@ def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
     """The donor's pixels in the host's light: at a quarter of the size, for light is smooth."""
     small = [halve(halve(image)) for image in (host, warped)]
     base, top = (rgb_to_lab(image) for image in small)
-    lit = weights(halve(halve(weights(regions.lit))) > 0.9)
+    lit = weights(quarter_mask(regions.lit) > 0.9)
     matched = match_contrast(base, top, lit)
     field = lighting_field(base, matched, lit)
-    foreign = halve(halve(weights(regions.foreign)))
+    foreign = quarter_mask(regions.foreign)
     change = limited(field) * foreign + field * (1 - foreign)
     difference = lab_to_rgb(matched + change) - small[1]
     return double(double(difference)).add_(warped).clamp_(0, 1)
 
 
 def _count(mask: Tensor) -> Tensor:
-    return mask.flatten(1).sum(dim=1)
+    return mask.view(torch.uint8).flatten(1).sum(dim=1, dtype=torch.int32)
 
 
 def _picture(

@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 import torch
-from kornia.geometry.conversions import normalize_homography
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
@@ -102,7 +101,7 @@ def colours(pieces: Sequence[np.ndarray], device: torch.device) -> Tensor:
 def pixels(batch: Tensor) -> np.ndarray:
     """A float batch (B, 3, H, W) in [0, 1] as uint8 array (B, H, W, 3)."""
     # By way of int16: straight to bytes takes twice the time on a CPU.
-    scaled = batch.mul(255).round_().clamp_(0, 255).to(torch.int16).to(torch.uint8).cpu().numpy()
+    scaled = batch.mul(255).round_().to(torch.int16).to(torch.uint8).cpu().numpy()
     result = np.empty((len(scaled), *scaled.shape[2:], 3), np.uint8)
     for channel in range(3):
         result[..., channel] = scaled[:, channel]
@@ -110,7 +109,7 @@ def pixels(batch: Tensor) -> np.ndarray:
 
 
 def warp(
-    image: Tensor, labels: Tensor, matrix: Tensor, size: tuple[int, int]
+    image: Tensor, labels: Tensor, matrices: np.ndarray, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
     """Carries pieces of donors into windows of hosts.
 
@@ -120,21 +119,23 @@ def warp(
         Interpolated; beyond its border the last pixels go on.
     labels : Tensor, shape (B, 1, h, w), float
         The nearest is taken; 0 beyond the border.
-    matrix : Tensor, shape (B, 2, 3)
+    matrices : float array (B, 2, 3)
         From pixels (x, y) of the pieces to pixels of the windows.
     size : tuple
         Height and width of the windows.
     """
-    full = torch.nn.functional.pad(matrix, (0, 0, 0, 1))
-    full[:, 2, 2] = 1
-    there = normalize_homography(full, (image.shape[-2], image.shape[-1]), size)
-    back = torch.linalg.inv(there)[:, :2, :, None, None]
-    x = torch.linspace(-1, 1, size[1], device=image.device)
-    y = torch.linspace(-1, 1, size[0], device=image.device)[:, None]
+    linear = np.linalg.inv(matrices[:, :, :2])
+    back = np.concatenate([linear, -linear @ matrices[:, :, 2:]], axis=2)
+    # Pixels of the pieces as `grid_sample` counts them: from -1 to 1.
+    back *= 2 / (np.array([[image.shape[-1]], [image.shape[-2]]]) - 1)
+    back[:, :, 2] -= 1
+    step = torch.from_numpy(back).float().to(image.device)[..., None, None]
+    x = torch.arange(size[1], device=image.device)
+    y = torch.arange(size[0], device=image.device)[:, None]
     grid = image.new_empty(len(image), *size, 2)
     for axis in (0, 1):
-        column = back[:, axis, 1] * y + back[:, axis, 2]
-        torch.add(back[:, axis, 0] * x, column, out=grid[..., axis])
+        column = step[:, axis, 1] * y + step[:, axis, 2]
+        torch.add(step[:, axis, 0] * x, column, out=grid[..., axis])
     return (
         grid_sample(image, grid, padding_mode="border", align_corners=True),
         grid_sample(labels, grid, mode="nearest", align_corners=True),

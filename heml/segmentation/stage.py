@@ -13,6 +13,7 @@ from typing import Any
 from data_contracts.segments import DOUBTS, SEGMENTS
 from heml.images import iterate_images
 from heml.pace import Pace
+from heml.processes import Job
 from heml.progress import Progress
 from heml.segmentation.earlier import EarlierSegments, KeyWriter, Rows, Segmented, image_key
 from heml.segmentation.rows import doubt
@@ -24,7 +25,7 @@ from heml.settings import (
     TrainedSegmentation,
 )
 from heml.shards import ShardWriter
-from heml.spread import Job, spread
+from heml.spread import spread
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy

@@ -1,6 +1,7 @@
 """The whole method on a small portraits set, called directly: what every stage promises."""
 
 import hashlib
+import shutil
 from itertools import pairwise
 from pathlib import Path
 
@@ -85,6 +86,20 @@ def test_the_planted_segment_ranks_first(store):
 
 def test_same_input_gives_the_same_bytes(store, tmp_path):
     assert digests(run_chain(tmp_path / "second").root) == digests(store.root)
+
+
+def test_processes_make_the_same_samples(store, tmp_path, monkeypatch):
+    """The same bytes and the same limits of the gates, also where several processes judge."""
+    again = Store(shutil.copytree(store.root, tmp_path / "again"))
+    shutil.rmtree(again.recombined_samples)
+    monkeypatch.setenv("HEML_PROCESSES", "2")
+    monkeypatch.setattr("heml.recombination.run.WORTH_PROCESSES", 0)
+    alone = store.summary("recombined_samples")
+    outcome = recombine(again, TAXONOMY, GROUPS, REBALANCE, METRIC, silent)
+    assert not outcome.reused
+    assert digests(again.recombined_samples) == digests(store.recombined_samples)
+    assert outcome.summary["gates"] == alone["gates"]
+    assert any(name.startswith("seam_hidden/") for name in alone["gates"])
 
 
 def test_nothing_temporary_is_left(store):

@@ -9,6 +9,7 @@ import pytest
 
 from heml.bias.measure import measure_bias
 from heml.metrics.level import train_level
+from heml.processes import Job
 from heml.progress import silent
 from heml.recombination.plan import make_plan
 from heml.recombination.run import recombine
@@ -22,7 +23,7 @@ from heml.settings import (
     Resolution,
 )
 from heml.sources.ingest import ingest
-from heml.spread import Job, RayError, connect, spread
+from heml.spread import RayError, connect, spread
 from heml.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.fit import fit_tree

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from heml.recombination.appearance import AppearanceGates
 from heml.recombination.calibration import (
     border_limits,
     duplicate_limit,
@@ -10,7 +11,7 @@ from heml.recombination.calibration import (
     presence_limit,
     vote_limit,
 )
-from heml.recombination.duplicates import changed, hash_distance
+from heml.recombination.duplicates import changed, hash_distance, perceptual_hash
 from heml.recombination.picture import Picture, Recombined
 from heml.recombination.seam import calibrate_seam, real_border, sample_seam, seam_numbers
 
@@ -35,9 +36,13 @@ def pictures():
     return [textured(seed) for seed in range(80)]
 
 
+def borders(pictures):
+    return [real_border(p.image, p.masks["disc"]) for p in pictures]
+
+
 @pytest.fixture(scope="module")
 def limits(pictures):
-    found, refused = border_limits(pictures, ["disc"])
+    found, refused = border_limits(borders(pictures))
     assert refused < 0.15  # 0.05 aimed at, 80 pictures
     return found
 
@@ -102,9 +107,9 @@ def test_step_of_a_drawn_edge_by_hand():
 
 
 def test_few_borders_give_no_limits(pictures):
-    assert calibrate_seam([real_border(p.image, p.masks["disc"]) for p in pictures[:5]]) is None
-    assert border_limits(pictures[:5], ["disc"])[0] is None
-    assert border_limits(pictures, ["no_such_class"])[0] is None
+    assert calibrate_seam(borders(pictures[:5])) is None
+    assert border_limits(borders(pictures[:5]))[0] is None
+    assert border_limits([])[0] is None
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 40), (40, 2)])
@@ -135,7 +140,7 @@ def test_hashes_tell_copies_from_others(pictures):
     noisy = np.clip(image + np.random.default_rng(0).normal(0, 3, image.shape), 0, 255)
     assert hash_distance(image, image) == 0
     assert hash_distance(image, noisy.astype(np.uint8)) < 0.1
-    limit = duplicate_limit(pictures)
+    limit = duplicate_limit([perceptual_hash(p.image) for p in pictures])
     assert 0 < limit.value <= 10 / 64
     assert limit.refused < 0.01
     assert duplicate_limit([]).value == 0
@@ -149,6 +154,41 @@ def test_changed_pixels_by_hand():
     assert changed(other, image) == pytest.approx(0.2)
 
 
+def gates(pictures, resegment=None, limits=None):
+    """Gates whose real pictures come in batches of seven; a node is a class."""
+
+    def real(count):
+        for start in range(0, len(pictures[:count]), 7):
+            yield pictures[:count][start : start + 7]
+
+    return AppearanceGates(lambda node: [node], real, resegment, limits)
+
+
+def test_limits_are_measured_in_one_pass_and_once(pictures):
+    """What is asked together is what is asked one by one, and needs no pictures again."""
+    together = gates(pictures)
+    together.calibrate([["disc"], ["ground"], ["disc", "ground"], ["no_such_class"]])
+    one_by_one = gates(pictures)
+    for nodes in (["disc"], ["ground"], ["disc", "ground"], ["no_such_class"]):
+        one_by_one.calibrate([nodes])
+    assert together.limits == one_by_one.limits
+    assert together.limits.borders["disc",] == border_limits(borders(pictures))
+    # A segment that is the whole image has no border.
+    assert together.limits.borders["disc", "ground"][0] is None
+    again = gates([], limits=together.limits)
+    again.calibrate([["disc"], ["ground"]])
+    assert again.describe() == together.describe()
+
+
+def test_what_was_calibrated_is_described(pictures):
+    asked = gates(pictures)
+    asked.calibrate([["disc"], ["no_such_class"]])
+    described = asked.describe()
+    assert described["seam_hidden/disc"]["n"] == len(pictures)
+    assert described["seam_hidden/no_such_class"] == "skipped: too few real borders"
+    assert described["not_duplicate"]["n"] == len(pictures)
+
+
 def test_segments_that_are_found_again(pictures):
     def shifted(by):
         def find(images):
@@ -158,12 +198,18 @@ def test_segments_that_are_found_again(pictures):
 
         return find
 
+    def limit_of(by):
+        asked = gates(pictures, shifted(by))
+        asked.calibrate([["disc"]])
+        return asked.limits.presences["disc",]
+
     # Who finds real segments to the pixel, having made them, must not ask that of others.
     for by in (0, 1):
-        limit = presence_limit(pictures, ["disc"], shifted(by))
+        limit = limit_of(by)
         assert (limit.value, limit.refused, limit.n) == (0.5, 0, len(pictures))
     width = int(pictures[0].masks["disc"].any(axis=0).sum())
-    assert 0 < presence_limit(pictures, ["disc"], shifted(width // 2)).value < 0.45
+    assert 0 < limit_of(width // 2).value < 0.45
+    assert presence_limit([]).value == 0
     assert overlap({"disc": pictures[0].masks["disc"]}, pictures[0], ["disc"]) == 1
     assert overlap({}, pictures[0], ["disc"]) == 0
     assert overlap({}, pictures[0], ["hat"]) == 1

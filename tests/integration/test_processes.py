@@ -1,0 +1,74 @@
+"""Work on shards in processes of this machine."""
+
+import os
+import signal
+import time
+
+import pytest
+
+from heml.processes import Job, ProcessesError, in_processes, process_count
+from heml.workers import processors
+
+pytestmark = pytest.mark.timeout(120)
+
+
+def told_by(number):
+    """A process and what it was given; odd numbers take longer."""
+    time.sleep(0.02 * (number % 2))
+    return os.getpid(), number
+
+
+def test_results_come_in_order_from_other_processes():
+    results = list(in_processes(Job("order", lambda: told_by), range(30), 2))
+    assert [number for _, number in results] == list(range(30))
+    assert os.getpid() not in {pid for pid, _ in results}
+
+
+def test_a_process_makes_its_function_once(tmp_path):
+    def make():
+        (tmp_path / str(os.getpid())).touch(exist_ok=False)
+        return told_by
+
+    for _ in range(2):
+        assert len(list(in_processes(Job(f"once {tmp_path}", make), range(8), 2))) == 8
+    assert 1 <= len(list(tmp_path.iterdir())) <= 2
+
+
+def test_error_of_a_shard_is_raised():
+    def fail(number):
+        raise ValueError(f"shard {number} has no mask")
+
+    with pytest.raises(ValueError, match=r"shard \d has no mask"):
+        list(in_processes(Job("fail", lambda: fail), range(3), 2))
+
+
+def test_a_killed_process_is_a_clear_error_and_no_end():
+    def die(number):
+        os.kill(os.getpid(), signal.SIGKILL)
+
+    with pytest.raises(ProcessesError, match="HEML_PROCESSES=1"):
+        list(in_processes(Job("die", lambda: die), range(3), 2))
+    assert len(list(in_processes(Job("after", lambda: told_by), range(4), 2))) == 4
+
+
+def test_results_that_nobody_wants_are_not_made(tmp_path):
+    def mark(number):
+        (tmp_path / str(number)).touch()
+        time.sleep(0.02)
+        return number
+
+    results = in_processes(Job(f"mark {tmp_path}", lambda: mark), range(1000), 2)
+    assert next(results) == 0
+    results.close()
+    assert len(list(tmp_path.iterdir())) < 100
+
+
+def test_number_of_processes(monkeypatch):
+    monkeypatch.delenv("HEML_PROCESSES", raising=False)
+    assert process_count() == min(processors(), 8)
+    monkeypatch.setenv("HEML_PROCESSES", "3")
+    assert process_count() == 3
+    for wrong in ("0", "two", "-1", "1.5"):
+        monkeypatch.setenv("HEML_PROCESSES", wrong)
+        with pytest.raises(ProcessesError, match="whole number"):
+            process_count()
