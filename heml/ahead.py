@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TypeVar
+
+from heml.workers import processors
 
 Item = TypeVar("Item")
 Result = TypeVar("Result")
@@ -30,7 +31,7 @@ def map_ahead(function: Callable[[Item], Result], items: Iterable[Item]) -> Iter
     object
         Results in the order of the items.
     """
-    workers = min(os.cpu_count() or 1, _MOST_WORKERS)
+    workers = min(processors(), _MOST_WORKERS)
     pending: deque[Future[Result]] = deque()
     with ThreadPoolExecutor(workers) as pool:
         try:

@@ -29,13 +29,14 @@ def fill_holes(values: Tensor, known: Tensor) -> Tensor:
     """
     height, width = values.shape[-2:]
     if height == width == 1:
-        return values * (known > 0)
-    to_even = (0, width % 2, 0, height % 2)
-    padded, weight = pad(values * known, to_even), pad(known, to_even)
+        return values * known
+    trusted, weight = values * known, known
+    if height % 2 or width % 2:
+        to_even = (0, width % 2, 0, height % 2)
+        trusted, weight = pad(trusted, to_even), pad(weight, to_even)
     weight = halve(weight)
-    coarse = fill_holes(halve(padded) / weight.clamp_min(1e-6), (weight > 0).to(values.dtype))
-    expanded = double(coarse)[..., :height, :width]
-    return choose(known > 0, values, expanded)
+    coarse = fill_holes(halve(trusted).div_(weight.clamp_min(1e-6)), weight.ceil_())
+    return torch.lerp(double(coarse)[..., :height, :width], values, known)
 
 
 #: How far beside a hole its texture is looked for, in pixels.

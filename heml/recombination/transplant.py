@@ -27,6 +27,7 @@ from heml.recombination.pyramid import (
     soften_mask,
 )
 from heml.recombination.windows import (
+    PIECE_SIDES,
     Window,
     colours,
     cut,
@@ -122,7 +123,7 @@ def prepare(
         max(min(needed[2] + 2, width), 1),
         max(min(needed[3] + 2, height), 1),
     )
-    piece = window_around(clipped, donor.size)
+    piece = window_around(clipped, donor.size, PIECE_SIDES)
     local = matrix.copy()
     local[:, 2] += matrix[:, :2] @ [piece.x, piece.y] - [window.x, window.y]
     return Transplant(host, donor, moved, kept, window, piece, local, removes)

@@ -17,6 +17,8 @@ from torch.nn.functional import grid_sample
 
 #: Window sides: few, so that batches fill; dense, so that little is computed in vain.
 _SIDES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
+#: Sides of donors' pieces: fewer still, for little is computed of them.
+PIECE_SIDES = (64, 128, 192, 256, 384, 512, 768, 1024)
 #: Pixels of one batch: its tensors then stay in the processor's cache, and memory flat.
 BATCH_PIXELS = 1 << 18
 #: Label of pixels outside the picture, beside `NO_CLASS` and the class indices.
@@ -32,19 +34,21 @@ class Window(NamedTuple):
     width: int
 
 
-def side_for(length: int) -> int:
+def side_for(length: int, sides: Sequence[int] = _SIDES) -> int:
     """The smallest window side for a length."""
-    for side in _SIDES:
+    for side in sides:
         if length <= side:
             return side
     return -(-length // 256) * 256
 
 
-def window_around(box: tuple[float, float, float, float], size: tuple[int, int]) -> Window:
+def window_around(
+    box: tuple[float, float, float, float], size: tuple[int, int], sides: Sequence[int] = _SIDES
+) -> Window:
     """The window that holds a box (left, top, right, bottom), inside the picture where it fits."""
     left, top = math.floor(box[0]), math.floor(box[1])
     right, bottom = math.ceil(box[2]), math.ceil(box[3])
-    height, width = side_for(bottom - top), side_for(right - left)
+    height, width = side_for(bottom - top, sides), side_for(right - left, sides)
     x = min(max(left - (width - right + left) // 2, 0), max(size[1] - width, 0))
     y = min(max(top - (height - bottom + top) // 2, 0), max(size[0] - height, 0))
     return Window(x, y, height, width)
