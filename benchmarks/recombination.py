@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import argparse
 import json
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -269,7 +270,7 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
             writer.write_table(REBALANCE_PLAN.table(rows))
     cells = {"label": ["a"], "groups": [["b"]], "deficit": [count], "controls": [0]}
     cells |= {"n_fill": [count], "n_control": [0]}
-    target = folder / f"samples-{count}.parquet"
+    target = folder / f"samples-{count}"
     with worker_pool() as pool:
         recombiner = Recombiner(
             store, taxonomy, Roles({}, ()), _NoGates(), PictureReader(store), pool
@@ -279,7 +280,7 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
         before, start_time = _peak(), time.process_time()
         summary = recombiner.write(target, pd.DataFrame(cells), silent)
     cpu = time.process_time() - start_time
-    target.unlink()
+    shutil.rmtree(target)
     return {"written": summary["accepted"], "cpu": cpu, "before": before, "peak": _peak()}
 
 

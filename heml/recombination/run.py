@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 import pandas as pd
+import pyarrow as pa
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -30,6 +31,7 @@ from heml.recombination.plan import planned_roles
 from heml.recombination.roles import Roles
 from heml.segmentation.masks import encode
 from heml.settings import InpaintSettings, MetricSettings, RebalanceSettings
+from heml.shards import ShardWriter
 from heml.spread import cluster, spread
 from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
@@ -45,6 +47,8 @@ WORTH_PROCESSES = 400
 SELF = "self_recombination"
 
 
+#: What an edit counts against: the wanted samples, or the wanted controls, of its cell.
+Slot = tuple[str, str]
 #: Gives the job of making edits, by their places in the plan, in another process.
 Elsewhere = Callable[[AppearanceLimits], Job[Sequence[int], list[dict[str, Any]]]]
 
@@ -114,12 +118,10 @@ def recombine(
         processes = 1 if inpaint is not None else _processes(wanted)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
             worker = recombiner(pool)
-            folder.mkdir(parents=True)
-            path = folder / "part-00000.parquet"
             if cluster() or processes > 1:
-                summary = worker.write(path, cells, progress, elsewhere, processes)
+                summary = worker.write(folder, cells, progress, elsewhere, processes)
             else:
-                summary = worker.write(path, cells, progress)
+                summary = worker.write(folder, cells, progress)
         progress(f"recombined_samples: {summary['words']}")
         return summary, [store.recombined_samples]
 
@@ -171,11 +173,12 @@ class Recombiner:
         self._roles = roles
         self._gates = gates
         self._pictures = pictures
-        self._plan = pd.read_parquet(store.rebalance_plan)
+        # As Arrow has it: a row takes a tenth of what it takes as objects.
+        self._plan = pq.read_table(store.rebalance_plan)
 
     def write(
         self,
-        path: Path,
+        folder: Path,
         cells: pd.DataFrame,
         progress: Progress,
         elsewhere: Elsewhere | None = None,
@@ -185,8 +188,8 @@ class Recombiner:
 
         Parameters
         ----------
-        path : pathlib.Path
-            Of the table.
+        folder : pathlib.Path
+            Of the table; it is made here.
         cells : DataFrame
             The `planned_cells` table.
         progress : Progress
@@ -201,34 +204,33 @@ class Recombiner:
         dict
             The stage's summary.
         """
-        plan = self._plan
-        missing = Counter[tuple[str, str]]()
+        missing = Counter[Slot]()
         for cell in cells.itertuples():
             key = "\x1f".join([cell.label, *cell.groups])  # type: ignore[list-item, misc]
             missing["fill", key] = int(cell.n_fill)  # type: ignore[arg-type]
             missing["control", key] = int(cell.n_control)  # type: ignore[arg-type]
         wanted = sum(missing.values())
-        own = plan[plan["direction"] == "self"]
-        missing.update(_slot(edit) for edit in own.to_dict("records"))
+        slots = _slots(self._plan)
+        own = [slot for slot in slots if slot[0] == "self"]
+        missing.update(own)
         accepted: Counter[str] = Counter()
         refused: Counter[str] = Counter()
         tried, pace = 0, Pace(progress)
-        schema = RECOMBINED_SAMPLES.schema()
-        with pq.ParquetWriter(path, schema, compression="zstd") as writer:
-            for rows in self._attempts(plan, missing, elsewhere, processes):
+        with ShardWriter(folder, RECOMBINED_SAMPLES) as writer:
+            for rows in self._attempts(slots, missing, elsewhere, processes):
                 for row in rows:
                     slot = _slot(row)
                     if slot[0] == "self":
                         # What its gates measured is kept; the sample is no new one.
                         row["reason"] = SELF
                         missing[slot] -= 1
-                        continue
-                    row["accepted"] = not row["reason"]
-                    missing[slot] -= row["accepted"]
-                    (accepted if row["accepted"] else refused)[
-                        row["reason"] or row["operator"]
-                    ] += 1
-                writer.write_table(RECOMBINED_SAMPLES.table(rows))
+                    else:
+                        row["accepted"] = not row["reason"]
+                        missing[slot] -= row["accepted"]
+                        (accepted if row["accepted"] else refused)[
+                            row["reason"] or row["operator"]
+                        ] += 1
+                    writer.write([row], len(row["image"]["bytes"]))
                 tried += len(rows)
                 pace.tell(
                     f"recombined_samples: {accepted.total()}/{wanted} accepted, "
@@ -251,15 +253,17 @@ class Recombiner:
 
     def _attempts(
         self,
-        plan: pd.DataFrame,
-        missing: Counter[tuple[str, str]],
+        slots: Sequence[Slot],
+        missing: Counter[Slot],
         elsewhere: Elsewhere | None,
         processes: int,
     ) -> Iterator[list[dict[str, Any]]]:
-        for places in _rounds(plan, missing):
-            # Once here, not once in every process; and the summary tells the limits.
-            self._gates.calibrate(plan["nodes"].iloc[places])
+        nodes = self._plan["nodes"]
+        for places in _rounds(slots, missing):
             batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
+            # Once here, not once in every process; and the summary tells the limits.
+            moved = (tuple(row) for batch in batches for row in nodes.take(batch).to_pylist())
+            self._gates.calibrate(dict.fromkeys(moved))
             if elsewhere is None:
                 yield from map(self.attempt, batches)
             else:
@@ -267,8 +271,7 @@ class Recombiner:
 
     def attempt(self, places: Sequence[int]) -> list[dict[str, Any]]:
         """Makes and judges some edits, given by their places in the plan."""
-        records = self._plan.iloc[list(places)].to_dict("records")
-        return self._try([{str(name): value for name, value in row.items()} for row in records])
+        return self._try(self._plan.take(list(places)).to_pylist())
 
     def _edit(self, edit: dict[str, Any], host: Picture, donor: Picture) -> Edit:
         protected = [leaf for leaf in self._roles.label_carriers if leaf not in edit["nodes"]]
@@ -288,13 +291,22 @@ class Recombiner:
         return list(self._pool.map(_row, edits, samples, verdicts))
 
 
-def _slot(edit: Mapping[Any, Any]) -> tuple[str, str]:
-    """Edits count against the wanted samples, or the wanted controls, of their cell."""
+def _slot(edit: Mapping[str, Any]) -> Slot:
     kind = edit["direction"] if edit["direction"] in ("control", "self") else "fill"
     return kind, "\x1f".join([edit["label"], *edit["groups"]])
 
 
-def _rounds(plan: pd.DataFrame, missing: Counter[tuple[str, str]]) -> Iterator[list[int]]:
+def _slots(plan: pa.Table) -> list[Slot]:
+    """The slot of each edit; equal ones are one object."""
+    known: dict[Slot, Slot] = {}
+    return [
+        known.setdefault(slot, slot)
+        for batch in plan.select(["direction", "label", "groups"]).to_batches(max_chunksize=1000)
+        for slot in map(_slot, batch.to_pylist())
+    ]
+
+
+def _rounds(slots: Sequence[Slot], missing: Counter[Slot]) -> Iterator[list[int]]:
     """Places of edits in the plan, in order: in every round as many as each cell still lacks.
 
     None is made in vain, and those of a round can be made anywhere: what the gates refuse counts in
@@ -302,14 +314,14 @@ def _rounds(plan: pd.DataFrame, missing: Counter[tuple[str, str]]) -> Iterator[l
 
     Parameters
     ----------
+    slots : sequence of Slot
+        Of all edits.
     missing : Counter
-        By cell and kind; the caller takes off what it accepts.
+        By slot; the caller takes off what it accepts.
     """
-    columns = ["direction", "label", "groups"]
-    slots = [_slot(row) for row in plan[columns].to_dict("records")]
-    left = list(range(len(slots)))
+    left: Iterable[int] = range(len(slots))
     while left:
-        pending: Counter[tuple[str, str]] = Counter()
+        pending: Counter[Slot] = Counter()
         chosen, later = [], []
         for place in left:
             slot = slots[place]
