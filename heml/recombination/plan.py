@@ -27,7 +27,7 @@ from heml.stage import Outcome, run_stage
 from heml.store import Store, fingerprint, write_aside
 from heml.taxonomy import Taxonomy
 
-VERSION = 7
+VERSION = 8
 
 
 def make_plan(

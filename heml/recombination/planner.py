@@ -161,7 +161,7 @@ class Planner:
         cells = cells.assign(n_fill=wanted + more_fill)
         for number, cell in self._each(cells):
             if more_fill[number]:
-                fills[number] = self._fill(number, cell)
+                fills[number] = self._fill_beyond(number, cell, int(wanted[number]))
         asked = np.maximum(asked, cells["n_fill"].to_numpy(int))
         controls = [
             self._control(number, cell, turns, int(n_control[number] + more_control[number]))
@@ -205,6 +205,17 @@ class Planner:
         if len(draw.made.edits) < wanted:
             draw.made.hint = self._scarce(ways, wanted)
         return draw.made
+
+    def _fill_beyond(self, number: int, cell: dict[Any, Any], missing: int) -> _Made:
+        """Edits for more samples than a cell lacks.
+
+        Where fewer can be made than are asked for, no image gives more than its share of those.
+        """
+        wanted, made = int(cell["n_fill"]), self._fill(number, cell)
+        while (fewer := max(len(made.edits), missing)) < wanted:
+            made = self._fill(number, cell | {"n_fill": fewer})
+            wanted = fewer
+        return made
 
     def _scarce(self, ways: list[Way], wanted: int) -> NoWay:
         """Why ways were used up."""

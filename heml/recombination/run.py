@@ -46,7 +46,6 @@ WORTH_PROCESSES = 400
 #: Reason of samples whose donor is their host: controls of the operators, not for the dataset.
 SELF = "self_recombination"
 
-
 #: What an edit counts against: the wanted samples, or the wanted controls, of its cell.
 Slot = tuple[str, str]
 #: Gives the job of making edits, by their places in the plan, in another process.
@@ -110,7 +109,7 @@ def recombine(
                 store.pull()
             return recombiner(ThreadPoolExecutor(1), appearance).attempt
 
-        return Job(key, make)
+        return Job(f"{key} {store.root}", make)
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         cells = pd.read_parquet(store.planned_cells)

@@ -3,7 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
-from hypothesis import Phase, given
+from hypothesis import Phase, example, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -353,6 +353,15 @@ COUNTS = st.dictionaries(
     share=st.sampled_from([0.02, 0.05, 0.3, 1.0]),
     target=st.sampled_from(["equal", "independent", {"quotas": {"a": {"x": 50}}}]),
     carriers=st.sampled_from([ROLES, Roles({"tone": ("background",)}, ()), Roles({}, ("mouth",))]),
+)
+@example(
+    # More is asked for than three hosts can give.
+    counts={("c", "y"): 13, ("b", "z"): 17, ("b", "y"): 19, ("b", "x"): 3, ("a", "z"): 29}
+    | {("a", "y"): 3},
+    budget=4,
+    share=0.05,
+    target="independent",
+    carriers=ROLES,
 )
 def test_invariants(counts, budget, share, target, carriers):
     train, edits, planned, remarks = plan(
