@@ -7,6 +7,8 @@ more done than one.
 from __future__ import annotations
 
 import os
+import threading
+import time
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
@@ -76,6 +78,26 @@ def work_on(job: Job[Shard, Result], shard: Shard) -> Result:
     return _made[job.key](shard)
 
 
+#: Seconds between looks at whether the process that asked is still there.
+_LOOK = 2.0
+_watching = threading.Event()
+
+
+def _work_for(parent: int, job: Job[Shard, Result], shard: Shard) -> Result:
+    """`work_on` in a process that does not outlive the one that asked, however that ends."""
+    if not _watching.is_set():
+        _watching.set()
+        threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    return work_on(job, shard)
+
+
+def _end_with(parent: int) -> None:
+    # A process whose parent is gone is given another one.
+    while os.getppid() == parent:
+        time.sleep(_LOOK)
+    os._exit(1)
+
+
 def in_processes(job: Job[Shard, Result], shards: Iterable[Shard], count: int) -> Iterator[Result]:
     """Like `map`, in order, a few shards ahead.
 
@@ -103,7 +125,7 @@ def in_processes(job: Job[Shard, Result], shards: Iterable[Shard], count: int) -
         idle_worker_timeout=_IDLE,
     )
     try:
-        yield from parallel(delayed(work_on)(job, shard) for shard in shards)
+        yield from parallel(delayed(_work_for)(os.getpid(), job, shard) for shard in shards)
     except BrokenProcessPool as error:
         raise ProcessesError(
             f"one of {count} processes was ended from outside, as a rule for lack of memory: "

@@ -2,7 +2,10 @@
 
 import os
 import signal
+import subprocess
+import sys
 import time
+from pathlib import Path
 
 import pytest
 
@@ -49,6 +52,49 @@ def test_a_killed_process_is_a_clear_error_and_no_end():
     with pytest.raises(ProcessesError, match="HEML_PROCESSES=1"):
         list(in_processes(Job("die", lambda: die), range(3), 2))
     assert len(list(in_processes(Job("after", lambda: told_by), range(4), 2))) == 4
+
+
+def test_processes_end_with_a_killed_parent(tmp_path):
+    """Nothing goes on, or holds memory, after what started it."""
+    script = f"""
+import os, time
+from pathlib import Path
+from heml.processes import Job, in_processes
+
+def make():
+    def work(number):
+        Path({str(tmp_path)!r}, str(os.getpid())).touch()
+        time.sleep(0.1)
+        return number
+    return work
+
+list(in_processes(Job("long", make), range(10_000), 2))
+"""
+    parent = subprocess.Popen([sys.executable, "-c", script])
+    try:
+        assert eventually(lambda: len(list(tmp_path.iterdir())) == 2)
+    finally:
+        parent.kill()
+        parent.wait()
+    workers = [int(path.name) for path in tmp_path.iterdir()]
+    assert eventually(lambda: not any(map(alive, workers)))
+
+
+def eventually(holds, seconds=40):
+    """Whether something comes to hold in time."""
+    for _ in range(10 * seconds):
+        if holds():
+            return True
+        time.sleep(0.1)
+    return False
+
+
+def alive(pid):
+    """Whether a process runs; one that has ended may wait for being counted."""
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
 
 
 def test_results_that_nobody_wants_are_not_made(tmp_path):
