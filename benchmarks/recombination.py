@@ -6,10 +6,9 @@ Speed: the same edits on the same 256 px pictures by `compose_batch` and by two 
 a time, of OpenCV (`seamlessClone`) and of Pillow (a feathered paste). All of them start from
 decoded images with masks, and give images with masks. They take turns, and the least time counts:
 processor time with one thread each, and wall time with all cores for what can use them. That is
-`compose_batch` in as many processes, each with all the edits, as the stage has them: there a
-process reads its pictures from the store, here it has them already; what it made stays with it,
-which it encodes there.
-Pictures are drawn portraits, or those of a folder as `kind: folder` reads it.
+`compose_batch` in one process per core, as the stage has them, each making all the edits. A process
+has its pictures already, which it reads from the store in the stage, and keeps what it made, which
+it encodes there. Pictures are drawn portraits, or those of a folder as `kind: folder` reads it.
 
 Memory: the recombination stage on a generated plan of 32 px images, gates aside, in a process of
 its own for every number of planned samples. Flat means that the longest plan peaks little above

@@ -19,7 +19,7 @@ from heml.workers import processors
 Shard = TypeVar("Shard")
 Result = TypeVar("Result")
 
-#: Each has its own libraries, tables and caches in memory, half a gigabyte as a rule.
+#: Each has its own libraries, tables and caches in memory, most of a gigabyte.
 _MOST_PROCESSES = 8
 #: Seconds after which processes without work end.
 _IDLE = 10

@@ -117,10 +117,8 @@ def recombine(
         processes = 1 if inpaint is not None else _processes(wanted)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
             worker = recombiner(pool)
-            if cluster() or processes > 1:
-                summary = worker.write(folder, cells, progress, elsewhere, processes)
-            else:
-                summary = worker.write(folder, cells, progress)
+            spreading = elsewhere if cluster() or processes > 1 else None
+            summary = worker.write(folder, cells, progress, spreading, processes)
         progress(f"recombined_samples: {summary['words']}")
         return summary, [store.recombined_samples]
 
