@@ -15,11 +15,11 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 12
 
 demo: $(VENV)/.ready ## the embedded sample, from drawn portraits to report
-	@$(BIN)/python -m pipelines.run pipelines/recipes/demo.yaml
+	@$(BIN)/python -m pipelines.cli.run pipelines/recipes/demo.yaml
 
 run: $(VENV)/.ready ## one recipe: make run RECIPE=path/to/recipe.yaml
 	@test -n "$(RECIPE)" || { echo "say which: make run RECIPE=path/to/recipe.yaml" >&2; exit 2; }
-	@$(BIN)/python -m pipelines.run "$(RECIPE)"
+	@$(BIN)/python -m pipelines.cli.run "$(RECIPE)"
 
 ui: $(VENV)/.ready | home ## Dagster's UI with every recipe, on 127.0.0.1:PORT
 	@echo "http://127.0.0.1:$(PORT)  (stop with Ctrl-C)"
@@ -41,7 +41,7 @@ clean: ## remove .venv and caches; results (store, .dagster) stay
 .PHONY: home
 home:
 	@mkdir -p "$(DAGSTER_HOME)"
-	@test -e "$(DAGSTER_HOME)/dagster.yaml" || cp pipelines/dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
+	@test -e "$(DAGSTER_HOME)/dagster.yaml" || cp pipelines/runtime/dagster.yaml "$(DAGSTER_HOME)/dagster.yaml"
 
 # Made again when what is installed changes; -c pins every version.
 $(VENV)/.ready: pyproject.toml constraints.txt

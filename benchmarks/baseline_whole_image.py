@@ -21,13 +21,13 @@ from sklearn.model_selection import StratifiedShuffleSplit
 from torch import Tensor, nn
 
 from benchmarks.clock import clock
-from heml.device import choose_device, mixed_precision, to_device
-from heml.images import decode_image, iterate_images
-from heml.metrics.network import NodeNetwork
-from heml.metrics.training import augment
-from heml.settings import MetricSettings
-from heml.store import Store
-from heml.workers import processors, seeded
+from heml.compute.device import choose_device, mixed_precision, to_device
+from heml.compute.threads import processors, seeded
+from heml.images.images_table import decode_image, iterate_images
+from heml.metrics.metric_settings import MetricSettings
+from heml.metrics.network_training import augment
+from heml.metrics.node_network import NodeNetwork
+from heml.storage.store import Store
 
 _CPU = torch.device("cpu")
 #: Part of the training images on which the best epoch is chosen.

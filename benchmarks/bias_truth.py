@@ -12,11 +12,11 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from heml.bias.association import association
-from heml.bias.groups import Group, measured_groups
-from heml.bias.measure import score_node
-from heml.bias.nodes import GroupScorer, rank_scores
+from heml.bias.attributes import Group, measured_groups
+from heml.bias.bias_settings import BiasSettings
+from heml.bias.bias_stage import score_node
+from heml.bias.node_scores import GroupScorer, rank_scores
 from heml.bias.simulation import expected_auc, simulated_index, simulated_node
-from heml.settings import BiasSettings
 
 TONE = measured_groups(["tone"])
 N = 5000

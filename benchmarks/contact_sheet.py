@@ -15,8 +15,8 @@ import numpy as np
 import pyarrow.dataset as ds
 from PIL import Image, ImageDraw
 
-from heml.images import ImageReader, decode_image
-from heml.store import Store
+from heml.images.images_table import ImageReader, decode_image
+from heml.storage.store import Store
 
 
 def main() -> None:

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import heml
-from heml.progress import Progress
-from heml.store import Store, fingerprint
-from pipelines.recipe import LoadedRecipe
+from heml.compute.progress import Progress
+from heml.storage.fingerprint import fingerprint
+from heml.storage.store import Store
+from pipelines.recipe.model import LoadedRecipe
 
 Call = Callable[[Progress], object]
 
@@ -24,7 +25,7 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
         return ingest(store, source, folder, classes, annotated, progress)
 
     def segments(progress: Progress) -> object:
-        from heml.segmentation.stage import segment
+        from heml.segmentation.segments_stage import segment
 
         chosen, classes = settings.segmentation, recipe.source_taxonomy
         return segment(store, chosen, classes, progress, base=recipe.folder)
@@ -38,29 +39,29 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
         return metric
 
     def metric_tree(progress: Progress) -> object:
-        from heml.tree.fit import fit_tree
+        from heml.tree.tree_stage import fit_tree
 
         return fit_tree(store, taxonomy, groups, settings.metric, progress)
 
     def bias_scores(progress: Progress) -> object:
-        from heml.bias.measure import measure_bias
+        from heml.bias.bias_stage import measure_bias
 
         return measure_bias(
             store, taxonomy, recipe.label, groups, settings.metric, progress, settings.bias
         )
 
     def rebalance_plan(progress: Progress) -> object:
-        from heml.recombination.plan import make_plan
+        from heml.recombination.plan.plan_stage import make_plan
 
         return make_plan(store, taxonomy, recipe.label, groups, settings.rebalance, progress)
 
     def recombined_samples(progress: Progress) -> object:
-        from heml.recombination.run import recombine
+        from heml.recombination.recombination_stage import recombine
 
         return recombine(store, taxonomy, groups, settings.rebalance, settings.metric, progress)
 
     def rebalanced_dataset(progress: Progress) -> object:
-        from heml.dataset.write import write_dataset
+        from heml.dataset.dataset_stage import write_dataset
 
         inputs = store.summary("images")["content"]
         key = fingerprint(recipe.fingerprint, inputs, heml.__version__)
@@ -83,7 +84,7 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
         )
 
     def report(progress: Progress) -> object:
-        from heml.report.render import render_report
+        from heml.report.report_stage import render_report
 
         return render_report(
             store,

@@ -18,12 +18,12 @@ from benchmarks.effect_pipeline import run_pipeline
 from benchmarks.effect_runs import Job, Result, run_jobs
 from benchmarks.effect_table import Experiment, edited, markdown
 from benchmarks.effect_tasks import Task, TaskData, TaskError, read_task
+from heml.audit.detector_images import read_train_images
+from heml.audit.edit_detectability import Artefacts, measure_artefacts
 from heml.effect.arms import TRAINERS
+from heml.effect.effect_settings import EffectSettings
 from heml.effect.intervals import Trial
-from heml.recombination.artefact_images import read_train_images
-from heml.recombination.artefacts import Artefacts, measure_artefacts
-from heml.settings import EffectSettings
-from heml.store import Store
+from heml.storage.store import Store
 from heml.taxonomy import builtin_names
 
 QUICK = {"steps": 60, "size": 32}

@@ -13,8 +13,9 @@ import yaml
 
 from benchmarks.effect_tasks import Task
 from heml.effect.problem import TrainingSet
-from heml.effect.read import read_rebalanced
-from heml.store import Store, write_aside
+from heml.effect.training_images import read_rebalanced
+from heml.storage.atomic_write import write_aside
+from heml.storage.store import Store
 
 
 def recipe_name(task: Task) -> str:
@@ -63,7 +64,7 @@ def run_pipeline(task: Task, taxonomy: str, work: Path, settings: dict) -> Store
         "DAGSTER_HOME": str(work.resolve() / "dagster"),
     }
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "pipelines.run", str(path)],
+        [sys.executable, "-m", "pipelines.cli.run", str(path)],
         env=environment,
         capture_output=True,
         text=True,

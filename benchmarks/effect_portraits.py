@@ -6,9 +6,9 @@ import csv
 import json
 from pathlib import Path
 
-from heml.settings import PortraitsSource as PortraitsSettings
 from heml.sources.portraits_source import PortraitsSource
-from heml.store import write_aside
+from heml.sources.source_settings import PortraitsSource as PortraitsSettings
+from heml.storage.atomic_write import write_aside
 
 LABEL, GROUP = "mouth", "hair_tone"
 #: Train portraits of a split, and as many unbiased ones; test portraits.

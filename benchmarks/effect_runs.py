@@ -17,15 +17,17 @@ import torch
 from safetensors.torch import load_model, save_model
 from torch import nn
 
-from benchmarks.effect_artefacts import self_recombined
+from benchmarks.effect_detectability import self_recombined
 from benchmarks.effect_pipeline import rebalanced_data
 from benchmarks.effect_tasks import Task, TaskData, read_task
 from heml.effect import VERSION
 from heml.effect.arms import TRAINERS
-from heml.effect.network import predict, small_network
+from heml.effect.effect_settings import EffectSettings
+from heml.effect.probe_network import predict, small_network
 from heml.effect.problem import Problem, TrainingSet
-from heml.settings import EffectSettings
-from heml.store import Store, fingerprint, write_aside
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.store import Store
 from heml.taxonomy import builtin
 
 

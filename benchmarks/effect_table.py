@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.effect_tasks import Task, TaskData
+from heml.audit.edit_detectability import Artefacts, Measured
+from heml.effect.effect_settings import EffectSettings
 from heml.effect.intervals import (
     Draws,
     Interval,
@@ -17,8 +19,6 @@ from heml.effect.intervals import (
     interval,
     share_closed,
 )
-from heml.recombination.artefacts import Artefacts, Measured
-from heml.settings import EffectSettings
 
 WORDS = {
     "as_is": "plain",

@@ -10,10 +10,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from heml.bias.coverage import cell_name
 from heml.effect.problem import TrainingSet
-from heml.effect.read import cell_codes, shrink, shrink_ids
-from heml.images import decode_mask
+from heml.effect.training_images import cell_codes, shrink, shrink_ids
+from heml.images.groups import cell_name
+from heml.images.images_table import decode_mask
 
 SPLITS = ("train", "validation", "test", "oracle")
 

@@ -52,12 +52,12 @@ from benchmarks.explanation_sets import (
 )
 from benchmarks.kept import kept
 from benchmarks.tables import table
-from heml.images import image_index
+from heml.images.images_table import image_index
 from heml.metrics import identity
-from heml.store import write_aside
-from heml.tree import fit as fit_module
-from heml.tree.records import Records
-from heml.tree.tree import MetricTree
+from heml.storage.atomic_write import write_aside
+from heml.tree import tree_stage as fit_module
+from heml.tree.image_records import Records
+from heml.tree.metric_tree import MetricTree
 
 PARTS = ("localisation", "faithfulness", "saliency")
 VERSION = 1

@@ -16,8 +16,8 @@ from scipy.stats import spearmanr
 
 from heml.metrics.views import NEUTRAL
 from heml.taxonomy import Taxonomy
-from heml.tree.records import Records
-from heml.tree.tree import Embedded, MetricTree, Which
+from heml.tree.image_records import Records
+from heml.tree.metric_tree import Embedded, MetricTree, Which
 
 Image = tuple[np.ndarray, Mapping[str, np.ndarray]]
 RESAMPLES = 1000

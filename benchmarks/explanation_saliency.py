@@ -22,11 +22,11 @@ from benchmarks.baseline_whole_image import (
     whole_image_network,
     whole_images,
 )
+from heml.metrics.metric_settings import MetricSettings
+from heml.metrics.network_training import balanced_batches
 from heml.metrics.snr import BoundedSNRDistance
-from heml.metrics.training import balanced_batches
 from heml.metrics.views import union
-from heml.settings import MetricSettings
-from heml.store import Store
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
 SIDE = 128

@@ -13,29 +13,25 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from heml.bias.groups import measured_groups
-from heml.bias.measure import score_node
-from heml.bias.nodes import GroupScorer, rank_scores
-from heml.images import image_index
+from heml.bias.attributes import measured_groups
+from heml.bias.bias_settings import BiasSettings
+from heml.bias.bias_stage import score_node
+from heml.bias.node_scores import GroupScorer, rank_scores
+from heml.compute.progress import Progress
+from heml.images.images_table import image_index
 from heml.metrics.artifacts import load_node
 from heml.metrics.level import train_level
-from heml.progress import Progress
-from heml.segmentation.stage import segment
-from heml.settings import (
-    AnnotatedSegmentation,
-    BiasSettings,
-    FolderSource,
-    MetricSettings,
-    PortraitsSource,
-    Resolution,
-)
+from heml.metrics.metric_settings import MetricSettings, Resolution
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.portraits import ATTRIBUTES
 from heml.sources.portraits.vocabulary import CARRIERS
-from heml.store import Store
+from heml.sources.source_settings import FolderSource, PortraitsSource
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
-from heml.tree.fit import fit_tree
-from heml.tree.tree import MetricTree
+from heml.tree.metric_tree import MetricTree
+from heml.tree.tree_stage import fit_tree
 
 #: What portraits are labelled with; the bias is planted in another attribute.
 LABEL = "mouth"

@@ -7,7 +7,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from heml.store import fingerprint, write_aside
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
 
 
 def kept(

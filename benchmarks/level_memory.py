@@ -10,12 +10,12 @@ import torch
 
 from benchmarks.baseline_whole_image import library_loss, training_step, whole_image_network
 from benchmarks.clock import peak_tensor_bytes
-from heml.device import choose_device
+from heml.compute.device import choose_device
+from heml.compute.threads import processors
 from heml.metrics.level import networks_at_once, resolution_of
-from heml.metrics.training import train_network
-from heml.settings import MetricSettings
+from heml.metrics.metric_settings import MetricSettings
+from heml.metrics.network_training import train_network
 from heml.taxonomy import Taxonomy
-from heml.workers import processors
 
 STEPS = 3
 

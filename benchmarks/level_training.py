@@ -31,9 +31,9 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from benchmarks.clock import clock
 from benchmarks.tables import table
-from heml.metrics.network import NodeNetwork, new_network
+from heml.metrics.node_network import NodeNetwork, new_network
 from heml.metrics.snr import snr_distance
-from heml.store import write_aside
+from heml.storage.atomic_write import write_aside
 
 BATCH, EMBEDDING, MARGIN, RATE = 64, 64, 0.2, 3e-3
 Indices = tuple[Tensor, ...]

@@ -36,20 +36,22 @@ from benchmarks.tasks import (
     train_tree,
     write_missing_views,
 )
-from heml.device import choose_device
+from heml.compute.device import choose_device
+from heml.compute.threads import processors
 from heml.metrics import identity
 from heml.metrics.artifacts import load_node
 from heml.metrics.distances import node_distances
 from heml.metrics.level import train_level
 from heml.metrics.losses import ranking_distance
-from heml.metrics.training import balanced_batches
-from heml.settings import MetricSettings
-from heml.store import Store, fingerprint, write_aside
+from heml.metrics.metric_settings import MetricSettings
+from heml.metrics.network_training import balanced_batches
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
-from heml.tree import fit as fit_module
-from heml.tree.fit import fit_tree
-from heml.tree.tree import Embedded, MetricTree
-from heml.workers import processors
+from heml.tree import tree_stage as fit_module
+from heml.tree.metric_tree import Embedded, MetricTree
+from heml.tree.tree_stage import fit_tree
 
 PARTS = ("accuracy", "time", "device", "memory", "snr", "losses", "warm")
 #: Sides of the baseline's input in pixels; the first is what ratios refer to.

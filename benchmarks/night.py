@@ -119,7 +119,7 @@ def daemon(work: Path, recipe: Path) -> Iterator[Any]:
     }
     import dagster as dg
 
-    from pipelines.home import ensure_home
+    from pipelines.runtime.home import ensure_home
 
     ensure_home()
     command = [str(Path(sys.executable).with_name("dagster-daemon")), "run"]

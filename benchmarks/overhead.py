@@ -18,8 +18,8 @@ from pathlib import Path
 
 from benchmarks.direct import stage_calls
 from benchmarks.tables import table
-from heml.store import Store
-from pipelines.recipe import load_recipe
+from heml.storage.store import Store
+from pipelines.recipe.model import load_recipe
 
 DEMO = Path(__file__).parents[1] / "pipelines" / "recipes" / "demo.yaml"
 LOAD = "from pipelines.definitions import defs; defs.get_repository_def()"
@@ -55,7 +55,7 @@ def _chains(recipe: Path, rounds: int) -> str:
             direct = ["benchmarks.overhead", "--recipe", str(recipe), "--worker", f"{work}/direct"]
             plain = _seconds(direct, {})
             through = _seconds(
-                ["pipelines.run", str(recipe)],
+                ["pipelines.cli.run", str(recipe)],
                 {"HEML_STORE": f"{work}/store", "DAGSTER_HOME": f"{work}/home"},
             )
         for name, wall in (("heml", plain), ("Dagster", through)):

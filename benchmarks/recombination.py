@@ -35,13 +35,13 @@ import pandas as pd
 import pyarrow.parquet as pq
 import torch
 
-from heml.processes import Job, in_processes, process_count
-from heml.recombination.appearance import AppearanceLimits
-from heml.recombination.compose import Edit, compose_batch
-from heml.recombination.picture import Picture
-from heml.recombination.pictures import PictureReader
+from heml.compute.processes import Job, in_processes, process_count
+from heml.compute.threads import worker_pool
+from heml.recombination.gates.pixel_gates import AppearanceLimits
+from heml.recombination.imaging.image_reader import PictureReader
+from heml.recombination.imaging.segmented_image import Picture
+from heml.recombination.operators.compose import Edit, compose_batch
 from heml.taxonomy import Taxonomy, builtin
-from heml.workers import worker_pool
 
 #: What is moved with which operator: leaves from small to large.
 EDITS = {
@@ -214,11 +214,12 @@ def _memory(counts: Sequence[int]) -> None:
 
 def _generate(folder: Path) -> None:
     """A store with small portraits and their segments."""
-    from heml.progress import silent
-    from heml.segmentation.stage import segment
-    from heml.settings import AnnotatedSegmentation, PortraitsSource
+    from heml.compute.progress import silent
+    from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+    from heml.segmentation.segments_stage import segment
     from heml.sources.ingest import ingest
-    from heml.store import Store
+    from heml.sources.source_settings import PortraitsSource
+    from heml.storage.store import Store
 
     store, taxonomy = Store(folder / "store"), builtin("portraits")
     source = PortraitsSource(kind="portraits", count=300, size=32)
@@ -235,7 +236,7 @@ class _NoGates:
 
     def judge(self, samples: Sequence[Any], *_: object) -> list[Any]:
         from data_contracts.recombined_samples import GATE_COLUMNS
-        from heml.recombination.gates import Verdict
+        from heml.recombination.gates.judge import Verdict
 
         return [Verdict({c.name: None for c in GATE_COLUMNS}, ())] * len(samples)
 
@@ -246,11 +247,11 @@ class _NoGates:
 def _write_samples(folder: Path, count: int) -> dict[str, float]:
     """Runs the stage on a plan of some samples; peak memory, before and in all."""
     from data_contracts import REBALANCE_PLAN
-    from heml.images import image_index
-    from heml.progress import silent
-    from heml.recombination.roles import Roles
-    from heml.recombination.run import Recombiner
-    from heml.store import Store
+    from heml.compute.progress import silent
+    from heml.images.images_table import image_index
+    from heml.recombination.attribution.roles import Roles
+    from heml.recombination.recombination_stage import Recombiner
+    from heml.storage.store import Store
 
     store, taxonomy = Store(folder / "store"), builtin("portraits")
     ids = image_index(store, []).query("split == 'train'")["image_id"].to_numpy(str)

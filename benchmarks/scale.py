@@ -31,10 +31,10 @@ from PIL import Image
 from benchmarks.direct import stage_calls
 from benchmarks.tables import table
 from data_contracts.common import IMAGE
-from heml.settings import PortraitsSource
 from heml.sources.portraits_source import PortraitsSource as Portraits
-from heml.store import Store
-from pipelines.recipe import load_recipe
+from heml.sources.source_settings import PortraitsSource
+from heml.storage.store import Store
+from pipelines.recipe.model import load_recipe
 
 RECIPE = """\
 name: scale

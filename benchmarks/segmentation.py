@@ -21,16 +21,17 @@ from PIL import Image
 
 from benchmarks.clock import Took, clock
 from benchmarks.tables import table
-from heml.progress import Progress
-from heml.report.pictures import Pictures, overlaid, side_by_side
-from heml.segmentation.stage import segment
-from heml.segmentation.trained import is_held_out
-from heml.settings import FolderSource, TrainedSegmentation
+from heml.compute.progress import Progress
+from heml.compute.threads import processors
+from heml.report.drawing.store_images import Pictures, overlaid, side_by_side
+from heml.segmentation.segformer import is_held_out
+from heml.segmentation.segmentation_settings import TrainedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.sources.source_settings import FolderSource
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from heml.taxonomy.builtin import builtin
-from heml.workers import processors
 
 #: Leaf → leaves of the built-in taxonomy of the same name; what is not named is ignored.
 _LEAVES = {

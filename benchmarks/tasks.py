@@ -11,20 +11,22 @@ import pandas as pd
 from torch import Tensor
 
 from benchmarks.clock import Took, clock
-from heml.device import choose_device
-from heml.images import image_index
+from heml.compute.device import choose_device
+from heml.compute.progress import Progress
+from heml.compute.threads import worker_pool
+from heml.images.images_table import image_index
 from heml.metrics.level import networks_at_once, resolution_of, train_level, write_views
-from heml.metrics.network import combine
+from heml.metrics.metric_settings import MetricSettings
+from heml.metrics.network_training import embed, train_network
+from heml.metrics.node_network import combine
 from heml.metrics.node_training import present_in
-from heml.metrics.training import embed, train_network
 from heml.metrics.views import open_views
-from heml.progress import Progress
-from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, FolderSource, MetricSettings
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.sources.source_settings import FolderSource
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
-from heml.workers import worker_pool
 
 
 @dataclass(frozen=True)

@@ -31,11 +31,11 @@ from data_contracts import (
     SEGMENTS,
 )
 from data_contracts.common import INPUT_PREFIX, input_columns
-from heml.dataset.write import write_dataset
-from heml.progress import silent
-from heml.segmentation.rows import segment_rows
-from heml.shards import ShardWriter
-from heml.store import Store
+from heml.compute.progress import silent
+from heml.dataset.dataset_stage import write_dataset
+from heml.segmentation.segment_rows import segment_rows
+from heml.storage.sharded_parquet import ShardWriter
+from heml.storage.store import Store
 
 CLASSES = {0: "background", 1: "shape"}
 

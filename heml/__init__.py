@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from heml.dataset.opened import RebalancedDataset
+    from heml.notebook.rebalanced_dataset import RebalancedDataset
 
 __version__ = "0.1.0"
 
@@ -26,10 +26,10 @@ def open_dataset(folder: str | Path, store: str | Path | None = None) -> Rebalan
 
     Raises
     ------
-    heml.dataset.manifest.DatasetError
+    heml.dataset_folder.manifest_file.DatasetError
         If the folder holds no whole dataset.
     """
     # imported here: who only wants the version waits for nothing
-    from heml.dataset.opened import RebalancedDataset
+    from heml.notebook.rebalanced_dataset import RebalancedDataset
 
     return RebalancedDataset(Path(folder), None if store is None else Path(store))

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import dagster as dg
 
-from heml.store import Store, open_store
+from heml.storage.store import Store, open_store
 from pipelines.assets import recipe_assets
-from pipelines.checks import recipe_checks
+from pipelines.checks.asset_checks import recipe_checks
 from pipelines.jobs import bias_only_job, executor, rebalance_job, recipe_job, revoke_job
-from pipelines.recipe import LoadedRecipe, load_recipe, load_recipes, refuse_same_names
+from pipelines.recipe.model import LoadedRecipe, load_recipe, load_recipes, refuse_same_names
 from pipelines.schedules import recipe_schedule
 from pipelines.sensors import dead_runs_sensor, source_sensor
 

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 import dagster as dg
 
 from pipelines.assets.rebalanced_dataset import DatasetConfig, dataset_op
-from pipelines.assets.stage import asset_key
-from pipelines.cluster import ray_jobs, ray_steps
-from pipelines.fork_server import PRELOADED
-from pipelines.recipe import LoadedRecipe
+from pipelines.assets.stage_asset import asset_key
+from pipelines.recipe.model import LoadedRecipe
+from pipelines.runtime.fork_server import PRELOADED
+from pipelines.runtime.ray_executor import ray_jobs, ray_steps
 
 if TYPE_CHECKING:
     # What define_asset_job gives; dagster does not export it.

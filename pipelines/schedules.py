@@ -4,7 +4,7 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from pipelines.recipe import LoadedRecipe
+from pipelines.recipe.model import LoadedRecipe
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (

@@ -5,10 +5,10 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
-from heml.store import fingerprint
-from pipelines.driving import end_dead_runs
+from heml.storage.fingerprint import fingerprint
 from pipelines.jobs import RECIPE_TAG
-from pipelines.recipe import LoadedRecipe
+from pipelines.recipe.model import LoadedRecipe
+from pipelines.runtime.run_processes import end_dead_runs
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (

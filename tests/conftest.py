@@ -13,8 +13,8 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heml.settings import FolderSource
-from heml.store import Store
+from heml.sources.source_settings import FolderSource
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
 CLASSES = {0: "background", 1: "shape", 2: "void"}

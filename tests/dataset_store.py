@@ -24,17 +24,19 @@ from data_contracts import (
     Contract,
 )
 from data_contracts.recombined_samples import GATE_COLUMNS
-from heml.dataset.write import write_dataset
-from heml.images import image_index
-from heml.progress import silent
+from heml.compute.progress import silent
+from heml.dataset.dataset_settings import DatasetSettings
+from heml.dataset.dataset_stage import write_dataset
+from heml.images.images_table import image_index
 from heml.segmentation.masks import encode
-from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, DatasetSettings, FolderSource, PortraitsSource
-from heml.shards import ShardWriter
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.open import open_source
-from heml.stage import Outcome
-from heml.store import Store
+from heml.sources.source_settings import FolderSource, PortraitsSource
+from heml.storage.sharded_parquet import ShardWriter
+from heml.storage.stage import Outcome
+from heml.storage.store import Store
 from heml.taxonomy import builtin
 
 LABEL, GROUPS = "mouth", ["hair_tone"]

@@ -11,8 +11,8 @@ from scipy.stats import chi2_contingency
 from sklearn.metrics import adjusted_mutual_info_score
 
 from heml.bias import tables
-from heml.bias.discoveries import controlled
-from heml.bias.groups import Contingency, Group, contingency
+from heml.bias.attributes import Contingency, Group, contingency
+from heml.bias.fdr import controlled
 
 
 def association(

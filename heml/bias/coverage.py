@@ -11,13 +11,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from heml.bias import tables
-from heml.cells import MISSING, known_groups
-
-
-def cell_name(label_name: str, label: str, groups: Sequence[str], values: Sequence[str]) -> str:
-    """A cell in words, as every table, figure and message spells it."""
-    pairs = zip((label_name, *groups), (label, *values), strict=True)
-    return " · ".join(f"{name}={value}" for name, value in pairs)
+from heml.images.groups import MISSING, cell_name, known_groups
 
 
 def coverage(

@@ -12,8 +12,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts import BIAS_HISTORY, ContractError
-from heml.cells import TIMES
-from heml.store import Store, write_aside
+from heml.images.groups import TIMES
+from heml.storage.atomic_write import write_aside
+from heml.storage.store import Store
 
 
 def remember_scores(

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import heml
 from data_contracts import ContractError
 from heml.dataset.export import KINDS, export_dataset
-from heml.dataset.manifest import DatasetError, verify
+from heml.dataset_folder.manifest_file import DatasetError, verify
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -12,10 +12,10 @@ import yaml
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from data_contracts import REBALANCED_DATASET
-from heml.dataset import sentences
-from heml.dataset.facts import DatasetFacts
-from heml.dataset.features import card_features, class_names
-from heml.report.words import percent
+from heml.dataset import fact_sentences
+from heml.dataset.dataset_facts import DatasetFacts
+from heml.dataset_folder.features import card_features, class_names
+from heml.parts.wording import percent
 
 #: Bounds of the size categories of dataset cards.
 _SIZES = ((1_000, "n<1K"), (10_000, "1K<n<10K"), (100_000, "10K<n<100K"), (1_000_000, "100K<n<1M"))
@@ -44,12 +44,12 @@ def dataset_card(facts: DatasetFacts, files: Sequence[Path]) -> str:
     return environment.get_template("card.md.j2").render(
         header=yaml.safe_dump(_header(facts, schema, files), sort_keys=False, allow_unicode=True),
         facts=facts,
-        weighing=sentences.weighing(facts),
-        biases=list(sentences.biases(facts)),
-        manipulation=list(sentences.manipulation(facts)),
-        effect=list(sentences.effect(facts)),
-        limitations=list(sentences.limitations(facts)),
-        annotation=sentences.annotation(facts),
+        weighing=fact_sentences.weighing(facts),
+        biases=list(fact_sentences.biases(facts)),
+        manipulation=list(fact_sentences.manipulation(facts)),
+        effect=list(fact_sentences.effect(facts)),
+        limitations=list(fact_sentences.limitations(facts)),
+        annotation=fact_sentences.annotation(facts),
         columns=_columns(schema),
         classes=class_names(schema),
     )

@@ -13,8 +13,8 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from heml.dataset import sentences
-from heml.dataset.facts import DatasetFacts
+from heml.dataset import fact_sentences
+from heml.dataset.dataset_facts import DatasetFacts
 
 _CONTEXT = {
     "@language": "en",
@@ -110,7 +110,7 @@ def _responsible_ai(facts: DatasetFacts) -> dict[str, Any]:
             "Records without a readable image, a label or a group value are refused, each with "
             "its reason, and are not part of the dataset."
         ),
-        "rai:dataManipulationProtocol": " ".join(sentences.manipulation(facts)),
+        "rai:dataManipulationProtocol": " ".join(fact_sentences.manipulation(facts)),
         "rai:dataPreprocessingProtocol": [
             "Images of real rows are the input's own bytes: neither scaled nor encoded again.",
             f"Of {samples['tried']} edits {samples['refused']} were not kept"
@@ -119,15 +119,15 @@ def _responsible_ai(facts: DatasetFacts) -> dict[str, Any]:
         "rai:dataImputationProtocol": (
             "Nothing is imputed: what is not known of a recombined row is empty."
         ),
-        "rai:dataAnnotationProtocol": [sentences.annotation(facts)],
+        "rai:dataAnnotationProtocol": [fact_sentences.annotation(facts)],
         "rai:dataAnnotationPlatform": ["HEML"],
         "rai:machineAnnotationTools": [name for name in facts.segmenters if name != "annotated"]
         or ["none: masks came with the input"],
-        "rai:dataBiases": list(sentences.biases(facts)),
-        "rai:dataLimitations": list(sentences.limitations(facts)),
+        "rai:dataBiases": list(fact_sentences.biases(facts)),
+        "rai:dataLimitations": list(fact_sentences.limitations(facts)),
         "rai:dataUseCases": [
             f"Training classifiers of {facts.label} that do not lean on "
-            f"{', '.join(facts.groups)}. " + " ".join(sentences.effect(facts))
+            f"{', '.join(facts.groups)}. " + " ".join(fact_sentences.effect(facts))
         ],
         "rai:dataSocialImpact": (
             "Balanced are only the named groups, as far as their segments carry them. Whether a "

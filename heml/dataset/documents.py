@@ -12,13 +12,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from heml.compute.progress import Progress
 from heml.dataset.card import dataset_card
 from heml.dataset.croissant import croissant
-from heml.dataset.facts import gather_facts
-from heml.dataset.manifest import MANIFEST, read_manifest, write_manifest
-from heml.progress import Progress
-from heml.stage import Outcome, run_stage
-from heml.store import Store, fingerprint, write_aside
+from heml.dataset.dataset_facts import gather_facts
+from heml.dataset_folder.manifest_file import MANIFEST, read_manifest, write_manifest
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.stage import Outcome, run_stage
+from heml.storage.store import Store
 
 VERSION = 2
 CARD, CROISSANT = "README.md", "croissant.json"

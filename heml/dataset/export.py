@@ -7,13 +7,15 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from heml.compute.progress import Progress
 from heml.dataset.exports.coco import export_coco
 from heml.dataset.exports.imagefolder import export_imagefolder
 from heml.dataset.exports.webdataset import export_webdataset
-from heml.dataset.manifest import DatasetError, read_manifest
-from heml.progress import Progress
-from heml.stage import run_stage
-from heml.store import Store, fingerprint, write_aside
+from heml.dataset_folder.manifest_file import DatasetError, read_manifest
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.stage import run_stage
+from heml.storage.store import Store
 
 VERSION = 1
 KINDS = ("imagefolder", "webdataset", "coco")

@@ -11,14 +11,13 @@ from typing import Any
 from data_contracts import RECOMBINED_SAMPLES, SEGMENTS, Contract
 from data_contracts.common import INPUT_PREFIX
 from data_contracts.recombined_samples import GATE_COLUMNS
-from heml.bias.coverage import cell_name
-from heml.cells import MISSING
-from heml.dataset.cell_reader import Cell, CellReader
+from heml.dataset.group_reader import Cell, CellReader
 from heml.dataset.selection import Selection, descends
-from heml.images import iterate_images
-from heml.revoked import Revoked
-from heml.shards import ShardedTable
-from heml.store import Store
+from heml.images.groups import MISSING, cell_name
+from heml.images.images_table import iterate_images
+from heml.images.revoked import Revoked
+from heml.storage.sharded_parquet import ShardedTable
+from heml.storage.store import Store
 
 #: Recombined images read at a time.
 _BATCH = 32

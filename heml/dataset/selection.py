@@ -15,12 +15,12 @@ from typing import Any, NamedTuple
 import pyarrow.parquet as pq
 
 from data_contracts import RECOMBINED_SAMPLES
-from heml.cells import MISSING
-from heml.dataset.cell_reader import Cell, CellReader
-from heml.revoked import Revoked
-from heml.settings import DatasetSettings
-from heml.shards import ShardedTable
-from heml.store import Store
+from heml.dataset.dataset_settings import DatasetSettings
+from heml.dataset.group_reader import Cell, CellReader
+from heml.images.groups import MISSING
+from heml.images.revoked import Revoked
+from heml.storage.sharded_parquet import ShardedTable
+from heml.storage.store import Store
 
 _BATCH = 4096
 #: A real row counts at most this many times a recombined one of its cell, and at least this part of

@@ -4,6 +4,6 @@
 are what is said of them.
 """
 
-from heml.effect.measure import VERSION, measure_effect
+from heml.effect.effect_stage import VERSION, measure_effect
 
 __all__ = ["VERSION", "measure_effect"]

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from heml.settings import EffectSettings
+from heml.effect.effect_settings import EffectSettings
 
 #: Told the number of the step that is done.
 Tell = Callable[[int], None]

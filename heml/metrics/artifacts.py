@@ -15,8 +15,8 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data_contracts import EMBEDDINGS
-from heml.metrics.network import NodeNetwork, network_of
-from heml.store import Store
+from heml.metrics.node_network import NodeNetwork, network_of
+from heml.storage.store import Store
 
 _FINAL = "final"
 _REPORT = "node.json"

@@ -18,7 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from heml.checkpoints import CheckpointError
+from heml.compute.checkpoints import CheckpointError
 
 #: Files of a checkpoint folder that decide what is loaded from it.
 _DECIDING = ("*.safetensors", "*.json")

@@ -17,10 +17,10 @@ from torch import Tensor
 from heml.metrics.artifacts import NodeMetric, load_node, network_from
 from heml.metrics.distances import node_distances
 from heml.metrics.level_data import Rows
+from heml.metrics.metric_settings import MetricSettings
+from heml.metrics.network_training import embed
 from heml.metrics.node_training import LevelData, enough, metric_index, out_of_fold, present_in
-from heml.metrics.training import embed
-from heml.settings import MetricSettings
-from heml.store import Store
+from heml.storage.store import Store
 
 #: Share of the trained images that lie within the distance that is called usual.
 _USUAL = 0.95

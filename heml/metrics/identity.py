@@ -12,8 +12,9 @@ from typing import Any
 import torch
 
 from heml.metrics.backbone import checkpoint_identity
-from heml.settings import SMALL, MetricSettings
-from heml.store import Store, fingerprint
+from heml.metrics.metric_settings import SMALL, MetricSettings
+from heml.storage.fingerprint import fingerprint
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
 VERSION = 5

@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from heml.cells import cell_codes, known_groups
-from heml.settings import MetricSettings
+from heml.images.groups import cell_codes, known_groups
+from heml.metrics.metric_settings import MetricSettings
 
 
 class TooFewLabels(ValueError):

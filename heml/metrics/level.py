@@ -19,8 +19,11 @@ from typing import Any
 import numpy as np
 import torch
 
-from heml.device import choose_device
-from heml.images import decode_image, iterate_images
+from heml.compute.device import choose_device
+from heml.compute.progress import Progress
+from heml.compute.threads import worker_pool
+from heml.compute.throttled_progress import Pace
+from heml.images.images_table import decode_image, iterate_images
 from heml.metrics.artifacts import NodeMetric, load_node, node_folder, read_node, save_node
 from heml.metrics.growth import Grown, drifted, extend, grown_node
 from heml.metrics.identity import (
@@ -34,18 +37,16 @@ from heml.metrics.identity import (
     trained_as,
 )
 from heml.metrics.level_data import OTHERS, Rows, read_rows, sampling
-from heml.metrics.network import combine
+from heml.metrics.metric_settings import MetricSettings
+from heml.metrics.node_network import combine
 from heml.metrics.node_training import NodeTraining
-from heml.metrics.others import embed_others
+from heml.metrics.unsampled import embed_others
 from heml.metrics.views import ViewWriter, open_views
-from heml.pace import Pace
-from heml.progress import Progress
 from heml.segmentation.masks import iterate_masks
-from heml.settings import MetricSettings
-from heml.stage import Outcome, at_stage
-from heml.store import Store, is_abandoned, owner, write_aside
+from heml.storage.atomic_write import is_abandoned, owner, write_aside
+from heml.storage.stage import Outcome, at_stage
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
-from heml.workers import worker_pool
 
 #: Pixels per image that the networks of a level together may hold in memory while they train. One
 #: network on whole images of 224 px, as metrics are trained elsewhere, holds 50 176; a level stays

@@ -11,15 +11,16 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from data_contracts import EMBEDDINGS
-from heml.images import image_index
+from heml.images.images_table import image_index
 from heml.metrics.artifacts import node_folder
 from heml.metrics.identity import content_of, how_trained, last_made, last_whole
 from heml.metrics.labels import TooFewLabels, label_columns, metric_labels
+from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.node_training import LevelData, enough
 from heml.metrics.sample import Known, draw_sample, strata_of
-from heml.segmentation.earlier import segment_keys
-from heml.settings import MetricSettings
-from heml.store import Store, fingerprint
+from heml.segmentation.cache import segment_keys
+from heml.storage.fingerprint import fingerprint
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
 #: Embeddings of a node's images outside the sample, beside those of the sample.

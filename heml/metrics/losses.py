@@ -17,9 +17,9 @@ from pytorch_metric_learning import distances, losses, miners, reducers, regular
 from pytorch_metric_learning.utils import loss_and_miner_utils as pairing
 from torch import Tensor, nn
 
+from heml.compute.threads import seeded
+from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.snr import BoundedSNRDistance, BoundedSNRSimilarity, SNRDistance
-from heml.settings import MetricSettings
-from heml.workers import seeded
 
 #: Weight of the zero-mean regularizer (Yuan et al.) against the loss itself.
 ZERO_MEAN_WEIGHT = 0.1

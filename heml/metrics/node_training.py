@@ -13,12 +13,12 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from heml.device import lane
+from heml.compute.device import lane
+from heml.compute.progress import Progress
 from heml.metrics.artifacts import NodeMetric
 from heml.metrics.evaluation import MOST_QUERIES, evaluate
-from heml.metrics.training import TrainingDiverged, embed, train_network
-from heml.progress import Progress
-from heml.settings import MetricSettings
+from heml.metrics.metric_settings import MetricSettings
+from heml.metrics.network_training import TrainingDiverged, embed, train_network
 
 #: A network needs this many images of each of two labels.
 MINIMUM_PER_LABEL = 2

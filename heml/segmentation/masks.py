@@ -13,10 +13,10 @@ from pycocotools import mask as coco
 
 from data_contracts.images import IMAGES
 from data_contracts.segments import SEGMENTS
-from heml.images import iterate_images
-from heml.row_index import RowIndex
-from heml.shards import RowGroup, ShardedTable
-from heml.store import Store
+from heml.images.images_table import iterate_images
+from heml.storage.row_index import RowIndex
+from heml.storage.sharded_parquet import RowGroup, ShardedTable
+from heml.storage.store import Store
 
 _COLUMNS = ["image_id", "class_name", "rle", "height", "width"]
 #: Row groups of segments that `RowsByImage` keeps.

@@ -15,8 +15,8 @@ from torch import nn
 from torch.nn.functional import interpolate
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
-from heml.checkpoints import CheckpointError
-from heml.device import choose_device
+from heml.compute.checkpoints import CheckpointError
+from heml.compute.device import choose_device
 from heml.segmentation.class_map import leaf_of_classes
 from heml.segmentation.iou import IGNORED
 from heml.taxonomy import Taxonomy

@@ -13,10 +13,10 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from heml.settings import Ade20kSource as Ade20kSettings
+from heml.sources.base import FileRow, FileSource
 from heml.sources.files import most_bytes, open_files
-from heml.sources.given import FileRow, FileSource
 from heml.sources.raw import SourceError
+from heml.sources.source_settings import Ade20kSource as Ade20kSettings
 
 IMAGES, MASKS = "images", "annotations"
 SCENES, OBJECTS = "sceneCategories.txt", "objectInfo150.txt"
@@ -32,7 +32,7 @@ class Ade20kSource(FileSource):
 
     Parameters
     ----------
-    settings : heml.settings.Ade20kSource
+    settings : heml.sources.source_settings.Ade20kSource
     base : pathlib.Path
     """
 

@@ -11,14 +11,14 @@ from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
 
-from heml.settings import AtrSource as AtrSettings
-from heml.settings import ParquetSource as ParquetSettings
+from heml.sources.base import FileRow, FileSource
 from heml.sources.class_list import ATR
 from heml.sources.files import joined, most_bytes, open_files
-from heml.sources.given import FileRow, FileSource
 from heml.sources.parquet import ParquetSource
 from heml.sources.raw import SourceError
-from heml.sources.words import drawn_split
+from heml.sources.source_settings import AtrSource as AtrSettings
+from heml.sources.source_settings import ParquetSource as ParquetSettings
+from heml.sources.splits import drawn_split
 
 IMAGES, MASKS = "JPEGImages", "SegmentationClassAug"
 _WITHIN = "humanparsing"
@@ -40,7 +40,7 @@ class AtrFiles(FileSource):
 
     Parameters
     ----------
-    settings : heml.settings.AtrSource
+    settings : heml.sources.source_settings.AtrSource
     base : pathlib.Path
     """
 

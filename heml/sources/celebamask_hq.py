@@ -17,13 +17,13 @@ from pathlib import Path, PurePosixPath
 import numpy as np
 from PIL import Image
 
-from heml.images import displayed_size, open_image
-from heml.settings import CelebAMaskHQSource as CelebAMaskHQSettings
+from heml.images.images_table import displayed_size, open_image
+from heml.sources.base import FileRow, FileSource
 from heml.sources.class_list import CELEBAMASK_HQ
 from heml.sources.files import most_bytes, open_files
-from heml.sources.given import FileRow, FileSource
 from heml.sources.raw import Refusal, SourceError, Unacceptable
-from heml.sources.words import drawn_split
+from heml.sources.source_settings import CelebAMaskHQSource as CelebAMaskHQSettings
+from heml.sources.splits import drawn_split
 
 IMAGES, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
 ATTRIBUTES = "CelebAMask-HQ-attribute-anno.txt"
@@ -40,7 +40,7 @@ class CelebAMaskHQSource(FileSource):
 
     Parameters
     ----------
-    settings : heml.settings.CelebAMaskHQSource
+    settings : heml.sources.source_settings.CelebAMaskHQSource
     base : pathlib.Path
     """
 

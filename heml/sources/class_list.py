@@ -5,9 +5,9 @@ from __future__ import annotations
 import json
 import re
 
-from heml.settings import Classes
 from heml.sources.files import Files
 from heml.sources.raw import SourceError
+from heml.sources.source_settings import Classes
 
 _CELEBAMASK_HQ = (
     "background skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip hair hat "

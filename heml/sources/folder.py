@@ -12,13 +12,13 @@ from pathlib import Path, PurePosixPath
 from typing import NamedTuple
 
 from data_contracts.common import SPLITS
-from heml.settings import FolderSource as FolderSettings
+from heml.sources.base import FileRow, FileSource
 from heml.sources.class_list import class_list
 from heml.sources.files import joined, most_bytes, normal, open_files
-from heml.sources.given import FileRow, FileSource
 from heml.sources.metadata import SUFFIXES, MetadataTable
 from heml.sources.raw import Refusal, SourceError
-from heml.sources.words import drawn_split, first_of, mapped_split, split_word
+from heml.sources.source_settings import FolderSource as FolderSettings
+from heml.sources.splits import drawn_split, first_of, mapped_split, split_word
 from heml.taxonomy import nearest
 
 #: Names of the mask column, in the order of preference.
@@ -52,7 +52,7 @@ class FolderSource(FileSource):
 
     Parameters
     ----------
-    settings : heml.settings.FolderSource
+    settings : heml.sources.source_settings.FolderSource
     base : pathlib.Path
         Folder that a relative `root` starts from: the recipe's.
 

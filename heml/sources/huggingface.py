@@ -13,12 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from heml.settings import HuggingFaceSource as HuggingFaceSettings
 from heml.sources.files import expanded, most_bytes, open_files, refuse_unsafe
+from heml.sources.image_columns import PictureRow, PictureTable
 from heml.sources.parquet_rows import class_name
-from heml.sources.pictures import PictureRow, PictureTable
 from heml.sources.raw import SourceError, Unacceptable
-from heml.sources.words import as_text, drawn_split, mapped_split
+from heml.sources.source_settings import HuggingFaceSource as HuggingFaceSettings
+from heml.sources.splits import as_text, drawn_split, mapped_split
 
 #: Readers of the `datasets` library that give pictures and nothing but data.
 _BUILDERS = ("arrow", "csv", "imagefolder", "json", "parquet", "webdataset")
@@ -31,7 +31,7 @@ class HuggingFaceSource(PictureTable):
 
     Parameters
     ----------
-    settings : heml.settings.HuggingFaceSource
+    settings : heml.sources.source_settings.HuggingFaceSource
     base : pathlib.Path
         Folder that a relative `dataset` starts from: the recipe's.
 

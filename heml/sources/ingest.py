@@ -20,20 +20,21 @@ import pyarrow.parquet as pq
 from data_contracts.common import INPUT_PREFIX, SPLITS, input_columns
 from data_contracts.images import IMAGES
 from data_contracts.quarantine import QUARANTINE, REASONS
-from heml.ahead import map_ahead
-from heml.bias.coverage import cell_name
-from heml.cells import MISSING
-from heml.pace import Pace
-from heml.progress import Progress
-from heml.revoked import Revoked, read_revoked
-from heml.settings import Source as SourceSettings
-from heml.shards import ShardWriter
+from heml.compute.prefetch import map_ahead
+from heml.compute.progress import Progress
+from heml.compute.throttled_progress import Pace
+from heml.images.groups import MISSING, cell_name
+from heml.images.revoked import Revoked, read_revoked
+from heml.sources.dedup import Seen
 from heml.sources.open import open_source
 from heml.sources.raw import RawRecord, Refusal, Source, SourceError, Unacceptable
-from heml.sources.seen import Seen
+from heml.sources.source_settings import Source as SourceSettings
 from heml.sources.validate import CheckedMask, check_image, check_mask
-from heml.stage import Outcome, run_stage
-from heml.store import Store, fingerprint, write_aside
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.sharded_parquet import ShardWriter
+from heml.storage.stage import Outcome, run_stage
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
 VERSION = 2
@@ -56,7 +57,7 @@ def ingest(
     Parameters
     ----------
     store : Store
-    source : heml.settings.Source
+    source : heml.sources.source_settings.Source
     base : pathlib.Path
         Folder that relative paths start from: the recipe's.
     taxonomy : Taxonomy

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from heml.sources.files import Files
 from heml.sources.parquet_rows import ParquetFile
 from heml.sources.raw import Refusal, SourceError
-from heml.sources.words import as_text
+from heml.sources.splits import as_text
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 

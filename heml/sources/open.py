@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from heml import settings as kinds
+from heml.sources import source_settings as kinds
 from heml.sources.raw import Source
 
 
@@ -13,7 +13,7 @@ def open_source(settings: kinds.Source, base: Path) -> Source:
 
     Parameters
     ----------
-    settings : heml.settings.Source
+    settings : heml.sources.source_settings.Source
     base : pathlib.Path
         Folder that relative paths start from: the recipe's.
 

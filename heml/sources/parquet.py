@@ -10,12 +10,12 @@ from pathlib import Path
 import pyarrow as pa
 
 from data_contracts.common import SPLITS
-from heml.settings import ParquetSource as ParquetSettings
 from heml.sources.files import Files, most_bytes, open_files
+from heml.sources.image_columns import PictureRow, PictureTable, picture_of
 from heml.sources.parquet_rows import ParquetFile
-from heml.sources.pictures import PictureRow, PictureTable, picture_of
 from heml.sources.raw import SourceError, Unacceptable
-from heml.sources.words import as_text, drawn_split, mapped_split, split_word
+from heml.sources.source_settings import ParquetSource as ParquetSettings
+from heml.sources.splits import as_text, drawn_split, mapped_split, split_word
 
 SUFFIXES = (".parquet", ".pq")
 
@@ -25,7 +25,7 @@ class ParquetSource(PictureTable):
 
     Parameters
     ----------
-    settings : heml.settings.ParquetSource
+    settings : heml.sources.source_settings.ParquetSource
     base : pathlib.Path
         Folder that a relative `root` starts from: the recipe's.
 

@@ -11,9 +11,9 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from PIL import Image
 
-from heml.settings import PortraitsSource as PortraitsSettings
 from heml.sources.portraits import ATTRIBUTES, CLASSES, draw, plan_attributes
 from heml.sources.raw import Limits, RawRecord, SourceError
+from heml.sources.source_settings import PortraitsSource as PortraitsSettings
 from heml.taxonomy import nearest
 
 #: Raise it when the drawing changes, so that stored portraits are drawn again.
@@ -25,7 +25,7 @@ class PortraitsSource:
 
     Parameters
     ----------
-    settings : heml.settings.PortraitsSource
+    settings : heml.sources.source_settings.PortraitsSource
     """
 
     def __init__(self, settings: PortraitsSettings) -> None:

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from PIL import Image, UnidentifiedImageError
 
-from heml.images import decode_mask, displayed_size, open_image
+from heml.images.images_table import decode_mask, displayed_size, open_image
 from heml.sources.raw import Unacceptable
 
 _LOSSY = ("JPEG", "MPO", "AVIF", "JPEG2000")

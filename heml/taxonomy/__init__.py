@@ -5,7 +5,7 @@ built-in ones and proposes a new one from trained leaves.
 """
 
 from heml.taxonomy.builtin import builtin, builtin_names
-from heml.taxonomy.model import (
+from heml.taxonomy.taxonomy import (
     BACKGROUND,
     Kind,
     Taxonomy,

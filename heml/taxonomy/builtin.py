@@ -1,4 +1,4 @@
-"""The taxonomies that come with HEML, read from `heml/taxonomies/`."""
+"""The taxonomies that come with HEML, read from `heml/taxonomy/builtin_taxonomies/`."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from importlib import resources
 
 import yaml
 
-from heml.taxonomy.model import Taxonomy, TaxonomyError, from_mapping, nearest
+from heml.taxonomy.taxonomy import Taxonomy, TaxonomyError, from_mapping, nearest
 
 
 def builtin_names() -> list[str]:
     """Names of the taxonomies that come with HEML."""
-    folder = resources.files("heml") / "taxonomies"
+    folder = resources.files("heml.taxonomy") / "builtin_taxonomies"
     return sorted(f.name.removesuffix(".yaml") for f in folder.iterdir() if f.name.endswith("yaml"))
 
 
@@ -25,5 +25,5 @@ def builtin(name: str) -> Taxonomy:
     """
     if name not in builtin_names():
         raise TaxonomyError(f"unknown taxonomy '{name}'; {nearest(name, builtin_names())}")
-    file = resources.files("heml") / "taxonomies" / f"{name}.yaml"
+    file = resources.files("heml.taxonomy") / "builtin_taxonomies" / f"{name}.yaml"
     return from_mapping(name, yaml.safe_load(file.read_text()))

@@ -12,7 +12,7 @@ import numpy as np
 from PIL import Image, ImageOps
 
 from heml.taxonomy import Taxonomy, nearest
-from heml.tree.errors import TreeError
+from heml.tree.tree_error import TreeError
 
 Pixels = np.ndarray | Image.Image
 #: Class name → bool (H, W), or class ids (H, W) as in the masks of the dataset.

@@ -17,14 +17,14 @@ from scipy.cluster.hierarchy import ClusterNode, linkage, to_tree
 from scipy.spatial.distance import squareform
 from scipy.stats import rankdata
 
-from heml.images import image_index
+from heml.images.images_table import image_index
 from heml.metrics.artifacts import load_node, measured_images
 from heml.metrics.views import union
 from heml.segmentation.masks import SegmentReader
-from heml.store import Store
+from heml.storage.store import Store
 from heml.taxonomy import BACKGROUND, Taxonomy
+from heml.tree.metric_tree import read_taxonomy
 from heml.tree.pairs import Pairs, held_out_pairs
-from heml.tree.tree import read_taxonomy
 
 #: Held-out pairs and train images that are looked at.
 PAIRS, IMAGES = 20_000, 200

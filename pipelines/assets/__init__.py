@@ -6,7 +6,7 @@ and what needs it inside functions (every step is a new process).
 
 import dagster as dg
 
-from heml.store import Store
+from heml.storage.store import Store
 from pipelines.assets.bias_scores import bias_scores_asset
 from pipelines.assets.dataset_card import dataset_card_asset
 from pipelines.assets.debias_effect import debias_effect_asset
@@ -19,7 +19,7 @@ from pipelines.assets.rebalanced_dataset import rebalanced_dataset_asset
 from pipelines.assets.recombined_samples import recombined_samples_asset
 from pipelines.assets.report import report_asset
 from pipelines.assets.segments import segments_asset
-from pipelines.recipe import LoadedRecipe
+from pipelines.recipe.model import LoadedRecipe
 
 
 def recipe_assets(recipe: LoadedRecipe, store: Store) -> list[dg.AssetsDefinition]:

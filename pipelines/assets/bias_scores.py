@@ -5,16 +5,16 @@ from dataclasses import replace
 import dagster as dg
 
 from data_contracts import BIAS_SCORES
-from heml.progress import Progress
-from heml.stage import Outcome
-from heml.store import Store
-from pipelines.assets.stage import stage_asset, stage_spec
-from pipelines.recipe import LoadedRecipe
+from heml.compute.progress import Progress
+from heml.storage.stage import Outcome
+from heml.storage.store import Store
+from pipelines.assets.stage_asset import stage_asset, stage_spec
+from pipelines.recipe.model import LoadedRecipe
 
 
 def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     def compute(progress: Progress) -> Outcome:
-        from heml.bias.measure import measure_bias
+        from heml.bias.bias_stage import measure_bias
 
         outcome = measure_bias(
             store,

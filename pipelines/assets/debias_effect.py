@@ -3,11 +3,11 @@
 import dagster as dg
 
 from data_contracts import DEBIAS_EFFECT
-from heml.progress import Progress
-from heml.stage import Outcome
-from heml.store import Store
-from pipelines.assets.stage import stage_asset, stage_spec
-from pipelines.recipe import LoadedRecipe
+from heml.compute.progress import Progress
+from heml.storage.stage import Outcome
+from heml.storage.store import Store
+from pipelines.assets.stage_asset import stage_asset, stage_spec
+from pipelines.recipe.model import LoadedRecipe
 
 
 def debias_effect_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:

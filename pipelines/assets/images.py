@@ -6,10 +6,10 @@ from typing import Any
 import dagster as dg
 
 from data_contracts import IMAGES, QUARANTINE
-from heml.stage import Outcome
-from heml.store import Store
-from pipelines.assets.stage import running, stage_result, stage_spec
-from pipelines.recipe import LoadedRecipe
+from heml.storage.stage import Outcome
+from heml.storage.store import Store
+from pipelines.assets.stage_asset import running, stage_result, stage_spec
+from pipelines.recipe.model import LoadedRecipe
 
 
 def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
@@ -43,7 +43,7 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
 
     @dg.multi_asset(name=f"{recipe.name}__images", specs=specs)
     def _images(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
-        from heml.recombination.plan import train_records
+        from heml.recombination.plan.plan_stage import train_records
         from heml.sources.ingest import ingest
 
         annotated = recipe.settings.segmentation.kind == "annotated"

@@ -12,10 +12,10 @@ from typing import Any
 import dagster as dg
 
 from data_contracts import EMBEDDINGS
-from heml.store import Store
-from pipelines.assets.stage import EXCLUSIVE, asset_key, running, stage_result, stage_spec
-from pipelines.cluster import ray_jobs
-from pipelines.recipe import LoadedRecipe
+from heml.storage.store import Store
+from pipelines.assets.stage_asset import EXCLUSIVE, asset_key, running, stage_result, stage_spec
+from pipelines.recipe.model import LoadedRecipe
+from pipelines.runtime.ray_executor import ray_jobs
 
 
 def metric_assets(recipe: LoadedRecipe, store: Store) -> list[dg.AssetsDefinition]:

@@ -6,9 +6,9 @@ import dagster as dg
 from pydantic import Field
 
 from data_contracts import REBALANCED_DATASET
-from heml.store import Store
-from pipelines.assets.stage import running, stage_result, stage_spec
-from pipelines.recipe import LoadedRecipe
+from heml.storage.store import Store
+from pipelines.assets.stage_asset import running, stage_result, stage_spec
+from pipelines.recipe.model import LoadedRecipe
 
 
 class DatasetConfig(dg.Config):
@@ -38,10 +38,10 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
         context: dg.AssetExecutionContext, config: DatasetConfig
     ) -> dg.MaterializeResult[Any]:
         import heml
+        from heml.dataset.dataset_stage import write_dataset
         from heml.dataset.export import write_exports
-        from heml.dataset.write import write_dataset
-        from heml.revoked import revoke
-        from heml.store import fingerprint
+        from heml.dataset.revocation import revoke
+        from heml.storage.fingerprint import fingerprint
 
         with running(context, store) as progress:
             if config.revoke:

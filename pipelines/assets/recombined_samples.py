@@ -3,17 +3,17 @@
 import dagster as dg
 
 from data_contracts import RECOMBINED_SAMPLES
-from heml.progress import Progress
-from heml.stage import Outcome
-from heml.store import Store
-from pipelines.assets.stage import stage_asset, stage_spec
-from pipelines.recipe import LoadedRecipe
+from heml.compute.progress import Progress
+from heml.storage.stage import Outcome
+from heml.storage.store import Store
+from pipelines.assets.stage_asset import stage_asset, stage_spec
+from pipelines.recipe.model import LoadedRecipe
 
 
 def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     def compute(progress: Progress) -> Outcome:
-        from heml.recombination.resegment import find_segmenter
-        from heml.recombination.run import recombine
+        from heml.recombination.gates.resegment import find_segmenter
+        from heml.recombination.recombination_stage import recombine
 
         return recombine(
             store,

@@ -3,16 +3,16 @@
 import dagster as dg
 
 from data_contracts import SEGMENTS
-from heml.progress import Progress
-from heml.stage import Outcome
-from heml.store import Store
-from pipelines.assets.stage import stage_asset, stage_spec
-from pipelines.recipe import LoadedRecipe
+from heml.compute.progress import Progress
+from heml.storage.stage import Outcome
+from heml.storage.store import Store
+from pipelines.assets.stage_asset import stage_asset, stage_spec
+from pipelines.recipe.model import LoadedRecipe
 
 
 def segments_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     def compute(progress: Progress) -> Outcome:
-        from heml.segmentation.stage import segment
+        from heml.segmentation.segments_stage import segment
 
         return segment(
             store,

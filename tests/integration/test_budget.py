@@ -8,13 +8,13 @@ import pytest
 
 from data_contracts import BIAS_HISTORY, BIAS_SCORES
 from heml.bias.history import read_history, remember_scores, score_changes, scores_over_measurements
-from heml.settings import BudgetSettings
-from heml.store import write_aside
+from heml.storage.atomic_write import write_aside
 from pipelines.assets.bias_scores import scores_over_time
-from pipelines.budget_check import check_bias_budget, check_bias_rise, check_quarantined
+from pipelines.assets.metadata import summary_metadata
+from pipelines.checks.budget_check import check_bias_budget, check_bias_rise, check_quarantined
+from pipelines.checks.limits import OverLimit
 from pipelines.definitions import build_defs
-from pipelines.limits import OverLimit
-from pipelines.metadata import summary_metadata
+from pipelines.recipe.operation_settings import BudgetSettings
 
 
 def scores_of(found):

@@ -11,29 +11,26 @@ import pyarrow.dataset as ds
 import pytest
 
 from data_contracts import BIAS_SCORES, REBALANCED_DATASET, RECOMBINED_SAMPLES
-from heml.bias.measure import measure_bias
-from heml.dataset.write import write_dataset
+from heml.bias.bias_stage import measure_bias
+from heml.compute.progress import silent
+from heml.dataset.dataset_stage import write_dataset
 from heml.effect import measure_effect
-from heml.images import ImageReader, decode_image, image_index
+from heml.effect.effect_settings import EffectSettings
+from heml.images.images_table import ImageReader, decode_image, image_index
 from heml.metrics.level import train_level
-from heml.progress import silent
-from heml.recombination.plan import make_plan
-from heml.recombination.run import recombine
+from heml.metrics.metric_settings import MetricSettings, Resolution
+from heml.recombination.plan.plan_stage import make_plan
+from heml.recombination.rebalance_settings import RebalanceSettings
+from heml.recombination.recombination_stage import recombine
 from heml.segmentation.masks import SegmentReader
-from heml.segmentation.stage import segment
-from heml.settings import (
-    AnnotatedSegmentation,
-    EffectSettings,
-    MetricSettings,
-    PortraitsSource,
-    RebalanceSettings,
-    Resolution,
-)
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.sources.source_settings import PortraitsSource
+from heml.storage.store import Store
 from heml.taxonomy import builtin
-from heml.tree.fit import fit_tree
-from heml.tree.tree import MetricTree
+from heml.tree.metric_tree import MetricTree
+from heml.tree.tree_stage import fit_tree
 
 TAXONOMY = builtin("portraits")
 SOURCE = PortraitsSource(kind="portraits", count=240, association=0.95, size=64)
@@ -93,7 +90,7 @@ def test_processes_make_the_same_samples(store, tmp_path, monkeypatch):
     again = Store(shutil.copytree(store.root, tmp_path / "again"))
     shutil.rmtree(again.recombined_samples)
     monkeypatch.setenv("HEML_PROCESSES", "2")
-    monkeypatch.setattr("heml.recombination.run.WORTH_PROCESSES", 0)
+    monkeypatch.setattr("heml.recombination.recombination_stage.WORTH_PROCESSES", 0)
     alone = store.summary("recombined_samples")
     outcome = recombine(again, TAXONOMY, GROUPS, REBALANCE, METRIC, silent)
     assert not outcome.reused

@@ -26,21 +26,22 @@ from PIL import Image
 import heml
 from benchmarks.write import make_store, write
 from data_contracts import DEBIAS_EFFECT, ContractError
+from heml.compute.progress import silent
 from heml.dataset.__main__ import main
+from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.documents import complete_documents
 from heml.dataset.export import KINDS, export_dataset, write_exports
-from heml.dataset.family import family_figure
-from heml.dataset.features import output_names
-from heml.dataset.manifest import DatasetError, read_manifest, verify
-from heml.images import ImageReader, image_index
-from heml.progress import silent
-from heml.revoked import RevokeError, read_revoked, revoke
-from heml.settings import DatasetSettings
+from heml.dataset.revocation import RevokeError, revoke
+from heml.dataset_folder.features import output_names
+from heml.dataset_folder.manifest_file import DatasetError, read_manifest, verify
+from heml.images.images_table import ImageReader, image_index
+from heml.images.revoked import read_revoked
+from heml.report.figures.provenance_figure import family_figure
 from heml.sources.ingest import ingest
-from heml.stage import Outcome
-from heml.store import Store
-from pipelines.dataset_check import check_nothing_revoked
-from pipelines.leakage_check import check_no_test_leakage
+from heml.storage.stage import Outcome
+from heml.storage.store import Store
+from pipelines.checks.dataset_check import check_nothing_revoked
+from pipelines.checks.split_leakage_check import check_no_test_leakage
 
 #: Columns that every reader gives in a form that compares.
 PLAIN = ["image_id", "origin", "host_id", "mouth", "hair_tone", "weight", "seed", "cell", "licence"]
@@ -171,7 +172,7 @@ def test_the_inputs_own_split_column_says_train_of_recombined_rows(made):
 
 
 def test_files_are_cut_by_size(made, tmp_path):
-    from heml.dataset.shards import SplitShards
+    from heml.dataset_folder.split_writer import SplitShards
 
     pictures = [{"image": {"bytes": bytes(400_000), "path": None}} for _ in range(7)]
     from data_contracts import Column, Contract
@@ -266,7 +267,7 @@ from pathlib import Path
 sys.path.insert(0, {tests!r})
 import dataset_store
 from heml.dataset import documents, shards, write
-from heml.store import Store
+from heml.storage.store import Store
 
 def hang(*args, **kwargs):
     print("there", flush=True)

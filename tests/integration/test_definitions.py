@@ -12,7 +12,7 @@ import pipelines.definitions
 from heml.taxonomy import builtin
 from pipelines.definitions import build_defs
 from pipelines.jobs import stages_up_to
-from pipelines.recipe import RecipeError
+from pipelines.recipe.model import RecipeError
 
 RECIPES = Path(pipelines.definitions.__file__).parent / "recipes"
 DEMO = RECIPES / "demo.yaml"

@@ -9,19 +9,21 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-import heml.effect.read
+import heml.effect.training_images
 from data_contracts import DEBIAS_EFFECT, ContractError
+from heml.compute.progress import silent
 from heml.effect import measure_effect
-from heml.images import decode_image, image_index, iterate_images
-from heml.progress import silent
-from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, EffectSettings, PortraitsSource
+from heml.effect.effect_settings import EffectSettings
+from heml.images.images_table import decode_image, image_index, iterate_images
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.sources.source_settings import PortraitsSource
+from heml.storage.store import Store
 from heml.taxonomy import builtin
-from pipelines.effect_check import check_effect
-from pipelines.limits import OverLimit
-from pipelines.table_check import check_table
+from pipelines.checks.contract_check import check_table
+from pipelines.checks.effect_check import check_effect
+from pipelines.checks.limits import OverLimit
 
 TAXONOMY = builtin("portraits")
 LABEL, GROUPS = "mouth", ["hair_tone"]
@@ -81,7 +83,9 @@ def test_arms_of_the_recipe_are_measured_beside_the_usual_ones(store):
 def test_the_same_again_is_kept_and_every_image_is_decoded_once(store, monkeypatch):
     calls = []
     monkeypatch.setattr(
-        heml.effect.read, "decode_image", lambda data: calls.append(data) or decode_image(data)
+        heml.effect.training_images,
+        "decode_image",
+        lambda data: calls.append(data) or decode_image(data),
     )
     settings = SETTINGS.model_copy(update={"seeds": 1})
     assert not measure_effect(store, LABEL, GROUPS, settings, silent).reused

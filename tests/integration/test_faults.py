@@ -9,12 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from heml.compute.progress import silent
 from heml.metrics.level import train_level
-from heml.progress import silent
-from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, MetricSettings, PortraitsSource, Resolution
+from heml.metrics.metric_settings import MetricSettings, Resolution
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.sources.source_settings import PortraitsSource
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
 
 TAXONOMY = builtin("portraits")
@@ -34,8 +36,8 @@ VICTIM = """
 import os, signal, sys
 sys.path.insert(0, {folder!r})
 import test_faults
-from heml.shards import ShardWriter
-from heml.store import Store
+from heml.storage.sharded_parquet import ShardWriter
+from heml.storage.store import Store
 
 def die(*args):
     os.kill(os.getpid(), signal.SIGKILL)

@@ -5,12 +5,13 @@ import pyarrow.parquet as pq
 import pytest
 
 import heml.metrics.level
-from heml.images import image_index
+from heml.compute.progress import silent
+from heml.images.images_table import image_index
 from heml.metrics.artifacts import load_node, node_folder
 from heml.metrics.level import train_level
-from heml.progress import silent
-from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, MetricSettings, Resolution
+from heml.metrics.metric_settings import MetricSettings, Resolution
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.taxonomy import Taxonomy
 
@@ -225,9 +226,9 @@ def test_others_get_what_the_network_gives_the_sample(grow, store, monkeypatch):
     """The same images, in the sample and outside of it."""
     grow(400, SAMPLED)
     metric, rest = load_node(store, "shape"), others(store)
-    from heml.metrics.training import embed
+    from heml.metrics.network_training import embed
     from heml.metrics.views import node_view, union
-    from heml.tree.records import Records
+    from heml.tree.image_records import Records
 
     records = Records(store.root)
     for image_id in list(rest)[:5]:
@@ -242,7 +243,7 @@ def test_grown_sample_keeps_what_it_had(grow, store, trained, monkeypatch):
     sample, rest = load_node(store, "shape").index, others(store)
     trained.clear()
     made = []
-    import heml.metrics.others as module
+    import heml.metrics.unsampled as module
 
     real = module._Embedder.__call__
 

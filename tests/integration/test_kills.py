@@ -12,10 +12,10 @@ import pyarrow.parquet as pq
 import pytest
 
 from benchmarks.direct import stage_calls
-from heml.progress import silent
-from heml.shards import ShardWriter
-from heml.store import Store
-from pipelines.recipe import load_recipe
+from heml.compute.progress import silent
+from heml.storage.sharded_parquet import ShardWriter
+from heml.storage.store import Store
+from pipelines.recipe.model import load_recipe
 
 RECIPE = """\
 name: heads
@@ -127,7 +127,7 @@ def hurt(recipe, tmp_path_factory):
 def processes():
     """Processes forked from a warm server."""
     context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_kills", "heml.metrics.level", "heml.report.render"])
+    context.set_forkserver_preload(["test_kills", "heml.metrics.level", "heml.report.report_stage"])
     return context
 
 

@@ -13,18 +13,19 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
-from heml.cells import MISSING
+from heml.compute.progress import silent
+from heml.images.groups import MISSING
 from heml.metrics.artifacts import load_node, node_folder
 from heml.metrics.labels import TooFewLabels, metric_labels
 from heml.metrics.level import LevelError, networks_at_once, train_level
-from heml.progress import silent
-from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, MetricSettings, Resolution
+from heml.metrics.metric_settings import MetricSettings, Resolution
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
-from heml.tree.fit import fit_tree
-from heml.tree.tree import MetricTree
+from heml.tree.metric_tree import MetricTree
+from heml.tree.tree_stage import fit_tree
 
 SMALL = MetricSettings(
     epochs=2, embedding=8, batch_size=16, folds=2, resolution=Resolution(leaf=8, branch=8, root=8)
@@ -256,7 +257,7 @@ _LEVEL = """
 import sys
 from pathlib import Path
 from heml.metrics.level import train_level
-from heml.store import Store
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from tests.integration.test_metric_levels import SMALL, WIDE
 

@@ -6,11 +6,13 @@ import logging
 
 import pytest
 
-from heml.progress import silent
-from heml.remote import Remote, StoreError
-from heml.revoked import read_revoked, revoke
+from heml.compute.progress import silent
+from heml.dataset.revocation import revoke
+from heml.images.revoked import read_revoked
 from heml.sources.ingest import ingest
-from heml.store import Store, open_store, write_aside
+from heml.storage.atomic_write import write_aside
+from heml.storage.remote import Remote, StoreError
+from heml.storage.store import Store, open_store
 from pipelines.definitions import build_defs
 
 BUCKET, SECRET = "heml-results", "a-secret-nobody-prints"
@@ -192,7 +194,7 @@ def test_revoked_images_are_known_to_every_machine(machine, dataset, taxonomy):
 
 
 def _ids(store):
-    from heml.images import image_index
+    from heml.images.images_table import image_index
 
     return image_index(store, [])["image_id"]
 

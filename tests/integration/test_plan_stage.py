@@ -10,18 +10,20 @@ import pytest
 from PIL import Image
 
 from data_contracts import BIAS_SCORES, PLANNED_CELLS, REBALANCE_PLAN
-from heml.images import image_index
-from heml.progress import silent
-from heml.recombination.layout import read_layouts
-from heml.recombination.plan import make_plan, planned_roles
-from heml.recombination.quotas import QuotaError
-from heml.report.figures import plan_figure
-from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, PortraitsSource, RebalanceSettings
+from heml.compute.progress import silent
+from heml.images.images_table import image_index
+from heml.recombination.plan.layout import read_layouts
+from heml.recombination.plan.plan_stage import make_plan, planned_roles
+from heml.recombination.plan.quotas import QuotaError
+from heml.recombination.rebalance_settings import RebalanceSettings
+from heml.report.figures.by_name import plan_figure
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.sources.source_settings import PortraitsSource
+from heml.storage.store import Store
 from heml.taxonomy import builtin
-from pipelines.plan_summary import plan_lines
+from pipelines.cli.plan_summary import plan_lines
 
 TAXONOMY = builtin("portraits")
 LABEL, GROUPS = "mouth", ["hair_tone"]
@@ -143,8 +145,8 @@ def test_terminal_and_picture_tell_what_would_be_made(store, leaves, settings, l
 
 
 def test_no_record_with_a_group_still_gives_tables_and_a_picture(store, tmp_path):
-    from heml.recombination.planner import Planner
-    from heml.recombination.roles import Roles
+    from heml.recombination.attribution.roles import Roles
+    from heml.recombination.plan.planner import Planner
 
     index = image_index(store, GROUPS).query("split == 'train'").assign(hair_tone=None)
     layouts = read_layouts(store, TAXONOMY, index["image_id"].tolist())

@@ -64,7 +64,7 @@ def number():
 
 def test_runs_are_kept_in_postgres(server, tmp_path, monkeypatch):
     monkeypatch.setenv("DAGSTER_POSTGRES_URL", server)
-    settings = (ROOT / "pipelines/dagster.yaml").read_text(encoding="utf-8")
+    settings = (ROOT / "pipelines/runtime/dagster.yaml").read_text(encoding="utf-8")
     (tmp_path / "dagster.yaml").write_text(settings + documented())
     with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
         assert dg.materialize([number], instance=instance).success

@@ -9,8 +9,8 @@ from pathlib import Path
 
 import pytest
 
-from heml.processes import Job, ProcessesError, in_processes, process_count
-from heml.workers import processors
+from heml.compute.processes import Job, ProcessesError, in_processes, process_count
+from heml.compute.threads import processors
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -59,7 +59,7 @@ def test_processes_end_with_a_killed_parent(tmp_path):
     script = f"""
 import os, time
 from pathlib import Path
-from heml.processes import Job, in_processes
+from heml.compute.processes import Job, in_processes
 
 def make():
     def work(number):

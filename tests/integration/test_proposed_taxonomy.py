@@ -8,22 +8,24 @@ import pytest
 import yaml
 
 from heml.bias.simulation import simulated_node
-from heml.images import image_index
+from heml.compute.progress import silent
+from heml.images.images_table import image_index
 from heml.metrics.artifacts import save_node
+from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.views import union
-from heml.progress import silent
 from heml.segmentation.masks import SegmentReader
-from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, MetricSettings, PortraitsSource
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.sources.source_settings import PortraitsSource
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
 from heml.taxonomy.__main__ import main
-from heml.tree.errors import TreeError
-from heml.tree.fit import build_tree, fit_tree
-from heml.tree.records import Records
-from heml.tree.tree import MetricTree
-from pipelines.recipe import load_recipe
+from heml.tree.image_records import Records
+from heml.tree.metric_tree import MetricTree
+from heml.tree.tree_error import TreeError
+from heml.tree.tree_stage import build_tree, fit_tree
+from pipelines.recipe.model import load_recipe
 
 PORTRAITS = builtin("portraits")
 FLAT = Taxonomy("flat", PORTRAITS.leaves, {"image": tuple(PORTRAITS.leaves)})

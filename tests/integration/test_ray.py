@@ -7,26 +7,23 @@ from pathlib import Path
 
 import pytest
 
-from heml.bias.measure import measure_bias
+from heml.bias.bias_settings import BiasSettings
+from heml.bias.bias_stage import measure_bias
+from heml.compute.cluster_map import RayError, connect, spread
+from heml.compute.processes import Job
+from heml.compute.progress import silent
 from heml.metrics.level import train_level
-from heml.processes import Job
-from heml.progress import silent
-from heml.recombination.plan import make_plan
-from heml.recombination.run import recombine
-from heml.segmentation.stage import segment
-from heml.settings import (
-    AnnotatedSegmentation,
-    BiasSettings,
-    MetricSettings,
-    PortraitsSource,
-    RebalanceSettings,
-    Resolution,
-)
+from heml.metrics.metric_settings import MetricSettings, Resolution
+from heml.recombination.plan.plan_stage import make_plan
+from heml.recombination.rebalance_settings import RebalanceSettings
+from heml.recombination.recombination_stage import recombine
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.spread import RayError, connect, spread
-from heml.store import Store
+from heml.sources.source_settings import PortraitsSource
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
-from heml.tree.fit import fit_tree
+from heml.tree.tree_stage import fit_tree
 
 ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 cluster_utils = pytest.importorskip("ray.cluster_utils")

@@ -9,9 +9,9 @@ import dagster as dg
 import pytest
 
 from benchmarks.direct import stage_calls
-from heml.progress import silent
-from heml.store import Store
-from pipelines.recipe import load_recipe
+from heml.compute.progress import silent
+from heml.storage.store import Store
+from pipelines.recipe.model import load_recipe
 
 pytest.importorskip("dagster_ray", reason="the extra 'ray' is not installed")
 cluster_utils = pytest.importorskip("ray.cluster_utils")

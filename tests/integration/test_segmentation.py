@@ -8,21 +8,21 @@ import pytest
 from transformers import SegformerConfig, SegformerForSemanticSegmentation
 from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 
-from heml.images import image_index
-from heml.progress import silent
+from heml.compute.progress import silent
+from heml.compute.threads import seeded
+from heml.images.images_table import image_index
 from heml.segmentation.masks import iterate_masks
-from heml.segmentation.stage import segment
-from heml.segmentation.trained import TooFewAnnotated, is_held_out, training_size
-from heml.settings import (
+from heml.segmentation.segformer import TooFewAnnotated, is_held_out, training_size
+from heml.segmentation.segmentation_settings import (
     AnnotatedSegmentation,
-    PortraitsSource,
     PretrainedSegmentation,
     TrainedSegmentation,
 )
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.sources.source_settings import PortraitsSource
+from heml.storage.store import Store
 from heml.taxonomy import builtin
-from heml.workers import seeded
 
 TAXONOMY = builtin("portraits")
 SOURCE = PortraitsSource(kind="portraits", count=120, size=64)

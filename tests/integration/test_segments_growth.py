@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from conftest import png
 
-from heml.progress import silent
-from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation, PretrainedSegmentation
+from heml.compute.progress import silent
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation, PretrainedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.storage.store import Store
 
 
 @pytest.fixture(scope="module")
@@ -21,7 +21,7 @@ def checkpoint(tmp_path_factory):
         SegformerImageProcessorPil,
     )
 
-    from heml.workers import seeded
+    from heml.compute.threads import seeded
 
     folder = tmp_path_factory.mktemp("checkpoint")
     labels = {0: "background", 1: "shape"}

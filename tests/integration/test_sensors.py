@@ -4,7 +4,7 @@ import dagster as dg
 import pytest
 
 from pipelines.definitions import build_defs
-from pipelines.recipe import RecipeError, load_recipe
+from pipelines.recipe.model import RecipeError, load_recipe
 
 RECIPE = """\
 name: faces

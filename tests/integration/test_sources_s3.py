@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from heml.progress import silent
+from heml.compute.progress import silent
 from heml.sources.folder import FolderSource
 from heml.sources.ingest import ingest, quarantined
 from heml.sources.raw import SourceError

@@ -9,10 +9,10 @@ import time
 import dagster as dg
 import yaml
 
-from heml.store import process_lives
-from pipelines.driving import end_dead_runs, name_the_process, process_tags
-from pipelines.home import ensure_home
-from pipelines.orphans import end_with_the_run
+from heml.storage.process_liveness import process_lives
+from pipelines.runtime.home import ensure_home
+from pipelines.runtime.orphans import end_with_the_run
+from pipelines.runtime.run_processes import end_dead_runs, name_the_process, process_tags
 
 
 @dg.job

@@ -12,12 +12,12 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import png
 
-from heml.progress import silent
-from heml.segmentation.stage import segment
+from heml.compute.progress import silent
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
-from pipelines.new_recipe import UNUSABLE, main
-from pipelines.recipe import load_recipe
+from heml.storage.store import Store
+from pipelines.cli.init import UNUSABLE, main
+from pipelines.recipe.model import load_recipe
 
 
 @pytest.fixture
@@ -70,7 +70,7 @@ def test_a_folder_gives_a_recipe_that_runs(draft, faces, tmp_path):
     assert "person_id" in said
     assert "named like an id" in said
     assert "120 values: bin them" in said
-    assert "next: python -m pipelines.run" in said
+    assert "next: python -m pipelines.cli.run" in said
     assert set(recipe.taxonomy.leaves) == {"background", "shape"}
     assert recipe.taxonomy.ignored == ("void",)
     counts, segments = runs(recipe, tmp_path)
@@ -187,7 +187,7 @@ def test_a_file_is_never_overwritten(faces, tmp_path, capsys):
 
 def test_who_stops_reading_gets_the_recipe_all_the_same(faces, tmp_path):
     out = tmp_path / "drafted.yaml"
-    command = [sys.executable, "-m", "pipelines.new_recipe", str(faces.root), "--out", str(out)]
+    command = [sys.executable, "-m", "pipelines.cli.init", str(faces.root), "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         said = process.stderr.read()

@@ -2,8 +2,8 @@
 
 import pytest
 
-from pipelines.run import main
-from pipelines.watch import cause, stage_of
+from pipelines.cli.run import main
+from pipelines.cli.run_progress import cause, stage_of
 
 
 class Error:

@@ -8,9 +8,9 @@ import pytest
 
 from data_contracts import BIAS_SCORES, DEBIAS_EFFECT, IMAGES, REBALANCED_DATASET, ContractError
 from data_contracts.common import INPUT_PREFIX, input_columns
-from heml.store import Store
-from pipelines.leakage_check import check_no_test_leakage
-from pipelines.table_check import check_table, parquet_files
+from heml.storage.store import Store
+from pipelines.checks.contract_check import check_table, parquet_files
+from pipelines.checks.split_leakage_check import check_no_test_leakage
 
 EFFECT = {
     "arm": "as_is",

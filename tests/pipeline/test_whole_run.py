@@ -11,8 +11,8 @@ import pandas as pd
 import pytest
 
 import heml
-from heml.dataset.manifest import verify
-from heml.store import Store
+from heml.dataset_folder.manifest_file import verify
+from heml.storage.store import Store
 from heml.taxonomy import builtin
 from pipelines.definitions import build_defs
 
@@ -45,7 +45,7 @@ class Runs:
         self.recipe.write_text(text)
         environment = {**os.environ, "HEML_STORE": str(self.root), "DAGSTER_HOME": str(self.home)}
         return subprocess.run(
-            [sys.executable, "-m", "pipelines.run", str(self.recipe)],
+            [sys.executable, "-m", "pipelines.cli.run", str(self.recipe)],
             cwd=ROOT,
             env=environment,
             capture_output=True,
@@ -227,7 +227,7 @@ def test_revoked_images_are_gone_and_stay_out(runs, changed, tmp_path):
     (tmp_path / "ids.txt").write_text(f"{donor}\n")
     environment = {**os.environ, "HEML_STORE": str(runs.root), "DAGSTER_HOME": str(runs.home)}
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.revoke", str(runs.recipe), "--file", "ids.txt"],
+        [sys.executable, "-m", "pipelines.cli.revoke", str(runs.recipe), "--file", "ids.txt"],
         cwd=tmp_path,
         env=environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

@@ -10,7 +10,7 @@ from benchmarks.baseline_whole_image import library_loss, training_step, whole_i
 from benchmarks.clock import covered, fastest, peak_tensor_bytes
 from benchmarks.level_training import GroupedNetwork
 from benchmarks.snr_speed import snr_speed
-from heml.metrics.network import new_network
+from heml.metrics.node_network import new_network
 
 
 def test_ranking_by_hand():

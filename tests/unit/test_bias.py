@@ -6,18 +6,18 @@ import pytest
 
 from data_contracts import ASSOCIATION, BIAS_MEASURES, BIAS_SCORES, COVERAGE
 from heml.bias import tables
+from heml.bias.accuracy_gap import Reliance, out_of_fold_votes
 from heml.bias.association import association
-from heml.bias.coverage import aligned_values, cell_name, coverage
-from heml.bias.discoveries import controlled
-from heml.bias.groups import contingency, measured_groups
-from heml.bias.leakage import Leakage, weighted_wins
-from heml.bias.measure import score_node
-from heml.bias.nodes import GroupScorer, rank_scores
-from heml.bias.reliance import Reliance, out_of_fold_votes
-from heml.bias.score import bias_score
+from heml.bias.attribute_auc import Leakage, weighted_wins
+from heml.bias.attributes import contingency, measured_groups
+from heml.bias.bias_score import bias_score
+from heml.bias.bias_settings import BiasSettings
+from heml.bias.bias_stage import score_node
+from heml.bias.coverage import aligned_values, coverage
+from heml.bias.fdr import controlled
+from heml.bias.node_scores import GroupScorer, rank_scores
 from heml.bias.simulation import expected_auc, simulated_index, simulated_node
-from heml.cells import MISSING, cell_codes, combined
-from heml.settings import BiasSettings
+from heml.images.groups import MISSING, cell_codes, cell_name, combined
 
 BIASED = {("a", "x"): 90, ("a", "y"): 10, ("b", "x"): 10, ("b", "y"): 90}
 TONE = measured_groups(["tone"])
@@ -216,7 +216,7 @@ def test_leakage_is_out_of_fold():
 
 
 def test_strata_are_thinned_not_refused(monkeypatch):
-    monkeypatch.setattr("heml.bias.leakage.MAX_STRATUM", 40)
+    monkeypatch.setattr("heml.bias.attribute_auc.MAX_STRATUM", 40)
     labels, groups = np.zeros(300, int), np.arange(300) % 2
     leakage = Leakage(labels, groups, np.arange(300) // 100, 50, 50, seed=0)
     assert len(leakage.rows) == 120

@@ -4,14 +4,14 @@ import numpy as np
 import pytest
 import torch
 
-from heml.recombination.align import align_donor, fit_similarity_transform
-from heml.recombination.blend import laplacian_blend, match_tone
-from heml.recombination.compose import Edit, Picture, compose, compose_batch
-from heml.recombination.fill import fill_holes, fill_scenery
-from heml.recombination.masked import choose
-from heml.recombination.pyramid import double, grow, halve
+from heml.compute.threads import worker_pool
+from heml.recombination.imaging.blend import laplacian_blend, match_tone
+from heml.recombination.imaging.fill import fill_holes, fill_scenery
+from heml.recombination.imaging.masked import choose
+from heml.recombination.imaging.pyramid import double, grow, halve
+from heml.recombination.operators.align import align_donor, fit_similarity_transform
+from heml.recombination.operators.compose import Edit, Picture, compose, compose_batch
 from heml.taxonomy import Taxonomy
-from heml.workers import worker_pool
 
 TAXONOMY = Taxonomy(
     "toy",

@@ -1,7 +1,7 @@
 """The taxonomy that a drafted recipe gets."""
 
 from heml.taxonomy import from_mapping
-from pipelines.draft.taxonomies import choose_taxonomy
+from pipelines.recipe.draft.taxonomies import choose_taxonomy
 
 
 def test_a_built_in_one_that_names_all_classes():

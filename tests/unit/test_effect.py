@@ -8,12 +8,12 @@ from scipy.stats import beta, binom
 
 from heml.effect.accuracy import cell_accuracy
 from heml.effect.arms import TRAINERS
-from heml.effect.arms.last_layer import NEVER, _layer
-from heml.effect.arms.undersampled import smallest_cells
+from heml.effect.arms.dfr import NEVER, _layer
+from heml.effect.arms.subg import smallest_cells
+from heml.effect.effect_settings import EffectSettings
 from heml.effect.intervals import Trial, bootstrap, difference, interval, share_closed
-from heml.effect.network import predict, run
+from heml.effect.probe_network import predict, run
 from heml.effect.problem import Problem, TrainingSet
-from heml.settings import EffectSettings
 
 SETTINGS = EffectSettings(size=16, steps=12, batch_size=16)
 

@@ -7,7 +7,7 @@ import pytest
 
 from heml.sources.folder import FolderSource
 from heml.sources.raw import RawRecord, SourceError
-from heml.sources.words import drawn_split
+from heml.sources.splits import drawn_split
 
 
 def source(dataset, base=Path("/"), **changes):

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from heml.recombination.appearance import AppearanceGates
-from heml.recombination.calibration import (
+from heml.recombination.gates.calibration import (
     border_limits,
     duplicate_limit,
     overlap,
     presence_limit,
     vote_limit,
 )
-from heml.recombination.duplicates import changed, hash_distance, perceptual_hash
-from heml.recombination.picture import Picture, Recombined
-from heml.recombination.seam import calibrate_seam, real_border, sample_seam, seam_numbers
+from heml.recombination.gates.near_duplicates import changed, hash_distance, perceptual_hash
+from heml.recombination.gates.pixel_gates import AppearanceGates
+from heml.recombination.gates.seam import calibrate_seam, real_border, sample_seam, seam_numbers
+from heml.recombination.imaging.segmented_image import Picture, Recombined
 
 SIDE = 72
 

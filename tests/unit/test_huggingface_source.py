@@ -9,11 +9,11 @@ import pyarrow.parquet as pq
 import pytest
 from conftest import png
 
-from heml.progress import silent
-from heml.settings import HuggingFaceSource as Settings
+from heml.compute.progress import silent
 from heml.sources.huggingface import HuggingFaceSource, located
 from heml.sources.ingest import ingest, quarantined
 from heml.sources.raw import SourceError
+from heml.sources.source_settings import HuggingFaceSource as Settings
 
 
 def image(number: int) -> bytes:

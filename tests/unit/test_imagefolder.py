@@ -7,9 +7,9 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from heml.settings import FolderSource as Settings
 from heml.sources.folder import FolderSource
 from heml.sources.raw import SourceError
+from heml.sources.source_settings import FolderSource as Settings
 
 
 def source(root: Path, **changes) -> FolderSource:

@@ -10,8 +10,14 @@ import pytest
 from PIL import Image
 
 from data_contracts import ContractError
-from heml.images import ImageReader, decode_image, decode_mask, image_index, iterate_images
-from heml.progress import silent
+from heml.compute.progress import silent
+from heml.images.images_table import (
+    ImageReader,
+    decode_image,
+    decode_mask,
+    image_index,
+    iterate_images,
+)
 from heml.sources.ingest import ingest
 
 

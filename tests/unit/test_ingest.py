@@ -13,14 +13,14 @@ from PIL import Image
 
 from data_contracts import IMAGES, QUARANTINE
 from data_contracts.quarantine import REASONS
-from heml.cells import MISSING
-from heml.images import decode_image, decode_mask, image_index, iterate_images
-from heml.progress import silent
-from heml.settings import PortraitsSource
+from heml.compute.progress import silent
+from heml.images.groups import MISSING
+from heml.images.images_table import decode_image, decode_mask, image_index, iterate_images
 from heml.sources.folder import FolderSource
 from heml.sources.ingest import TooManyRefused, ingest, quarantined
 from heml.sources.raw import SourceError
-from heml.store import Store
+from heml.sources.source_settings import PortraitsSource
+from heml.storage.store import Store
 from heml.taxonomy import TaxonomyError, builtin
 
 
@@ -461,7 +461,9 @@ def test_progress_tells_the_counts(dataset, store, taxonomy, monkeypatch):
     dataset.row(label="")
     dataset.write()
     lines: list[str] = []
-    monkeypatch.setattr("heml.pace.Pace.tell", lambda self, line: lines.append(line))
+    monkeypatch.setattr(
+        "heml.compute.throttled_progress.Pace.tell", lambda self, line: lines.append(line)
+    )
     ingest(store, dataset.settings(), Path("/"), taxonomy, True, silent)
     assert lines[-1] == "images: 17 read, 1 refused"
 

@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 import torch
 
-from heml.checkpoints import CheckpointError
-from heml.recombination.inpaint import Inpainter, find_checkpoint, redrawn
-from heml.recombination.picture import Recombined
-from heml.settings import InpaintSettings
+from heml.compute.checkpoints import CheckpointError
+from heml.compute.threads import seeded
+from heml.recombination.imaging.segmented_image import Recombined
+from heml.recombination.operators.inpaint import Inpainter, find_checkpoint, redrawn
+from heml.recombination.operators.inpaint_settings import InpaintSettings
 from heml.taxonomy import Taxonomy
-from heml.workers import seeded
 
 TAXONOMY = Taxonomy(
     "toy",

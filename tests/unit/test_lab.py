@@ -5,7 +5,7 @@ import torch
 from kornia.color import lab_to_rgb as kornia_lab_to_rgb
 from kornia.color import rgb_to_lab as kornia_rgb_to_lab
 
-from heml.recombination.lab import lab_to_rgb, rgb_to_lab
+from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
 
 
 @pytest.fixture(scope="module")

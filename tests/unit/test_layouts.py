@@ -11,15 +11,15 @@ from conftest import png
 from PIL import Image
 from pydantic import TypeAdapter
 
-from heml import settings
-from heml.images import decode_mask, iterate_images
-from heml.progress import silent
+from heml.compute.progress import silent
+from heml.images.images_table import decode_mask, iterate_images
+from heml.sources import source_settings as settings
 from heml.sources.ingest import ingest, quarantined
 from heml.sources.open import open_source
 from heml.sources.raw import RawRecord, SourceError
 from heml.taxonomy import Taxonomy, builtin
-from pipelines.new_recipe import main
-from pipelines.recipe import load_recipe
+from pipelines.cli.init import main
+from pipelines.recipe.model import load_recipe
 
 _PARTS = (
     "skin nose eye_g l_eye r_eye l_brow r_brow l_ear r_ear mouth u_lip l_lip hair hat ear_r "

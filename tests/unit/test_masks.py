@@ -10,14 +10,14 @@ from hypothesis import strategies as st
 from hypothesis.extra.numpy import array_shapes, arrays
 
 from data_contracts import SEGMENTS
-from heml.images import decode_mask, iterate_images
-from heml.progress import silent
+from heml.compute.progress import silent
+from heml.images.images_table import decode_mask, iterate_images
 from heml.segmentation.masks import SegmentReader, decode, encode, iterate_masks
-from heml.segmentation.rows import segment_rows
-from heml.segmentation.stage import segment
-from heml.settings import AnnotatedSegmentation
+from heml.segmentation.segment_rows import segment_rows
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.store import Store
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, TaxonomyError
 
 SHAPES = array_shapes(min_dims=2, max_dims=2, max_side=40)

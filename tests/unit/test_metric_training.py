@@ -7,14 +7,14 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from heml.checkpoints import CheckpointError
-from heml.device import choose_device
+from heml.compute.checkpoints import CheckpointError
+from heml.compute.device import choose_device
 from heml.metrics.backbone import checkpoint_identity
 from heml.metrics.evaluation import evaluate
-from heml.metrics.network import combine, network_of, new_network, scale_views
+from heml.metrics.metric_settings import MetricSettings
+from heml.metrics.network_training import TrainingDiverged, balanced_batches, embed, train_network
+from heml.metrics.node_network import combine, network_of, new_network, scale_views
 from heml.metrics.snr import BoundedSNRSimilarity, bounded_snr_distance
-from heml.metrics.training import TrainingDiverged, balanced_batches, embed, train_network
-from heml.settings import MetricSettings
 
 SIDE, COUNT = 16, 160
 

@@ -7,15 +7,15 @@ import pytest
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
-from heml.metrics.network import new_network
-from heml.report import pair_drawing
-from heml.report.pair_drawing import contributions
-from heml.report.style import ink_on, pixels
-from heml.report.theme import DARK, LIGHT
+from heml.metrics.node_network import new_network
+from heml.report.drawing import pair_drawing
+from heml.report.drawing.pair_drawing import contributions
+from heml.report.drawing.style import ink_on, pixels
+from heml.report.drawing.theme import DARK, LIGHT
 from heml.taxonomy import Taxonomy, builtin
 from heml.tree.explanation import NodeExplanation, PairExplanation
+from heml.tree.metric_tree import Embedded, MetricTree
 from heml.tree.similarity import Similarity
-from heml.tree.tree import Embedded, MetricTree
 
 CLASSES = {0: "background", 1: "face", 2: "hat"}
 TAXONOMY = Taxonomy(

@@ -14,11 +14,11 @@ import pytest
 from conftest import png
 from PIL import Image
 
-from heml.progress import silent
-from heml.settings import ParquetSource as Settings
+from heml.compute.progress import silent
 from heml.sources.ingest import ingest, quarantined
 from heml.sources.parquet import ParquetSource
 from heml.sources.raw import SourceError
+from heml.sources.source_settings import ParquetSource as Settings
 
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 CLASSES = {0: "background", 1: "shape", 2: "void"}

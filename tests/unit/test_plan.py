@@ -8,11 +8,11 @@ from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from data_contracts import PLANNED_CELLS, REBALANCE_PLAN
-from heml.recombination.layout import Layouts
-from heml.recombination.planner import Planner
-from heml.recombination.presence import Presence
-from heml.recombination.roles import Roles
-from heml.settings import RebalanceSettings
+from heml.recombination.attribution.presence import Presence
+from heml.recombination.attribution.roles import Roles
+from heml.recombination.plan.layout import Layouts
+from heml.recombination.plan.planner import Planner
+from heml.recombination.rebalance_settings import RebalanceSettings
 
 LEAVES = ("background", "hair", "mouth", "hat")
 AREAS = (0.5, 0.3, 0.02, 0.05)

@@ -4,9 +4,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from heml.recombination.layout import Layouts
-from heml.recombination.presence import find_presence
-from heml.recombination.roles import find_roles, guessing, roles_from
+from heml.recombination.attribution.presence import find_presence
+from heml.recombination.attribution.roles import find_roles, guessing, roles_from
+from heml.recombination.plan.layout import Layouts
 from heml.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from pipelines.recipe import RecipeError, load_recipe, load_recipes
+from pipelines.recipe.model import RecipeError, load_recipe, load_recipes
 
 PORTRAITS = "name: faces\nsource: {kind: portraits}\n"
 FOLDER = """\
@@ -54,9 +54,9 @@ def test_short_recipe_has_every_default(write):
 
 
 def test_shipped_recipes_load():
-    import pipelines.recipe
+    import pipelines.recipe.model
 
-    folder = Path(pipelines.recipe.__file__).parent / "recipes"
+    folder = Path(pipelines.recipe.model.__file__).parent / "recipes"
     recipes = {recipe.name: recipe for recipe in load_recipes(folder)}
     assert set(recipes) == {"demo", "celebamask_mouth", "ccp_trousers"}
     assert recipes["celebamask_mouth"].licence == "CelebAMask-HQ: non-commercial research only"

@@ -12,14 +12,15 @@ import urllib.error
 import dagster as dg
 import pytest
 
-from heml.clean import removable, remove
-from heml.locks import locked
-from heml.passing import disk_full, passes
-from heml.remote import StoreError
 from heml.sources.raw import SourceError
-from heml.store import Store, is_abandoned, write_aside
-from pipelines.clean import main as clean
-from pipelines.recovery import WAITS, recovering
+from heml.storage.atomic_write import is_abandoned, write_aside
+from heml.storage.cleanup import removable, remove
+from heml.storage.locks import locked
+from heml.storage.remote import StoreError
+from heml.storage.store import Store
+from pipelines.cli.clean import main as clean
+from pipelines.runtime.recovery import WAITS, recovering
+from pipelines.runtime.transient_errors import disk_full, passes
 
 
 def caused(error, cause):
@@ -82,7 +83,7 @@ def run(errors):
 
 @pytest.fixture
 def at_once(monkeypatch):
-    monkeypatch.setattr("pipelines.recovery.WAITS", (0,) * len(WAITS))
+    monkeypatch.setattr("pipelines.runtime.recovery.WAITS", (0,) * len(WAITS))
 
 
 def test_step_is_tried_again_while_the_network_is_away(at_once):
@@ -114,9 +115,9 @@ def test_full_disk_is_said_in_one_line_and_not_tried_again(at_once):
 
 
 def test_full_disk_leaves_the_earlier_table_and_no_half(store, dataset, taxonomy, monkeypatch):
-    from heml.progress import silent
-    from heml.shards import ShardWriter
+    from heml.compute.progress import silent
     from heml.sources.ingest import ingest
+    from heml.storage.sharded_parquet import ShardWriter
 
     def images():
         dataset.write()
@@ -142,7 +143,7 @@ def test_full_disk_leaves_the_earlier_table_and_no_half(store, dataset, taxonomy
 HOLD = """
 import sys, time
 from pathlib import Path
-from heml.locks import locked
+from heml.storage.locks import locked
 with locked(Path(sys.argv[1])):
     print("held", flush=True)
     time.sleep(60)

@@ -33,27 +33,28 @@ from data_contracts import (
 from data_contracts.common import INPUT_PREFIX, input_columns
 from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.bias.association import association
+from heml.bias.attributes import measured_groups
 from heml.bias.coverage import coverage
-from heml.bias.groups import measured_groups
 from heml.bias.history import remember_scores
-from heml.metrics.network import new_network
-from heml.progress import silent
-from heml.report import figures, render, style
-from heml.report.choose import sample_examples, spread, telling_pairs
-from heml.report.effect_statistics import arm_effects
-from heml.report.facts import gather
-from heml.report.render import SECTIONS, render_report
-from heml.report.sentences import findings
-from heml.report.style import SMALL, ink_on
-from heml.report.tree_drawing import places
-from heml.report.words import chance, decimal, percent
+from heml.compute.progress import silent
+from heml.effect.summary import arm_effects
+from heml.metrics.node_network import new_network
+from heml.parts.wording import chance, decimal, percent
+from heml.report.content.examples import sample_examples, spread, telling_pairs
+from heml.report.content.findings import findings
+from heml.report.content.report_facts import gather
+from heml.report.drawing import style
+from heml.report.drawing.style import SMALL, ink_on
+from heml.report.drawing.tree_drawing import places
+from heml.report.figures import by_name
+from heml.report.report_stage import SECTIONS, render_report
 from heml.segmentation.masks import encode
-from heml.segmentation.rows import segment_rows
-from heml.shards import ShardWriter
-from heml.store import Store
+from heml.segmentation.segment_rows import segment_rows
+from heml.storage.sharded_parquet import ShardWriter
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
+from heml.tree.metric_tree import Embedded, MetricTree
 from heml.tree.similarity import Similarity
-from heml.tree.tree import Embedded, MetricTree
 
 TAXONOMY = Taxonomy(
     "test",
@@ -450,27 +451,27 @@ def own(tmp_path: Path) -> ReportStore:
 def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
     """Pages whose words alone matter: charts are blank, pairs are left out."""
     monkeypatch.setattr(style, "pixels", lambda figure, scale=1.0: Image.new("RGB", (20, 20)))
-    monkeypatch.setattr(render, "pair_stories", lambda *arguments: [])
+    monkeypatch.setattr(report_stage, "pair_stories", lambda *arguments: [])
 
 
 FIGURES = {
-    "images": lambda m: figures.images_figure(m.store, m.label, m.groups),
-    "segments": lambda m: figures.segments_figure(m.store, TAXONOMY),
-    "segments_alone": lambda m: figures.segments_alone_figure(m.store, TAXONOMY),
-    "node": lambda m: figures.node_figure(m.store, "shape", TAXONOMY),
-    "node_without_views": lambda m: figures.node_figure(m.store, "shape"),
-    "untrained_node": lambda m: figures.node_figure(m.store, "hat", TAXONOMY),
-    "tree": lambda m: figures.tree_figure(m.store, TAXONOMY, m.groups[0]),
-    "bias": lambda m: figures.bias_figure(m.store, m.groups[0]),
-    "coverage": lambda m: figures.coverage_figure(m.store),
-    "plan": lambda m: figures.plan_figure(m.store),
-    "plan_accepted": lambda m: figures.plan_figure(m.store, accepted=True),
-    "samples": lambda m: figures.samples_figure(m.store),
-    "rejected": lambda m: figures.rejected_figure(m.store),
-    "effect": lambda m: figures.effect_figure(m.store),
-    "pair": lambda m: figures.pair_figure(m.store, TAXONOMY, "image-00", "image-01"),
-    "strip": lambda m: figures.segment_strip_figure(m.store, TAXONOMY, "image-00", "image-01"),
-    "shares": lambda m: figures.contribution_figure(m.store, TAXONOMY, "image-00", "image-09"),
+    "images": lambda m: by_name.images_figure(m.store, m.label, m.groups),
+    "segments": lambda m: by_name.segments_figure(m.store, TAXONOMY),
+    "segments_alone": lambda m: by_name.segments_alone_figure(m.store, TAXONOMY),
+    "node": lambda m: by_name.node_figure(m.store, "shape", TAXONOMY),
+    "node_without_views": lambda m: by_name.node_figure(m.store, "shape"),
+    "untrained_node": lambda m: by_name.node_figure(m.store, "hat", TAXONOMY),
+    "tree": lambda m: by_name.tree_figure(m.store, TAXONOMY, m.groups[0]),
+    "bias": lambda m: by_name.bias_figure(m.store, m.groups[0]),
+    "coverage": lambda m: by_name.coverage_figure(m.store),
+    "plan": lambda m: by_name.plan_figure(m.store),
+    "plan_accepted": lambda m: by_name.plan_figure(m.store, accepted=True),
+    "samples": lambda m: by_name.samples_figure(m.store),
+    "rejected": lambda m: by_name.rejected_figure(m.store),
+    "effect": lambda m: by_name.effect_figure(m.store),
+    "pair": lambda m: by_name.pair_figure(m.store, TAXONOMY, "image-00", "image-01"),
+    "strip": lambda m: by_name.segment_strip_figure(m.store, TAXONOMY, "image-00", "image-01"),
+    "shares": lambda m: by_name.contribution_figure(m.store, TAXONOMY, "image-00", "image-09"),
 }
 
 
@@ -708,7 +709,7 @@ def test_the_report_says_why_the_effect_was_not_measured(own: ReportStore) -> No
     own.store.finish("debias_effect", "none", {"not_measured": "no image is in split 'test'"}, [])
     text = Page(own.render()).text
     assert text.count("no image is in split 'test'") == 2, "in the findings and in the section"
-    assert figures.effect_figure(own.store) is None
+    assert by_name.effect_figure(own.store) is None
 
 
 def test_pairs_share_the_label_or_the_group_but_not_both(made: ReportStore) -> None:
@@ -765,7 +766,7 @@ def luminance(colour: str) -> float:
 
 
 def test_words_stand_out_from_the_page_in_light_dark_and_print():
-    css = (Path(figures.__file__).parent / "templates" / "report.css").read_text()
+    css = (Path(by_name.__file__).parent / "templates" / "report.css").read_text()
     schemes = [dict(re.findall(r"--([\w-]+): (#\w+)", root)) for root in css.split(":root {")[1:]]
     assert len(schemes) == 3
     for scheme in schemes:

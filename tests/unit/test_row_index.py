@@ -7,9 +7,9 @@ import pyarrow as pa
 from hypothesis import given, settings
 
 from data_contracts import SEGMENTS
-from heml.row_index import RowIndex
 from heml.segmentation.masks import RowsByImage
-from heml.shards import ShardedTable, ShardWriter
+from heml.storage.row_index import RowIndex
+from heml.storage.sharded_parquet import ShardedTable, ShardWriter
 
 IDS = st.lists(
     st.tuples(st.text(st.characters(exclude_categories=["Cs"]), min_size=1), st.integers(1, 3)),

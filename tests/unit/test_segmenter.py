@@ -25,8 +25,8 @@ from transformers.models.mobilevit.image_processing_pil_mobilevit import (
 )
 from transformers.models.segformer.image_processing_pil_segformer import SegformerImageProcessorPil
 
-from heml.checkpoints import CheckpointError
-from heml.device import choose_device
+from heml.compute.checkpoints import CheckpointError
+from heml.compute.device import choose_device
 from heml.segmentation.class_map import leaf_of_classes
 from heml.segmentation.iou import confusion, iou, mean_iou
 from heml.segmentation.segmenter import load_segmenter

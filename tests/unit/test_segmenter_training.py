@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 import torch
 
+from heml.segmentation.fit import Fit, class_weights, fit
 from heml.segmentation.iou import IGNORED
-from heml.segmentation.trained import new_model
-from heml.segmentation.training import Fit, class_weights, fit
-from heml.settings import TrainedSegmentation
+from heml.segmentation.segformer import new_model
+from heml.segmentation.segmentation_settings import TrainedSegmentation
 
 SIDE = 32
 

@@ -6,7 +6,9 @@ import sys
 
 import pytest
 
-from heml.store import Store, fingerprint, write_aside
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.store import Store
 
 
 @pytest.fixture

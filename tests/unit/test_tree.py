@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heml.metrics.network import new_network
+from heml.metrics.node_network import new_network
 from heml.taxonomy import Taxonomy
-from heml.tree.errors import TreeError
 from heml.tree.explanation import pair_distances
+from heml.tree.metric_tree import Embedded, MetricTree, read_taxonomy
 from heml.tree.similarity import Calibration, Similarity
-from heml.tree.tree import Embedded, MetricTree, read_taxonomy
+from heml.tree.tree_error import TreeError
 
 CLASSES = {0: "background", 1: "face", 2: "hat", 255: "void"}
 TAXONOMY = Taxonomy(
@@ -168,7 +168,7 @@ def test_a_train_image_has_no_vote_on_itself(tree):
 def test_many_images_vote_as_each_alone_does(tree, monkeypatch):
     ids = [record["image_id"] for record in tree.index]
     alone = [tree.votes([i], without=[[i]])[1][0] for i in ids]
-    monkeypatch.setattr("heml.tree.tree._DISTANCES", 3 * len(ids))  # parts of three
+    monkeypatch.setattr("heml.tree.metric_tree._DISTANCES", 3 * len(ids))  # parts of three
     np.testing.assert_array_equal(tree.votes(ids, without=[[i] for i in ids])[1], alone)
 
 
@@ -187,7 +187,7 @@ def test_nearest_at_a_node_gives_only_images_that_have_it(tree):
 
 def test_tree_loads_in_a_fresh_process(tree, saved):
     program = (
-        "import sys; from heml.tree.tree import MetricTree; "
+        "import sys; from heml.tree.metric_tree import MetricTree; "
         "tree = MetricTree.load(sys.argv[1]); "
         "print(tree.distance('image-1', 'image-6'), tree.nearest('image-2', 2))"
     )

@@ -14,8 +14,8 @@ from typing import Any, TextIO
 import pyarrow.parquet as pq
 from pycocotools import mask as coco
 
-from heml.dataset.exports.files import file_name
-from heml.dataset.stored import read_rows, schema_of, split_files, splits_of
+from heml.dataset.exports.image_files import file_name
+from heml.dataset_folder.reader import read_rows, schema_of, split_files, splits_of
 
 
 def export_coco(source: Path, target: Path, name: str) -> int:

@@ -14,9 +14,9 @@ from typing import Any
 import pyarrow as pa
 import pyarrow.parquet as pq
 
-from heml.dataset.exports.files import file_name, text_of
-from heml.dataset.features import class_names, with_features
-from heml.dataset.stored import schema_of, split_files, splits_of
+from heml.dataset.exports.image_files import file_name, text_of
+from heml.dataset_folder.features import class_names, with_features
+from heml.dataset_folder.reader import schema_of, split_files, splits_of
 
 _BATCH = 64
 

@@ -13,9 +13,9 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from heml.dataset.exports.files import suffix_of
-from heml.dataset.features import class_names
-from heml.dataset.stored import read_rows, schema_of, splits_of
+from heml.dataset.exports.image_files import suffix_of
+from heml.dataset_folder.features import class_names
+from heml.dataset_folder.reader import read_rows, schema_of, splits_of
 
 #: Bytes of images per tar file.
 SHARD_BYTES = 500_000_000

@@ -7,16 +7,16 @@ from collections.abc import Callable, Mapping
 from torch import nn
 
 from heml.effect.arms import (
-    as_is,
     cutmix,
+    dfr,
+    erm,
     group_balanced,
     group_dro,
-    last_layer,
     oracle,
     random_paste,
     rebalanced,
-    reweighted,
-    undersampled,
+    reweighting,
+    subg,
 )
 from heml.effect.problem import Problem, Tell
 
@@ -25,14 +25,14 @@ Arm = Callable[[Problem, int, Tell], nn.Module]
 
 #: Arms by the names that recipes and tables use, in the order of tables.
 TRAINERS: Mapping[str, Arm] = {
-    "as_is": as_is.train,
+    "as_is": erm.train,
     "group_balanced": group_balanced.train,
-    "undersampled": undersampled.train,
-    "reweighted": reweighted.train,
+    "undersampled": subg.train,
+    "reweighted": reweighting.train,
     "group_dro": group_dro.train,
     "cutmix": cutmix.train,
     "random_paste": random_paste.train,
-    "last_layer": last_layer.train,
+    "last_layer": dfr.train,
     "rebalanced": rebalanced.train,
     "oracle": oracle.train,
 }

@@ -7,9 +7,9 @@ import torch
 from kornia.augmentation import RandomCutMixV2
 from torch import Tensor, nn
 
+from heml.compute.threads import seeded
 from heml.effect.problem import Problem, Tell
-from heml.effect.training import train_network
-from heml.workers import seeded
+from heml.effect.training_loop import train_network
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from torch import nn
 
 from heml.effect.problem import Problem, Tell
-from heml.effect.training import train_network
+from heml.effect.training_loop import train_network
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:

@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from heml.effect.problem import Problem, Tell
-from heml.effect.training import train_network
+from heml.effect.training_loop import train_network
 
 #: Step size of the cells' weights, the paper's.
 STEP = 0.01

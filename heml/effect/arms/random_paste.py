@@ -7,7 +7,7 @@ import numpy as np
 from torch import nn
 
 from heml.effect.problem import Problem, Tell
-from heml.effect.training import train_network
+from heml.effect.training_loop import train_network
 
 #: Share of the images of a batch that get a segment.
 SHARE = 0.5

@@ -1,0 +1,1 @@
+"""Audits of what was made: whether being recombined gives the label away."""

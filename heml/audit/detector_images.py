@@ -1,0 +1,79 @@
+"""Reading what the detector of recombined images is trained on."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+import pyarrow.dataset as ds
+
+from heml.effect.training_images import shrink
+
+
+class TrainImages(NamedTuple):
+    """What `measure_artefacts` needs, in its order.
+
+    Parameters
+    ----------
+    images : uint8 array (N, 3, size, size)
+    recombined : bool array (N,)
+    labels : array (N,)
+    families : str array (N,)
+        Of a recombined image its host.
+    groups : str array (N,)
+        All group values together.
+    weights : float array (N,)
+    """
+
+    images: np.ndarray
+    recombined: np.ndarray
+    labels: np.ndarray
+    families: np.ndarray
+    groups: np.ndarray
+    weights: np.ndarray
+
+
+def read_train_images(
+    dataset: Path,
+    label: str,
+    groups: Sequence[str],
+    size: int,
+    most: int = 4000,
+    seed: int = 0,
+) -> TrainImages:
+    """What `measure_artefacts` needs of a written dataset's train split.
+
+    Parameters
+    ----------
+    dataset : pathlib.Path
+        Folder of a rebalanced dataset.
+    label : str
+        Its label column.
+    groups : sequence of str
+        Its group columns.
+    size : int
+        Side of the images that are returned, in pixels.
+    most : int, default 4000
+        Rows at most, drawn at random: memory does not grow with the dataset.
+    seed : int
+    """
+    table = ds.dataset(sorted((dataset / "data").glob("train-*.parquet")), format="parquet")
+    count = table.count_rows()
+    chosen = np.zeros(count, bool)
+    chosen[np.random.default_rng(seed).permutation(count)[:most]] = True
+    images: list[np.ndarray] = []
+    rows: list[Sequence[Any]] = []
+    start = 0
+    columns = ["image", "image_id", "origin", "host_id", "weight", label, *groups]
+    for batch in table.to_batches(columns=columns, batch_size=64):
+        wanted = np.flatnonzero(chosen[start : start + len(batch)])
+        start += len(batch)
+        for row in batch.take(wanted).to_pylist():
+            images.append(shrink(row["image"]["bytes"], size))
+            made = row["origin"] == "recombined"
+            family = row["host_id"] if made else row["image_id"]
+            values = "\x1f".join(str(row[group]) for group in groups)
+            rows.append((made, row[label], family, values, row["weight"]))
+    return TrainImages(np.stack(images), *map(np.array, zip(*rows, strict=True)))

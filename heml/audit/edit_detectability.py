@@ -1,0 +1,329 @@
+"""Whether recombination leaves marks that give something away.
+
+A small network is trained to tell real from recombined images, cross-fitted, so that every image
+is scored by a network that saw neither it nor its relatives. If that score then predicts the
+label, being recombined tells the label, and a classifier could learn the mark instead. So it could
+if the score predicts the label among images of one group: where what is common is real and what is
+scarce is recombined, the two say opposite things in different groups, and nothing overall.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+from scipy.stats import mannwhitneyu
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GroupKFold
+from sklearn.preprocessing import KBinsDiscretizer
+from torch import Tensor, nn
+
+from heml.compute.threads import seeded
+from heml.metrics.node_network import SmallTrunk
+
+#: Resamples of every interval, and what they leave out on both sides together.
+RESAMPLES, OUTSIDE = 500, 0.05
+#: The score's quantile bins that the label is predicted from.
+BINS = 8
+#: A mark may tell the label by this much better than guessing.
+ALLOWED = 0.02
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A number with its 95% bootstrap interval over families of images.
+
+    Parameters
+    ----------
+    value, low, high : float
+    n : int
+        Images behind it.
+    """
+
+    value: float
+    low: float
+    high: float
+    n: int
+
+
+@dataclass(frozen=True)
+class Artefacts:
+    """What a detector of recombined images finds.
+
+    Parameters
+    ----------
+    detector : Measured
+        Area under the ROC curve of the detector's score for recombined against real; 0.5 is
+        guessing.
+    label : Measured
+        Balanced accuracy of the label predicted from the score alone.
+    label_within : Measured or None
+        The same among images of one group value, mean over groups; None where no groups are given.
+    chance : float
+        Balanced accuracy of guessing the label: one over the number of labels.
+    scores : float array (N,)
+        Held-out logits, high for recombined.
+    """
+
+    detector: Measured
+    label: Measured
+    label_within: Measured | None
+    chance: float
+    scores: np.ndarray
+
+    @property
+    def tells_label(self) -> bool:
+        """Whether the score predicts the label better than chance + 2 points, beyond doubt."""
+        return self.most_telling.low > self.chance + ALLOWED
+
+    @property
+    def most_telling(self) -> Measured:
+        """The label overall or within groups, whichever is surer to be told."""
+        within = self.label_within
+        return self.label if within is None or within.low <= self.label.low else within
+
+    def describe(self) -> dict[str, Any]:
+        """Plain numbers, for summaries."""
+        named = {"detector_auc": self.detector, "label_accuracy": self.label}
+        if self.label_within is not None:
+            named["label_accuracy_within_groups"] = self.label_within
+        described: dict[str, Any] = {}
+        for name, measured in named.items():
+            described[name] = measured.value
+            described[f"{name}_low"], described[f"{name}_high"] = measured.low, measured.high
+        return described | {"chance": self.chance, "n": self.label.n}
+
+
+def measure_artefacts(
+    images: np.ndarray,
+    recombined: np.ndarray,
+    labels: np.ndarray,
+    families: np.ndarray,
+    groups: np.ndarray | None = None,
+    weights: np.ndarray | None = None,
+    *,
+    folds: int = 3,
+    steps: int = 200,
+    batch_size: int = 64,
+    seed: int = 0,
+) -> Artefacts:
+    """Trains the detector and asks whether its score tells the label.
+
+    Parameters
+    ----------
+    images : uint8 array (N, 3, S, S), RGB
+        Real and recombined ones at the size at which they would be trained on.
+    recombined : bool array (N,)
+    labels : array (N,)
+    families : array (N,)
+        Images of one family (a host and what was made of it) are never on both sides of a fold.
+    groups : array (N,), optional
+        Group values; with several attributes, a name for each combination.
+    weights : float array (N,), optional
+        Sample weights with which a classifier would be trained; alike by default.
+    folds : int, default 3
+    steps : int, default 200
+        Optimizer steps of each fold's detector.
+    batch_size : int, default 64
+        Half of it real, half recombined.
+    seed : int, default 0
+
+    Returns
+    -------
+    Artefacts
+
+    Raises
+    ------
+    ValueError
+        If lengths differ, there are not both kinds of images, fewer than two labels, or fewer
+        families than folds.
+    """
+    recombined, labels, families = (
+        np.asarray(recombined, bool),
+        *map(np.asarray, (labels, families)),
+    )
+    weights = np.ones(len(images)) if weights is None else np.asarray(weights, float)
+    _check(images, recombined, labels, families, folds)
+    scores = np.full(len(images), np.nan)
+    names, codes = np.unique(labels, return_inverse=True)
+    splits = list(GroupKFold(folds, shuffle=True, random_state=seed).split(images, None, families))
+    for number, (train, test) in enumerate(splits):
+        if recombined[train].all() or not recombined[train].any():
+            raise ValueError(
+                f"fold {number} has one kind of image alone: give more families, or fewer folds"
+            )
+        network = _train(images, train, recombined, steps, batch_size, seed + number)
+        scores[test] = _score(network, images[test])
+        # Networks of different folds put their zero differently: ranks compare.
+        scores[test] = scores[test].argsort().argsort() / max(len(test) - 1, 1)
+    rng = np.random.default_rng(seed)
+    detector = _bootstrapped(lambda rows: _auc(recombined[rows], scores[rows]), families, rng)
+
+    def told(strata: np.ndarray) -> Measured:
+        right = _predicted(scores, codes, weights, strata, splits) == codes
+        # Strata below 0 are left out.
+        keys = np.where(strata < 0, -1, strata * len(names) + codes)
+        return _bootstrapped(
+            lambda rows: _balanced(keys[rows], right[rows], weights[rows]), families, rng
+        )
+
+    label = told(np.zeros(len(codes), int))
+    within = None
+    if groups is not None:
+        strata = np.unique(np.asarray(groups), return_inverse=True)[1]
+        # One label alone is known without the score, and one kind of image has nothing to tell.
+        several = np.array(
+            [
+                all(len(np.unique(kind[strata == s])) > 1 for kind in (codes, recombined))
+                for s in range(strata.max() + 1)
+            ]
+        )
+        within = told(np.where(several[strata], strata, -1)) if several.any() else None
+    return Artefacts(detector, label, within, 1 / len(names), scores)
+
+
+def _check(
+    images: np.ndarray, recombined: np.ndarray, labels: np.ndarray, families: np.ndarray, folds: int
+) -> None:
+    if not len(images) == len(recombined) == len(labels) == len(families):
+        raise ValueError(
+            f"images, recombined, labels and families must be of one length, found {len(images)}, "
+            f"{len(recombined)}, {len(labels)} and {len(families)}"
+        )
+    if images.ndim != 4 or images.shape[1] != 3 or images.dtype != np.uint8:
+        raise ValueError(f"images must be uint8 (N, 3, S, S), found {images.dtype} {images.shape}")
+    if recombined.all() or not recombined.any():
+        raise ValueError("a detector needs real and recombined images, found one kind alone")
+    if len(np.unique(labels)) < 2:
+        raise ValueError("artefacts can only tell labels apart where there are at least two")
+    if len(np.unique(families)) < folds:
+        raise ValueError(
+            f"{len(np.unique(families))} families of images are too few: {folds} folds"
+        )
+
+
+class _Detector(nn.Module):
+    """The trunk of the node networks, which sees fine detail before it pools, and one output."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.trunk = SmallTrunk()
+        self.head = nn.LazyLinear(1)
+
+    def forward(self, images: Tensor) -> Tensor:
+        score: Tensor = self.head(self.trunk(images))
+        return score[:, 0]
+
+
+def _scaled(images: np.ndarray) -> Tensor:
+    """Colours, and as fourth channel fine detail: a mark is a matter of it."""
+    colours = (torch.from_numpy(np.ascontiguousarray(images)).float() - 128) / 128
+    grey = colours.mean(dim=1, keepdim=True)
+    detail = grey - nn.functional.avg_pool2d(grey, 3, 1, 1)
+    return torch.cat([colours, detail * 4], dim=1)
+
+
+def _train(
+    images: np.ndarray,
+    train: np.ndarray,
+    recombined: np.ndarray,
+    steps: int,
+    batch_size: int,
+    seed: int,
+) -> nn.Module:
+    rng = np.random.default_rng(seed)
+    with seeded(seed):
+        network = _Detector()
+        network(_scaled(images[:1]))
+    network.train()
+    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01)
+    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
+    kinds = [train[recombined[train] == kind] for kind in (False, True)]
+    half = max(batch_size // 2, 1)
+    truth = torch.arange(2).repeat_interleave(half).float()
+    for _ in range(steps):
+        rows = np.concatenate([rng.choice(kind, half) for kind in kinds])
+        batch = _scaled(images[rows])
+        flips = torch.from_numpy(rng.random(len(rows)) < 0.5)[:, None, None, None]
+        batch = torch.where(flips, batch.flip(-1), batch)
+        loss = nn.functional.binary_cross_entropy_with_logits(network(batch), truth)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        optimizer.step()
+        schedule.step()
+    return network.eval()
+
+
+@torch.inference_mode()
+def _score(network: nn.Module, images: np.ndarray) -> np.ndarray:
+    parts = [network(_scaled(images[i : i + 256])).numpy() for i in range(0, len(images), 256)]
+    return np.concatenate(parts).astype(float)
+
+
+def _predicted(
+    scores: np.ndarray,
+    codes: np.ndarray,
+    weights: np.ndarray,
+    strata: np.ndarray,
+    splits: Sequence[tuple[np.ndarray, np.ndarray]],
+) -> np.ndarray:
+    """Label of each image from its score, by what the other folds' images of its stratum show; -1
+    in strata below 0."""
+    predicted = np.full(len(codes), -1)
+    for train, test in splits:
+        for stratum in np.unique(strata[test][strata[test] >= 0]):
+            known, asked = (rows[strata[rows] == stratum] for rows in (train, test))
+            if len(known):
+                predicted[asked] = _from_score(
+                    scores[known], codes[known], weights[known], scores[asked]
+                )
+    return predicted
+
+
+def _from_score(
+    known: np.ndarray, labels: np.ndarray, weights: np.ndarray, asked: np.ndarray
+) -> np.ndarray:
+    """Labels predicted from scores in quantile bins: a relation need not be monotonic."""
+    values, codes = np.unique(labels, return_inverse=True)
+    if len(values) < 2:
+        return np.full(len(asked), labels[0])
+    # Labels count the same: by the weights, scikit-learn's own balance goes by numbers of rows.
+    masses = np.bincount(codes, weights)
+    balanced = weights * (len(labels) / len(values) / np.maximum(masses, 1e-12))[codes]
+    bins = KBinsDiscretizer(
+        BINS, encode="onehot-dense", strategy="quantile", quantile_method="averaged_inverted_cdf"
+    )
+    model = LogisticRegression()
+    model.fit(bins.fit_transform(known[:, None]), labels, sample_weight=balanced)
+    return np.asarray(model.predict(bins.transform(asked[:, None])))
+
+
+def _auc(recombined: np.ndarray, scores: np.ndarray) -> float:
+    if recombined.all() or not recombined.any():
+        return np.nan
+    # scikit-learn's takes three times as long, and it is asked for every resample.
+    pairs = recombined.sum() * (~recombined).sum()
+    return float(mannwhitneyu(scores[recombined], scores[~recombined]).statistic / pairs)
+
+
+def _balanced(keys: np.ndarray, right: np.ndarray, weights: np.ndarray) -> float:
+    """Mean share of what is right, by weight, over all keys from 0 on."""
+    keys, right, weights = keys[keys >= 0], right[keys >= 0], weights[keys >= 0]
+    masses = np.bincount(keys, weights)
+    hits = np.bincount(keys, weights * right)
+    return float((hits[masses > 0] / masses[masses > 0]).mean()) if masses.any() else np.nan
+
+
+def _bootstrapped(measure: Any, families: np.ndarray, rng: np.random.Generator) -> Measured:
+    """Resamples whole families: an image and what was made of it are no two witnesses."""
+    names, codes = np.unique(families, return_inverse=True)
+    members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
+    values = []
+    for _ in range(RESAMPLES):
+        chosen = rng.integers(len(names), size=len(names))
+        values.append(measure(np.concatenate([members[i] for i in chosen])))
+    low, high = np.nanquantile(values, [OUTSIDE / 2, 1 - OUTSIDE / 2])
+    return Measured(measure(np.arange(len(codes))), float(low), float(high), len(codes))

@@ -1,0 +1,187 @@
+"""The stage: coverage, association, and scores of every node for every group attribute."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from data_contracts import ASSOCIATION, BIAS_MEASURES, BIAS_SCORES, COVERAGE
+from heml.bias.accuracy_gap import out_of_fold_votes
+from heml.bias.association import association
+from heml.bias.attributes import Group, measured_groups
+from heml.bias.bias_settings import BiasSettings
+from heml.bias.coverage import coverage
+from heml.bias.history import remember_scores
+from heml.bias.node_scores import GroupScorer, rank_scores
+from heml.compute.progress import Progress
+from heml.images.groups import MISSING, discovery
+from heml.images.images_table import image_index
+from heml.metrics.artifacts import NodeMetric, load_node, measured_images
+from heml.metrics.metric_settings import MetricSettings
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.stage import Outcome, run_stage
+from heml.storage.store import Store
+from heml.taxonomy import Taxonomy
+
+VERSION = 4
+#: Names listed in a line of progress; the tables have all.
+MOST_NAMED = 6
+
+
+def measure_bias(
+    store: Store,
+    taxonomy: Taxonomy,
+    label_name: str,
+    groups: Sequence[str],
+    settings: MetricSettings,
+    progress: Progress,
+    bias: BiasSettings = BiasSettings(),  # noqa: B008 - frozen
+) -> Outcome:
+    """Writes `store.bias_scores`, `store.coverage`, `store.association` and `store.bias_measures`.
+
+    The scores are also added to `store.bias_history`.
+
+    Parameters
+    ----------
+    groups : sequence of str
+        Group columns, at least one. Each, every two together and all of them are measured.
+    """
+    key = fingerprint(
+        VERSION,
+        label_name,
+        list(groups),
+        discovery(store, groups),
+        settings.neighbours,
+        bias.model_dump(),
+        taxonomy.describe(),
+        [store.fingerprint(f"metric/{node}") for node in taxonomy.nodes],
+    )
+
+    def compute() -> tuple[dict[str, Any], list[Path]]:
+        index = image_index(store, list(groups))
+        train = index[index["split"] == "train"]
+        measured = measured_groups(groups)
+        scorers: dict[bytes, list[GroupScorer]] = {}
+        rows = []
+        for number, node in enumerate(taxonomy.nodes, start=1):
+            progress(f"bias_scores: {node} ({number}/{len(taxonomy.nodes)})")
+            metric = load_node(store, node)
+            # Nodes of one run share their folds; one trained earlier may have others.
+            folds = metric.fold.tobytes()
+            own = measured_images(index, metric)
+            if folds not in scorers:
+                scorers[folds] = [GroupScorer(own, g, metric.fold, bias) for g in measured]
+            rows += [
+                {"node": node, "kind": taxonomy.kind(node), **row}
+                for row in score_node(metric, own, scorers[folds], settings.neighbours)
+            ]
+        scores = rank_scores(pd.DataFrame(rows))
+        cells = coverage(train, label_name, groups, bias.resamples, bias.seed)
+        links, measures = association(train, measured, bias.resamples, bias.permutations, bias.seed)
+        outputs = [store.bias_scores, store.coverage, store.association, store.bias_measures]
+        for contract, frame, path in zip(
+            (BIAS_SCORES, COVERAGE, ASSOCIATION, BIAS_MEASURES),
+            (scores, cells, links, measures),
+            outputs,
+            strict=True,
+        ):
+            contract.validate(frame, [c.name for c in contract.columns if c.name != "groups"])
+            with write_aside(path) as aside:
+                pq.write_table(contract.table(frame), aside)
+        content = store.summary("images")["content"]
+        history = remember_scores(store, scores, label_name, content, key)
+        outputs.append(store.bias_history)
+        summary = _describe(scores, cells, links, train, measured)
+        if history is not None:
+            summary["notes"]["history"] = history
+        progress(f"bias_scores: {summary['words']}")
+        for line in summary["notes"].values():
+            progress(f"bias_scores: {line}")
+        return summary, outputs
+
+    return run_stage(store, "bias_scores", key, compute, progress)
+
+
+def score_node(
+    metric: NodeMetric, index: pd.DataFrame, scorers: Sequence[GroupScorer], neighbours: int
+) -> list[dict[str, Any]]:
+    """All measures of one node, for each group.
+
+    Parameters
+    ----------
+    metric : NodeMetric
+    index : DataFrame
+        Column label, over the metric's images.
+    scorers : sequence of GroupScorer
+        With the metric's folds.
+    neighbours : int
+        k of the label votes.
+
+    Returns
+    -------
+    list of dict
+        Columns of the `bias_scores` contract but node, kind, rank and q-values.
+    """
+    labels = np.unique(index["label"], return_inverse=True)[1]
+    correct = out_of_fold_votes(metric, labels, neighbours).argmax(axis=1) == labels
+    return [scorer.score(metric, correct) for scorer in scorers]
+
+
+def _describe(
+    scores: pd.DataFrame,
+    cells: pd.DataFrame,
+    links: pd.DataFrame,
+    train: pd.DataFrame,
+    measured: Sequence[Group],
+) -> dict[str, Any]:
+    leaves = scores[scores["kind"] == "leaf"]
+    uncovered = cells.loc[cells["n"] == 0, "cell"].tolist()
+    summary: dict[str, Any] = {"empty_cells": len(uncovered), "uncovered": uncovered}
+    words = []
+    for group in (g for g in measured if len(g.columns) == 1):
+        own = leaves[leaves["group"] == group.name]
+        first = own.iloc[0]
+        summary[f"top_leaf_{group.name}"] = str(first["node"])
+        summary[f"top_score_{group.name}"] = float(first["score"])
+        summary[f"missing_{group.name}"] = int((train[group.name] == MISSING).sum())
+        words.append(
+            f"{group.name} is carried most by {first['node']}, score {first['score']:.2f} "
+            f"[{first['score_low']:.2f}, {first['score_high']:.2f}]"
+            if first["score"] > 0
+            else f"no leaf carries {group.name} and is fooled by it"
+        )
+    for link in links.to_dict("records"):
+        if not pd.isna(link["cramers_v"]):
+            summary[f"cramers_v_{link['group']}"] = float(link["cramers_v"])
+    summary["scores"] = {
+        f"{row.node} × {row.group}": round(float(row.score), 4)  # type: ignore[arg-type]
+        for row in scores.itertuples()
+    }
+    return {**summary, "notes": _notes(links, uncovered), "words": "; ".join(words)}
+
+
+def _notes(links: pd.DataFrame, uncovered: Sequence[str]) -> dict[str, str]:
+    """Lines on what is missing or cannot be measured, by group."""
+    notes = {}
+    for link in links.to_dict("records"):
+        lines = [link["note"]] if link["note"] else []
+        if link["n_missing"]:
+            total = link["n"] + link["n_missing"]
+            lines.append(
+                f"{link['n_missing']} of {total} train records have no value: they are kept and "
+                "left out of this group's measures"
+            )
+        if lines:
+            notes[link["group"]] = f"{link['group']}: " + "; ".join(lines)
+    if uncovered:
+        more = len(uncovered) - MOST_NAMED
+        notes["uncovered"] = f"{len(uncovered)} cells have no train record: " + "; ".join(
+            uncovered[:MOST_NAMED]
+        ) + (f"; and {more} more" if more > 0 else "")  # fmt: skip
+    return notes

@@ -1,0 +1,272 @@
+"""The stage that finds groups where no column gives one.
+
+Every leaf gets a discovered group: clusters of its colour, or its presence. The leaf whose group
+goes with the label and fools the leaf's own metric most gives the dataset its group attribute,
+`discovered.<leaf>`; every later stage uses that as it would a column.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+
+from data_contracts import DISCOVERED_GROUPS, DISCOVERED_NODES
+from heml.bias.accuracy_gap import out_of_fold_votes
+from heml.bias.association import association
+from heml.bias.attributes import Group
+from heml.bias.bias_settings import BiasSettings
+from heml.bias.clusters import Clusters, find_clusters
+from heml.bias.fdr import controlled
+from heml.bias.leaf_appearance import leaf_colours
+from heml.bias.node_scores import SIGNIFICANT, GroupScorer
+from heml.compute.progress import Progress
+from heml.images.groups import DISCOVERED, MISSING
+from heml.images.images_table import image_index
+from heml.metrics.artifacts import NodeMetric, load_node, measured_images
+from heml.metrics.metric_settings import MetricSettings
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.stage import Outcome, run_stage
+from heml.storage.store import Store
+from heml.taxonomy import Taxonomy
+
+VERSION = 2
+#: A leaf that this share of the train images has, or lacks, has no presence group.
+RARE = 0.05
+#: Images named per value.
+EXEMPLARS = 6
+
+
+class NothingDiscovered(ValueError):
+    """No leaf has two kinds of appearance; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A group that one leaf could give.
+
+    Parameters
+    ----------
+    node : str
+    aspect : str
+        One of `data_contracts.discovered_groups.ASPECTS`.
+    values : object array (N,) of str
+        Of every image; `MISSING` where the image does not show the leaf.
+    names : list of str
+        The values, most frequent in the train split first.
+    exemplars : list of list of str
+        Train images of each value, most typical first.
+    silhouette : float or None
+    """
+
+    node: str
+    aspect: str
+    values: np.ndarray
+    names: list[str]
+    exemplars: list[list[str]]
+    silhouette: float | None
+
+    @property
+    def group(self) -> str:
+        return DISCOVERED + self.node
+
+
+def discover_groups(
+    store: Store,
+    taxonomy: Taxonomy,
+    metric: MetricSettings,
+    bias: BiasSettings,
+    progress: Progress,
+) -> Outcome:
+    """Writes `store.discovered_groups` and `store.discovered_nodes`; the summary names the chosen.
+
+    Only the train split's labels are looked at; images of other splits get the value of the nearest
+    cluster.
+
+    Raises
+    ------
+    NothingDiscovered
+        If every leaf looks the same in all images.
+    """
+    key = fingerprint(
+        VERSION,
+        metric.neighbours,
+        bias.model_dump(),
+        taxonomy.describe(),
+        store.summary("images")["content"],
+        store.summary("segments")["content"],
+        [store.fingerprint(f"metric/{leaf}") for leaf in taxonomy.leaves],
+    )
+
+    def compute() -> tuple[dict[str, Any], list[Path]]:
+        index = image_index(store, [])
+        colours = leaf_colours(store, taxonomy, len(index), progress)
+        rows, chosen = [], {}
+        for number, leaf in enumerate(taxonomy.leaves, start=1):
+            progress(f"discovered_groups: {leaf} ({number}/{len(taxonomy.leaves)})")
+            node = load_node(store, leaf)
+            folds = dict(zip(node.index["image_id"], node.fold, strict=True))
+            fold = index["image_id"].map(folds).fillna(-1).to_numpy(int)
+            scored = [
+                (_score(candidate, index, node, metric, bias), candidate)
+                for candidate in candidates(leaf, colours[leaf], index, fold, bias)
+            ]
+            if scored:
+                row, candidate = max(scored, key=lambda pair: _order(pair[0]))
+                rows.append(row)
+                chosen[candidate.group] = candidate
+        if not rows:
+            raise NothingDiscovered(
+                "no group was found: every segment has about the same colour in all images; name "
+                "group columns in source.groups"
+            )
+        nodes = rank_candidates(pd.DataFrame(rows))
+        groups = pd.concat([_rows(chosen[group], index) for group in nodes["group"]])
+        outputs = [store.discovered_groups, store.discovered_nodes]
+        for contract, frame, path in zip(
+            (DISCOVERED_GROUPS, DISCOVERED_NODES), (groups, nodes), outputs, strict=True
+        ):
+            with write_aside(path) as aside:
+                pq.write_table(contract.table(frame), aside, compression="zstd")
+        summary = _describe(nodes)
+        progress(f"discovered_groups: {summary['words']}")
+        return summary, outputs
+
+    return run_stage(store, "discovered_groups", key, compute, progress)
+
+
+def candidates(
+    leaf: str, colours: np.ndarray, index: pd.DataFrame, fold: np.ndarray, bias: BiasSettings
+) -> Iterator[Candidate]:
+    """The groups that one leaf could give: clusters of its colour, and its presence.
+
+    Parameters
+    ----------
+    colours : float array (N, 3)
+        Mean colour of the leaf in each image; NaN where it is absent.
+    index : DataFrame
+        Columns image_id and split.
+    fold : int array (N,)
+        Cross-fitting folds, -1 outside the train split and outside the metrics' sample.
+    """
+    present = ~np.isnan(colours).any(axis=1)
+    train = (index["split"] == "train").to_numpy()
+    ids = index["image_id"].to_numpy(object)
+    seen = np.flatnonzero(present & (fold >= 0))
+    clusters = find_clusters(colours[seen], fold[seen], bias.max_clusters, bias.seed)
+    if clusters is not None:
+        yield _colour_candidate(leaf, colours, present, seen, ids, clusters)
+    share = present[train].mean()
+    if RARE <= share <= 1 - RARE:
+        values = np.where(present, "present", "absent").astype(object)
+        names = ["present", "absent"] if share >= 0.5 else ["absent", "present"]
+        of_value = [ids[train & (values == name)] for name in names]
+        yield Candidate(
+            leaf, "presence", values, names, [own[:EXEMPLARS].tolist() for own in of_value], None
+        )
+
+
+def _colour_candidate(
+    leaf: str,
+    colours: np.ndarray,
+    present: np.ndarray,
+    seen: np.ndarray,
+    ids: np.ndarray,
+    clusters: Clusters,
+) -> Candidate:
+    distances = clusters.distances(colours[seen])
+    nearest = distances.argmin(axis=1)
+    exemplars = []
+    for number in range(len(clusters.centres)):
+        own = np.flatnonzero(nearest == number)
+        order = own[np.argsort(distances[own, number], kind="stable")]
+        exemplars.append(ids[seen[order[:EXEMPLARS]]].tolist())
+    names = [f"like {own[0]}" for own in exemplars]
+    values = np.full(len(ids), MISSING, object)
+    values[present] = np.array(names, dtype=object)[clusters.assign(colours[present])]
+    return Candidate(leaf, "colour", values, names, exemplars, clusters.silhouette)
+
+
+def _score(
+    candidate: Candidate,
+    index: pd.DataFrame,
+    node: NodeMetric,
+    metric: MetricSettings,
+    bias: BiasSettings,
+) -> dict[str, Any]:
+    """How far the group goes with the label, and how far the leaf's metric is fooled by it."""
+    frame = measured_images(index.assign(**{candidate.group: candidate.values}), node)
+    group = Group(candidate.group, (candidate.group,))
+    train = frame[frame["split"] == "train"]
+    links, _ = association(train, [group], bias.resamples, bias.permutations, bias.seed)
+    labels = np.unique(frame["label"], return_inverse=True)[1]
+    correct = out_of_fold_votes(node, labels, metric.neighbours).argmax(axis=1) == labels
+    score = GroupScorer(frame, group, node.fold, bias).score(node, correct)
+    return {
+        **score,
+        **links.iloc[0][["cramers_v", "cramers_v_low", "cramers_v_high", "permutation_p"]],
+        "group": candidate.group,
+        "node": candidate.node,
+        "aspect": candidate.aspect,
+        "silhouette": candidate.silhouette,
+        "values": candidate.names,
+        "counts": [int((train[candidate.group] == name).sum()) for name in candidate.names],
+        "exemplars": candidate.exemplars,
+    }
+
+
+def _order(row: dict[str, Any]) -> tuple[float, float, str]:
+    return row["score"], row["cramers_v"], row["aspect"]
+
+
+def rank_candidates(rows: pd.DataFrame) -> pd.DataFrame:
+    """Adds q-values and rank, and marks the chosen group, most misleading first.
+
+    Groups that go with the label (q at most `SIGNIFICANT`) come before others, then the leaf's bias
+    score for its group decides, then Cramér's V. The first is chosen even if it is weak: its score
+    and interval say so.
+    """
+    rows = rows.assign(
+        permutation_q=controlled(rows, column="permutation_p"),
+        score_q=controlled(rows, column="score_p"),
+    )
+    rows = rows.assign(linked=rows["permutation_q"] <= SIGNIFICANT).sort_values(
+        ["linked", "score", "cramers_v", "node"], ascending=[False, False, False, True]
+    )
+    place = np.arange(1, len(rows) + 1)
+    return rows.assign(rank=place.astype(np.int32), chosen=place == 1).reset_index(drop=True)
+
+
+def _rows(candidate: Candidate, index: pd.DataFrame) -> pd.DataFrame:
+    values = [None if value == MISSING else value for value in candidate.values]
+    return pd.DataFrame(
+        {"image_id": index["image_id"], "group": candidate.group, "value": values}
+    ).astype(object)
+
+
+def _describe(nodes: pd.DataFrame) -> dict[str, Any]:
+    first = nodes.iloc[0]
+    counts = dict(zip(first["values"], first["counts"], strict=True))
+    sure = first["linked"] and first["score_low"] > 0
+    return {
+        "group": str(first["group"]),
+        "node": str(first["node"]),
+        "aspect": str(first["aspect"]),
+        "values": counts,
+        "score": float(first["score"]),
+        "cramers_v": float(first["cramers_v"]),
+        "sure": bool(sure),
+        "scores": {str(row.node): round(float(row.score), 4) for row in nodes.itertuples()},  # type: ignore[arg-type]
+        "words": (
+            f"{first['aspect']} of {first['node']} serves as the group {first['group']}: "
+            f"{len(counts)} values, Cramér's V {first['cramers_v']:.2f} with the label, score "
+            f"{first['score']:.2f} [{first['score_low']:.2f}, {first['score_high']:.2f}]"
+            + ("" if sure else "; that it misleads is not certain")
+        ),
+    }

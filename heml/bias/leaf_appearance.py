@@ -1,0 +1,83 @@
+"""What a leaf looks like in each image, described without label or training: its mean colour.
+
+Groups are sought in this and not in the trained embeddings. A metric is trained for the label, so
+its embeddings lie by label: a cluster that conflicts with the label would be the metric's own
+mistake, every leaf would seem fooled by its clusters, and a leaf that tells the label rightly would
+be taken for a bias. Colour knows neither label nor network, and is what backgrounds, hair, clothes
+and light differ in. Shapes and textures are not described: groups in them stay undiscovered.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+import torch
+from kornia.color import rgb_to_lab
+
+from heml.compute.progress import Progress
+from heml.compute.threads import worker_pool
+from heml.compute.throttled_progress import Pace
+from heml.images.images_table import decode_image, iterate_images
+from heml.metrics.views import union
+from heml.segmentation.masks import iterate_masks
+from heml.storage.store import Store
+from heml.taxonomy import Taxonomy
+
+#: Pixels of a leaf that are looked at, evenly spread: enough for a mean.
+MOST_PIXELS = 4096
+
+
+def mean_colour(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Mean colour of the masked pixels.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3), RGB
+    mask : bool array (H, W), not empty
+
+    Returns
+    -------
+    float32 array (3,)
+        CIE L*a*b*, D65: equal distances look about equally different.
+    """
+    pixels = image[mask]
+    pixels = pixels[:: -(-len(pixels) // MOST_PIXELS)]
+    rgb = torch.from_numpy(pixels.astype(np.float32).T / 255).reshape(1, 3, 1, -1)
+    return rgb_to_lab(rgb).mean(dim=(0, 2, 3)).numpy()
+
+
+def leaf_colours(
+    store: Store, taxonomy: Taxonomy, count: int, progress: Progress
+) -> dict[str, np.ndarray]:
+    """Mean colour of every leaf in every image, in one pass.
+
+    Parameters
+    ----------
+    count : int
+        Number of images.
+
+    Returns
+    -------
+    dict of str to float32 array (N, 3)
+        NaN where an image does not show the leaf.
+    """
+    colours = {leaf: np.full((count, 3), np.nan, np.float32) for leaf in taxonomy.leaves}
+    classes = {leaf: taxonomy.classes_of(leaf) for leaf in taxonomy.leaves}
+    done, pace, masks = 0, Pace(progress), iterate_masks(store)
+
+    def describe(row: int, data: bytes, segments: Mapping[str, np.ndarray]) -> None:
+        image = decode_image(data)
+        for leaf in colours:
+            mask = union(segments, classes[leaf])
+            if mask is not None:
+                colours[leaf][row] = mean_colour(image, mask)
+
+    with worker_pool() as pool:
+        for batch in iterate_images(store, ["image_id", "image"]):
+            images = [image["bytes"] for image in batch.column("image").to_pylist()]
+            segments = [next(masks)[1] for _ in images]
+            list(pool.map(describe, range(done, done + len(images)), images, segments))
+            done += len(images)
+            pace.tell(f"discovered_groups: colours, image {done}/{count}")
+    return colours

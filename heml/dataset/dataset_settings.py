@@ -1,0 +1,24 @@
+"""Settings of the dataset: how it is written."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from heml.parts.settings import Settings
+
+
+class DatasetSettings(Settings):
+    """How the rebalanced dataset is written, and in which other formats too."""
+
+    surplus: Literal["weight", "drop"] = Field(
+        "weight",
+        description="Real train rows too many for their cell: weigh them down, or leave them out.",
+    )
+    shard_mb: int = Field(
+        400, ge=1, le=4000, description="A Parquet file ends at this size, in MB of images."
+    )
+    exports: list[Literal["imagefolder", "webdataset", "coco"]] = Field(
+        default=[], description="Formats to write beside the Parquet files, into exports/."
+    )

@@ -1,0 +1,23 @@
+"""Reweighting: all images are drawn alike, their losses count by the inverse size of their cell
+(Sagawa et al. 2020)."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from heml.effect.problem import Problem, Tell
+from heml.effect.training_loop import train_network
+
+
+def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
+    data = problem.train.of_known_cells()
+    labels = torch.from_numpy(data.labels)
+    weights = torch.from_numpy(data.cell_balance()).float()
+
+    def loss(outputs: Tensor, rows: np.ndarray) -> Tensor:
+        each = nn.functional.cross_entropy(outputs, labels[rows], reduction="none")
+        return (each * weights[rows]).mean()
+
+    return train_network(data, problem.classes, problem.settings, seed, tell, loss=loss)

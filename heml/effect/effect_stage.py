@@ -1,0 +1,199 @@
+"""The stage that measures the effect: a small network trained on the data as it is, with
+group-balanced sampling, and on the rebalanced dataset, judged on the held-out test split.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.parquet as pq
+import torch
+
+from data_contracts import DEBIAS_EFFECT
+from heml.compute.progress import Progress
+from heml.compute.threads import worker_pool
+from heml.effect.accuracy import cell_accuracy
+from heml.effect.arms import TRAINERS
+from heml.effect.effect_settings import EffectSettings
+from heml.effect.intervals import Trial, bootstrap, interval
+from heml.effect.probe_network import predict
+from heml.effect.problem import Problem, TrainingSet
+from heml.effect.segment_maps import segment_ids
+from heml.effect.training_images import Cell, cell_codes, read_rebalanced, shrink
+from heml.images.groups import cell_name, known_groups
+from heml.images.images_table import image_index, iterate_images
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.stage import Outcome, run_stage
+from heml.storage.store import Store
+
+VERSION = 6
+
+
+def measure_effect(
+    store: Store,
+    label_name: str,
+    groups: Sequence[str],
+    settings: EffectSettings,
+    progress: Progress,
+) -> Outcome:
+    """Writes `store.debias_effect`: one row per arm and seed.
+
+    Without a test split the table is empty, and the summary's `not_measured` says why.
+    """
+    key = fingerprint(
+        VERSION,
+        label_name,
+        list(groups),
+        settings.model_dump(),
+        store.fingerprint("rebalanced_dataset"),
+        torch.__version__,
+    )
+
+    def compute() -> tuple[dict[str, Any], list[Path]]:
+        index = image_index(store, list(groups))
+        reason = _why_not(index, groups)
+        rows = (
+            [] if reason else _measure(store, index, label_name, list(groups), settings, progress)
+        )
+        with write_aside(store.debias_effect) as aside:
+            pq.write_table(DEBIAS_EFFECT.table(rows), aside)
+        summary = _describe(rows, settings) if rows else _unmeasured(reason)
+        summary["dataset"] = store.fingerprint("rebalanced_dataset")
+        progress(f"debias_effect: {summary['words']}")
+        return summary, [store.debias_effect]
+
+    return run_stage(store, "debias_effect", key, compute, progress)
+
+
+def _why_not(index: pd.DataFrame, groups: Sequence[str]) -> str:
+    """Why the effect cannot be measured; empty if it can."""
+    test = index[index["split"] == "test"]
+    if test.empty:
+        return "no image is in split 'test': give some, balanced over label and group"
+    if not known_groups(test, list(groups)).any():
+        return f"no test image has a value of {', '.join(groups)}: their cells are not known"
+    return ""
+
+
+def _unmeasured(reason: str) -> dict[str, Any]:
+    return {"not_measured": reason, "n_test": 0, "words": f"not measured: {reason}"}
+
+
+def _measure(
+    store: Store,
+    index: pd.DataFrame,
+    label_name: str,
+    groups: list[str],
+    settings: EffectSettings,
+    progress: Progress,
+) -> list[dict[str, Any]]:
+    codes = {value: code for code, value in enumerate(sorted(index["label"].unique()))}
+    known = known_groups(index, groups)
+    keys = list(index[["label", *groups]].itertuples(index=False, name=None))
+    names = sorted({k for k, t in zip(keys, known & (index["split"] == "test"), strict=True) if t})
+    # Test cells get the first numbers; cells that only train has come after them.
+    others = sorted({k for k, t in zip(keys, known, strict=True) if t} - set(names))
+    numbers: dict[Cell, int] = {k: n for n, k in enumerate([*names, *others])}
+    index = index.assign(cell=cell_codes(keys, numbers), code=index["label"].map(codes))
+    problem, test, test_ids = _read(store, index, codes, settings)
+    words = {n: cell_name(label_name, k[0], groups, k[1:]) for k, n in numbers.items()}
+    in_train = sorted(set(problem.train.cells) - set(test.cells) - {-1})
+    untested = "; ".join(words[cell] for cell in in_train)
+    note = f"no test image of {untested}" if untested else ""
+    arms = [*settings.all_arms]
+
+    def run(arm: str, seed: int) -> tuple[np.ndarray, int]:
+        def tell(step: int) -> None:
+            progress(f"debias_effect: {arm}, seed {seed}, step {step}/{settings.steps}")
+
+        network = TRAINERS[arm](problem, seed, tell)
+        return predict(network, test.images) == test.labels, len(problem.trained_on(arm))
+
+    jobs = [(arm, seed) for seed in range(settings.seeds) for arm in arms]
+    with worker_pool() as pool:
+        results = dict(zip(jobs, pool.map(lambda job: run(*job), jobs), strict=True))
+    correct = {
+        arm: np.stack([results[arm, seed][0] for seed in range(settings.seeds)]) for arm in arms
+    }
+    drawn = bootstrap([Trial(test_ids, test.cells, correct)])
+    rows = []
+    for seed in range(settings.seeds):
+        for arm in arms:
+            accuracy = cell_accuracy(correct[arm][seed], test.cells)
+            worst = interval(drawn[arm].worst, drawn[arm].worst_draws)
+            average = interval(drawn[arm].average, drawn[arm].average_draws)
+            rows.append(
+                {
+                    "arm": arm,
+                    "seed": seed,
+                    "worst_group_accuracy": accuracy.worst_group,
+                    "average_accuracy": accuracy.average,
+                    "worst_group": words[accuracy.worst],
+                    "n_worst_group": int(accuracy.counts[accuracy.worst]),
+                    "n_test": len(test),
+                    "n_train": results[arm, seed][1],
+                    "worst_group_low": worst.low,
+                    "worst_group_high": worst.high,
+                    "average_low": average.low,
+                    "average_high": average.high,
+                    "note": note,
+                }
+            )
+    return rows
+
+
+def _read(
+    store: Store, index: pd.DataFrame, codes: Mapping[str, int], settings: EffectSettings
+) -> tuple[Problem, TrainingSet, list[str]]:
+    """The problem, and the test images of known cells with their ids: every image is read once."""
+    test_ids = index.loc[(index["split"] == "test") & (index["cell"] >= 0), "image_id"].tolist()
+    pixels: dict[str, np.ndarray] = {}
+    for batch in iterate_images(store, ["image_id", "image"]):
+        for row in batch.to_pylist():
+            pixels[row["image_id"]] = shrink(row["image"]["bytes"], settings.size)
+
+    def gathered(rows: pd.DataFrame, segments: np.ndarray | None = None) -> TrainingSet:
+        return TrainingSet(
+            np.stack([pixels[image_id] for image_id in rows["image_id"]]),
+            rows["code"].to_numpy(int),
+            rows["cell"].to_numpy(int),
+            np.ones(len(rows)),
+            segments,
+        )
+
+    train = index[index["split"] == "train"]
+    validation = index[index["split"] == "validation"]
+    pasted = "random_paste" in settings.all_arms
+    segments = segment_ids(store, train["image_id"].tolist(), settings.size) if pasted else None
+    label = store.summary("rebalanced_dataset")["label_column"]
+    rebalanced, _ = read_rebalanced(
+        store.rebalanced_dataset, label, codes, settings.size, known=pixels
+    )
+    problem = Problem(
+        train=gathered(train, segments),
+        classes=len(codes),
+        settings=settings,
+        validation=None if validation.empty else gathered(validation),
+        rebalanced=rebalanced,
+    )
+    test = gathered(index[index["image_id"].isin(test_ids)])
+    return problem, test, test_ids
+
+
+def _describe(rows: list[dict[str, Any]], settings: EffectSettings) -> dict[str, Any]:
+    summary: dict[str, Any] = {"n_test": rows[0]["n_test"]}
+    for arm in settings.all_arms:
+        for measure in ("worst_group_accuracy", "average_accuracy"):
+            values = [row[measure] for row in rows if row["arm"] == arm]
+            summary[f"{arm}_{measure}"] = float(np.mean(values))
+    summary["words"] = "worst-group accuracy " + ", ".join(
+        f"{arm} {summary[f'{arm}_worst_group_accuracy']:.2f}" for arm in settings.all_arms
+    )
+    if note := rows[0]["note"]:
+        summary["words"] += f"; {note}"
+    return summary

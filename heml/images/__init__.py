@@ -1,0 +1,1 @@
+"""The accepted images of a store: their table, their groups, and which of them were revoked."""

@@ -1,0 +1,1 @@
+"""Attribution: which segments encode an attribute, which the label, and by what."""

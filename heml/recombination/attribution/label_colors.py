@@ -1,0 +1,74 @@
+"""Whether the label is a matter of a segment's colours: then they must stay the host's."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from sklearn.linear_model import LogisticRegression
+from sklearn.metrics import balanced_accuracy_score
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from heml.recombination.imaging.image_reader import PictureReader
+from heml.recombination.operators.color_transfer import measure_colours
+from heml.taxonomy import Taxonomy
+
+#: A leaf tells the label by its colours if they alone tell this share of what all of it tells.
+BY_COLOUR = 0.5
+#: Train images that are looked at, and records of each label with the leaf that are needed.
+IMAGES, LEAST_RECORDS = 1000, 10
+FOLDS = 5
+
+
+def told_by_colour(
+    pictures: PictureReader,
+    image_ids: Sequence[str],
+    labels: np.ndarray,
+    evidence: Mapping[str, float],
+    taxonomy: Taxonomy,
+) -> tuple[str, ...]:
+    """Leaves whose colours are much of what tells the label.
+
+    Parameters
+    ----------
+    pictures : PictureReader
+    image_ids : sequence of str
+        Of the train split.
+    labels : array of str (N,)
+    evidence : mapping of str to float
+        Leaf → how far all of it tells the label beyond guessing: accuracy less that of guessing.
+    taxonomy : Taxonomy
+    """
+    # Evenly spread over the records: the same ones every time.
+    count = min(IMAGES, len(image_ids)) if evidence else 0
+    rows = np.unique(np.linspace(0, len(image_ids) - 1, count).round().astype(int))
+    colours: dict[str, list[np.ndarray]] = {leaf: [] for leaf in evidence}
+    having: dict[str, list[int]] = {leaf: [] for leaf in evidence}
+    for row in rows:
+        measured = measure_colours(pictures.read([image_ids[row]])[0], taxonomy)
+        for leaf in evidence:
+            if leaf in measured:
+                colours[leaf].append(np.concatenate(measured[leaf][1:]))
+                having[leaf].append(int(row))
+    return tuple(
+        leaf
+        for leaf, whole in evidence.items()
+        if _evidence(colours[leaf], labels[having[leaf]]) >= BY_COLOUR * whole
+    )
+
+
+def _evidence(colours: Sequence[np.ndarray], labels: np.ndarray) -> float:
+    """How far mean and deviation of colours tell the label beyond guessing, cross-validated; 0
+    where fewer than two labels have enough records."""
+    names, counts = np.unique(labels, return_counts=True)
+    usual = names[counts >= LEAST_RECORDS]
+    if len(usual) < 2:
+        return 0.0
+    chosen = np.isin(labels, usual)
+    features, own = np.stack(colours)[chosen], labels[chosen]
+    model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
+    folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
+    predicted = cross_val_predict(model, features, own, cv=folds)
+    return max(float(balanced_accuracy_score(own, predicted)) - 1 / len(usual), 0.0)

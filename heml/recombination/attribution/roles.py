@@ -1,0 +1,225 @@
+"""Which nodes carry a group and which carry the label, read off scores and segments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from heml.images.groups import TIMES
+from heml.recombination.attribution.presence import Presence
+from heml.taxonomy import BACKGROUND, Taxonomy
+
+#: A leaf belongs to the carriers if it reaches this share of the best one: the fewer leaves are
+#: exchanged, the less else changes. A branch is moved only if no leaf reaches this share of it.
+NEAR_BEST = 0.75
+#: Highest q-value of the leakage of a carrier.
+SIGNIFICANT = 0.05
+#: A score whose interval starts below this may be chance.
+TOUCHES_ZERO = 0.005
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Nodes by what they carry.
+
+    Parameters
+    ----------
+    group_carriers : dict of str to tuple of str
+        Group attribute → nodes that carry it and are fooled by it, best first: leaves, or one
+        branch. Empty if none is known.
+    label_carriers : tuple of str
+        Leaves that tell the label on aligned and conflicting records alike, best first.
+    presence : dict of str to tuple of Presence
+        Group attributes that are the presence of leaves; their carriers are these leaves.
+    label_presence : tuple of Presence
+        The same for the label.
+    remarks : tuple of str
+        What is not as certain as the scores alone make it look.
+    label_colours : tuple of str
+        Label carriers that tell it by their colours.
+    """
+
+    group_carriers: dict[str, tuple[str, ...]]
+    label_carriers: tuple[str, ...]
+    presence: dict[str, tuple[Presence, ...]] = field(default_factory=dict)
+    label_presence: tuple[Presence, ...] = ()
+    remarks: tuple[str, ...] = ()
+    label_colours: tuple[str, ...] = ()
+
+    def describe(self) -> dict[str, Any]:
+        """As plain data; `roles_from` reads it back."""
+        return asdict(self)
+
+
+def roles_from(content: Mapping[str, Any]) -> Roles:
+    """Roles from what `Roles.describe` gave, also after JSON."""
+    return Roles(
+        {group: tuple(nodes) for group, nodes in content["group_carriers"].items()},
+        tuple(content["label_carriers"]),
+        {g: tuple(Presence(**p) for p in found) for g, found in content["presence"].items()},
+        tuple(Presence(**p) for p in content["label_presence"]),
+        tuple(content["remarks"]),
+        tuple(content["label_colours"]),
+    )
+
+
+def find_roles(
+    scores: pd.DataFrame,
+    labels: int,
+    taxonomy: Taxonomy | None = None,
+    chance: Mapping[str, float] | None = None,
+    presence: Mapping[str, tuple[Presence, ...]] | None = None,
+    label_presence: tuple[Presence, ...] = (),
+) -> Roles:
+    """Roles of the nodes.
+
+    Parameters
+    ----------
+    scores : DataFrame
+        The `bias_scores` table.
+    labels : int
+        Number of label values.
+    taxonomy : Taxonomy, optional
+        Needed to consider branches where no leaf stands out.
+    chance : mapping of str to float, optional
+        Group → mean accuracy on aligned and conflicting records of the best constant guess;
+        default one over `labels`.
+    presence : mapping of str to tuple of Presence, optional
+        Groups that are the presence of leaves.
+    label_presence : tuple of Presence
+        The same for the label.
+
+    Returns
+    -------
+    Roles
+        No leaf has both roles: exchanging it would change label and group together.
+    """
+    # A cell names the value of every column; what several columns share needs no move of its own.
+    scores = scores[~scores["group"].str.contains(TIMES, regex=False)]
+    presence = {group: found for group, found in (presence or {}).items() if found}
+    remarks: list[str] = []
+    telling = label_evidence(scores, labels, chance or {})
+    told_by_presence = tuple(p.leaf for p in label_presence)
+    best_telling = telling[telling >= NEAR_BEST * telling.max()] if len(telling) else telling
+    forbidden = {*told_by_presence, *best_telling.index}
+    carriers: dict[str, tuple[str, ...]] = {}
+    for group, own in scores.groupby("group", sort=False):
+        name = str(group)
+        if name in presence:
+            carriers[name] = tuple(p.leaf for p in presence[name])
+            continue
+        carriers[name], remark = _carriers(name, own, forbidden, taxonomy)
+        remarks += [remark] if remark else []
+    taken = {
+        leaf
+        for nodes in carriers.values()
+        for node in nodes
+        for leaf in (taxonomy.leaves_of(node) if taxonomy and node in taxonomy.nodes else (node,))
+    }
+    if told_by_presence:
+        label_carriers = tuple(leaf for leaf in told_by_presence if leaf not in taken)
+    else:
+        rest = telling.drop(list(taken), errors="ignore")
+        near = rest[rest >= NEAR_BEST * rest.max()] if len(rest) else rest
+        label_carriers = _background_alone(tuple(near.index))
+    return Roles(carriers, label_carriers, presence, label_presence, tuple(remarks))
+
+
+def _carriers(
+    group: str, own: pd.DataFrame, forbidden: set[str], taxonomy: Taxonomy | None
+) -> tuple[tuple[str, ...], str]:
+    """Nodes that carry a group, and what is doubtful about them."""
+    own = own.sort_values(["score", "leakage"], ascending=False, kind="stable")
+    clear = own[(own["score"] > 0) & (own["leakage_q"] <= SIGNIFICANT)]
+    leaves, branches = clear[clear["kind"] == "leaf"], clear[clear["kind"] == "branch"]
+    best_leaf = float(leaves["score"].max()) if len(leaves) else 0.0
+    if taxonomy is not None and len(branches):
+        # A branch that holds what tells the label cannot be moved: the label would go with it.
+        free = branches[[not forbidden & set(taxonomy.leaves_of(str(n))) for n in branches["node"]]]
+        top = float(free["score"].max()) if len(free) else 0.0
+        if best_leaf < NEAR_BEST * top:
+            near = free[free["score"] >= NEAR_BEST * top]
+            small = min(near["node"], key=lambda n: len(taxonomy.leaves_of(str(n))))
+            return (str(small),), f"{group}: no single leaf carries it, the branch {small} does"
+    if len(leaves):
+        chosen = leaves[leaves["score"] >= NEAR_BEST * best_leaf]
+        remark = ""
+        if "score_low" in chosen and chosen["score_low"].iloc[0] < TOUCHES_ZERO:
+            remark = (
+                f"{group}: no node stands out; {chosen['node'].iloc[0]} scores highest, but the "
+                "interval of its score touches 0"
+            )
+        return _background_alone(tuple(map(str, chosen["node"]))), remark
+    return _most_leaking(group, own, forbidden)
+
+
+def _most_leaking(
+    group: str, own: pd.DataFrame, forbidden: set[str]
+) -> tuple[tuple[str, ...], str]:
+    """Where no node is known to be fooled: the leaf that shows the group best, if one does."""
+    leaves = own[(own["kind"] == "leaf") & ~own["node"].isin(forbidden)]
+    showing = leaves[(leaves["leakage_q"] <= SIGNIFICANT) & (leaves["leakage"] > 0.5)]
+    if len(showing):
+        best = str(showing.sort_values("leakage", ascending=False, kind="stable")["node"].iloc[0])
+        return (best,), (
+            f"{group}: no node stands out as fooled by it; {best}, which shows it best, is moved"
+        )
+    if own["leakage"].isna().all():
+        return (), (
+            f"{group}: it always goes with the label, so nothing tells which node carries which; "
+            "a few records that go against the habit are needed"
+        )
+    return (), f"{group}: no node carries it clearly enough to be moved"
+
+
+def _background_alone(nodes: tuple[str, ...]) -> tuple[str, ...]:
+    """The background is exchanged as a whole, never pasted together with something before it."""
+    if BACKGROUND not in nodes or len(nodes) == 1:
+        return nodes
+    first = nodes[0] == BACKGROUND
+    return (BACKGROUND,) if first else tuple(node for node in nodes if node != BACKGROUND)
+
+
+def label_evidence(scores: pd.DataFrame, labels: int, chance: Mapping[str, float]) -> pd.Series:
+    """How far leaves tell the label beyond guessing, the least over groups; positive ones only.
+
+    Aligned and conflicting records count equally, so a leaf fooled by the group gains nothing. A
+    leaf whose interval reaches down to guessing is left out.
+    """
+    leaves = scores[scores["kind"] == "leaf"]
+    guess = leaves["group"].map(lambda group: chance.get(str(group), 1 / labels)).astype(float)
+
+    def mean_of(suffix: str) -> pd.Series:
+        columns = [f"accuracy_{which}{suffix}" for which in ("aligned", "conflicting")]
+        return leaves[columns].astype(float).mean(axis=1, skipna=False)
+
+    evidence = mean_of("") - guess
+    low = (mean_of("_low") if "accuracy_aligned_low" in leaves else mean_of("")) - guess
+    found = pd.DataFrame({"node": leaves["node"], "evidence": evidence, "low": low})
+    least = found.groupby("node", sort=False).min().dropna()
+    least = least[(least["evidence"] > 0) & (least["low"] > 0)]
+    return least["evidence"].sort_values(ascending=False, kind="stable")
+
+
+def guessing(labels: np.ndarray, values: np.ndarray) -> float:
+    """Mean accuracy on aligned and conflicting records of the best constant guess.
+
+    Where labels are of very different frequency, a leaf that knows nothing is right this often.
+
+    Parameters
+    ----------
+    labels, values : object arrays (N,)
+        Label and group value; None where missing.
+    """
+    known = np.array([value is not None for value in values], bool)
+    table = pd.crosstab(labels[known].astype(str), values[known].astype(str)).to_numpy(float)
+    if table.sum() == 0:
+        return 1.0
+    aligned = table > table.sum(1, keepdims=True) * table.sum(0) / table.sum()
+    parts = [np.where(chosen, table, 0).sum(axis=1) for chosen in (aligned, ~aligned)]
+    shares = [part / part.sum() for part in parts if part.sum()]
+    return float(np.mean(shares, axis=0).max())

@@ -1,0 +1,1 @@
+"""Gates: what every recombined sample must pass, and limits from real images."""

@@ -1,0 +1,247 @@
+"""Whether one sees that something was pasted: measured at a paste's outline and inside it.
+
+The same numbers are taken at the borders of real images' own segments, where nothing was pasted:
+what nearly all of those keep is what a sample must keep.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_dilation, binary_erosion
+
+from heml.metrics.views import union
+from heml.recombination.imaging.lab import rgb_to_lab
+from heml.recombination.imaging.segmented_image import Recombined
+
+#: Pixels between the two sides of an outline: a feathered seam is that wide.
+REACH = 3
+#: Room around the pasted pixels that is looked at.
+_ROOM = 12
+#: Width of the ring that filled pixels are compared with.
+_RING = 8
+#: Least filled share of the image whose detail is judged.
+LEAST_FILLED = 0.003
+#: A class that makes up this share of the filled pixels is what they should resemble.
+OWN_SHARE = 0.2
+#: Share of real borders that the limits refuse, all numbers together.
+REFUSED = 0.05
+#: Quantile of each number that sets its scale: far enough out, and steady with few borders.
+TAIL = 0.1
+#: Fewer real borders than this tell no quantile.
+LEAST_BORDERS = 20
+
+
+class SeamNumbers(NamedTuple):
+    """Logarithms; NaN where there is nothing to measure.
+
+    Parameters
+    ----------
+    step : float
+        LAB step across the outline of what was pasted over the steps beside it. High: an edge
+        shows.
+    border : float
+        The same at the outline of the moved segment. Low: it is smeared.
+    detail : float
+        Fine detail of the moved segment over that in the rest of the image. Low: smeared; high:
+        noisy.
+    filled : float
+        Fine detail of filled pixels over that around them. Low: a blurred patch.
+    """
+
+    step: float
+    border: float
+    detail: float
+    filled: float
+
+
+def seam_numbers(
+    image: np.ndarray,
+    pasted: np.ndarray,
+    filled: np.ndarray,
+    segment: np.ndarray,
+    alike: np.ndarray | None = None,
+) -> SeamNumbers:
+    """Measures an image at pixels that were pasted and filled.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3)
+    pasted, filled : bool arrays (H, W)
+    segment : bool array (H, W)
+        The moved segment as it is now: detail is compared between segments of one kind.
+    alike : bool array (H, W), optional
+        Pixels that filled ones should resemble; by default all.
+    """
+    touched = pasted | filled
+    if not touched.any():
+        return SeamNumbers(*[np.nan] * 4)
+    rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
+    window = (
+        slice(max(rows[0] - _ROOM, 0), rows[-1] + 1 + _ROOM),
+        slice(max(columns[0] - _ROOM, 0), columns[-1] + 1 + _ROOM),
+    )
+    inside, hole = pasted[window], filled[window]
+    detail = _detail(image[..., 1].astype(np.float32))
+    amount = _log_ratio(detail[segment], detail[~(segment | touched)])
+    patch = np.nan
+    if filled.sum() > LEAST_FILLED * filled.size:
+        ring = binary_dilation(hole, iterations=_RING) & ~hole
+        if alike is not None:
+            ring &= alike[window]
+        # The hole's first pixels are half known.
+        core = binary_erosion(hole, iterations=1)
+        patch = _log_ratio(detail[window][core], detail[window][ring])
+    step, border = (_step(image[window], m) for m in (inside | hole, segment[window]))
+    return SeamNumbers(step, border, amount, patch)
+
+
+def _lab(colours: np.ndarray) -> np.ndarray:
+    """LAB of colours, uint8 (..., 3)."""
+    batch = torch.from_numpy(np.ascontiguousarray(colours.reshape(-1, 3).T))
+    lab: np.ndarray = rgb_to_lab(batch[None, :, None].float() / 255)[0, :, 0].numpy()
+    return lab.T.reshape(colours.shape)
+
+
+def _detail(plane: np.ndarray) -> np.ndarray:
+    """Absolute Laplacian of each pixel."""
+    around = np.pad(plane, 1, mode="edge")
+    neighbours = around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]
+    return np.abs(4 * plane - neighbours)
+
+
+def _log_ratio(inside: np.ndarray, outside: np.ndarray) -> float:
+    if len(inside) < 8 or len(outside) < 8:
+        return np.nan
+    # One grey level of noise keeps flat drawings from dividing by nothing.
+    return float(np.log((inside.mean() + 1) / (outside.mean() + 1)))
+
+
+def _step(image: np.ndarray, inside: np.ndarray) -> float:
+    """LAB step across the outline over the steps on both sides of it."""
+    found = []
+    for axis in (0, 1):
+        a, m = np.moveaxis(image, axis, 0), np.moveaxis(inside, axis, 0)
+        count = len(a) - 3 * REACH
+        if count <= 0:
+            continue
+        # Pixel pairs REACH apart with the outline between them, and the pairs before and after.
+        first, last, before, after = (
+            m[i : i + count] for i in (0, 3 * REACH, REACH + 1, REACH + 2)
+        )
+        rows, columns = np.nonzero((before != after) & (first == before) & (last == after))
+        found.append(a[rows + REACH * np.arange(4)[:, None], columns])
+    edge = np.concatenate(found, axis=1) if found else np.empty((4, 0, 3), np.uint8)
+    if not edge.size:
+        return np.nan
+    steps = np.linalg.norm(np.diff(_lab(edge), axis=0), axis=-1)
+    across, beside = float(steps[1].sum()), float((steps[0] + steps[2]).sum() / 2)
+    return float(np.log((across + 1) / (beside + edge.shape[1] + 1)))
+
+
+class SeamLimits(NamedTuple):
+    """What real borders show, from `calibrate_seam`.
+
+    Parameters
+    ----------
+    median, low, high : SeamNumbers
+        Middle and quantiles; a low step, a clear border and much detail in a fill are no fault.
+    room : float
+        How many times the way from middle to quantile nearly all real borders stay within.
+    n : int
+        Real borders behind them.
+    """
+
+    median: SeamNumbers
+    low: SeamNumbers
+    high: SeamNumbers
+    room: float
+    n: int
+
+    def conspicuous(self, numbers: SeamNumbers) -> float:
+        """How far the worst number is from the middle; above 1 beyond what real borders show."""
+        worst = 0.0
+        for value, middle, low, high in zip(numbers, self.median, self.low, self.high, strict=True):
+            if np.isnan(value) or np.isnan(middle):
+                continue
+            limit = high if value > middle else low
+            if np.isfinite(limit) and limit != middle:
+                worst = max(worst, (value - middle) / (limit - middle))
+        return float(worst / self.room)
+
+
+def calibrate_seam(numbers: Sequence[SeamNumbers]) -> SeamLimits | None:
+    """Limits that real borders keep, all numbers together, up to a share `REFUSED` of them.
+
+    Returns
+    -------
+    SeamLimits, or None with fewer than `LEAST_BORDERS` borders.
+    """
+    table = np.array(numbers, float).reshape(-1, 4)
+    count = int((~np.isnan(table[:, 0])).sum())
+    if count < LEAST_BORDERS:
+        return None
+
+    def quantile(share: float) -> SeamNumbers:
+        columns = [column[~np.isnan(column)] for column in table.T]
+        return SeamNumbers(
+            *(float(np.quantile(c, share)) if len(c) >= LEAST_BORDERS else np.nan for c in columns)
+        )
+
+    limits = SeamLimits(
+        quantile(0.5),
+        quantile(TAIL)._replace(step=-np.inf),
+        quantile(1 - TAIL)._replace(border=np.inf, filled=np.inf),
+        1.0,
+        count,
+    )
+    worst = [limits.conspicuous(n) for n in numbers if not np.isnan(n.step)]
+    return limits._replace(room=max(float(np.quantile(worst, 1 - REFUSED)), 1e-6))
+
+
+def real_border(image: np.ndarray, segment: np.ndarray) -> SeamNumbers:
+    """The numbers of a real image where a paste of a segment would have had its outline.
+
+    Parameters
+    ----------
+    image : uint8 array (H, W, 3)
+    segment : bool array (H, W)
+    """
+    numbers = seam_numbers(image, segment, np.zeros_like(segment), segment)
+    # What a fill must resemble: the detail of two neighbouring pieces of the segment's ring.
+    ring = binary_dilation(segment, iterations=_RING) & ~segment
+    columns = np.flatnonzero(ring.any(axis=0))
+    if not len(columns):
+        return numbers
+    half = np.zeros_like(ring)
+    half[:, : (columns[0] + columns[-1]) // 2] = True
+    detail = _detail(image[..., 1].astype(np.float32))
+    return numbers._replace(filled=_log_ratio(detail[ring & half], detail[ring & ~half]))
+
+
+def sample_seam(sample: Recombined, classes: Sequence[str]) -> SeamNumbers:
+    """The numbers of a recombined sample; NaN where nothing was pasted.
+
+    Parameters
+    ----------
+    sample : Recombined
+    classes : sequence of str
+        Classes of the moved segments.
+    """
+    nothing = np.zeros(sample.size, bool)
+    pasted = nothing if sample.pasted is None else sample.pasted
+    filled = nothing if sample.filled is None else sample.filled
+    segment = union(sample.masks, classes)
+    # A hole is filled with what is behind it: it must resemble its own classes beside it.
+    size = int(filled.sum())
+    own = [m for m in sample.masks.values() if size and (m & filled).sum() > OWN_SHARE * size]
+    return seam_numbers(
+        sample.image,
+        pasted,
+        filled,
+        nothing if segment is None else segment,
+        np.logical_or.reduce(own) if own else None,
+    )

@@ -1,0 +1,1 @@
+"""Image arithmetic for operators and gates: color, filters, masks, windows, blending, filling."""

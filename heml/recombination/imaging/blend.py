@@ -1,0 +1,151 @@
+"""Putting one image's pixels into another without a visible seam."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+from heml.recombination.imaging.fill import fill_holes
+from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
+from heml.recombination.imaging.pyramid import blur, double, halve
+
+#: Contrast of a segment is stretched or squeezed by at most this factor.
+MAX_CONTRAST = 2.0
+#: Share of the lighting difference around a moved segment that is taken out of it, in L, a and b.
+#: All of its colour would be too much: a tanned face would tint teeth.
+LIGHT_MATCH = (0.9, 0.6, 0.6)
+#: Largest such correction in LAB units: beyond it, it would change what the segment is.
+MAX_LIGHT = (25.0, 10.0, 10.0)
+
+
+def laplacian_blend(base: Tensor, top: Tensor, narrow: Tensor, wide: Tensor) -> Tensor:
+    """Multiresolution spline (Burt & Adelson, ACM ToG 1983) of two bands.
+
+    Details change over within a few pixels, shading over more, as Brown & Lowe (IJCV 2007) do.
+
+    Parameters
+    ----------
+    base, top : Tensor, shape (B, 3, H, W), in [0, 1], H and W even
+    narrow : Tensor, shape (B, 1, H, W), in [0, 1]
+        Where details of `top` show.
+    wide : Tensor, shape (B, 1, H / 2, W / 2), in [0, 1]
+        Where its shading does.
+
+    Returns
+    -------
+    Tensor, shape (B, 3, H, W), in [0, 1]
+        `base` exactly where both are 0 within two pixels.
+    """
+    difference = top - base
+    # The pyramid is linear, so the bands of the difference are weighted:
+    # (difference - low) * narrow + low * wide.
+    low = double(halve(difference))
+    low *= double(wide) - narrow
+    return difference.mul_(narrow).add_(low).add_(base).clamp_(0, 1)
+
+
+def lighting_field(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
+    """LAB difference of two images, carried smoothly from where they show the same thing.
+
+    A membrane in the sense of Farbman et al. ("Coordinates for instant image cloning", SIGGRAPH
+    2009): what closes the seam at the border fades over the inside.
+
+    Parameters
+    ----------
+    base, top : Tensor, shape (B, 3, H, W)
+        In LAB.
+    comparable : Tensor, shape (B, 1, H, W), float
+        1 where both show the same class.
+
+    Returns
+    -------
+    Tensor, shape (B, 3, H, W)
+        What to add to `top`; 0 for images that nowhere show the same.
+    """
+    return blur(fill_holes(base - top, comparable), 1.0)
+
+
+#: A donor's contrast is stretched or squeezed towards the host's by at most this factor.
+MATCHED_CONTRAST = 1.5
+
+
+def match_contrast(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
+    """`top` with the contrast that `base` has where they show the same thing.
+
+    Harsh light on one and soft light on the other differ in more than level.
+
+    Parameters
+    ----------
+    base, top : Tensor, shape (B, 3, H, W)
+        In LAB.
+    comparable : Tensor, shape (B, 1, H, W), float
+        1 where both show the same class.
+
+    Returns
+    -------
+    Tensor, shape (B, 3, H, W)
+    """
+    count = comparable.flatten(1).sum(1).clamp_min(1)
+
+    def mean(values: Tensor) -> Tensor:
+        return ((values * comparable).flatten(2).sum(2) / count[:, None])[..., None, None]
+
+    def deviation(values: Tensor) -> Tensor:
+        # Noise of a flat region is no contrast.
+        return (mean(values[:, :1].square()) - mean(values[:, :1]).square()).clamp_min(4).sqrt()
+
+    ratio = deviation(base) / deviation(top)
+    middle = mean(top)
+    return middle + (top - middle) * ratio.clamp(1 / MATCHED_CONTRAST, MATCHED_CONTRAST)
+
+
+def limited(field: Tensor) -> Tensor:
+    """The part of a lighting field (B, 3, H, W) that a moved segment takes."""
+    share = torch.tensor(LIGHT_MATCH, device=field.device).view(1, 3, 1, 1)
+    most = torch.tensor(MAX_LIGHT, device=field.device).view(1, 3, 1, 1)
+    return (field * share).clamp(-most, most)
+
+
+def match_tone(image: Tensor, inside: Tensor, own: Tensor, wanted: Tensor) -> Tensor:
+    """Gives a segment other colour statistics (Reinhard et al., IEEE CG&A 2001, in LAB).
+
+    Pixels that fit the segment's colours badly keep theirs: they show through between its parts.
+    The change fades from 0.8 of it at twice the standard deviation to about 0.1 at five times.
+
+    Parameters
+    ----------
+    image : Tensor, shape (B, 3, H, W), RGB in [0, 1]
+    inside : Tensor, shape (B, 1, H, W), in [0, 1]
+        The segment.
+    own, wanted : Tensor, shape (B, 2, 3)
+        Mean and standard deviation in LAB, of the segment and as it should be.
+
+    Returns
+    -------
+    Tensor, shape (B, 3, H, W), RGB in [0, 1]
+    """
+    mean, deviation = own[:, 0, :, None, None], own[:, 1, :, None, None]
+    wanted_mean, wanted_deviation = wanted[:, 0, :, None, None], wanted[:, 1, :, None, None]
+    contrast = (wanted_deviation / deviation.clamp_min(1)).clamp(1 / MAX_CONTRAST, MAX_CONTRAST)
+    apart = rgb_to_lab(image).sub_(mean)
+    typical = 1 / (1 + unlike_own(apart, deviation))
+    toned = lab_to_rgb(apart.mul_(contrast).add_(wanted_mean)).clamp_(0, 1)
+    return toned.sub_(image).mul_(typical * inside).add_(image)
+
+
+def unlike_own(apart: Tensor, deviation: Tensor) -> Tensor:
+    """How badly pixels fit their segment's colours: 1 at three times the standard deviation.
+
+    Parameters
+    ----------
+    apart : Tensor, shape (B, 3, H, W)
+        LAB less the segment's mean.
+    deviation : Tensor, shape (B, 3, H, W) or (B, 3, 1, 1)
+        Of the segment.
+
+    Returns
+    -------
+    Tensor, shape (B, 1, H, W)
+    """
+    unlike = (apart / deviation.clamp_min(5)).square_().sum(1, keepdim=True).div_(3)
+    return (unlike / 9).square_()

@@ -1,0 +1,1 @@
+"""Operators: how a sample is composed from a host and a donor."""

@@ -1,0 +1,118 @@
+"""Similarity transforms that bring a donor's segments to where the host's are."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+
+from heml.recombination.imaging.segmented_image import Picture, Place
+from heml.taxonomy import BACKGROUND, Taxonomy
+
+#: How much more a moved leaf's own place counts than that of the leaves around it.
+OWN_WEIGHT = 3.0
+#: Donors are not blown up or shrunk beyond this factor.
+MAX_SCALE = 2.0
+#: Nor turned by more than this, in radians.
+MAX_TURN = 0.35
+#: A leaf is known by its centroid and the points one standard deviation away from it.
+_DIRECTIONS = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
+
+
+def fit_similarity_transform(
+    source: np.ndarray, target: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Weighted least-squares similarity transform without reflection (Umeyama, PAMI 1991).
+
+    Parameters
+    ----------
+    source, target : float arrays (P, 2)
+    weights : float array (P,)
+
+    Returns
+    -------
+    float array (2, 3)
+        `target ≈ A[:, :2] @ source + A[:, 2]`; with a single point, a shift.
+    """
+    weights = weights / weights.sum()
+    mean_source, mean_target = weights @ source, weights @ target
+    a, b = source - mean_source, target - mean_target
+    spread = weights @ (a**2).sum(axis=1)
+    scale, turn = 1.0, 0.0
+    if spread > 1e-6:
+        along = weights @ (a * b).sum(axis=1)
+        across = weights @ (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
+        scale = float(np.clip(np.hypot(along, across) / spread, 1 / MAX_SCALE, MAX_SCALE))
+        turn = float(np.clip(np.arctan2(across, along), -MAX_TURN, MAX_TURN))
+    rotation = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
+    return np.column_stack([rotation, mean_target - rotation @ mean_source])
+
+
+def align_donor(
+    taxonomy: Taxonomy, nodes: Sequence[str], host: Picture, donor: Picture
+) -> np.ndarray:
+    """Transform from donor to host pixels for moving some leaves.
+
+    Anchors are the leaves around the moved ones: the smallest branch above them in which host and
+    donor share at least two others, the background aside. Each gives its centroid and the four
+    points one standard deviation away from it, so size and place count, outlines do not. They
+    alone decide on size and turn: an open mouth is larger than a closed one, and is not to be
+    shrunk to it. The moved leaves' own places then shift the result, the more the smaller they are
+    beside the anchors: the centroid of hair tells its length, that of a mouth where it is.
+
+    Parameters
+    ----------
+    taxonomy : Taxonomy
+    nodes : sequence of str
+        Leaves that are moved.
+    host, donor : Picture
+
+    Returns
+    -------
+    float array (2, 3)
+        Maps donor (x, y) to host (x, y).
+    """
+    places = {
+        leaf: (there, here)
+        for leaf, classes in taxonomy.leaves.items()
+        if leaf != BACKGROUND
+        and (there := donor.place(classes)) is not None
+        and (here := host.place(classes)) is not None
+    }
+    anchors: list[str] = []
+    for branch in _branches_above(taxonomy, nodes):
+        inside = set(taxonomy.leaves_of(branch))
+        anchors = [leaf for leaf in places if leaf in inside and leaf not in nodes]
+        if len(anchors) >= 2:
+            break
+    own = [leaf for leaf in nodes if leaf in places]
+    if not (anchors or own):
+        return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    if len(anchors) < 2:
+        shares = np.repeat([1.0] * len(anchors) + [OWN_WEIGHT] * len(own), len(_DIRECTIONS))
+        return fit_similarity_transform(*_points(places, [*anchors, *own]), shares)
+    source, target = _points(places, anchors)
+    matrix = fit_similarity_transform(source, target, np.ones(len(source)))
+    extent = target.std(axis=0).mean()
+    for leaf in own:
+        start, end = places[leaf]
+        ratio = extent / max(float(end.spread.mean()), 1e-6)
+        share = float(np.clip(ratio - 1, 0, 1)) * OWN_WEIGHT / (1 + OWN_WEIGHT) / len(own)
+        matrix[:, 2] += share * (end.centre - matrix @ [*start.centre, 1.0])
+    return matrix
+
+
+def _points(
+    places: Mapping[str, tuple[Place, Place]], leaves: Sequence[str]
+) -> tuple[np.ndarray, np.ndarray]:
+    """Points of leaves in the donor and in the host, float arrays (P, 2)."""
+    pairs = [places[leaf] for leaf in leaves]
+    source = np.concatenate([start.centre + _DIRECTIONS * start.spread for start, _ in pairs])
+    target = np.concatenate([end.centre + _DIRECTIONS * end.spread for _, end in pairs])
+    return source, target
+
+
+def _branches_above(taxonomy: Taxonomy, nodes: Sequence[str]) -> list[str]:
+    """Branches that hold all the nodes, the smallest first."""
+    holding = [branch for branch in taxonomy.tree if set(nodes) <= set(taxonomy.leaves_of(branch))]
+    return sorted(holding, key=lambda branch: len(taxonomy.leaves_of(branch)))

@@ -1,0 +1,238 @@
+"""Colour transfer: segments that stay the host's take on the donor's colours.
+
+Whoever moves the one segment that carries a group leaves the rest of the host as it was, and more
+goes with a group than its carrier: clothes are lighter before dark scenery, brows darker below dark
+hair. With the donor's colours in all its segments a sample has what goes with the donor's group,
+whatever its label is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import torch
+from scipy.ndimage import binary_dilation
+from torch import Tensor
+
+from heml.metrics.views import union
+from heml.recombination.imaging.blend import MAX_CONTRAST, unlike_own
+from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
+from heml.recombination.imaging.masked import weights
+from heml.recombination.imaging.pyramid import soften
+from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.imaging.windows import (
+    Window,
+    colours,
+    cut,
+    pasted_back,
+    pixels,
+    window_around,
+)
+from heml.taxonomy import Taxonomy
+
+#: Pixels of a segment whose colours are measured. One with fewer than the least has none to tell.
+SAMPLE, LEAST = 256, 16
+#: How far around a segment that keeps its colours others are looked for, in pixels, and the share
+#: of it that one must fill to light it.
+AROUND, SURROUNDS = 3, 0.5
+#: Segments whose mean colours are at most this far apart in LAB look like one: a face and its nose.
+ALIKE = 12.0
+
+#: Count of pixels, mean and standard deviation in LAB, by leaf.
+Measured = Mapping[str, tuple[int, np.ndarray, np.ndarray]]
+
+
+@dataclass(frozen=True)
+class Transfer:
+    """One prepared edit.
+
+    Parameters
+    ----------
+    sample : Recombined
+    window : Window
+        Where pixels change.
+    parts : int16 array (H, W)
+        Number of each pixel's segment, from 1 on; 0 keeps its colour.
+    own, wanted : float32 array (parts, 2, 3)
+        Mean and standard deviation in LAB, as they are and as they should be.
+    """
+
+    sample: Recombined
+    window: Window
+    parts: np.ndarray
+    own: np.ndarray
+    wanted: np.ndarray
+
+    @property
+    def key(self) -> tuple[int, ...]:
+        """Edits of one key can share a batch."""
+        return tuple(self.window[2:])
+
+
+def prepare(
+    sample: Recombined,
+    donor: Picture,
+    leaves: Sequence[str],
+    lit: Sequence[str],
+    taxonomy: Taxonomy,
+) -> Transfer | None:
+    """Which pixels get which colours; None if sample and donor share no segment.
+
+    Parameters
+    ----------
+    sample : Recombined
+    donor : Picture
+    leaves : sequence of str
+        Leaves of the sample to be recoloured. A leaf that the donor lacks gets the colours of its
+        nearest kin there: of the branch above it, if that joins leaves alone.
+    lit : sequence of str
+        Leaves that keep their colours. One that lies in a larger leaf takes part in the change of
+        light there; smaller ones beside it that look like it stay too.
+    taxonomy : Taxonomy
+    """
+    here, there = measure_colours(sample, taxonomy), measure_colours(donor, taxonomy)
+    parts = np.zeros(sample.size, np.int16)
+    own, wanted = [], []
+    masks = {leaf: union(sample.masks, taxonomy.classes_of(leaf)) for leaf in (*leaves, *lit)}
+    around, staying = _around(masks, leaves, lit, here)
+    for leaf in leaves:
+        reference = there.get(leaf) or _kin(leaf, there, taxonomy)
+        inside = masks[leaf]
+        if leaf in staying or leaf not in here or reference is None or inside is None:
+            continue
+        own.append(here[leaf][1:])
+        wanted.append(reference[1:])
+        parts[inside] = len(own)
+        for kept in around.get(leaf, ()):
+            parts[kept] = len(own)
+    if not own:
+        return None
+    have, get = np.array(own, np.float32), np.array(wanted, np.float32)
+    if sample.grey and not donor.grey:
+        get[..., 1:] = have[..., 1:]
+    rows, columns = np.flatnonzero(parts.any(axis=1)), np.flatnonzero(parts.any(axis=0))
+    box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    return Transfer(sample, window_around(box, sample.size), parts, have, get)
+
+
+def _around(
+    masks: Mapping[str, np.ndarray | None],
+    leaves: Sequence[str],
+    kept: Sequence[str],
+    here: Measured,
+) -> tuple[dict[str, list[np.ndarray]], set[str]]:
+    """Masks of kept leaves by the larger leaf that each lies in, and leaves that must stay."""
+    lying: dict[str, list[np.ndarray]] = {}
+    staying: set[str] = set()
+    for leaf in kept:
+        inside = masks[leaf]
+        if inside is None or leaf not in here:
+            continue
+        size, colour, _ = here[leaf]
+        ring = binary_dilation(inside, iterations=AROUND) & ~inside
+        beside = {
+            name: int((mask & ring).sum())
+            for name in leaves
+            if (mask := masks[name]) is not None and name in here
+        }
+        best = max(beside, key=beside.__getitem__, default=None)
+        if best and beside[best] >= SURROUNDS * ring.sum() and here[best][0] > size:
+            lying.setdefault(best, []).append(inside)
+            continue
+        staying |= {
+            name
+            for name, touching in beside.items()
+            if touching and here[name][0] < size and np.linalg.norm(here[name][1] - colour) <= ALIKE
+        }
+    return lying, staying
+
+
+def measure_colours(picture: Picture, taxonomy: Taxonomy) -> Measured:
+    """Colours of the leaves of a picture that are large enough to have some."""
+    return picture.once(("colours", taxonomy.name), lambda: _colours(picture, taxonomy))
+
+
+def _colours(picture: Picture, taxonomy: Taxonomy) -> Measured:
+    found, chosen = {}, []
+    flat = picture.image.reshape(-1, 3)
+    for leaf in taxonomy.leaves:
+        inside = union(picture.masks, taxonomy.classes_of(leaf))
+        places = np.flatnonzero(inside) if inside is not None else np.zeros(0, int)
+        if len(places) >= LEAST:
+            found[leaf] = len(places)
+            count = min(SAMPLE, len(places))
+            chosen.append(flat[places[np.arange(count) * len(places) // count]])
+    if not found:
+        return {}
+    samples = torch.from_numpy(np.concatenate(chosen).T.astype(np.float32) / 255)
+    lab = rgb_to_lab(samples[None, :, :, None])[0, :, :, 0].numpy()
+    ends = np.cumsum([len(part) for part in chosen])[:-1]
+    return {
+        leaf: (count, part.mean(axis=1), part.std(axis=1))
+        for (leaf, count), part in zip(found.items(), np.split(lab, ends, axis=1), strict=True)
+    }
+
+
+def _kin(
+    leaf: str, there: Measured, taxonomy: Taxonomy
+) -> tuple[int, np.ndarray, np.ndarray] | None:
+    """Colours of a leaf's siblings taken together, or None."""
+    for children in taxonomy.tree.values():
+        if leaf in children and all(child in taxonomy.leaves for child in children):
+            known = [there[child] for child in children if child in there]
+            if known:
+                counts = np.array([count for count, _, _ in known], float)
+                means, deviations = (np.stack([k[i] for k in known]) for i in (1, 2))
+                share = (counts / counts.sum())[:, None]
+                mean = (share * means).sum(axis=0)
+                variance = (share * (deviations**2 + (means - mean) ** 2)).sum(axis=0)
+                return int(counts.sum()), mean, np.sqrt(variance)
+    return None
+
+
+def transfer_colours(edits: Sequence[Transfer], device: torch.device) -> list[Recombined]:
+    """Recoloured samples of edits with one key (Reinhard et al., IEEE CG&A 2001, in LAB).
+
+    Shapes and masks stay. Pixels unlike their segment's own colours keep theirs, as `match_tone`
+    does.
+    """
+    image = colours([cut(e.sample.image, e.window) for e in edits], device)
+    parts = torch.from_numpy(np.stack([cut(e.parts, e.window) for e in edits])).to(device)
+    rows = 1 + max(len(e.own) for e in edits)
+    # Part 0 comes first: nothing changes there.
+    own, wanted = (torch.zeros(len(edits), rows, 2, 3) for _ in range(2))
+    own[:, 0, 1] = wanted[:, 0, 1] = 1
+    for place, edit in enumerate(edits):
+        own[place, 1 : 1 + len(edit.own)] = torch.from_numpy(edit.own)
+        wanted[place, 1 : 1 + len(edit.own)] = torch.from_numpy(edit.wanted)
+    contrast = (wanted[:, :, 1] / own[:, :, 1].clamp_min(1)).clamp(1 / MAX_CONTRAST, MAX_CONTRAST)
+    shift = wanted[:, :, 0] - contrast * own[:, :, 0]
+    first = torch.arange(len(edits), device=device)[:, None, None] * rows
+    places = (parts.int() + first.int()).flatten()
+
+    def spread(values: Tensor) -> Tensor:
+        """A value of each part (B, parts, 3) at its pixels (B, 3, H, W)."""
+        table = values.flatten(0, 1).to(device)
+        channels = [table[:, c].contiguous().index_select(0, places) for c in range(3)]
+        return torch.stack([c.view(parts.shape) for c in channels], dim=1)
+
+    lab = rgb_to_lab(image)
+    unlike = unlike_own(lab - spread(own[:, :, 0]), spread(own[:, :, 1]))
+    # Neighbouring segments pass into one another over a few pixels.
+    toned = lab.mul_(soften(spread(contrast))).add_(soften(spread(shift)))
+    amount = weights((parts > 0)[:, None]) / (1 + unlike)
+    result = pixels(lab_to_rgb(toned).clamp_(0, 1).sub_(image).mul_(amount).add_(image))
+    return [_recoloured(edit, piece) for edit, piece in zip(edits, result, strict=True)]
+
+
+def _recoloured(edit: Transfer, piece: np.ndarray) -> Recombined:
+    sample = edit.sample
+    return Recombined(
+        pasted_back(sample.image, piece, edit.window),
+        sample.masks,
+        pasted=sample.pasted,
+        filled=sample.filled,
+        cut_off=sample.cut_off,
+    )

@@ -1,0 +1,238 @@
+"""How many samples each cell should get: target, budget, controls against traces, variety."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import pandas as pd
+
+from heml.bias.coverage import coverage
+from heml.images.groups import MISSING
+from heml.recombination.plan.targets import cell_targets
+from heml.recombination.rebalance_settings import RebalanceSettings
+
+#: Budget of a recipe that gives none, and its most in a small dataset.
+BUDGET, SMALL_BUDGET = 1.5, 5.0
+
+
+def texts(column: pd.Series) -> np.ndarray:
+    """Values as text, None where missing: object array (N,)."""
+    unknown = column.isna() | column.astype(str).isin(["", MISSING])
+    return np.array(
+        [None if none else str(value) for value, none in zip(column, unknown, strict=True)],
+        dtype=object,
+    )
+
+
+def known_records(train: pd.DataFrame, groups: Sequence[str]) -> np.ndarray:
+    """Which records have a value of every group: the others belong to no cell, bool (N,)."""
+    values = np.stack([texts(train[group]) for group in groups], axis=1)
+    return np.array([all(value is not None for value in row) for row in values], bool)
+
+
+def count_cells(train: pd.DataFrame, label_name: str, groups: Sequence[str]) -> pd.DataFrame:
+    """Cells of the records that belong to one.
+
+    Returns
+    -------
+    DataFrame
+        As the `coverage` contract says; no rows if no record has a value of every group.
+    """
+    known = train[known_records(train, groups)]
+    if known.empty:
+        return pd.DataFrame({"cell": [], "label": [], "groups": [], "n": np.zeros(0, int)})
+    # Counts alone are used: intervals would cost more than the plan.
+    return coverage(known, label_name, groups, resamples=1)
+
+
+def wanted_fill(
+    cells: pd.DataFrame,
+    settings: RebalanceSettings,
+    records: int,
+    most: np.ndarray | None = None,
+) -> pd.DataFrame:
+    """Targets, and the samples that bring label and groups together, within the budget.
+
+    If the budget is short, every cell is brought to the same share of its target: what is scarcest
+    gets most. Samples are counted with the controls that spread them over the labels.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        Columns label, groups and n.
+    records : int
+        Real train records, which the budget is a multiple of.
+    most : int array (cells,), optional
+        Samples that can be made for each cell, if that is known.
+
+    Returns
+    -------
+    DataFrame
+        `cells` with n_target and n_fill.
+    """
+    n = cells["n"].to_numpy(int)
+    target = cell_targets(cells, settings.target)
+    label, margins = _label_margins(cells, target)
+    budget = budget_of(settings, records)
+
+    def fill_at(level: float) -> np.ndarray:
+        wished = np.floor(np.maximum(level * target - n, 0) + 1e-9).astype(int)
+        return wished if most is None else np.minimum(wished, most)
+
+    def needed(fill: np.ndarray) -> int:
+        return int(np.floor(_rate(fill, label, margins) * margins + 1e-9).sum())
+
+    low, high = 0.0, 1.0
+    if needed(fill_at(1.0)) <= budget:
+        low = 1.0
+    for _ in range(50 if low < 1 else 0):
+        middle = (low + high) / 2
+        if needed(fill_at(middle)) <= budget:
+            low = middle
+        else:
+            high = middle
+    return cells.assign(n_target=target, n_fill=fill_at(low))
+
+
+def wanted_controls(
+    cells: pd.DataFrame, fill: np.ndarray, settings: RebalanceSettings, records: int
+) -> np.ndarray:
+    """Recombinations within a cell, so that being recombined tells neither label nor group.
+
+    Every label gets recombined samples in proportion to its share of the target, and cells that
+    need few get controls up to `settings.controls` of what the neediest gets, as far as the budget
+    goes and at most one per real record. `controls: 0` makes none at all.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        As `wanted_fill` returns.
+    fill : int array (cells,)
+        What can be made of `n_fill`.
+
+    Returns
+    -------
+    int array (cells,)
+    """
+    n = cells["n"].to_numpy(int)
+    controls = np.zeros(len(cells), int)
+    if fill.sum() == 0 or settings.controls == 0:
+        return controls
+    label, margins = _label_margins(cells, cells["n_target"].to_numpy(int))
+    budget = budget_of(settings, records)
+    wish = np.clip(np.floor(settings.controls * fill.max()).astype(int) - fill, 0, n)
+    rate = min(_rate(fill + wish, label, margins), float(budget))
+    filled = np.bincount(label, fill, len(margins))
+    extra = np.maximum(np.floor(rate * margins + 1e-9) - filled, 0).astype(int)
+    while extra.sum() > budget - fill.sum():
+        extra[extra.argmax()] -= 1
+    for number in range(len(margins)):
+        own = np.flatnonzero(label == number)
+        controls[own] = _levelled(fill[own], n[own], int(extra[number]))
+    return controls
+
+
+def wanted_variety(
+    cells: pd.DataFrame,
+    made: np.ndarray,
+    able: np.ndarray,
+    settings: RebalanceSettings,
+    records: int,
+) -> np.ndarray:
+    """Samples beyond what target and controls ask, up to `settings.variety` in all.
+
+    The more hosts meet the more donors, the less but the label's own segments goes with the label.
+    They are spread so that every label has the same share of recombined records, as far as its
+    cells are able, and within a label the cells come to one multiple of their targets: then neither
+    being recombined, nor being so before a certain group, tells the label. Without controls there
+    is none: only cells that lack records would grow.
+
+    Parameters
+    ----------
+    cells : DataFrame
+        As `wanted_fill` returns.
+    made : int array (cells,)
+        Samples that are planned already.
+    able : bool array (cells,)
+        Cells for which more can be made.
+
+    Returns
+    -------
+    int array (cells,)
+    """
+    extra = np.zeros(len(cells), int)
+    n, target = cells["n"].to_numpy(int), cells["n_target"].to_numpy(int)
+    total = min(settings.variety, budget_of(settings, records))
+    if settings.controls == 0 or total <= made.sum():
+        return extra
+    able = able & (target > 0)
+    names, label = np.unique(cells["label"].astype(str), return_inverse=True)
+    real, sums, able_ones = (np.bincount(label, values, len(names)) for values in (n, made, able))
+    rate = _even_rate(real, sums, able_ones > 0, total)
+    for number in range(len(names)):
+        own = np.flatnonzero((label == number) & able)
+        wanted = int(np.floor(rate * real[number] + 1e-9) - sums[number])
+        if wanted > 0 and len(own):
+            extra[own] = _raised(n[own] + made[own], target[own], wanted)
+    return extra
+
+
+def _even_rate(real: np.ndarray, made: np.ndarray, able: np.ndarray, total: float) -> float:
+    """Recombined samples per real record that all labels can have, with `total` samples in all.
+
+    A label that can get no more holds the others back.
+    """
+    held = real[~able] > 0
+    high = float((made[~able][held] / real[~able][held]).min()) if held.any() else np.inf
+    high = min(high, total / max(real.sum(), 1) + 1)
+    return _highest(lambda rate: np.maximum(made, rate * real).sum() <= total, high)
+
+
+def _raised(have: np.ndarray, target: np.ndarray, extra: int) -> np.ndarray:
+    """Brings cells to one multiple of their targets, those above it aside, with at most `extra`."""
+
+    def missing(level: float) -> np.ndarray:
+        return np.floor(np.maximum(level * target - have, 0) + 1e-9).astype(int)
+
+    high = float((have + extra).max() / target.min()) + 1
+    return missing(_highest(lambda level: missing(level).sum() <= extra, high))
+
+
+def _highest(fits: Callable[[float], bool], high: float) -> float:
+    """The highest value below `high` that still fits, by bisection from 0."""
+    low = 0.0
+    for _ in range(50):
+        middle = (low + high) / 2
+        low, high = (middle, high) if fits(middle) else (low, middle)
+    return low
+
+
+def budget_of(settings: RebalanceSettings, records: int) -> int:
+    """Most recombined samples."""
+    if settings.budget is None:
+        return int(max(BUDGET * records, min(SMALL_BUDGET * records, settings.variety)))
+    return int(np.floor(settings.budget * records + 1e-9))
+
+
+def _label_margins(cells: pd.DataFrame, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Label of each cell as int, and the labels' shares of the target."""
+    names, label = np.unique(cells["label"].astype(str), return_inverse=True)
+    sums = np.bincount(label, np.maximum(target, 0), len(names))
+    return label, sums / max(sums.sum(), 1)
+
+
+def _rate(samples: np.ndarray, label: np.ndarray, margins: np.ndarray) -> float:
+    """Samples in all if every label had as many, for its share, as the one with most."""
+    sums = np.bincount(label, samples, len(margins))
+    possible = margins > 0
+    return float((sums[possible] / margins[possible]).max(initial=0.0))
+
+
+def _levelled(have: np.ndarray, most: np.ndarray, extra: int) -> np.ndarray:
+    """Spreads `extra` over cells, those with least first, at most `most` each."""
+    added = np.zeros(len(have), int)
+    for _ in range(min(extra, int(most.sum()))):
+        open_cells = np.flatnonzero(added < most)
+        added[open_cells[np.argmin((have + added)[open_cells])]] += 1
+    return added

@@ -1,0 +1,122 @@
+"""What the report says of coverage, association and discovered groups, read from the tables."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import pandas as pd
+
+from heml.report.drawing.data_uris import Embedded, embed
+from heml.report.drawing.store_images import Pictures, encoded
+from heml.storage.store import Store
+
+#: Measure → how the report names it, for measures of a whole group.
+MEASURE_WORDS = {
+    "cramers_v": "Cramér’s V, bias-corrected",
+    "normalized_mutual_information": "Normalized mutual information",
+    "adjusted_mutual_information": "Adjusted mutual information",
+    "kl_independent": "KL divergence from independence (nats)",
+    "js_independent": "JS divergence from independence (nats)",
+    "tv_independent": "Total variation to independence",
+    "kl_equal": "KL divergence from equal cells (nats)",
+    "js_equal": "JS divergence from equal cells (nats)",
+    "tv_equal": "Total variation to equal cells",
+    "class_imbalance": "Class imbalance of",
+    "npmi": "nPMI of",
+    "label_difference": "Difference in proportions of",
+}
+#: Discovered groups shown with pictures, and the box of a picture in pixels.
+MOST_SHOWN, BOX, DENSITY = 3, 256, 1.6
+#: Cells and values listed per group and measure; the table has all.
+MOST_CELLS = 8
+
+
+@dataclass(frozen=True)
+class MeasureRow:
+    """One measure as the report lists it; numbers are missing where `note` says why."""
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    q: float | None
+    note: str
+
+
+def measures_by_group(store: Store) -> dict[str, list[MeasureRow]]:
+    """Measures of every group, those of cells strongest first."""
+    table = pd.read_parquet(store.bias_measures)
+    found: dict[str, list[MeasureRow]] = {}
+    for group, own in table.groupby("group", sort=False):
+        rows: list[MeasureRow] = []
+        for _, kind in own.groupby("measure", sort=False):
+            strongest = kind["value"].abs().sort_values(ascending=False, kind="stable").index
+            rows += [_row(r) for r in kind.loc[strongest[:MOST_CELLS]].to_dict("records")]
+        found[str(group)] = rows
+    return found
+
+
+def _row(row: dict[Any, Any]) -> MeasureRow:
+    of = " · ".join(row[k] for k in ("label_value", "group_value") if not pd.isna(row[k]))
+    numbers = {k: None if pd.isna(row[k]) else float(row[k]) for k in ("value", "low", "high", "q")}
+    name = f"{MEASURE_WORDS[row['measure']]} {of}".strip()
+    return MeasureRow(name, n=int(row["n"]), note=row["note"], **numbers)
+
+
+@dataclass(frozen=True)
+class DiscoveredValue:
+    """One value of a discovered group with its most typical images."""
+
+    name: str
+    count: int
+    exemplars: list[Embedded]
+
+
+@dataclass(frozen=True)
+class Discovered:
+    """A discovered group as the report shows it.
+
+    Parameters
+    ----------
+    row : dict
+        Of the `discovered_nodes` table.
+    values : list of DiscoveredValue
+        Empty for groups that are listed without pictures.
+    """
+
+    row: dict[str, Any]
+    values: list[DiscoveredValue]
+
+
+def discovered(store: Store, pictures: Pictures, groups: tuple[str, ...]) -> list[Discovered]:
+    """The groups that were found, most misleading first; empty if columns gave them."""
+    if not store.discovered_nodes.exists():
+        return []
+    rows = pd.read_parquet(store.discovered_nodes).sort_values("rank")
+    if not set(rows["group"]) & set(groups):
+        return []
+    rows = rows.astype(object).where(rows.notna(), None)
+    return [
+        Discovered(
+            {str(k): v for k, v in row.items()},
+            _values(pictures, row) if place < MOST_SHOWN else [],
+        )
+        for place, row in enumerate(rows.to_dict("records"))
+    ]
+
+
+def _values(pictures: Pictures, row: dict[Any, Any]) -> list[DiscoveredValue]:
+    named = zip(row["values"], row["counts"], row["exemplars"], strict=True)
+    return [
+        DiscoveredValue(
+            name,
+            int(count),
+            [
+                embed(encoded(pictures.image(i), BOX, BOX), f"Train image {i}, {name}", DENSITY)
+                for i in ids
+            ],
+        )
+        for name, count, ids in named
+    ]

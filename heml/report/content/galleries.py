@@ -1,0 +1,88 @@
+"""The report's rows of small pictures: images of a cell, and samples as host, donor and result."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from data_contracts.recombined_samples import GATES
+from heml.images.images_table import decode_image
+from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, cell_of, moved_words
+from heml.report.content.examples import sample_examples
+from heml.report.content.report_facts import Cell
+from heml.report.drawing.data_uris import Embedded, embed
+from heml.report.drawing.store_images import Pictures, encoded
+from heml.storage.store import Store
+
+#: Box of a small picture in pixels, and its pixels per CSS pixel.
+BOX, DENSITY = 256, 1.6
+#: Samples of every kind, and of all kinds together.
+PER_KIND, MOST = 2, 12
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One recombined sample as the page shows it.
+
+    Parameters
+    ----------
+    operator, nodes, direction, cell, reason : str
+        In words; `reason` is empty for accepted samples.
+    refused : bool
+        Whether a gate refused it; other samples are left out for what they are.
+    gates : list of tuple of str and float or None
+        What each gate measured.
+    host, donor, result : Embedded
+    """
+
+    operator: str
+    nodes: str
+    direction: str
+    cell: str
+    reason: str
+    refused: bool
+    gates: list[tuple[str, float | None]]
+    host: Embedded
+    donor: Embedded
+    result: Embedded
+
+
+def cell_gallery(pictures: Pictures, cell: Cell) -> list[Embedded]:
+    """Example images of a cell."""
+    return [
+        _small(pictures.image(image_id), f"Train image {image_id}, {cell.name}")
+        for image_id in cell.examples
+    ]
+
+
+def sample_gallery(store: Store, pictures: Pictures, accepted: bool) -> list[Sample]:
+    """Examples of accepted or refused samples, chosen by `sample_examples`."""
+    rows = sample_examples(store, accepted, PER_KIND).head(MOST)
+    return [_sample(pictures, row) for row in rows.to_dict("records")]
+
+
+def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
+    nodes = moved_words(row["nodes"], row["recoloured_nodes"])
+    operator = OPERATOR_WORDS[row["operator"]]
+    cell = cell_of(row["label"], row["groups"])
+    return Sample(
+        operator=operator,
+        nodes=nodes,
+        direction=DIRECTION_WORDS[row["direction"]],
+        cell=cell,
+        reason=REASON_WORDS.get(row["reason"], row["reason"]),
+        refused=row["reason"] in GATES,
+        gates=[
+            ("Label vote", row["gate_label"]),
+            ("group vote", row["gate_group"]),
+            ("distance", row["gate_distribution"]),
+            ("seam", row["gate_seam"]),
+        ],
+        host=_small(pictures.image(row["host_id"]), f"Host {row['host_id']}"),
+        donor=_small(pictures.image(row["donor_id"]), f"Donor {row['donor_id']}"),
+        result=_small(decode_image(row["image"]), f"Result: {operator} of {nodes}, as {cell}"),
+    )
+
+
+def _small(image: Any, alt: str) -> Embedded:
+    return embed(encoded(image, BOX, BOX), alt, DENSITY)

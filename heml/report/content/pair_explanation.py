@@ -1,0 +1,107 @@
+"""One explained pair as the page shows it: its images, three figures, and what they come to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from heml.parts.wording import cell_of
+from heml.report.content.examples import ChosenPair, telling_pairs
+from heml.report.drawing.data_uris import Embedded, embed
+from heml.report.drawing.pair_drawing import draw_contributions, draw_pair_tree, draw_segment_strip
+from heml.report.drawing.style import NARROW, photo_webp
+from heml.report.drawing.theme import DARK, LIGHT
+from heml.storage.store import Store
+from heml.taxonomy import Taxonomy
+from heml.tree.image_records import Records
+from heml.tree.metric_tree import MetricTree
+
+
+@dataclass(frozen=True)
+class PairStory:
+    """An explained pair.
+
+    Parameters
+    ----------
+    title : str
+    same_label : bool
+    cells : tuple of str
+        Cells of both images, by value.
+    plain, debiased : float
+        Probability of one label by each similarity.
+    top_plain, top_debiased : str
+        Node with the largest share of each total.
+    similar, different : list of str
+        Leaves by what they say.
+    tree, strip, shares : Embedded
+    """
+
+    title: str
+    same_label: bool
+    cells: tuple[str, str]
+    plain: float
+    debiased: float
+    top_plain: str
+    top_debiased: str
+    similar: list[str]
+    different: list[str]
+    tree: Embedded
+    strip: Embedded
+    shares: Embedded
+
+
+def pair_stories(store: Store, taxonomy: Taxonomy, groups: Sequence[str]) -> list[PairStory]:
+    """The pairs that `telling_pairs` chooses, explained."""
+    tree, records = MetricTree.load(store.metric_tree, taxonomy), Records(store.root)
+    return [_story(records, groups, tree, pair) for pair in telling_pairs(tree, groups)]
+
+
+def _story(
+    records: Records, groups: Sequence[str], tree: MetricTree, pair: ChosenPair
+) -> PairStory:
+    said = tree.explain(pair.first, pair.second)
+    ids = pair.first, pair.second
+    rows = [tree.index[tree.row(image_id)] for image_id in ids]
+    cells = [cell_of(row["label"], [row[g] for g in groups]) for row in rows]
+    leaves = [node for node in said.nodes if tree.taxonomy.kind(node.node) == "leaf"]
+    totals = ", ".join(f"{which} {total:.2f}" for which, total in said.totals.items())
+
+    def top(which: str) -> str:
+        return max(said.nodes, key=lambda node: node.contributions[which]).node
+
+    images = records[ids[0]], records[ids[1]]
+
+    def picture(draw: Callable[..., Figure], alt: str, phone: bool = True) -> Embedded:
+        def embedded(narrow: Embedded | None, **size: float) -> Embedded:
+            light, dark = (
+                photo_webp(draw(tree, *images, said, theme, **size)) for theme in (LIGHT, DARK)
+            )
+            return embed(light, alt, density=2, dark=dark, narrow=narrow)
+
+        return embedded(embedded(None, width=NARROW) if phone else None)
+
+    return PairStory(
+        title="Same label, different group" if pair.same_label else "Same group, different label",
+        same_label=pair.same_label,
+        cells=(cells[0], cells[1]),
+        plain=said.probability_same["plain"],
+        debiased=said.probability_same["debiased"],
+        top_plain=top("plain"),
+        top_debiased=top("debiased"),
+        similar=[node.node for node in leaves if node.similar],
+        different=[node.node for node in leaves if node.similar is False],
+        tree=picture(
+            draw_pair_tree,
+            f"The metric tree with what each node sees of {ids[0]} and {ids[1]}, and distances",
+            # A tree is as wide as it is deep.
+            phone=False,
+        ),
+        strip=picture(
+            draw_segment_strip, "Each segment of both images above each other, with distances"
+        ),
+        shares=picture(
+            draw_contributions, f"Bars of each node's share of the total distance: {totals}"
+        ),
+    )

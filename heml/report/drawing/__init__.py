@@ -1,0 +1,1 @@
+"""How figures are drawn: style, trees, pairs of images, and images from the store."""

@@ -1,0 +1,79 @@
+"""Figure of one trained node: how its training went, and what it sees."""
+
+from __future__ import annotations
+
+from itertools import islice
+
+import numpy as np
+from matplotlib.ticker import MaxNLocator
+
+from heml.images.images_table import image_index
+from heml.report.content.examples import train_examples
+from heml.report.drawing.store_images import Pictures
+from heml.report.drawing.style import BLUE, MUTED, Encoder, bare, new_figure, say, small_png
+from heml.storage.store import Store
+from heml.taxonomy import Taxonomy
+
+VIEWS = 6
+
+
+def node_figure(
+    store: Store, node: str, taxonomy: Taxonomy | None = None, encode: Encoder = small_png
+) -> bytes:
+    """Learning curve of a node, and views of a few train images.
+
+    Parameters
+    ----------
+    store : Store
+    node : str
+    taxonomy : Taxonomy, optional
+        Says which pixels belong to the node; without it no views are shown.
+    encode : callable, default small_png
+
+    Returns
+    -------
+    bytes
+        A PNG, unless `encode` makes something else.
+    """
+    summary = store.summary(f"metric/{node}")
+    curve = summary.get("learning_curve") or []
+    views: list[np.ndarray] = []
+    side = int(summary["resolution"])
+    if taxonomy is not None:
+        pictures = Pictures(store)
+        # More are looked at than shown: a hat is in few images.
+        candidates = train_examples(image_index(store, []), [], 60)
+        found = (pictures.view(image_id, node, taxonomy, side) for image_id in candidates)
+        views = list(islice((view for view in found if view is not None), VIEWS))
+    state = summary["state"]
+    note = (
+        f"{summary['train_images']} train images have it. For {summary['precision_at_1']:.0%} "
+        "of them the nearest other image has the same label, out of fold"
+        if "precision_at_1" in summary
+        else "Trained, but no image could be evaluated out of fold"
+        if state == "trained"
+        else f"Not trained: {state}"
+    )
+    with new_figure(3.3) as figure:
+        say(figure, f"Node {node}", f"{note}. It sees {side} × {side} pixels.")
+        axes = figure.subplot_mosaic(
+            [["curve", *(f"{n}" for n in range(3))], ["curve", *(f"{n}" for n in range(3, 6))]],
+            width_ratios=[2.4, 1.08, 1.08, 1.08],
+        )
+        plot = axes["curve"]
+        plot.plot(range(1, len(curve) + 1), curve, color=BLUE, lw=2)
+        plot.set_title("Mean loss")
+        plot.set_xlabel("epoch")
+        plot.grid(axis="y")
+        plot.tick_params(length=0)
+        plot.set_ylim(bottom=0)
+        plot.xaxis.set_major_locator(MaxNLocator(integer=True))
+        if not curve:
+            plot.text(0.5, 0.5, "no training", ha="center", color=MUTED, transform=plot.transAxes)
+        for number in range(VIEWS):
+            bare(axes[f"{number}"])
+            if number < len(views):
+                axes[f"{number}"].imshow(views[number], interpolation="nearest")
+        if views:
+            axes["0"].set_title("What it sees")
+        return encode(figure)

@@ -1,0 +1,211 @@
+"""Figures of the remedy: cells before and after, accepted samples, refused samples."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import Any
+
+import numpy as np
+import pandas as pd
+import pyarrow.dataset as ds
+from matplotlib.axes import Axes
+
+from heml.images.images_table import decode_image
+from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, cell_of, moved_words
+from heml.report.content.examples import sample_examples
+from heml.report.drawing.store_images import Pictures, fitted
+from heml.report.drawing.style import (
+    BLUE,
+    GREY,
+    INK,
+    MUTED,
+    ORANGE,
+    PALE_BLUE,
+    WIDTH,
+    Encoder,
+    bare,
+    new_figure,
+    say,
+    small_png,
+)
+from heml.storage.store import Store
+
+#: Cells and samples that a figure shows at most.
+MOST_CELLS, MOST_SAMPLES = 24, 10
+
+
+def accepted_per_cell(store: Store, control: bool | None = None) -> Counter[tuple[str, ...]]:
+    """Accepted samples by (label, group values).
+
+    Parameters
+    ----------
+    control : bool, optional
+        Only controls, or only the others.
+    """
+    samples = ds.dataset(store.recombined_samples, format="parquet")
+    chosen = ds.field("accepted")
+    if control is not None:
+        chosen &= (ds.field("direction") == "control") == control
+    table = samples.to_table(columns=["label", "groups"], filter=chosen)
+    return Counter((row["label"], *row["groups"]) for row in table.to_pylist())
+
+
+def plan_figure(
+    store: Store, accepted: bool = False, encode: Encoder = small_png, width: float = WIDTH
+) -> bytes:
+    """Train records of every cell before and after, as stacked bars.
+
+    Parameters
+    ----------
+    store : Store
+    accepted : bool, default False
+        False shows the samples that the plan wants; True those that were accepted, which needs
+        the `recombined_samples` of this plan.
+    encode : callable, default small_png
+    width : float, default WIDTH
+
+    Returns
+    -------
+    bytes
+        A PNG, unless `encode` makes something else.
+    """
+    cells = pd.read_parquet(store.planned_cells)
+    total = len(cells)
+    cells = cells.sort_values("n_real", ascending=False, kind="stable").head(MOST_CELLS)
+    parts = [cells["n_fill"].to_numpy(int), cells["n_control"].to_numpy(int)]
+    if accepted:
+        made = [accepted_per_cell(store, control) for control in (False, True)]
+        keys = [(row["label"], *row["groups"]) for row in cells.to_dict("records")]
+        parts = [np.array([count[key] for key in keys], int) for count in made]
+    real, target = cells["n_real"].to_numpy(int), cells["n_target"].to_numpy(int)
+    word = "accepted" if accepted else "planned"
+    note = (
+        f"Grey: real records. Blue: {word} samples that bring label and group together. Hatched: "
+        f"{word} controls, recombined within the cell. Orange line: what the cell aims at."
+    )
+    if total > len(cells):
+        note += f" The {total - len(cells)} smallest cells are not shown."
+    title = "Train records of every cell, before and " + ("after" if accepted else "as planned")
+    line = 0.42 if width == WIDTH else 0.62
+    with new_figure(line * max(len(cells), 1) + 1.3, width=width) as figure:
+        say(figure, title, note if total else "There are no cells.")
+        if total:
+            above = width < WIDTH
+            _stacked(figure.subplots(), cells["cell"].tolist(), real, parts, target, above)
+        return encode(figure)
+
+
+def _stacked(
+    axes: Axes,
+    names: list[str],
+    real: np.ndarray,
+    parts: list[np.ndarray],
+    target: np.ndarray,
+    above: bool,
+) -> None:
+    """Bars; names stand beside them, or above where beside is no room."""
+    places = np.arange(len(names))
+    fill, control = parts
+    height = 0.42 if above else 0.66
+    axes.barh(places, real, color=GREY, height=height)
+    axes.barh(places, fill, left=real, color=BLUE, height=height)
+    axes.barh(
+        places,
+        control,
+        left=real + fill,
+        color=PALE_BLUE,
+        edgecolor=BLUE,
+        hatch="////",
+        linewidth=0,
+        height=height,
+    )
+    axes.vlines(target, places - 0.6 * height, places + 0.6 * height, color=ORANGE, lw=2)
+    ends = real + fill + control
+    widest = max(ends.max(), target.max(), 1)
+    for place, before, made, controls, end in zip(
+        places.tolist(), real.tolist(), fill.tolist(), control.tolist(), ends.tolist(), strict=True
+    ):
+        added = "".join(f" + {count}" for count in (made, controls) if count)
+        beyond = max(end, int(target[place])) + widest * 0.02
+        axes.text(beyond, place, f"{before}{added}", va="center", fontsize=9.5)
+    axes.set_yticks(places, [""] * len(names) if above else names)
+    if above:
+        for place, name in zip(places.tolist(), names, strict=True):
+            axes.text(0, place - 0.28, name, va="bottom", fontsize=9.5)
+        axes.set_ylim(-0.75, len(names) - 0.5)
+    axes.invert_yaxis()
+    axes.set_xlim(0, widest * (1.4 if above else 1.2))
+    axes.tick_params(length=0)
+    axes.grid(axis="x")
+    axes.spines["left"].set_visible(False)
+
+
+def samples_figure(store: Store, encode: Encoder = small_png) -> bytes:
+    """Accepted samples, one of every kind: host, donor and result.
+
+    Parameters
+    ----------
+    store : Store
+    encode : callable, default small_png
+
+    Returns
+    -------
+    bytes
+        A PNG, unless `encode` makes something else.
+    """
+    samples = sample_examples(store, accepted=True).head(MOST_SAMPLES)
+    note = "The first accepted sample of every kind of edit, not the best one."
+    return _gallery(store, samples, "Recombined samples", note, encode)
+
+
+def rejected_figure(store: Store, encode: Encoder = small_png) -> bytes:
+    """Refused samples, two of every reason: host, donor and result.
+
+    Parameters
+    ----------
+    store : Store
+    encode : callable, default small_png
+
+    Returns
+    -------
+    bytes
+        A PNG, unless `encode` makes something else.
+    """
+    samples = sample_examples(store, accepted=False, per_kind=2).head(MOST_SAMPLES)
+    note = "The first samples that each gate refused."
+    return _gallery(store, samples, "Refused samples", note, encode)
+
+
+def _gallery(store: Store, samples: pd.DataFrame, title: str, note: str, encode: Encoder) -> bytes:
+    """Two samples a line, each as host, donor, result with a caption."""
+    lines = max(-(-len(samples) // 2), 1)
+    pictures = Pictures(store)
+    with new_figure(0.6 + 1.95 * lines) as figure:
+        say(figure, title, note if len(samples) else "There are none.")
+        grid = figure.add_gridspec(
+            2 * lines, 7, width_ratios=[1, 1, 1, 0.1, 1, 1, 1], height_ratios=[0.28, 1] * lines
+        )
+        for number, row in enumerate(samples.to_dict("records")):
+            line, start = 2 * (number // 2), 4 * (number % 2)
+            caption = figure.add_subplot(grid[line, start : start + 3])
+            caption.axis("off")
+            caption.text(0, 0, _caption(row), va="bottom", fontsize=9).set_in_layout(False)
+            trio = [pictures.image(row["host_id"]), pictures.image(row["donor_id"]),
+                    decode_image(row["image"])]  # fmt: skip
+            for column, word in enumerate(("host", "donor", "result")):
+                axes = figure.add_subplot(grid[line + 1, start + column])
+                bare(axes)
+                axes.imshow(fitted(trio[column], 150, 150))
+                axes.set_xlabel(word, fontsize=8.5, color=INK if word == "result" else MUTED)
+        return encode(figure)
+
+
+def _caption(row: dict[Any, Any]) -> str:
+    nodes = moved_words(row["nodes"], row["recoloured_nodes"])
+    second = (
+        f"→ {cell_of(row['label'], row['groups'])}"
+        if row["accepted"]
+        else REASON_WORDS.get(row["reason"], row["reason"])
+    )
+    operator = OPERATOR_WORDS[row["operator"]].capitalize()
+    return f"{operator} of {nodes}, {DIRECTION_WORDS[row['direction']]}\n{second}"

@@ -1,0 +1,245 @@
+"""The stage that writes the report: facts and pictures into one page of HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+
+from data_contracts.quarantine import REASONS
+from data_contracts.recombined_samples import GATES
+from heml.bias.history import read_history, scores_over_measurements
+from heml.compute.progress import Progress
+from heml.parts.wording import GATE_WORDS, REASON_WORDS, chance, decimal, percent, plural
+from heml.report.content.bias_facts import discovered, measures_by_group
+from heml.report.content.findings import effect_doubts, findings
+from heml.report.content.galleries import cell_gallery, sample_gallery
+from heml.report.content.glossary import GLOSSARY
+from heml.report.content.pair_explanation import pair_stories
+from heml.report.content.report_facts import Facts, fingerprints, gather, versions
+from heml.report.drawing.data_uris import Embedded, embed
+from heml.report.drawing.store_images import Pictures
+from heml.report.drawing.style import NARROW, WIDTH, photo_webp, sharp_webp
+from heml.report.drawing.theme import DARK, LIGHT
+from heml.report.figures.by_name import (
+    bias_figure,
+    coverage_figure,
+    effect_figure,
+    plan_figure,
+    segments_alone_figure,
+    segments_figure,
+    tree_figure,
+)
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.stage import Outcome, run_stage
+from heml.storage.store import Store
+from heml.taxonomy import Taxonomy
+
+VERSION = 4
+
+SECTIONS = (
+    ("short", "In short"),
+    ("data", "The data"),
+    ("where", "Where the bias sits"),
+    ("why", "Why: pairs explained"),
+    ("done", "What was done"),
+    ("effect", "The effect"),
+    ("reproduce", "How to reproduce"),
+    ("words", "Words explained"),
+)
+
+
+def render_report(
+    store: Store,
+    name: str,
+    taxonomy: Taxonomy,
+    label_name: str,
+    groups: Sequence[str],
+    recipe_text: str,
+    progress: Progress,
+    effect: bool = True,
+) -> Outcome:
+    """Writes `store.report`: one HTML file that needs nothing else, neither network nor scripts.
+
+    Parameters
+    ----------
+    store : Store
+        With every stage finished; `debias_effect` may be missing.
+    name : str
+        The recipe's.
+    taxonomy : Taxonomy
+    label_name : str
+        What the label is called in the input.
+    groups : sequence of str
+    recipe_text : str
+        The recipe file as written.
+    progress : Progress
+    effect : bool, default True
+        False leaves out the effect, even if an earlier run measured one.
+
+    Returns
+    -------
+    Outcome
+        Counts `bytes`, `pictures` and `sections`.
+
+    Raises
+    ------
+    FileNotFoundError
+        If a stage has not run.
+    """
+    effect = effect and store.debias_effect.exists()
+    rests_on = fingerprints(store, taxonomy, effect)
+    key = fingerprint(
+        VERSION, name, label_name, list(groups), recipe_text, taxonomy.describe(), rests_on,
+        versions(),
+    )  # fmt: skip
+
+    def compute() -> tuple[dict[str, Any], list[Path]]:
+        facts = gather(store, label_name, groups, effect)
+        html = _page(store, name, taxonomy, facts, recipe_text, rests_on, progress)
+        with write_aside(store.report) as aside:
+            aside.write_text(html, encoding="utf-8")
+        size, pictures = len(html.encode()), html.count('src="data:image/')
+        words = f"{len(SECTIONS)} sections, {pictures} pictures, {size / 1e6:.1f} MB"
+        progress(f"report: {words}: {store.report}")
+        summary = {"bytes": size, "pictures": pictures, "sections": len(SECTIONS), "words": words}
+        return summary, [store.report]
+
+    return run_stage(store, "report", key, compute, progress)
+
+
+def _page(
+    store: Store,
+    name: str,
+    taxonomy: Taxonomy,
+    facts: Facts,
+    recipe_text: str,
+    rests_on: dict[str, str],
+    progress: Progress,
+) -> str:
+    pictures = Pictures(store)
+    progress("report: figures")
+    figures = _figures(store, taxonomy, facts)
+    progress("report: pairs")
+    pairs = pair_stories(store, taxonomy, facts.groups)
+    progress("report: galleries")
+    before, after = facts.arm("as_is"), facts.arm("rebalanced")
+    return _environment().get_template("report.html.j2").render(
+        name=name,
+        sections=SECTIONS,
+        facts=facts,
+        findings=findings(facts),
+        figures=figures,
+        pairs=pairs,
+        measures=measures_by_group(store),
+        earlier=scores_over_measurements(read_history(store)),
+        discovered=discovered(store, pictures, facts.groups),
+        cells=[(cell, cell_gallery(pictures, cell)) for cell in facts.cells],
+        accepted=sample_gallery(store, pictures, accepted=True),
+        refused=sample_gallery(store, pictures, accepted=False),
+        gates=[(gate, facts.samples["refused_by_reason"].get(gate, 0)) for gate in GATES],
+        gate_words=GATE_WORDS,
+        reason_words=REASON_WORDS,
+        quarantine_words=REASONS,
+        effect_doubts=effect_doubts(before, after, facts.labels) if before and after else [],
+        recipe_text=recipe_text,
+        fingerprints=rests_on,
+        versions=versions(),
+        glossary=GLOSSARY,
+    )  # fmt: skip
+
+
+def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
+    """The charts; `trees` and `scores` have one per group."""
+    trees, scores = {}, {}
+    for group in facts.groups:
+        best = facts.nodes(group)[:3]
+        top = ", ".join(f"{row['node']} {decimal(row['score'])}" for row in best)
+        trees[group] = embed(
+            tree_figure(store, taxonomy, group, encode=sharp_webp),
+            f"Tree of {len(taxonomy.nodes)} nodes coloured by bias score for {group}. "
+            f"Highest: {top}.",
+            density=2,
+        )
+        scores[group] = _chart(
+            partial(bias_figure, store, group),
+            f"Bars of the leaves' bias scores for {group} with intervals, and their accuracy on "
+            "aligned and conflicting records. The numbers are in the table below.",
+        )
+    figures: dict[str, Any] = {
+        "trees": trees,
+        "scores": scores,
+        "coverage": _chart(
+            partial(coverage_figure, store),
+            "Heat map of train records per cell against independence. The numbers are above; cells "
+            "without records are named below.",
+        ),
+        "segments": _photos(
+            partial(segments_figure, store, taxonomy),
+            "Train images beside the same images with every segment tinted, and bars of how many "
+            "images have each class.",
+        ),
+        "planned": _chart(
+            partial(plan_figure, store),
+            "Stacked bars of real train records, planned samples and planned controls per cell. "
+            "The numbers are in the table.",
+        ),
+        "segments_alone": _photos(
+            partial(segments_alone_figure, store, taxonomy),
+            "Train images, each followed by every one of its segments alone, at its place.",
+        ),
+        "plan": _chart(
+            partial(plan_figure, store, accepted=True),
+            "Bars of real and recombined train records per cell. The numbers are in the table.",
+        ),
+        "effect": None,
+    }
+    if facts.arms:
+        words = "; ".join(
+            f"{arm.words} {percent(arm.worst.mean)} and {percent(arm.average.mean)}"
+            for arm in facts.arms
+        )
+        figures["effect"] = _chart(
+            partial(effect_figure, store),
+            f"Worst-group and average accuracy by training data: {words}.",
+        )
+    return figures
+
+
+def _chart(draw: Callable[..., bytes | None], alt: str) -> Embedded:
+    """A figure at both widths; without one for phones where it cannot be drawn so narrow."""
+    wide, narrow = (draw(encode=sharp_webp, width=width) for width in (WIDTH, NARROW))
+    assert wide is not None, "what is there to show was asked before"
+    phone = None if narrow is None else embed(narrow, alt, density=2)
+    return embed(wide, alt, density=2, narrow=phone)
+
+
+def _photos(draw: Callable[..., bytes], alt: str) -> Embedded:
+    """A figure that holds photographs, at both widths and on both papers."""
+
+    def embedded(width: float, narrow: Embedded | None = None) -> Embedded:
+        light, dark = (draw(encode=photo_webp, theme=t, width=width) for t in (LIGHT, DARK))
+        return embed(light, alt, density=2, dark=dark, narrow=narrow)
+
+    return embedded(WIDTH, embedded(NARROW))
+
+
+def _environment() -> Environment:
+    environment = Environment(
+        loader=PackageLoader("heml", "report/templates"),
+        autoescape=select_autoescape(default=True, default_for_string=True),
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    environment.filters |= {
+        "percent": percent,
+        "decimal": decimal,
+        "chance": chance,
+        "plural": plural,
+    }
+    return environment

@@ -1,0 +1,276 @@
+"""What sources of given images share: label, groups and limits, and checks of their columns."""
+
+from __future__ import annotations
+
+import hashlib
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Iterator, Mapping
+from functools import cached_property
+from typing import NamedTuple
+
+from data_contracts.common import SPLITS
+from heml.compute.prefetch import map_ahead
+from heml.sources.files import Files
+from heml.sources.raw import Limits, RawRecord, Refusal, SourceError, Unacceptable
+from heml.sources.source_settings import ImageSource
+from heml.sources.splits import presence_column
+from heml.taxonomy import nearest
+
+#: Columns beside the groups in every table of records.
+_RESERVED = ("image_id", "split", "label")
+
+
+class Described(NamedTuple):
+    """What a row says before its pictures are read."""
+
+    split: str | None
+    columns: Mapping[str, str | None]
+
+
+class GivenSource(ABC):
+    """Images that somebody gives, with columns; see `heml.sources.raw.Source`.
+
+    Parameters
+    ----------
+    settings : heml.sources.source_settings.ImageSource
+    """
+
+    def __init__(self, settings: ImageSource) -> None:
+        self._settings = settings
+
+    @property
+    def label(self) -> str:
+        return self._settings.label
+
+    @property
+    def groups(self) -> list[str]:
+        return list(self._settings.groups)
+
+    @property
+    def labels(self) -> list[str] | None:
+        return self._settings.labels
+
+    @property
+    def limits(self) -> Limits:
+        return Limits(self._settings.max_pixels, self._settings.max_refused)
+
+    @cached_property
+    def derived(self) -> dict[str, int]:
+        """Columns of the recipe that tell whether the mask holds a class, and the class's id."""
+        known = {presence_column(name): number for number, name in self.classes().items()}
+        return {
+            name: known[name]
+            for name in (self.label, *self.groups)
+            if name not in self._given_columns and name in known
+        }
+
+    def columns(self) -> list[str]:
+        return [*self._given_columns, *self.derived]
+
+    @cached_property
+    def _given_columns(self) -> list[str]:
+        return self.given_columns()
+
+    @property
+    @abstractmethod
+    def place(self) -> str:
+        """Where the columns stand, as messages name it."""
+
+    @abstractmethod
+    def check(self, annotated: bool = True) -> None: ...
+
+    @abstractmethod
+    def given_columns(self) -> list[str]:
+        """The input's metadata columns, without those that name the files."""
+
+    @abstractmethod
+    def classes(self) -> dict[int, str]:
+        """Class id → name; empty where the source has no class list: masks are not read then."""
+
+    @abstractmethod
+    def described(self) -> Iterator[Described]:
+        """All rows that can be read, without their pictures."""
+
+    @abstractmethod
+    def records(self) -> Iterator[RawRecord]: ...
+
+    @abstractmethod
+    def state(self) -> object: ...
+
+    def check_columns(self) -> None:
+        """Refuses a label or group that no column gives.
+
+        Raises
+        ------
+        SourceError
+        """
+        if self.label not in self.columns():
+            raise self._no_column("label", self.label)
+        for group in self.groups:
+            if group not in self.columns():
+                raise self._no_column("groups", group)
+            if group in _RESERVED:
+                raise SourceError(
+                    f"source.groups: '{group}' names a column of HEML's own tables; rename it in "
+                    f"{self.place}"
+                )
+            if group == self.label or self.groups.count(group) > 1:
+                raise SourceError(
+                    f"source.groups: '{group}' is named twice or is the label; name other columns"
+                )
+
+    def check_values(self) -> None:
+        """Refuses a train split that is empty or has one label or group value only.
+
+        Raises
+        ------
+        SourceError
+        """
+        splits: Counter[str] = Counter()
+        wanted = [n for n in (self.label, *self.groups) if n not in self.derived]
+        train: dict[str, set[str]] = {name: set() for name in wanted}
+        for split, columns in self.described():
+            splits[split or "(empty)"] += 1
+            if split == "train":
+                for name, values in train.items():
+                    values |= {columns[name] or ""} - {""}
+        if not splits["train"]:
+            found = ", ".join(f"'{name}'" for name in splits if name != "train") or "no rows"
+            raise SourceError(
+                f"{self.place}: no row has the split 'train' ({self._splits_come_from()}; "
+                f"found {found}); write train, validation or test there, or set source.split: null"
+            )
+        for name, values in train.items():
+            kind = "label" if name == self.label else "group"
+            if kind == "label" and self.labels:
+                values &= {*self.labels}
+            if len(values) < 2:
+                found = f"only '{next(iter(values))}'" if values else "no value"
+                raise SourceError(
+                    f"{self.place}: the {kind} column '{name}' has {found} in the train split; "
+                    f"it needs at least two {kind} values"
+                )
+
+    def _splits_come_from(self) -> str:
+        return "from the folders"
+
+    def _no_column(self, key: str, column: str) -> SourceError:
+        known = self._given_columns
+        if column.startswith("has_"):
+            known = [*known, *map(presence_column, self.classes().values())]
+        return SourceError(
+            f"source.{key}: {self.place} has no column '{column}'; {nearest(column, known)}"
+        )
+
+
+class FileRow(NamedTuple):
+    """A row of a source whose images are files.
+
+    Parameters
+    ----------
+    number : int
+        Position in the source, from 0.
+    file_name, mask_name : str
+        Relative to the root; no mask if empty.
+    image_id : str
+    split : str or None
+    columns : mapping of str to str or None
+    refusal : Refusal or None
+        What is wrong with the row itself.
+    """
+
+    number: int
+    file_name: str
+    mask_name: str
+    image_id: str
+    split: str | None
+    columns: Mapping[str, str | None]
+    refusal: Refusal | None = None
+
+
+class FileSource(GivenSource):
+    """Images that are files below a root."""
+
+    def __init__(self, settings: ImageSource, files: Files) -> None:
+        super().__init__(settings)
+        self.files = files
+
+    @property
+    def place(self) -> str:
+        return self.files.shown()
+
+    @abstractmethod
+    def rows(self) -> Iterator[FileRow]:
+        """All rows in order, files not opened."""
+
+    @abstractmethod
+    def table_names(self) -> list[str]:
+        """Files that describe the images."""
+
+    def described(self) -> Iterator[Described]:
+        for row in self.rows():
+            if row.refusal is None:
+                yield Described(row.split, row.columns)
+
+    def records(self) -> Iterator[RawRecord]:
+        _ = self.derived  # threads must not be the first to ask
+        yield from map_ahead(self._record, self.rows())
+
+    def state(self) -> object:
+        """Stamps of the describing files and of every file that is used."""
+        used = hashlib.sha256()
+        for row in self.rows():
+            if row.refusal is None and row.split in SPLITS:
+                for name in self.names_of(row):
+                    used.update(f"{self.files.stamp(name)}\n".encode())
+        tables = {name: self._content_hash(name) for name in self.table_names()}
+        return {"tables": tables, "files": used.hexdigest()}
+
+    def names_of(self, row: FileRow) -> list[str]:
+        """Files that a row's record is made of."""
+        return [row.file_name, row.mask_name]
+
+    def read_mask(self, row: FileRow, image: bytes) -> bytes | None:
+        """A row's encoded mask, if it has one.
+
+        Raises
+        ------
+        Unacceptable
+        """
+        if not row.mask_name.strip():
+            return None
+        return self.files.read(row.mask_name, "missing_mask")
+
+    def check_root(self) -> None:
+        """Refuses a root that is no folder.
+
+        Raises
+        ------
+        SourceError
+        """
+        if not self.files.has_root():
+            raise SourceError(
+                f"source.root: there is no folder {self.files.shown()}; write the dataset's "
+                "folder, absolute or relative to the recipe"
+            )
+
+    def _record(self, row: FileRow) -> RawRecord:
+        image = mask = None
+        refusal = row.refusal
+        if refusal is None and row.split in SPLITS:
+            try:
+                image = self.files.read(row.file_name, "missing_file")
+                mask = self.read_mask(row, image) if self.classes() else None
+            except Unacceptable as error:
+                image, refusal = None, error.refusal
+        columns = dict(row.columns) | dict.fromkeys(self.derived)
+        return RawRecord(
+            row.number, row.file_name, row.image_id, row.split, columns, image, mask, refusal
+        )
+
+    def _content_hash(self, name: str) -> str | None:
+        if not self.files.is_file(name):
+            return None
+        with self.files.open(name) as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()  # type: ignore[arg-type]

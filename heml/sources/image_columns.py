@@ -1,0 +1,200 @@
+"""Tables with a column of pictures: what Parquet files and Hugging Face datasets share."""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Iterator, Sequence
+from functools import cached_property
+from typing import Any, NamedTuple
+
+from data_contracts.common import SPLITS
+from heml.sources.base import Described, GivenSource
+from heml.sources.class_list import class_list
+from heml.sources.files import Files, most_bytes
+from heml.sources.raw import RawRecord, SourceError, Unacceptable
+from heml.sources.source_settings import HuggingFaceSource, ParquetSource
+from heml.sources.splits import as_text, first_of
+from heml.taxonomy import nearest
+
+_CLASS_LIST = "classes.json"
+
+
+class Picture(NamedTuple):
+    """What a cell of an image column holds."""
+
+    data: bytes | None
+    path: str
+
+
+class PictureRow(NamedTuple):
+    """Some fields of a row, pictures as they are stored."""
+
+    number: int
+    image_id: str
+    split: str | None
+    fields: dict[str, Any]
+
+
+class PictureTable(GivenSource):
+    """Rows with an image column of bytes, of the `datasets` library's struct, or of paths."""
+
+    def __init__(self, settings: ParquetSource | HuggingFaceSource, files: Files) -> None:
+        super().__init__(settings)
+        self._table_settings = settings
+        self._max_bytes = most_bytes(settings.max_pixels)
+        self.files = files
+
+    @property
+    @abstractmethod
+    def column_names(self) -> list[str]:
+        """All columns, pictures too."""
+
+    @property
+    @abstractmethod
+    def scalar_names(self) -> list[str]:
+        """Columns of single values that can be told as text."""
+
+    @abstractmethod
+    def picture_rows(self, columns: Sequence[str]) -> Iterator[PictureRow]:
+        """Some columns of all rows."""
+
+    def check(self, annotated: bool = True) -> None:
+        """Refuses columns or values that cannot work; see `Source.check`."""
+        known = self.column_names
+        for key in ("image", "mask", "id"):
+            column = getattr(self._table_settings, key)
+            if column is not None and column not in known:
+                raise SourceError(
+                    f"source.{key}: {self.place} has no column '{column}'; {nearest(column, known)}"
+                )
+        class_list(self.class_setting, self.files, required=annotated)
+        if annotated and self.mask_column is None:
+            raise SourceError(
+                f"source.mask: {self.place} has no column 'mask'; with 'segmentation: annotated' "
+                f"it must hold the masks; {nearest('mask', known)}"
+            )
+        _ = self.split_column
+        self.check_columns()
+        self.check_values()
+
+    def given_columns(self) -> list[str]:
+        pictures = {self._table_settings.image, self.mask_column}
+        return [name for name in dict.fromkeys(self.scalar_names) if name not in pictures]
+
+    @cached_property
+    def _classes(self) -> dict[int, str]:
+        return class_list(self.class_setting, self.files, required=False)
+
+    def classes(self) -> dict[int, str]:
+        return self._classes
+
+    def described(self) -> Iterator[Described]:
+        wanted = [n for n in (self.label, *self.groups) if n in self.column_names]
+        for row in self.picture_rows(wanted):
+            yield Described(row.split, {name: as_text(row.fields.get(name)) for name in wanted})
+
+    def records(self) -> Iterator[RawRecord]:
+        for row in self.picture_rows([*self._given_columns, *self.picture_columns]):
+            columns = {name: as_text(row.fields.get(name)) for name in self._given_columns}
+            columns |= dict.fromkeys(self.derived)
+            image = mask = refusal = None
+            name = row.image_id
+            try:
+                picture = picture_of(row.fields.get(self._table_settings.image))
+                name = self.name_of(picture.path) if picture.path else name
+                if row.split in SPLITS:
+                    image = self._read(picture, self._table_settings.image, "missing_file")
+                    mask = self._read_mask(row)
+            except Unacceptable as error:
+                image, refusal = None, error.refusal if row.split in SPLITS else None
+            yield RawRecord(
+                row.number, name, row.image_id, row.split, columns, image, mask, refusal
+            )
+
+    def name_of(self, path: str) -> str:
+        """A picture's path as a name below the root."""
+        return path
+
+    def read_path(self, path: str, missing: str) -> bytes:
+        """A picture that the table only names.
+
+        Raises
+        ------
+        Unacceptable
+        """
+        return self.files.read(path, missing)
+
+    def _read(self, picture: Picture, column: str, missing: str) -> bytes:
+        if picture.data is None and picture.path:
+            return self.read_path(picture.path, missing)
+        if picture.data is None:
+            raise Unacceptable(missing, f"column '{column}' is empty")
+        if len(picture.data) > self._max_bytes:
+            raise Unacceptable("too_large", f"column '{column}' has {len(picture.data)} bytes")
+        return picture.data
+
+    def _read_mask(self, row: PictureRow) -> bytes | None:
+        if self.mask_column is None or not self.classes():
+            return None
+        picture = picture_of(row.fields.get(self.mask_column))
+        if picture.data is None and not picture.path:
+            return None
+        return self._read(picture, self.mask_column, "missing_mask")
+
+    @property
+    def picture_columns(self) -> list[str]:
+        """The image column and, where there is one, the mask column."""
+        return [c for c in (self._table_settings.image, self.mask_column) if c is not None]
+
+    @cached_property
+    def mask_column(self) -> str | None:
+        if self._table_settings.mask is not None:
+            return self._table_settings.mask
+        return first_of(["mask"], self.column_names)
+
+    @cached_property
+    def class_setting(self) -> str | dict[int, str] | None:
+        """The recipe's class list, or the file beside the data."""
+        if self._table_settings.classes is None and self.files.is_file(_CLASS_LIST):
+            return _CLASS_LIST
+        return self._table_settings.classes
+
+    @cached_property
+    def id_column(self) -> str | None:
+        return self._table_settings.id or first_of(["image_id"], self._given_columns)
+
+    @cached_property
+    def split_column(self) -> str | None:
+        """Column of the split.
+
+        Raises
+        ------
+        SourceError
+            If the recipe names one that is not there.
+        """
+        column = self._table_settings.split
+        if column is None or column in self._given_columns:
+            return column
+        if "split" in self._table_settings.model_fields_set:
+            raise self._no_column("split", column)
+        return None
+
+
+def picture_of(cell: object) -> Picture:
+    """A cell as bytes or path.
+
+    Raises
+    ------
+    Unacceptable
+        not_an_image, if it is something else.
+    """
+    if cell is None:
+        return Picture(None, "")
+    if isinstance(cell, bytes):
+        return Picture(cell, "")
+    if isinstance(cell, str):
+        return Picture(None, cell)
+    if isinstance(cell, dict) and {"bytes", "path"} & set(cell):
+        data, path = cell.get("bytes"), cell.get("path")
+        return Picture(data if isinstance(data, bytes) else None, str(path or ""))
+    raise Unacceptable("not_an_image", f"the cell holds {type(cell).__name__}, no bytes or path")

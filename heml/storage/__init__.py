@@ -1,0 +1,1 @@
+"""Where results are kept: paths, manifests, atomic writes, locks, sharded tables, object stores."""

@@ -1,0 +1,232 @@
+"""Where everything of one recipe is kept: paths, and writing that never leaves half a result.
+
+No table contents here. A stage writes aside, renames, and writes its manifest last; a stage whose
+manifest carries the wanted fingerprint is finished and is not computed again.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint
+from heml.storage.remote import Remote
+
+
+@dataclass(frozen=True)
+class Store:
+    """Paths of one recipe's results.
+
+    Parameters
+    ----------
+    root : pathlib.Path
+        Usually `$HEML_STORE/<recipe name>`.
+    remote : Remote, optional
+        Object store that finished stages are uploaded to; `root` is this machine's copy then.
+    """
+
+    root: Path
+    remote: Remote | None = None
+
+    @property
+    def images(self) -> Path:
+        return self.root / "images"
+
+    @property
+    def quarantine(self) -> Path:
+        return self.root / "quarantine.parquet"
+
+    @property
+    def segments(self) -> Path:
+        return self.root / "segments"
+
+    @property
+    def segmenter(self) -> Path:
+        """Folder of fitted segmenters by fingerprint."""
+        return self.root / "segmenter"
+
+    def node(self, name: str) -> Path:
+        return self.root / "metric" / name
+
+    @property
+    def metric_tree(self) -> Path:
+        return self.root / "metric_tree"
+
+    @property
+    def bias_scores(self) -> Path:
+        return self.root / "bias_scores.parquet"
+
+    @property
+    def coverage(self) -> Path:
+        return self.root / "coverage.parquet"
+
+    @property
+    def association(self) -> Path:
+        return self.root / "association.parquet"
+
+    @property
+    def bias_measures(self) -> Path:
+        return self.root / "bias_measures.parquet"
+
+    @property
+    def bias_history(self) -> Path:
+        return self.root / "bias_history.parquet"
+
+    @property
+    def discovered_groups(self) -> Path:
+        return self.root / "discovered_groups.parquet"
+
+    @property
+    def discovered_nodes(self) -> Path:
+        return self.root / "discovered_nodes.parquet"
+
+    @property
+    def rebalance_plan(self) -> Path:
+        return self.root / "rebalance_plan.parquet"
+
+    @property
+    def planned_cells(self) -> Path:
+        return self.root / "planned_cells.parquet"
+
+    @property
+    def recombined_samples(self) -> Path:
+        return self.root / "recombined_samples"
+
+    @property
+    def rebalanced_dataset(self) -> Path:
+        return self.root / "rebalanced_dataset"
+
+    @property
+    def exports(self) -> Path:
+        return self.root / "exports"
+
+    @property
+    def revoked(self) -> Path:
+        return self.root / "revoked.json"
+
+    @property
+    def debias_effect(self) -> Path:
+        return self.root / "debias_effect.parquet"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    def lock(self, stage: str) -> Path:
+        """What the process holds that works on a stage."""
+        return self.root / ".locks" / stage.replace("/", "-")
+
+    def _manifest(self, stage: str) -> Path:
+        return self.root / "manifests" / f"{stage}.json"
+
+    def fingerprint(self, stage: str) -> str:
+        """Fingerprint under which a stage was last finished.
+
+        Raises
+        ------
+        FileNotFoundError
+            If it never was.
+        """
+        return str(self._read(stage)["fingerprint"])
+
+    def summary(self, stage: str) -> dict[str, Any]:
+        """What the finished stage counted and measured."""
+        return dict(self._read(stage)["summary"])
+
+    def _read(self, stage: str) -> dict[str, Any]:
+        path = self._manifest(stage)
+        if not path.exists():
+            raise FileNotFoundError(f"stage '{stage}' has not run yet in {self.root}: run it first")
+        return dict(json.loads(path.read_text()))
+
+    def finished(self, stage: str, fingerprint: str) -> dict[str, Any] | None:
+        """Summary of the stage if it is finished under this fingerprint and its files are whole."""
+        try:
+            manifest = self._read(stage)
+        except (FileNotFoundError, json.JSONDecodeError):
+            return None
+        if manifest["fingerprint"] != fingerprint:
+            return None
+        for name, size in manifest["files"].items():
+            path = self.root / name
+            if not path.is_file() or path.stat().st_size != size:
+                return None
+        if self.remote is not None:
+            # An upload may have been interrupted.
+            self.remote.push(self.root, stage)
+        return dict(manifest["summary"])
+
+    def pull(self) -> None:
+        """Brings finished stages from the object store; nothing to do without one.
+
+        Raises
+        ------
+        StoreError
+            If the object store cannot be read.
+        """
+        if self.remote is not None:
+            self.remote.pull(self.root)
+
+    def withdraw(self, stage: str, output: Path) -> None:
+        """Removes the file of a stage, here and in the object store."""
+        output.unlink(missing_ok=True)
+        if self.remote is not None:
+            self.remote.withdraw(stage)
+
+    def finish(
+        self, stage: str, fingerprint: str, summary: dict[str, Any], outputs: list[Path]
+    ) -> None:
+        """Marks a stage finished: its fingerprint, its summary, its files with their sizes."""
+        files: dict[str, int] = {}
+        for output in outputs:
+            members = sorted(output.rglob("*")) if output.is_dir() else [output]
+            files |= {
+                m.relative_to(self.root).as_posix(): m.stat().st_size
+                for m in members
+                if m.is_file()
+            }
+        manifest = {"fingerprint": fingerprint, "summary": summary, "files": files}
+        with write_aside(self._manifest(stage)) as path:
+            path.write_text(json.dumps(manifest, indent=1, sort_keys=True))
+        if self.remote is not None:
+            self.remote.push(self.root, stage)
+
+
+def store_root(given: str | Path | None = None) -> str:
+    """Where stores are: an absolute folder, or a URL.
+
+    Parameters
+    ----------
+    given : str or path, optional
+        Default: `$HEML_STORE`, or `./store`.
+    """
+    text = str(given or os.environ.get("HEML_STORE") or "store")
+    return text.rstrip("/") if "://" in text else str(Path(text).expanduser().absolute())
+
+
+def open_store(name: str, root: str | Path | None = None) -> Store:
+    """The store of one recipe.
+
+    Parameters
+    ----------
+    name : str
+        The recipe's.
+    root : str or path, optional
+        See `store_root`. Results of a URL are worked on below `$HEML_CACHE`, by default
+        `~/.cache/heml`.
+
+    Raises
+    ------
+    StoreError
+        If the URL is none of an object store, or holds credentials.
+    """
+    where = store_root(root)
+    if "://" not in where:
+        return Store(Path(where) / name)
+    remote = Remote(f"{where}/{name}")
+    cache = Path(os.environ.get("HEML_CACHE") or "~/.cache/heml").expanduser().absolute()
+    return Store(cache / fingerprint(where) / name, remote)

@@ -1,0 +1,1 @@
+"""Asset checks: the rules they apply, and the definitions that Dagster runs."""

@@ -1,0 +1,55 @@
+"""Whether being recombined tells the label, which a classifier could learn instead. Knows nothing
+of Dagster."""
+
+from heml.storage.store import Store
+from pipelines.checks.limits import OverLimit
+
+#: Above chance, with 95% confidence: it is told, and it stops what follows.
+TOLD, SEVERE = 0.02, 0.1
+#: Rows looked at, side in pixels, and steps of each fold's detector: seconds.
+ROWS, SIZE, STEPS = 1200, 32, 60
+#: Fewer recombined rows tell nothing.
+FEWEST = 30
+
+
+def check_artefacts(store: Store) -> dict[str, float]:
+    """Trains a detector of recombined rows, cross-fitted, and predicts the label from its score.
+
+    Returns
+    -------
+    dict
+        `detector_auc`, `label_accuracy`, `label_accuracy_within_groups` and `chance`, with
+        intervals; `recombined` rows alone where they are too few.
+
+    Raises
+    ------
+    OverLimit
+        If the score tells the label beyond chance.
+    """
+    summary = store.summary("rebalanced_dataset")
+    if summary["recombined"] < FEWEST:
+        return {"recombined": summary["recombined"]}
+    # Need torch, which has no place where definitions load.
+    from heml.audit.detector_images import read_train_images
+    from heml.audit.edit_detectability import measure_artefacts
+    from heml.compute.threads import worker_pool
+
+    label = summary["label_column"]
+    rows = read_train_images(store.rebalanced_dataset, label, summary["group_columns"], SIZE, ROWS)
+    # One thread: what is so small loses more to several than it gains.
+    with worker_pool():
+        found = measure_artefacts(*rows, steps=STEPS)
+    counts = {name: float(value) for name, value in found.describe().items()}
+    told = found.most_telling
+    above = told.low - found.chance
+    if above > TOLD:
+        raise OverLimit(
+            f"being recombined tells {label}: from the mark alone"
+            f"{'' if told is found.label else ', among images of one group,'} it is predicted "
+            f"right in {told.value:.0%} ({told.low:.0%} to {told.high:.0%}), by chance "
+            f"in {found.chance:.0%}: look at the samples and at the seams' gate in "
+            "recombined_samples, raise rebalance.controls, or use other operators",
+            above > SEVERE,
+            counts,
+        )
+    return counts

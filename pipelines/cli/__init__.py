@@ -1,0 +1,1 @@
+"""The heml command: one module per subcommand."""

@@ -1,0 +1,1 @@
+"""The recipe: its model, reading its YAML, and saying what is wrong with it."""

@@ -1,0 +1,345 @@
+"""The recipe: one YAML file that says where a dataset is and what to do with it.
+
+The model, and loading it with everything checked that can be checked without opening the dataset.
+Settings of single stages are in `heml.settings`.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Iterator
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator, Field, ValidationError, field_validator
+
+from heml.bias.bias_settings import BiasSettings
+from heml.dataset.dataset_settings import DatasetSettings
+from heml.effect.effect_settings import EffectSettings
+from heml.images.groups import TIMES, groups_in_use
+from heml.metrics.metric_settings import MetricSettings
+from heml.parts.settings import Settings
+from heml.recombination.operators.inpaint_settings import InpaintSettings
+from heml.recombination.rebalance_settings import Quotas, RebalanceSettings
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation, SegmentationSettings
+from heml.sources.files import is_url
+from heml.sources.source_settings import PortraitsSource, Source
+from heml.storage.fingerprint import fingerprint
+from heml.storage.store import Store
+from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names, from_mapping, nearest
+from pipelines.recipe.error_wording import problems
+from pipelines.recipe.operation_settings import BudgetSettings, Watch
+from pipelines.recipe.yaml_text import Location, RecipeError, RecipeText, read_recipe_text
+
+__all__ = ["LoadedRecipe", "Recipe", "RecipeError", "load_recipe", "load_recipes"]
+
+_VARIABLE = re.compile(r"\$(?:\{(\w+)(?::-([^}]*))?\}|(\w+))")
+_VIEW_SIDES = range(8, 513)
+
+
+def _watch(value: Any) -> Any:
+    if isinstance(value, bool):
+        return Watch() if value else None
+    if value is not None and not isinstance(value, dict | Watch):
+        raise ValueError(f"must be true, false or {{every: seconds}}, found {value!r}")
+    return value
+
+
+class Recipe(Settings):
+    """What a recipe file may say. Every key but `name` and `source` has a default."""
+
+    name: str = Field(
+        pattern=r"^[a-z][a-z0-9_]*$",
+        max_length=60,
+        description="Prefix of the asset keys, folder in the store.",
+    )
+    source: Source
+    segmentation: SegmentationSettings = AnnotatedSegmentation()
+    taxonomy: str | dict[str, Any] | None = Field(
+        None, description="A built-in name, or inline leaves, tree and ignored."
+    )
+    metric: MetricSettings = MetricSettings()
+    bias: BiasSettings = BiasSettings()
+    rebalance: RebalanceSettings = RebalanceSettings()
+    inpaint: InpaintSettings | None = None
+    dataset: DatasetSettings = DatasetSettings()
+    effect: EffectSettings = EffectSettings()
+    budget: BudgetSettings = BudgetSettings()
+    schedule: str | None = Field(None, description="A cron line.")
+    watch: Annotated[Watch | None, BeforeValidator(_watch)] = Field(
+        None, description="true, or {every: seconds}: run when the source has changed."
+    )
+
+    @field_validator("schedule")
+    @classmethod
+    def _cron_line(cls, value: str | None) -> str | None:
+        if value is not None and not _is_cron(value):
+            raise ValueError(f"'{value}' is no cron line; such as '0 3 * * 1' (Mondays at 3:00)")
+        return value
+
+
+@dataclass(frozen=True)
+class LoadedRecipe:
+    """A valid recipe with its file and its taxonomy.
+
+    Parameters
+    ----------
+    settings : Recipe
+        The file's content, variables in `source.root` replaced.
+    source_taxonomy : heml.taxonomy.Taxonomy
+        From the classes of the source's masks to leaves.
+    path : pathlib.Path
+        The file, absolute.
+    text : str
+        The file as written, for the report.
+    """
+
+    settings: Recipe
+    source_taxonomy: Taxonomy
+    path: Path
+    text: str
+
+    @property
+    def name(self) -> str:
+        return self.settings.name
+
+    @cached_property
+    def taxonomy(self) -> Taxonomy:
+        """From the classes of the stored segments to leaves: segmenters give whole leaves."""
+        if self.settings.segmentation.kind == "annotated":
+            return self.source_taxonomy
+        return self.source_taxonomy.at_leaf_level()
+
+    @property
+    def folder(self) -> Path:
+        """Folder of the file: relative paths in the recipe start here."""
+        return self.path.parent
+
+    @property
+    def source(self) -> Source:
+        return self.settings.source
+
+    @property
+    def label(self) -> str:
+        return self.source.label
+
+    @property
+    def groups(self) -> list[str]:
+        """Group columns; empty if groups are to be discovered."""
+        return list(self.source.groups)
+
+    def groups_in(self, store: Store) -> list[str]:
+        """Group columns, or the group that a run discovered.
+
+        Raises
+        ------
+        FileNotFoundError
+            If groups are to be discovered and were not yet.
+        """
+        return groups_in_use(store, self.groups)
+
+    @property
+    def licence(self) -> str | None:
+        return getattr(self.source, "licence", None)
+
+    @property
+    def data(self) -> Path | None:
+        """Folder or file of the dataset; None where it is not one of this machine."""
+        root = getattr(self.source, "root", None)
+        if root is None or is_url(root):
+            return None
+        return Path(self.folder / root).resolve()
+
+    @property
+    def data_is_missing(self) -> bool:
+        return self.data is not None and not self.data.exists()
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """Of everything that shapes the dataset; where it lies, where and when to run do not."""
+        content = self.settings.model_dump(
+            exclude={"effect", "schedule", "watch", "budget", "taxonomy"}
+        )
+        content["source"].pop("root", None)
+        for where in ("device", "parallel"):
+            content["metric"].pop(where)
+        content["dataset"].pop("exports")
+        return fingerprint(content, self.source_taxonomy.describe())
+
+
+def load_recipe(path: str | Path) -> LoadedRecipe:
+    """Loads and checks one recipe file.
+
+    Raises
+    ------
+    RecipeError
+        One line for each problem, with the file, the key and what to write instead.
+    """
+    source = read_recipe_text(Path(path).expanduser())
+    content = _expand_root(source)
+    try:
+        settings = Recipe.model_validate(content)
+    except ValidationError as error:
+        found = problems(error, Recipe)
+        raise RecipeError("\n".join(source.message(*each) for each in found)) from error
+    taxonomy = _taxonomy(settings, source)
+    found = [*_inconsistencies(settings, taxonomy), *_unsuitable(settings, source.path.parent)]
+    if found:
+        raise RecipeError("\n".join(source.message(*each) for each in found))
+    return LoadedRecipe(settings, taxonomy, source.path.absolute(), source.text)
+
+
+def load_recipes(folder: str | Path) -> list[LoadedRecipe]:
+    """All recipes of a folder (`*.yaml`, `*.yml`), by file name.
+
+    Raises
+    ------
+    RecipeError
+        Also if two recipes have the same name, or there is no such folder.
+    """
+    folder = Path(folder).expanduser()
+    if not folder.is_dir():
+        raise RecipeError(f"{folder}: no such folder of recipes; set HEML_RECIPES to one")
+    files = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
+    recipes = [load_recipe(path) for path in files]
+    refuse_same_names(recipes)
+    return recipes
+
+
+def refuse_same_names(recipes: list[LoadedRecipe]) -> None:
+    """Refuses two recipes that would share asset keys and a folder in the store.
+
+    Raises
+    ------
+    RecipeError
+    """
+    first: dict[str, LoadedRecipe] = {}
+    for recipe in recipes:
+        other = first.setdefault(recipe.name, recipe)
+        if other is not recipe:
+            raise RecipeError(
+                f"{recipe.path}: name: '{recipe.name}' is already the name of {other.path}; "
+                "choose another"
+            )
+
+
+def _expand_root(recipe: RecipeText) -> dict[str, Any]:
+    """The content with `$VAR`, `${VAR}` and `${VAR:-default}` in `source.root` replaced."""
+    source = recipe.content.get("source")
+    if not isinstance(source, dict) or not isinstance(source.get("root"), str):
+        return recipe.content
+
+    def value(match: re.Match[str]) -> str:
+        name = match.group(1) or match.group(3)
+        # As in a shell, `:-` also replaces an empty variable.
+        found = os.environ.get(name) or match.group(2)
+        if found is None:
+            raise recipe.error(
+                ("source", "root"),
+                f"the environment variable {name} is not set; set it, or write a default: "
+                f"${{{name}:-folder}}",
+            )
+        return found
+
+    root = source["root"]
+    if is_url(root):
+        return {**recipe.content, "source": {**source, "root": _VARIABLE.sub(value, root)}}
+    first = _VARIABLE.match(root)
+    expanded = Path(_VARIABLE.sub(value, root)).expanduser()
+    if first and os.environ.get(first.group(1) or first.group(3)):
+        # Who sets a variable means a path from where they stand, not from the recipe's folder.
+        expanded = expanded.absolute()
+    return {**recipe.content, "source": {**source, "root": str(expanded)}}
+
+
+def _taxonomy(settings: Recipe, recipe: RecipeText) -> Taxonomy:
+    chosen = settings.taxonomy
+    if chosen is None and isinstance(settings.source, PortraitsSource):
+        chosen = "portraits"
+    if chosen is None:
+        raise recipe.error(
+            ("taxonomy",),
+            f"is missing; use one of: {', '.join(builtin_names())}, or write leaves and tree",
+        )
+    try:
+        return builtin(chosen) if isinstance(chosen, str) else from_mapping(settings.name, chosen)
+    except TaxonomyError as error:
+        raise recipe.error(("taxonomy",), str(error)) from error
+
+
+def _inconsistencies(settings: Recipe, taxonomy: Taxonomy) -> Iterator[tuple[Location, str]]:
+    """Problems between keys that each are well-formed."""
+    source = settings.source
+    for position, group in enumerate(source.groups):
+        if group == source.label:
+            yield ("source", "groups", position), f"'{group}' is the label; name another column"
+        if group in source.groups[:position]:
+            yield ("source", "groups", position), f"'{group}' is named twice; keep one"
+    if isinstance(source, PortraitsSource):
+        yield from _unknown_attributes(source)
+    yield from _misplaced_quotas(settings)
+    yield from _unknown_budgets(settings)
+    for node, side in settings.metric.resolution.nodes.items():
+        location = ("metric", "resolution", "nodes", node)
+        if node not in taxonomy.nodes:
+            yield location, f"no such node; {nearest(node, taxonomy.nodes)}"
+        if side not in _VIEW_SIDES:
+            yield location, f"must be {_VIEW_SIDES[0]} to {_VIEW_SIDES[-1]} pixels, found {side}"
+
+
+def _misplaced_quotas(settings: Recipe) -> Iterator[tuple[Location, str]]:
+    from heml.recombination.plan.quotas import quota_problems
+
+    target, source = settings.rebalance.target, settings.source
+    # Which values there are is known once the images are read; groups may yet be discovered.
+    if isinstance(target, Quotas) and source.groups:
+        for path, problem in quota_problems(target, source.label, source.groups):
+            yield ("rebalance", "target", "quotas", *path), problem
+
+
+def _unsuitable(settings: Recipe, folder: Path) -> Iterator[tuple[Location, str]]:
+    """A checkpoint for inpainting that is missing or cannot; published ones are asked later."""
+    if settings.inpaint is None:
+        return
+    from heml.compute.checkpoints import CheckpointError
+    from heml.recombination.operators.inpaint import find_checkpoint
+
+    try:
+        find_checkpoint(settings.inpaint.checkpoint, folder)
+    except CheckpointError as error:
+        yield ("inpaint", "checkpoint"), str(error).removeprefix("inpaint.checkpoint: ")
+
+
+def _unknown_budgets(settings: Recipe) -> Iterator[tuple[Location, str]]:
+    columns = settings.source.groups
+    for name in settings.budget.groups if columns else ():
+        for part in name.split(TIMES):
+            if part not in columns:
+                yield ("budget", "groups", name), f"no such group; {nearest(part, columns)}"
+
+
+def _unknown_attributes(source: PortraitsSource) -> Iterator[tuple[Location, str]]:
+    from heml.sources.portraits.vocabulary import ATTRIBUTES
+
+    named: list[tuple[Location, str]] = [(("source", "label"), source.label)]
+    named += [(("source", "groups", n), group) for n, group in enumerate(source.groups)]
+    if source.planted is not None:
+        named.append((("source", "planted"), source.planted))
+        if source.planted == source.label:
+            yield ("source", "planted"), f"'{source.label}' is the label; name another attribute"
+    for location, word in named:
+        if word not in ATTRIBUTES:
+            yield location, f"portraits have no '{word}'; {nearest(word, ATTRIBUTES)}"
+
+
+def _is_cron(line: str) -> bool:
+    import dagster as dg
+
+    try:
+        dg.ScheduleDefinition(job_name="any", cron_schedule=line)
+    except dg.DagsterInvalidDefinitionError:
+        return False
+    return True

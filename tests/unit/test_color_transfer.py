@@ -1,0 +1,208 @@
+"""Colours of what stays the host's: on flat pictures one can say what must come out."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from heml.compute.threads import worker_pool
+from heml.recombination.attribution.label_colors import told_by_colour
+from heml.recombination.imaging.segmented_image import Picture
+from heml.recombination.operators.color_transfer import LEAST, measure_colours
+from heml.recombination.operators.compose import Edit, compose_batch
+from heml.taxonomy import Taxonomy
+
+TAXONOMY = Taxonomy(
+    "toy",
+    leaves={name: (name,) for name in ("background", "shirt", "coat", "shoe", "face", "mouth")},
+    tree={
+        "clothes": ("shirt", "coat"),
+        "head": ("face", "mouth"),
+        "image": ("background", "clothes", "head", "shoe"),
+    },
+)
+#: Left, top, right and bottom of each segment; the mouth lies in the face.
+BOXES = {
+    "shirt": (4, 24, 28, 44),
+    "coat": (32, 24, 60, 44),
+    "shoe": (20, 50, 40, 60),
+    "face": (20, 2, 44, 20),
+    "mouth": (28, 12, 36, 16),
+}
+GREY, RED, BLUE, PINK = (120, 120, 120), (200, 60, 60), (60, 60, 200), (210, 120, 130)
+#: Nothing lies within this of a segment's outline: there colours pass into one another.
+EDGE = 3
+
+
+def picture(noise=0, **colours) -> Picture:
+    """Flat segments before white, those that are given a colour."""
+    image, masks = np.full((64, 64, 3), 250, np.uint8), {}
+    free = np.ones((64, 64), bool)
+    for name, colour in colours.items():
+        left, top, right, bottom = BOXES[name]
+        masks[name] = np.zeros((64, 64), bool)
+        masks[name][top:bottom, left:right] = True
+        image[masks[name]] = colour
+        free &= ~masks[name]
+    if "mouth" in masks and "face" in masks:
+        masks["face"] &= ~masks["mouth"]
+    grain = np.random.default_rng(0).normal(0, noise, (64, 64, 1))
+    return Picture((image + grain).clip(0, 255).astype(np.uint8), {**masks, "background": free})
+
+
+def recoloured(host, donor, leaves, protected=()):
+    # Nothing is moved: neither has a shoe, so colours are all that changes.
+    edit = Edit("transplant", host, donor, ["shoe"], protected, leaves)
+    return compose_batch([edit], TAXONOMY)[0]
+
+
+def inner(picture: Picture, name: str) -> np.ndarray:
+    """Mean colour of a segment away from its outline."""
+    left, top, right, bottom = BOXES[name]
+    return picture.image[top + EDGE : bottom - EDGE, left + EDGE : right - EDGE].mean(axis=(0, 1))
+
+
+def test_named_segments_get_the_donors_colours_and_nothing_else_changes():
+    host, donor = picture(shirt=GREY, coat=BLUE), picture(shirt=RED, coat=GREY)
+    made = recoloured(host, donor, ["shirt"])
+    np.testing.assert_allclose(inner(made, "shirt"), RED, atol=2)
+    outside = ~host.masks["shirt"]
+    assert (made.image[outside] == host.image[outside]).all()
+    assert made.masks == dict(host.masks)
+
+
+def test_each_segment_gets_its_own():
+    made = recoloured(
+        picture(shirt=GREY, coat=BLUE), picture(shirt=RED, coat=GREY), ["shirt", "coat"]
+    )
+    np.testing.assert_allclose(inner(made, "shirt"), RED, atol=2)
+    np.testing.assert_allclose(inner(made, "coat"), GREY, atol=2)
+
+
+def test_texture_stays():
+    host, donor = picture(noise=8, shirt=GREY), picture(noise=8, shirt=RED)
+    made = recoloured(host, donor, ["shirt"])
+    left, top, right, bottom = BOXES["shirt"]
+    before, after = (p.image[top:bottom, left:right].mean(axis=2) for p in (host, made))
+    assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
+
+
+def test_an_image_with_its_own_colours_stays():
+    host = picture(noise=8, shirt=GREY, coat=BLUE)
+    made = recoloured(host, host, ["shirt", "coat"])
+    assert np.abs(made.image.astype(int) - host.image).max() <= 1
+
+
+def test_a_segment_that_the_donor_lacks_gets_its_kins_colours():
+    made = recoloured(picture(coat=BLUE), picture(shirt=RED), ["coat"])
+    np.testing.assert_allclose(inner(made, "coat"), RED, atol=2)
+
+
+def test_without_kin_it_keeps_its_own():
+    # The branch above a shoe joins more than leaves.
+    host = picture(shoe=GREY, shirt=GREY)
+    made = compose_batch(
+        [Edit("recolour", host, picture(shirt=RED), ["coat"], (), ["shoe"])], TAXONOMY
+    )[0]
+    assert (made.image == host.image).all()
+
+
+def test_what_keeps_its_colours_stands_in_the_light_around_it():
+    host, donor = picture(face=(200, 170, 150), mouth=PINK), picture(face=(120, 90, 70), mouth=RED)
+    made = recoloured(host, donor, ["face"], protected=["mouth"])
+    mouth, face = (made.image[masks].mean(axis=0) for masks in (host.masks["mouth"], _core(host)))
+    np.testing.assert_allclose(face, (120, 90, 70), atol=3)
+    # Darker than it was, pinker than the face, and not the donor's mouth.
+    assert mouth.mean() < np.mean(PINK) - 15
+    assert mouth[0] - mouth[1] > face[0] - face[1]
+    assert np.abs(mouth - RED).max() > 20
+
+
+def test_what_looks_like_a_larger_segment_that_stays_stays_too():
+    # A mouth in the colour of its face: a nose, so to say.
+    host, donor = picture(face=PINK, mouth=(205, 118, 128)), picture(face=BLUE, mouth=RED)
+    made = recoloured(host, donor, ["mouth"], protected=["face"])
+    assert (made.image == host.image).all()
+    other = picture(face=PINK, mouth=(90, 30, 40))
+    assert (recoloured(other, donor, ["mouth"], protected=["face"]).image != other.image).any()
+
+
+def test_a_larger_segment_does_not_take_the_light_of_a_smaller_one():
+    # Nor of one that only touches it.
+    host, donor = picture(face=PINK, mouth=RED), picture(face=PINK, mouth=BLUE)
+    made = recoloured(host, donor, ["mouth"], protected=["face"])
+    core = _core(host)
+    assert (made.image[core] == host.image[core]).all()
+    np.testing.assert_allclose(made.image[host.masks["mouth"]].mean(axis=0), BLUE, atol=60)
+
+
+def _core(host):
+    core = np.zeros((64, 64), bool)
+    core[5:9, 23:41] = True
+    return core & host.masks["face"]
+
+
+def test_grey_photographs_stay_grey():
+    made = recoloured(picture(shirt=GREY), picture(shirt=(60, 60, 200)), ["shirt"])
+    spread = made.image.astype(int).max(axis=2) - made.image.min(axis=2)
+    assert spread.max() <= 1
+    assert inner(made, "shirt").mean() < 110
+
+
+def test_a_few_pixels_have_no_colours_to_give_or_take():
+    host, donor = picture(shirt=GREY), picture(shirt=RED)
+    few = np.zeros((64, 64), bool)
+    few[30, : LEAST - 1] = True
+    small = replace(donor, masks={**donor.masks, "shirt": few}, _known={})
+    assert "shirt" not in measure_colours(small, TAXONOMY)
+    assert (recoloured(host, small, ["shirt"]).image == host.image).all()
+    assert (recoloured(small, host, ["shirt"]).image == small.image).all()
+
+
+def test_results_do_not_depend_on_the_batch():
+    hosts = [picture(noise=9, shirt=GREY), picture(noise=5, shirt=BLUE, coat=RED, shoe=GREY)]
+    donors = [picture(noise=7, shirt=RED, shoe=BLUE), picture(noise=6, coat=GREY, shirt=PINK)]
+    edits = [
+        Edit("recolour", host, donor, ["shoe"], (), ["shirt", "coat"])
+        for host in hosts
+        for donor in donors
+    ]
+    alone = [compose_batch([edit], TAXONOMY)[0].image for edit in edits]
+    with worker_pool() as pool:
+        together = compose_batch(edits * 5, TAXONOMY, pool=pool)
+    for number, made in enumerate(together):
+        assert (made.image == alone[number % len(edits)]).all()
+
+
+# --- labels that are a matter of colour ---------------------------------------------------------
+
+
+class Shelf:
+    """Pictures by id, as a reader of a store gives them."""
+
+    def __init__(self, pictures):
+        self._pictures = pictures
+
+    def read(self, image_ids):
+        return [self._pictures[image_id] for image_id in image_ids]
+
+
+@pytest.mark.parametrize(("by_colour", "expected"), [(True, ("shirt",)), (False, ())])
+def test_labels_told_by_colours_are_known(by_colour, expected):
+    rng = np.random.default_rng(0)
+    labels = np.array(["a", "b"] * 40)
+    pictures = {}
+    for number, label in enumerate(labels):
+        base = RED if by_colour and label == "a" else BLUE
+        pictures[str(number)] = picture(shirt=tuple(np.add(base, rng.integers(-40, 40, 3))))
+    told = told_by_colour(Shelf(pictures), list(pictures), labels, {"shirt": 0.45}, TAXONOMY)
+    assert told == expected
+
+
+def test_a_leaf_of_one_label_tells_nothing_by_its_colours():
+    labels = np.array(["a", "b"] * 20)
+    pictures = {
+        str(n): picture(shirt=RED) if label == "a" else picture(coat=RED)
+        for n, label in enumerate(labels)
+    }
+    assert told_by_colour(Shelf(pictures), list(pictures), labels, {"shirt": 0.4}, TAXONOMY) == ()

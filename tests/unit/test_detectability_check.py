@@ -1,0 +1,47 @@
+"""When the mark of being recombined is called telling, and when it stops what follows."""
+
+import numpy as np
+import pytest
+
+from heml.audit.edit_detectability import Artefacts, Measured
+from pipelines.checks.detectability_check import FEWEST, check_artefacts
+from pipelines.checks.limits import OverLimit
+
+
+@pytest.fixture
+def check(store, monkeypatch):
+    """Checks a dataset whose detector predicts the label with this accuracy, ± 3 points."""
+
+    def checked(accuracy, recombined=100, within=0.5):
+        summary = {"recombined": recombined, "label_column": "mouth", "group_columns": []}
+        store.finish("rebalanced_dataset", "a", summary, [])
+        told = (Measured(value, value - 0.03, value + 0.03, 200) for value in (accuracy, within))
+        found = Artefacts(Measured(0.9, 0.85, 0.95, 200), *told, 0.5, np.zeros(200))
+        monkeypatch.setattr(detector_images, "read_train_images", lambda *_: (None,) * 6)
+        monkeypatch.setattr(edit_detectability, "measure_artefacts", lambda *_, **__: found)
+        return check_artefacts(store)
+
+    return checked
+
+
+def test_mark_that_tells_nothing_passes(check):
+    assert check(0.54)["label_accuracy"] == 0.54
+
+
+@pytest.mark.parametrize(("accuracy", "severe"), [(0.56, False), (0.64, True)])
+def test_mark_that_tells_the_label_warns_and_then_stops(check, accuracy, severe):
+    with pytest.raises(
+        OverLimit, match=r"being recombined tells mouth: .* by chance in 50%"
+    ) as told:
+        check(accuracy)
+    assert told.value.severe == severe
+    assert told.value.counts["detector_auc"] == 0.9
+
+
+def test_mark_that_tells_the_label_within_a_group_warns(check):
+    with pytest.raises(OverLimit, match=r"from the mark alone, among images of one group, .* 58%"):
+        check(0.5, within=0.58)
+
+
+def test_too_few_recombined_rows_tell_nothing(check):
+    assert check(0.9, FEWEST - 1) == {"recombined": FEWEST - 1}

@@ -1,0 +1,98 @@
+"""The artefact detector finds a planted mark, and nothing where there is none."""
+
+import numpy as np
+import pytest
+
+from heml.audit.edit_detectability import measure_artefacts
+
+
+def images(count: int, seed: int) -> np.ndarray:
+    """Smooth random pictures."""
+    rng = np.random.default_rng(seed)
+    coarse = rng.integers(40, 216, (count, 3, 4, 4))
+    fine = coarse.repeat(8, axis=2).repeat(8, axis=3) + rng.normal(0, 4, (count, 3, 32, 32))
+    return fine.clip(0, 255).astype(np.uint8)
+
+
+def marked(pictures: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """A faint checkerboard in one corner, as careless pasting would leave."""
+    board = (np.indices((12, 12)).sum(axis=0) % 2 * 24 - 12)[None, None]
+    result = pictures.astype(int)
+    result[rows, :, 4:16, 4:16] += board
+    return result.clip(0, 255).astype(np.uint8)
+
+
+N = 240
+LABELS = np.where(np.arange(N) % 2, "open", "closed")
+FAMILIES = np.arange(N) // 3
+
+
+def measure(pictures: np.ndarray, recombined: np.ndarray, groups=None, weights=None):
+    return measure_artefacts(
+        pictures, recombined, LABELS, FAMILIES, groups, weights, steps=40, batch_size=32, seed=1
+    )
+
+
+def test_a_mark_that_tells_the_label_is_found():
+    recombined = (LABELS == "open") & (np.random.default_rng(0).random(N) < 0.9)
+    found = measure(marked(images(N, 0), recombined), recombined)
+    assert found.detector.low > 0.9
+    assert found.label.value > 0.8
+    assert found.tells_label
+    assert found.chance == 0.5
+
+
+def test_a_mark_on_every_label_alike_tells_none():
+    recombined = np.random.default_rng(2).random(N) < 0.5
+    found = measure(marked(images(N, 3), recombined), recombined)
+    assert found.detector.low > 0.9
+    assert not found.tells_label
+    assert found.label.low <= 0.5 + 0.02
+
+
+def test_no_mark_is_not_found():
+    recombined = LABELS == "open"
+    found = measure(images(N, 4), recombined)
+    assert found.detector.low < 0.55
+    assert not found.tells_label
+    assert found.describe()["n"] == N
+
+
+#: In one group the common label is real and the other recombined; in the second it is the opposite.
+GROUPS = np.where(np.arange(N) // 2 % 2, "dark", "light")
+AGAINST = (LABELS == "open") == (GROUPS == "dark")
+
+
+def test_a_mark_that_tells_the_label_within_groups_alone_is_found():
+    pictures = marked(images(N, 5), AGAINST)
+    found = measure(pictures, AGAINST, groups=GROUPS)
+    assert found.label.low <= 0.5 + 0.02
+    assert found.label_within.low > 0.8
+    assert found.tells_label
+    assert found.describe()["label_accuracy_within_groups"] == found.label_within.value
+
+
+def test_weights_take_out_what_a_mark_tells():
+    """Nine in ten images of one label are recombined, one in ten of the other: weighed so that
+    both have as many of each kind, the mark tells nothing."""
+    often = np.random.default_rng(6).random(N) < 0.9
+    recombined = often == (LABELS == "open")
+    pictures = marked(images(N, 7), recombined)
+    kinds = [(label == LABELS) & (recombined == made) for label in ("open", "closed")
+             for made in (False, True)]  # fmt: skip
+    weights = np.select(kinds, [1 / kind.sum() for kind in kinds])
+    assert measure(pictures, recombined).tells_label
+    assert not measure(pictures, recombined, weights=weights).tells_label
+
+
+def test_groups_of_one_label_or_one_kind_are_not_asked():
+    recombined = np.random.default_rng(8).random(N) < 0.5
+    for groups in (LABELS, recombined):
+        assert measure(images(N, 9), recombined, groups=groups).label_within is None
+
+
+def test_one_kind_of_image_is_an_error():
+    with pytest.raises(ValueError, match="one kind alone"):
+        measure(images(N, 0), np.zeros(N, bool))
+    with pytest.raises(ValueError, match="of one length"):
+        measure_artefacts(images(4, 0), np.zeros(3, bool), LABELS[:4], FAMILIES[:4])

@@ -1,0 +1,174 @@
+"""Groups found where no column gives one: clusters, candidates, and which one is chosen."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.metrics import adjusted_rand_score
+
+from data_contracts import DISCOVERED_GROUPS, DISCOVERED_NODES
+from heml.bias.bias_settings import BiasSettings
+from heml.bias.clusters import find_clusters
+from heml.bias.group_discovery import (
+    NothingDiscovered,
+    candidates,
+    discover_groups,
+    rank_candidates,
+)
+from heml.bias.leaf_appearance import mean_colour
+from heml.bias.simulation import simulated_node
+from heml.compute.progress import silent
+from heml.images.groups import MISSING, groups_in_use
+from heml.images.images_table import image_index
+from heml.metrics.artifacts import save_node
+from heml.metrics.metric_settings import MetricSettings
+from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segments_stage import segment
+from heml.sources.ingest import ingest
+from heml.sources.source_settings import PortraitsSource
+from heml.storage.store import Store
+from heml.taxonomy import Taxonomy
+
+QUICK = BiasSettings(resamples=50, permutations=99)
+LEAVES = {leaf: [leaf] for leaf in ("background", "hair", "mouth", "skin")}
+IGNORED = ("eyes", "brows", "nose", "neck", "clothes", "hat")
+TAXONOMY = Taxonomy("few", LEAVES, {"image": list(LEAVES)}, IGNORED)
+
+
+def blobs(centres, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+    rng = np.random.default_rng(seed)
+    truth = rng.integers(len(centres), size=n)
+    return np.asarray(centres, float)[truth] + rng.normal(size=(n, 3)), truth
+
+
+@pytest.mark.parametrize("k", [2, 3, 4, 5])
+def test_as_many_clusters_as_there_are(k):
+    points, truth = blobs(np.eye(5, 3)[:k] * 0 + np.random.default_rng(1).normal(size=(k, 3)) * 30,
+                          300)  # fmt: skip
+    found = find_clusters(points, np.arange(300) % 3, 5, seed=0)
+    assert len(found.centres) == k
+    assert adjusted_rand_score(truth, found.assign(points)) > 0.99
+    assert (np.diff(np.bincount(found.assign(points))) <= 0).all()
+
+
+def test_an_outlier_is_no_cluster():
+    points, _ = blobs([[0, 0, 0]], 300)
+    points[0] = 500
+    found = find_clusters(points, np.arange(300) % 3, 5, seed=0)
+    assert found is None or np.bincount(found.assign(points)).min() >= 6
+
+
+def test_points_that_are_all_alike_have_no_clusters():
+    assert find_clusters(np.ones((50, 3)), np.arange(50) % 3, 5, seed=0) is None
+    assert find_clusters(np.zeros((0, 3)), np.zeros(0, int), 5, seed=0) is None
+
+
+def test_mean_colour_is_lab():
+    image = np.zeros((4, 4, 3), np.uint8)
+    image[:2] = 255
+    mask = np.ones((4, 4), bool)
+    np.testing.assert_allclose(mean_colour(image, mask), [50, 0, 0], atol=0.1)
+    red = np.tile(np.array([255, 0, 0], np.uint8), (4, 4, 1))
+    np.testing.assert_allclose(mean_colour(red, mask), [53.24, 80.09, 67.20], atol=0.1)
+
+
+def test_values_are_named_by_exemplars_and_absence_has_no_colour():
+    points, truth = blobs([[20, 0, 0], [80, 0, 0]], 120)
+    points[:12] = np.nan
+    index = pd.DataFrame({"image_id": [f"i{n}" for n in range(120)], "split": "train"})
+    index.loc[100:, "split"] = "test"
+    fold = np.where(index["split"] == "train", np.arange(120) % 3, -1)
+    colour, presence = candidates("hat", points, index, fold, QUICK)
+    assert (colour.group, colour.aspect, presence.aspect) == (
+        "discovered.hat",
+        "colour",
+        "presence",
+    )
+    assert (colour.values[:12] == MISSING).all()
+    assert adjusted_rand_score(truth[12:], colour.values[12:]) == 1
+    for name, exemplars in zip(colour.names, colour.exemplars, strict=True):
+        assert name == f"like {exemplars[0]}"
+        rows = [int(image_id[1:]) for image_id in exemplars]
+        assert (colour.values[rows] == name).all()
+        assert (index["split"].iloc[rows] == "train").all()
+    assert presence.names == ["present", "absent"]
+    assert presence.values.tolist() == ["absent"] * 12 + ["present"] * 108
+
+
+def test_a_leaf_that_all_images_have_gives_no_presence_group():
+    points, _ = blobs([[20, 0, 0], [80, 0, 0]], 100)
+    index = pd.DataFrame({"image_id": [str(n) for n in range(100)], "split": "train"})
+    found = candidates("skin", points, index, np.arange(100) % 3, QUICK)
+    assert [candidate.aspect for candidate in found] == ["colour"]
+
+
+def test_groups_that_do_not_go_with_the_label_come_last():
+    rows = pd.DataFrame(
+        {
+            "node": ["loud", "planted", "label"],
+            "permutation_p": [0.9, 0.001, 0.001],
+            "score_p": [0.01, 0.01, 0.9],
+            "score": [0.9, 0.6, 0.0],
+            "cramers_v": [0.0, 0.5, 0.99],
+        }
+    )
+    ranked = rank_candidates(rows)
+    assert ranked["node"].tolist() == ["planted", "label", "loud"]
+    assert ranked["chosen"].tolist() == [True, False, False]
+
+
+# --- on portraits ---------------------------------------------------------------------------------
+
+
+@pytest.fixture(scope="module", params=[("hair_tone", "hair"), ("background", "background")],
+                ids=lambda pair: pair[0])  # fmt: skip
+def planted(request, tmp_path_factory):
+    """A store of portraits, and stored nodes that hold one attribute each, as metrics would."""
+    attribute, leaf = request.param
+    store = Store(tmp_path_factory.mktemp(attribute))
+    source = PortraitsSource(
+        kind="portraits", count=140, association=0.9, size=40, groups=[], planted=attribute, seed=1
+    )
+    ingest(store, source, store.root, TAXONOMY, True, silent)
+    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+    carriers = {leaf: attribute, "mouth": "mouth"}
+    index = image_index(store, [attribute, "mouth"])
+    for number, name in enumerate(TAXONOMY.leaves):
+        held = {carriers[name]: 8.0} if name in carriers else {}
+        node = simulated_node(index, held, seed=number, node=name)
+        # The nodes of a store share their folds.
+        fold = np.where(index["split"] == "train", np.arange(len(index)) % 3, -1)
+        node.index["fold"] = fold.astype(np.int8)
+        save_node(node, store.node(name) / "made")
+        store.finish(f"metric/{name}", "made", {}, [store.node(name) / "made"])
+    return store, attribute, leaf
+
+
+def test_the_planted_attribute_is_recovered(planted):
+    store, attribute, leaf = planted
+    outcome = discover_groups(store, TAXONOMY, MetricSettings(), QUICK, silent)
+    assert outcome.summary["group"] == f"discovered.{leaf}"
+    assert groups_in_use(store, []) == [f"discovered.{leaf}"]
+    index = image_index(store, [attribute, f"discovered.{leaf}"])
+    assert adjusted_rand_score(index[attribute], index[f"discovered.{leaf}"]) >= 0.8
+    nodes = pd.read_parquet(store.discovered_nodes)
+    assert set(nodes["node"]) == set(LEAVES)
+    assert nodes.loc[nodes["chosen"], "score_low"].iloc[0] > 0
+    DISCOVERED_NODES.validate(
+        nodes, [c.name for c in DISCOVERED_NODES.columns if not str(c.type).startswith("list")]
+    )
+    groups = pd.read_parquet(store.discovered_groups)
+    DISCOVERED_GROUPS.validate(groups)
+    assert len(groups) == len(LEAVES) * len(index)
+    with pytest.raises(KeyError, match=r"no group 'discovered\.nose' was discovered"):
+        image_index(store, ["discovered.nose"])
+    assert discover_groups(store, TAXONOMY, MetricSettings(), QUICK, silent).reused
+
+
+def test_nothing_to_discover_is_said(planted, monkeypatch):
+    monkeypatch.setattr(
+        "heml.bias.group_discovery.leaf_colours",
+        lambda store, taxonomy, count, progress: {leaf: np.ones((count, 3)) for leaf in LEAVES},
+    )
+    other = BiasSettings(seed=9)  # so that an earlier result is not kept
+    with pytest.raises(NothingDiscovered, match="name group columns"):
+        discover_groups(planted[0], TAXONOMY, MetricSettings(), other, silent)

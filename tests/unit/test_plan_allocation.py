@@ -1,0 +1,193 @@
+"""Targets, budget, controls and quotas by hand."""
+
+import numpy as np
+import pandas as pd
+import pytest
+from pydantic import ValidationError
+
+from heml.recombination.plan.allocation import (
+    budget_of,
+    count_cells,
+    wanted_controls,
+    wanted_fill,
+    wanted_variety,
+)
+from heml.recombination.plan.quotas import QuotaError, check_values, quota_problems, quota_targets
+from heml.recombination.plan.targets import cell_targets
+from heml.recombination.rebalance_settings import Quotas, RebalanceSettings
+
+
+def cells(*counts: int) -> pd.DataFrame:
+    """Cells a·x, a·y, b·x, b·y, c·x, ..."""
+    keys = [(label, group) for label in "abc" for group in "xy"][: len(counts)]
+    return pd.DataFrame(
+        {"label": [k[0] for k in keys], "groups": [[k[1]] for k in keys], "n": counts}
+    )
+
+
+def quotas(content) -> Quotas:
+    target = RebalanceSettings(target={"quotas": content}).target
+    assert isinstance(target, Quotas)
+    return target
+
+
+def test_equal_is_the_largest_cell():
+    assert cell_targets(cells(40, 4, 4, 40), "equal").tolist() == [40] * 4
+
+
+def test_independent_keeps_the_margins():
+    # Labels 60:30, groups 60:30. What fits without removing is 2:1 in both: 50 is the binding cell.
+    target = cell_targets(cells(50, 10, 10, 20), "independent")
+    assert target.tolist() == [80, 40, 40, 20]
+    table = target.reshape(2, 2)
+    assert table[0, 0] * table[1, 1] == table[0, 1] * table[1, 0]
+
+
+def test_independent_data_need_nothing():
+    assert cell_targets(cells(20, 10, 40, 20), "independent").tolist() == [20, 10, 40, 20]
+
+
+def test_groups_that_never_occur_stay_empty_when_independent():
+    assert cell_targets(cells(20, 0, 10, 0), "independent").tolist() == [20, 0, 10, 0]
+
+
+def test_quotas_are_counts_and_shares():
+    counts = cells(40, 4, 4, 40)
+    assert quota_targets(counts, quotas({"a": {"x": 50, "y": 20}})).tolist() == [50, 20, 4, 40]
+    # Half of all: the others hold 48, so 48 more.
+    assert quota_targets(counts, quotas({"a": {"x": "50%"}})).tolist() == [48, 4, 4, 40]
+    all_shares = {"a": {"x": "40%", "y": "10%"}, "b": {"x": "10%", "y": "40%"}}
+    assert quota_targets(counts, quotas(all_shares)).tolist() == pytest.approx([40, 10, 10, 40])
+
+
+def test_full_shares_beside_other_records_cannot_be_met_and_do_not_divide_by_zero():
+    target = quota_targets(cells(40, 4, 4, 40), quotas({"a": {"x": "100%"}}))
+    assert np.isfinite(target).all()
+
+
+def test_short_budget_goes_to_what_is_scarcest():
+    wanted = wanted_fill(cells(40, 10, 0, 40), RebalanceSettings(budget=0.5), records=90)
+    # 45 samples: label b's cells get as many as label a's, here with controls.
+    assert wanted["n_fill"].tolist() == [0, 12, 22, 0]
+
+
+def test_capacity_leaves_the_budget_to_others():
+    settings = RebalanceSettings(budget=0.5, controls=0)
+    free = wanted_fill(cells(40, 10, 10, 40), settings, 100)
+    held = wanted_fill(cells(40, 10, 10, 40), settings, 100, np.array([40, 40, 3, 40]))
+    assert free["n_fill"].tolist() == [0, 25, 25, 0]
+    assert held["n_fill"].tolist() == [0, 25, 3, 0]
+
+
+def test_controls_by_hand():
+    filled = wanted_fill(cells(40, 4, 4, 40), RebalanceSettings(), records=88)
+    assert filled["n_fill"].tolist() == [0, 36, 36, 0]
+    fill = filled["n_fill"].to_numpy()
+    # Half of what the neediest cell gets.
+    assert wanted_controls(filled, fill, RebalanceSettings(), 88).tolist() == [18, 0, 0, 18]
+    # 88 - 72 = 16 are left of a budget of one per record.
+    assert wanted_controls(filled, fill, RebalanceSettings(budget=1), 88).tolist() == [8, 0, 0, 8]
+    assert wanted_controls(filled, fill, RebalanceSettings(controls=0), 88).tolist() == [0] * 4
+
+
+def test_controls_make_up_for_a_label_that_gets_nothing_else():
+    filled = wanted_fill(cells(30, 30, 40, 10), RebalanceSettings(controls=0.1, budget=5), 110)
+    fill = np.array([0, 0, 0, 30])
+    controls = wanted_controls(filled, fill, RebalanceSettings(controls=0.1, budget=5), 110)
+    assert controls[:2].sum() == fill[2:].sum() + controls[2:].sum()
+
+
+def test_variety_by_hand():
+    filled = wanted_fill(cells(40, 4, 4, 40), RebalanceSettings(), records=88)
+    made, able = np.array([18, 36, 36, 18]), np.ones(4, bool)
+    # 440 samples, 220 a label: 98 records and samples become 264, half of them in each cell.
+    extra = wanted_variety(filled, made, able, RebalanceSettings(budget=5), 88)
+    assert extra.tolist() == [132 - 58, 132 - 40, 132 - 40, 132 - 58]
+    fewer = wanted_variety(filled, made, able, RebalanceSettings(variety=200), 88)
+    assert (made + fewer).sum() == 200
+    # Twice as many real records, twice as many recombined ones.
+    filled = wanted_fill(cells(80, 40, 4, 56), RebalanceSettings(), records=180)
+    extra = wanted_variety(filled, np.zeros(4, int), able, RebalanceSettings(budget=1), 180)
+    assert [extra[:2].sum(), extra[2:].sum()] == [120, 60]
+    for none in ({"variety": 100}, {"controls": 0}, {"budget": 1}):
+        assert not wanted_variety(filled, made, able, RebalanceSettings(**none), 88).any()
+
+
+def test_small_datasets_get_more():
+    def most(records: int, **settings) -> int:
+        return budget_of(RebalanceSettings(**settings), records)
+
+    assert [most(100), most(1000), most(10_000)] == [500, 2000, 15_000]
+    assert most(100, variety=0) == 150
+    assert most(100, budget=0.5) == 50
+
+
+def test_variety_leaves_no_label_behind_and_no_cell_beyond_its_quota():
+    filled = wanted_fill(cells(40, 4, 4, 40), RebalanceSettings(), records=88)
+    made = np.array([18, 36, 36, 18])
+    unable = np.array([False, False, True, True])
+    assert not wanted_variety(filled, made, unable, RebalanceSettings(), 88).any()
+    one = np.array([False, True, True, True])
+    extra = wanted_variety(filled, made, one, RebalanceSettings(), 88)
+    assert extra[0] == 0
+    assert extra[1] == extra[2:].sum()
+    settings = RebalanceSettings(target={"quotas": {"a": {"y": 0}}})
+    filled = wanted_fill(cells(40, 4, 4, 40), settings, records=88)
+    extra = wanted_variety(filled, np.zeros(4, int), np.ones(4, bool), settings, 88)
+    assert extra[1] == 0
+    assert extra[[0, 2, 3]].all()
+
+
+def test_records_without_a_group_are_in_no_cell():
+    train = pd.DataFrame({"label": list("aabb"), "tone": ["x", None, "", "y"]})
+    assert count_cells(train, "l", ["tone"])["n"].tolist() == [1, 0, 0, 1]
+
+
+# --- naming quotas ------------------------------------------------------------------------------
+
+
+def test_numbers_as_values_are_text():
+    assert quotas({1: {0: 5, "yes": "12.5 %"}}).quotas == {"1": {"0": 5, "yes": 0.125}}
+
+
+def test_settings_survive_their_own_dump():
+    settings = RebalanceSettings(target={"quotas": {"a": {"x": 5, "y": "10%"}}})
+    assert RebalanceSettings.model_validate(settings.model_dump()) == settings
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("equl", "did you mean 'equal'"),
+        ({"quota": {}}, "the one key 'quotas'"),
+        ({"quotas": {}}, "must map label values"),
+        ({"quotas": {True: {"x": 1}}}, "quotas.True: put the value in quotes"),
+        ({"quotas": {"a": {"x": -1}}}, "quotas.a.x: must be a number of records"),
+        ({"quotas": {"a": {"x": "120%"}}}, "found '120%'"),
+        ({"quotas": {"a": {}}}, "quotas.a: must be a number of records"),
+        (3, "must be equal, independent or a mapping"),
+    ],
+)
+def test_unusable_targets_are_refused(target, message):
+    with pytest.raises(ValidationError, match=message.replace(".", r"\.")):
+        RebalanceSettings(target=target)
+
+
+def test_depth_and_sum_are_checked_without_data():
+    deep = list(quota_problems(quotas({"a": {"x": {"p": 1}}, "b": 3}), "mouth", ["tone"]))
+    assert [path for path, _ in deep] == [("a", "x", "p"), ("b",)]
+    assert "value of mouth → value of tone" in deep[0][1]
+    (over,) = quota_problems(quotas({"a": {"x": "60%", "y": "50%"}}), "mouth", ["tone"])
+    assert "add up to 110%" in over[1]
+
+
+def test_unknown_values_are_refused_with_the_nearest():
+    known = [["closed", "open"], ["dark", "light"]]
+    check_values(quotas({"open": {"light": 5}}), "mouth", ["tone"], known)
+    with pytest.raises(QuotaError) as error:
+        check_values(quotas({"opne": {"ligth": 5}}), "mouth", ["tone"], known)
+    assert str(error.value) == (
+        "rebalance.target.quotas.opne: no train record has mouth 'opne'; did you mean 'open'?; "
+        "rebalance.target.quotas.opne.ligth: no train record has tone 'ligth'; did you mean "
+        "'light'?"
+    )
