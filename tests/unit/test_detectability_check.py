@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from heml.audit import detector_images, edit_detectability
 from heml.audit.edit_detectability import Artefacts, Measured
 from pipelines.checks.detectability_check import FEWEST, check_artefacts
 from pipelines.checks.limits import OverLimit

@@ -40,6 +40,7 @@ from heml.compute.progress import silent
 from heml.effect.summary import arm_effects
 from heml.metrics.node_network import new_network
 from heml.parts.wording import chance, decimal, percent
+from heml.report import report_stage
 from heml.report.content.examples import sample_examples, spread, telling_pairs
 from heml.report.content.findings import findings
 from heml.report.content.report_facts import gather
