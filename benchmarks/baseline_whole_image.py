@@ -53,7 +53,7 @@ class Baseline:
 
 
 def whole_image_network(embedding: int, seed: int) -> NodeNetwork:
-    """The family of the nodes' networks, for three colour channels."""
+    """The family of the nodes' networks, for three color channels."""
     with seeded(seed):
         network = NodeNetwork(embedding)
         first = network.trunk[0]

@@ -12,13 +12,13 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from heml.bias.association import association
-from heml.bias.attributes import Group, measured_groups
+from heml.bias.attributes import Attribute, measured_attributes
 from heml.bias.bias_settings import BiasSettings
 from heml.bias.bias_stage import score_node
-from heml.bias.node_scores import GroupScorer, rank_scores
+from heml.bias.node_scores import AttributeScorer, rank_scores
 from heml.bias.simulation import expected_auc, simulated_index, simulated_node
 
-TONE = measured_groups(["tone"])
+TONE = measured_attributes(["tone"])
 N = 5000
 
 
@@ -34,11 +34,11 @@ def planted_table(v: float, n: int) -> dict[tuple[str, str], int]:
 
 
 def drawn_index(
-    labels: dict[str, float], groups: dict[str, float], n: int, seed: int
+    labels: dict[str, float], attributes: dict[str, float], n: int, seed: int
 ) -> pd.DataFrame:
-    """Records whose label and group are drawn without regard to each other."""
+    """Records whose label and attribute are drawn without regard to each other."""
     rng = np.random.default_rng(seed)
-    chosen = [rng.choice(list(p), n, p=list(p.values())) for p in (labels, groups)]
+    chosen = [rng.choice(list(p), n, p=list(p.values())) for p in (labels, attributes)]
     frame = pd.DataFrame(dict(zip(("label", "tone"), chosen, strict=True)))
     return frame.assign(image_id=[str(i) for i in range(n)], split="train")
 
@@ -66,16 +66,17 @@ def association_truth(trials: int) -> None:
 
 
 def _association_errors(index: pd.DataFrame, v: float, seed: int) -> tuple[float, float, bool]:
-    """Errors of V and of the nPMI of one aligned cell, and whether V's interval holds the truth."""
+    """Errors of V and of the nPMI of one aligned group, and whether V's interval holds the truth.
+    Errors of V and of the nPMI of one aligned group, and whether V's interval holds the truth."""
     links, measures = association(index, TONE, 500, 200, seed)
     row = links.iloc[0]
-    cell = measures.query("measure == 'npmi' and label_value == 'a' and group_value == 'x'")
+    group = measures.query("measure == 'npmi' and label_value == 'a' and attribute_value == 'x'")
     npmi = np.log(1 + v) / -np.log((1 + v) / 4)
     inside = row["cramers_v_low"] <= v <= row["cramers_v_high"]
-    return abs(row["cramers_v"] - v), abs(cell["value"].iloc[0] - npmi), inside
+    return abs(row["cramers_v"] - v), abs(group["value"].iloc[0] - npmi), inside
 
 
-def leakage_truth(trials: int) -> None:
+def attribute_auc_truth(trials: int) -> None:
     print(f"\nPlanted leakage at n = {N}, 60% aligned, {trials} draws: measured AUC")
     print(f"{'planted':>10} {'mean':>8} {'largest error':>15} {'inside its interval':>22}")
     index = simulated_index(planted_table(0.2, N), ["tone"])
@@ -85,11 +86,11 @@ def leakage_truth(trials: int) -> None:
         found, inside = [], 0
         for seed in range(trials):
             node = simulated_node(index, {"tone": distance}, seed)
-            scorer = GroupScorer(index, TONE[0], node.fold, settings)
+            scorer = AttributeScorer(index, TONE[0], node.fold, settings)
             # Leakage looks at no label votes.
             row = scorer.score(node, np.zeros(N, bool))
-            found.append(row["leakage"])
-            inside += row["leakage_low"] <= truth <= row["leakage_high"]
+            found.append(row["attribute_auc"])
+            inside += row["attribute_auc_low"] <= truth <= row["attribute_auc_high"]
         error = np.abs(np.array(found) - truth).max()
         print(f"{truth:>10.3f} {np.mean(found):>8.3f} {error:>15.3f} {inside:>15} of {trials}")
 
@@ -99,36 +100,38 @@ def noise(trials: int, n: int) -> None:
     rare = {"a": 0.9, "b": 0.1}
     three = {"x": 0.6, "y": 0.3, "z": 0.1}
     print(f"\nPure noise flagged, of {trials} trials at n = {n} (95% interval of the rate)")
-    print(f"{'labels':>14} {'groups':>18} {'leakage p':>12} {'gap p':>8} {'association p':>14}"
+    print(f"{'labels':>14} {'attributes':>18} {'leakage p':>12} {'gap p':>8} {'association p':>14}"
           f" {'flagged':>9}")  # fmt: skip
     settings = BiasSettings(resamples=200, permutations=399)
-    for labels, groups in (
+    for labels, attributes in (
         (even, {"x": 0.5, "y": 0.5}), (rare, {"x": 0.5, "y": 0.5}), (even, {"x": 0.9, "y": 0.1}),
         (rare, {"x": 0.9, "y": 0.1}), (even, three), (rare, three),
     ):  # fmt: skip
         hits = np.zeros(4, int)
         for seed in range(trials):
-            index = drawn_index(labels, groups, n, seed)
+            index = drawn_index(labels, attributes, n, seed)
             node = simulated_node(index, {"label": 2.0}, seed)
-            scorer = GroupScorer(index, TONE[0], node.fold, settings)
+            scorer = AttributeScorer(index, TONE[0], node.fold, settings)
             row = rank_scores(pd.DataFrame(score_node(node, index, [scorer], 10)).assign(
                 node="node", kind="leaf")).iloc[0]  # fmt: skip
             p = association(index, TONE, 50, 399, seed)[0]["permutation_p"].iloc[0]
             hits += [
-                row["leakage_p"] <= 0.05,
-                (row["gap_p"] or 1) <= 0.05,
+                row["attribute_auc_p"] <= 0.05,
+                (row["accuracy_gap_p"] or 1) <= 0.05,
                 p <= 0.05,
                 row["flagged"],
             ]
         rates = [f"{h / trials:.3f}" for h in hits]
         low, high = proportion_confint(hits[3], trials, method="wilson")
         print(f"{'/'.join(f'{s:.0%}' for s in labels.values()):>14} "
-              f"{'/'.join(f'{s:.0%}' for s in groups.values()):>18} {rates[0]:>12} {rates[1]:>8} "
+              f"{'/'.join(f'{s:.0%}' for s in attributes.values()):>18} {rates[0]:>12} "
+              f"{rates[1]:>8} "
               f"{rates[2]:>14} {rates[3]:>9} [{low:.3f}, {high:.3f}]")  # fmt: skip
 
 
 def planted_first(seeds: int) -> None:
-    """Ten nodes: one carries the group alone, one the label, the rest noise or a little of both."""
+    """Ten nodes: one carries the attribute alone, one the label, the rest noise or a little of
+    both."""
     print(f"\nPlanted node first among ten, of {seeds} seeds (n = 400, 12 conflicting records)")
     counts = {("a", "x"): 194, ("a", "y"): 6, ("b", "x"): 6, ("b", "y"): 194}
     settings = BiasSettings(resamples=200, permutations=200)
@@ -144,7 +147,7 @@ def planted_first(seeds: int) -> None:
                 node = simulated_node(index, held, seed)
                 rng = np.random.default_rng([seed, number])
                 node.cross_fitted[:] += 0.1 * rng.normal(size=node.cross_fitted.shape[1:])
-                scorer = GroupScorer(index, Group("tone", ("tone",)), node.fold, settings)
+                scorer = AttributeScorer(index, Attribute("tone", ("tone",)), node.fold, settings)
                 row = score_node(node, index, [scorer], 10)[0]
                 rows.append({"node": str(number), "kind": "leaf", **row})
             first += rank_scores(pd.DataFrame(rows))["node"].iloc[0] == "0"
@@ -160,7 +163,7 @@ def main() -> None:
     arguments = parser.parse_args()
     start = time.monotonic()
     association_truth(arguments.draws)
-    leakage_truth(max(arguments.draws // 2, 1))
+    attribute_auc_truth(max(arguments.draws // 2, 1))
     noise(arguments.trials, arguments.n)
     planted_first(arguments.seeds)
     print(f"\n{time.monotonic() - start:.0f} s")

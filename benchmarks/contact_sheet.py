@@ -35,15 +35,15 @@ def main() -> None:
     if not rows:
         raise SystemExit("no such samples: try another --reason or --operator")
     reader = ImageReader(store)
-    cells = [_cell(row, reader, arguments.side) for row in rows]
-    width, height = cells[0].size
-    lines = -(-len(cells) // arguments.columns)
+    groups = [_group(row, reader, arguments.side) for row in rows]
+    width, height = groups[0].size
+    lines = -(-len(groups) // arguments.columns)
     sheet = Image.new("RGB", (width * arguments.columns, height * lines), "white")
-    for number, cell in enumerate(cells):
+    for number, group in enumerate(groups):
         line, column = divmod(number, arguments.columns)
-        sheet.paste(cell, (column * width, line * height))
+        sheet.paste(group, (column * width, line * height))
     sheet.save(arguments.out)
-    print(f"{arguments.out}: {len(cells)} samples")
+    print(f"{arguments.out}: {len(groups)} samples")
 
 
 def _rows(store: Store, reason: str, operator: str | None, count: int) -> list[dict[str, Any]]:
@@ -57,25 +57,34 @@ def _rows(store: Store, reason: str, operator: str | None, count: int) -> list[d
         return []
     places = np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))
     chosen = [ids[place] for place in places]
-    columns = ["operator", "nodes", "label", "groups", "host_id", "donor_id", "image", "gate_seam"]
+    columns = [
+        "operator",
+        "nodes",
+        "label",
+        "attributes",
+        "host_id",
+        "donor_id",
+        "image",
+        "gate_seam",
+    ]
     rows: list[dict[str, Any]] = table.to_table(
         columns=columns, filter=ds.field("edit_id").isin(chosen)
     ).to_pylist()
     return rows
 
 
-def _cell(row: dict[str, Any], reader: ImageReader, side: int) -> Image.Image:
+def _group(row: dict[str, Any], reader: ImageReader, side: int) -> Image.Image:
     sources = reader.rows([row["host_id"], row["donor_id"]], ["image"])
     encoded = [source["image"]["bytes"] for source in sources] + [row["image"]["bytes"]]
-    cell = Image.new("RGB", (3 * side + 4, side + 14), "white")
+    group = Image.new("RGB", (3 * side + 4, side + 14), "white")
     for place, data in enumerate(encoded):
         image = Image.fromarray(decode_image(data))
         image.thumbnail((side, side))
-        cell.paste(image, (place * side, 0))
+        group.paste(image, (place * side, 0))
     seam = "" if row["gate_seam"] is None else f" seam {row['gate_seam']:.2f}"
-    words = f"{row['operator']} {', '.join(row['nodes'])} → {row['label']}, {row['groups'][0]}"
-    ImageDraw.Draw(cell).text((2, side + 1), words + seam, fill="black")
-    return cell
+    words = f"{row['operator']} {', '.join(row['nodes'])} → {row['label']}, {row['attributes'][0]}"
+    ImageDraw.Draw(group).text((2, side + 1), words + seam, fill="black")
+    return group
 
 
 if __name__ == "__main__":

@@ -15,7 +15,7 @@ Call = Callable[[Progress], object]
 
 def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
     """Stages in the order in which they run; metrics by level, as `metric_0` and on."""
-    settings, taxonomy, groups = recipe.settings, recipe.taxonomy, recipe.groups
+    settings, taxonomy, attributes = recipe.settings, recipe.taxonomy, recipe.attributes
 
     def images(progress: Progress) -> object:
         from heml.sources.ingest import ingest
@@ -34,31 +34,31 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
         def metric(progress: Progress) -> object:
             from heml.metrics.level import train_level
 
-            return dict(train_level(store, taxonomy, nodes, groups, settings.metric, progress))
+            return dict(train_level(store, taxonomy, nodes, attributes, settings.metric, progress))
 
         return metric
 
     def metric_tree(progress: Progress) -> object:
         from heml.tree.tree_stage import fit_tree
 
-        return fit_tree(store, taxonomy, groups, settings.metric, progress)
+        return fit_tree(store, taxonomy, attributes, settings.metric, progress)
 
     def bias_scores(progress: Progress) -> object:
         from heml.bias.bias_stage import measure_bias
 
         return measure_bias(
-            store, taxonomy, recipe.label, groups, settings.metric, progress, settings.bias
+            store, taxonomy, recipe.label, attributes, settings.metric, progress, settings.bias
         )
 
     def rebalance_plan(progress: Progress) -> object:
         from heml.recombination.plan.plan_stage import make_plan
 
-        return make_plan(store, taxonomy, recipe.label, groups, settings.rebalance, progress)
+        return make_plan(store, taxonomy, recipe.label, attributes, settings.rebalance, progress)
 
     def recombined_samples(progress: Progress) -> object:
         from heml.recombination.recombination_stage import recombine
 
-        return recombine(store, taxonomy, groups, settings.rebalance, settings.metric, progress)
+        return recombine(store, taxonomy, attributes, settings.rebalance, settings.metric, progress)
 
     def rebalanced_dataset(progress: Progress) -> object:
         from heml.dataset.dataset_stage import write_dataset
@@ -66,21 +66,21 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
         inputs = store.summary("images")["content"]
         key = fingerprint(recipe.fingerprint, inputs, heml.__version__)
         return write_dataset(
-            store, recipe.name, recipe.label, groups, recipe.licence, key, progress,
+            store, recipe.name, recipe.label, attributes, recipe.licence, key, progress,
             settings.dataset,
         )  # fmt: skip
 
     def debias_effect(progress: Progress) -> object:
         from heml.effect import measure_effect
 
-        return measure_effect(store, recipe.label, groups, settings.effect, progress)
+        return measure_effect(store, recipe.label, attributes, settings.effect, progress)
 
     def dataset_card(progress: Progress) -> object:
         from heml.dataset.documents import complete_documents
 
         measured, licence = settings.effect.enabled, recipe.licence
         return complete_documents(
-            store, recipe.name, recipe.label, groups, licence, progress, measured
+            store, recipe.name, recipe.label, attributes, licence, progress, measured
         )
 
     def report(progress: Progress) -> object:
@@ -91,7 +91,7 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
             recipe.name,
             taxonomy,
             recipe.label,
-            groups,
+            attributes,
             recipe.text,
             progress,
             settings.effect.enabled,

@@ -19,7 +19,7 @@ from benchmarks.effect_runs import Job, Result, run_jobs
 from benchmarks.effect_table import Experiment, edited, markdown
 from benchmarks.effect_tasks import Task, TaskData, TaskError, read_task
 from heml.audit.detector_images import read_train_images
-from heml.audit.edit_detectability import Artefacts, measure_artefacts
+from heml.audit.edit_detectability import EditDetectability, measure_edit_detectability
 from heml.effect.arms import TRAINERS
 from heml.effect.effect_settings import EffectSettings
 from heml.effect.intervals import Trial
@@ -54,18 +54,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _tasks(options: argparse.Namespace) -> tuple[list[Task], str]:
     if options.portraits:
-        from benchmarks.effect_portraits import GROUP, LABEL, portrait_tables
+        from benchmarks.effect_portraits import ATTRIBUTE, LABEL, portrait_tables
 
         root, tables = portrait_tables(options.work, options.splits, options.quick)
-        return [Task(t.stem, t, root, LABEL, GROUP) for t in tables], "portraits"
-    if not (options.root and options.task and options.label and options.group):
-        raise TaskError("give --root, --task, --label and --group, or --portraits")
+        return [Task(t.stem, t, root, LABEL, ATTRIBUTE) for t in tables], "portraits"
+    if not (options.root and options.task and options.label and options.attribute):
+        raise TaskError("give --root, --task, --label and --attribute, or --portraits")
     tables = [t if t.is_file() else options.root / t for t in options.task]
     names = [t.stem for t in tables]
     if len(set(names)) < len(names):
         raise TaskError("two tasks have the same file name: give them different ones")
     taxonomy = options.taxonomy or _taxonomy_of(options.root)
-    return [Task(t.stem, t, options.root, options.label, options.group) for t in tables], taxonomy
+    return [
+        Task(t.stem, t, options.root, options.label, options.attribute) for t in tables
+    ], taxonomy
 
 
 def _taxonomy_of(root: Path) -> str:
@@ -101,20 +103,20 @@ def compare(tasks: list[Task], taxonomy: str, options: argparse.Namespace, say: 
     for task in tasks:
         if task in stores:
             say(f"detector of recombined images on {task.name}")
-            found[task.name] = _artefacts(Store(stores[task]), settings)
+            found[task.name] = _artifacts(Store(stores[task]), settings)
     trials = [
-        Trial(d.test_names, d.splits["test"].cells, _correct(results, task, arms, settings.seeds))
+        Trial(d.test_names, d.splits["test"].groups, _correct(results, task, arms, settings.seeds))
         for task, d in zip(tasks, data, strict=True)
     ]
     sizes = {arm: [results[task.name, arm, 0].n_train for task in tasks] for arm in arms}
     return markdown(Experiment(tasks, data, settings, trials, sizes, found))
 
 
-def _artefacts(store: Store, settings: EffectSettings) -> Artefacts:
+def _artifacts(store: Store, settings: EffectSettings) -> EditDetectability:
     summary = store.summary("rebalanced_dataset")
-    columns = summary["label_column"], summary["group_columns"]
+    columns = summary["label_column"], summary["attribute_columns"]
     rows = read_train_images(store.rebalanced_dataset, *columns, settings.size)
-    return measure_artefacts(*rows, steps=settings.steps // 2)
+    return measure_edit_detectability(*rows, steps=settings.steps // 2)
 
 
 def _possible_arms(wanted: Sequence[str], data: Sequence[TaskData], say: Say) -> list[str]:
@@ -149,7 +151,7 @@ def _parser() -> argparse.ArgumentParser:
         "--task", type=Path, action="append", help="CSV of one biased split; give several"
     )
     parser.add_argument("--label", help="column of the label")
-    parser.add_argument("--group", help="column of the group attribute")
+    parser.add_argument("--attribute", help="column of the attribute")
     parser.add_argument("--taxonomy", help=f"one of {', '.join(builtin_names())}")
     parser.add_argument("--portraits", action="store_true", help="drawn portraits, planted bias")
     parser.add_argument("--splits", type=int, default=3, help="of the portraits (default 3)")

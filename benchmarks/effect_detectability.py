@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from benchmarks.effect_tasks import Task
-from heml.effect.training_images import shrink_pixels
+from heml.effect.training_images import resize_pixels
 from heml.images.images_table import decode_image, iterate_images
 from heml.recombination.imaging.segmented_image import Picture
 from heml.recombination.operators.compose import compose
@@ -66,7 +66,7 @@ def self_recombined(
             operator, nodes = fitting[int(rng.integers(len(fitting)))]
             own = Picture(pixels, masks)
             pixels = compose(operator, own, own, list(nodes), taxonomy).image
-        images.append(shrink_pixels(pixels, size))
+        images.append(resize_pixels(pixels, size))
     result = np.stack(images)
     cache.mkdir(parents=True, exist_ok=True)
     with write_aside(path) as aside, aside.open("wb") as file:

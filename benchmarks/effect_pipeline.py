@@ -48,7 +48,7 @@ def run_pipeline(task: Task, taxonomy: str, work: Path, settings: dict) -> Store
             "root": str(root),
             "metadata": metadata,
             "label": task.label,
-            "groups": [task.group],
+            "attributes": [task.attribute],
             "split": "split",
         },
         "taxonomy": taxonomy,

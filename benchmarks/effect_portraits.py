@@ -10,7 +10,7 @@ from heml.sources.portraits_source import PortraitsSource
 from heml.sources.source_settings import PortraitsSource as PortraitsSettings
 from heml.storage.atomic_write import write_aside
 
-LABEL, GROUP = "mouth", "hair_tone"
+LABEL, ATTRIBUTE = "mouth", "hair_tone"
 #: Train portraits of a split, and as many unbiased ones; test portraits.
 TRAIN, TEST = 700, 300
 ASSOCIATION = 0.97
@@ -45,7 +45,7 @@ def _draw(folder: Path, split: int, train: int, test: int) -> None:
             PortraitsSettings(
                 kind="portraits",
                 label=LABEL,
-                groups=[GROUP],
+                attributes=[ATTRIBUTE],
                 count=train + test,
                 test_share=test / (train + test),
                 association=association,
@@ -66,10 +66,10 @@ def _draw(folder: Path, split: int, train: int, test: int) -> None:
                 path.parent.mkdir(parents=True, exist_ok=True)
                 path.write_bytes(content)
             where = "oracle" if kind == "unbiased" else record.split
-            rows.append([*names, where, record.columns[LABEL], record.columns[GROUP]])
+            rows.append([*names, where, record.columns[LABEL], record.columns[ATTRIBUTE]])
     classes = {str(number): name for number, name in biased.classes().items()}
     (folder / "classes.json").write_text(json.dumps(classes))
     with (folder / f"portraits-{split}.csv").open("w", newline="") as file:
         writer = csv.writer(file)
-        writer.writerow(["file_name", "mask_name", "split", LABEL, GROUP])
+        writer.writerow(["file_name", "mask_name", "split", LABEL, ATTRIBUTE])
         writer.writerows(rows)

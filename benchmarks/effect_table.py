@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.effect_tasks import Task, TaskData
-from heml.audit.edit_detectability import Artefacts, Measured
+from heml.audit.edit_detectability import EditDetectability, Measured
 from heml.effect.effect_settings import EffectSettings
 from heml.effect.intervals import (
     Draws,
@@ -21,14 +21,14 @@ from heml.effect.intervals import (
 )
 
 WORDS = {
-    "as_is": "plain",
+    "erm": "plain",
     "group_balanced": "group-balanced sampling",
-    "undersampled": "undersampling",
-    "reweighted": "reweighting",
+    "subg": "undersampling",
+    "reweighting": "reweighting",
     "group_dro": "GroupDRO",
     "cutmix": "CutMix",
     "random_paste": "random paste of segments",
-    "last_layer": "last-layer retraining (DFR)",
+    "dfr": "last-layer retraining (DFR)",
     "rebalanced": "**ours** (rebalanced dataset)",
     "oracle": "oracle (unbiased train set)",
 }
@@ -46,7 +46,7 @@ class Experiment:
     trials : list of Trial
     sizes : mapping of arm to sequence of int
         Training images by task.
-    traces : mapping of task to Artefacts
+    traces : mapping of task to EditDetectability
         Of the tasks with a rebalanced dataset.
     """
 
@@ -55,7 +55,7 @@ class Experiment:
     settings: EffectSettings
     trials: list[Trial]
     sizes: Mapping[str, Sequence[int]]
-    traces: Mapping[str, Artefacts]
+    traces: Mapping[str, EditDetectability]
 
 
 def edited(arm: str) -> str:
@@ -70,7 +70,7 @@ def markdown(experiment: Experiment) -> str:
     n_test = sum(len(t.images) for t in experiment.trials)
     unique = len({name for t in experiment.trials for name in t.images})
     lines = [
-        f"# {first.label} / {first.group}",
+        f"# {first.label} / {first.attribute}",
         "",
         f"{len(experiment.tasks)} splits × {experiment.settings.seeds} seeds, "
         f"{experiment.settings.steps} steps at {experiment.settings.size} px; {n_test} test images "
@@ -82,7 +82,7 @@ def markdown(experiment: Experiment) -> str:
     ]
     arms = {arm: own for arm, own in drawn.items() if arm in WORDS}
     lines += [_row(experiment, arm, arms) for arm in arms]
-    lines += ["", *_verdicts(arms), *_notes(experiment), *_artefacts(experiment, drawn)]
+    lines += ["", *_verdicts(arms), *_notes(experiment), *_artifacts(experiment, drawn)]
     return "\n".join(lines)
 
 
@@ -93,8 +93,8 @@ def _row(experiment: Experiment, arm: str, drawn: Mapping[str, Draws]) -> str:
         interval(own.average, own.average_draws),
     )
     closed = None
-    if arm not in ("as_is", "oracle") and {"as_is", "oracle"} <= set(drawn):
-        closed = share_closed(own, drawn["as_is"], drawn["oracle"])
+    if arm not in ("erm", "oracle") and {"erm", "oracle"} <= set(drawn):
+        closed = share_closed(own, drawn["erm"], drawn["oracle"])
     sizes = sorted(set(experiment.sizes[arm]))
     by_split = [bootstrap([t], draws=1)[arm].worst for t in experiment.trials]
     return (
@@ -122,8 +122,8 @@ def _verdicts(drawn: Mapping[str, Draws]) -> list[str]:
             f"- Best other arm: {WORDS[best]}. Ours minus it: {gain.mean:+.2f} "
             f"({gain.low:+.2f} to {gain.high:+.2f}) in worst-group accuracy."
         )
-        if "as_is" in drawn:
-            plain = drawn["as_is"]
+        if "erm" in drawn:
+            plain = drawn["erm"]
             gain = interval(ours.average - plain.average, ours.average_draws - plain.average_draws)
             lines.append(
                 f"- Ours minus plain in average accuracy: {gain.mean:+.2f} "
@@ -132,7 +132,7 @@ def _verdicts(drawn: Mapping[str, Draws]) -> list[str]:
     return lines
 
 
-def _artefacts(experiment: Experiment, drawn: Mapping[str, Draws]) -> list[str]:
+def _artifacts(experiment: Experiment, drawn: Mapping[str, Draws]) -> list[str]:
     """What the edits leave behind."""
     lines = []
     if experiment.traces:
@@ -141,7 +141,7 @@ def _artefacts(experiment: Experiment, drawn: Mapping[str, Draws]) -> list[str]:
             "A network trained to tell recombined from real images, and the label from its score "
             "alone, out of fold (a host and what was made of it are in one fold):",
             "",
-            "| images of | n | AUC | 95% | label | 95% | within a group | 95% | chance |",
+            "| images of | n | AUC | 95% | label | 95% | within an attribute | 95% | chance |",
             "|---|--:|--:|---|--:|---|--:|---|--:|",
         ]
         lines += [
@@ -180,8 +180,8 @@ def _measured(found: Measured | None) -> str:
 def _notes(experiment: Experiment) -> list[str]:
     lines = []
     for task, data in zip(experiment.tasks, experiment.data, strict=True):
-        if untested := data.cells[data.test_cells :]:
+        if untested := data.groups[data.test_groups :]:
             lines.append(f"- {task.name}: no test images of {'; '.join(untested)}: not judged.")
-        counts = np.bincount(data.splits["test"].cells)
-        lines.append(f"- {task.name}: {counts.min()} to {counts.max()} test images per cell.")
+        counts = np.bincount(data.splits["test"].groups)
+        lines.append(f"- {task.name}: {counts.min()} to {counts.max()} test images per group.")
     return lines

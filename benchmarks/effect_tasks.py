@@ -11,8 +11,8 @@ import numpy as np
 import pandas as pd
 
 from heml.effect.problem import TrainingSet
-from heml.effect.training_images import cell_codes, shrink, shrink_ids
-from heml.images.groups import cell_name
+from heml.effect.training_images import decode_resized, group_codes, resize_ids
+from heml.images.groups import group_name
 from heml.images.images_table import decode_mask
 
 SPLITS = ("train", "validation", "test", "oracle")
@@ -31,11 +31,11 @@ class Task:
     name : str
         The table's, without ending.
     table : pathlib.Path
-        CSV with the columns file_name, split, label and group, and mask_name where segments are
+        CSV with the columns file_name, split, label and attribute, and mask_name where segments are
         wanted.
     root : pathlib.Path
         Folder that file names start from.
-    label, group : str
+    label, attribute : str
         Columns.
     """
 
@@ -43,7 +43,7 @@ class Task:
     table: Path
     root: Path
     label: str
-    group: str
+    attribute: str
 
     def rows(self) -> pd.DataFrame:
         """The rows of the known splits, values as text, missing ones empty.
@@ -55,7 +55,7 @@ class Task:
         if not self.table.is_file():
             raise TaskError(f"{self.table}: no such file")
         frame = pd.read_csv(self.table, dtype=str, keep_default_na=False)
-        for column in ("file_name", "split", self.label, self.group):
+        for column in ("file_name", "split", self.label, self.attribute):
             if column not in frame.columns:
                 raise TaskError(
                     f"{self.table}: no column '{column}'; it has {', '.join(frame.columns)}"
@@ -68,7 +68,7 @@ class Task:
 
     def fingerprint(self) -> str:
         """Of the table and what is read from it."""
-        content = [self.table.read_bytes(), str(self.root.resolve()), self.label, self.group]
+        content = [self.table.read_bytes(), str(self.root.resolve()), self.label, self.attribute]
         return hashlib.sha256(repr(content).encode()).hexdigest()[:12]
 
 
@@ -79,43 +79,43 @@ class TaskData:
     Parameters
     ----------
     splits : dict of str to TrainingSet
-        train, test, and validation and oracle where the table has them. Test rows without a group
-        value are left out.
+        train, test, and validation and oracle where the table has them. Test rows without an
+        attribute value are left out.
     test_names : list of str
         File names of the test rows.
     labels : list of str
         Label values by code.
-    cells : list of str
-        Cells in words by number: test cells first.
-    test_cells : int
-        How many of the cells have test images.
+    groups : list of str
+        Groups in words by number: test groups first.
+    test_groups : int
+        How many of the groups have test images.
     """
 
     splits: dict[str, TrainingSet]
     test_names: list[str]
     labels: list[str]
-    cells: list[str]
-    test_cells: int
+    groups: list[str]
+    test_groups: int
 
 
 def read_task(task: Task, size: int, cache: Path) -> TaskData:
     """Reads a task; decoded images are kept in `cache`, so that other processes need not."""
     rows = task.rows()
-    # Test cells get the first numbers: those of cells without a test image would be empty.
-    keys = list(zip(rows[task.label], rows[task.group], strict=True))
-    known = rows[task.group].str.strip() != ""
+    # Test groups get the first numbers: those of groups without a test image would be empty.
+    keys = list(zip(rows[task.label], rows[task.attribute], strict=True))
+    known = rows[task.attribute].str.strip() != ""
     in_test = {k for k, t in zip(keys, known & (rows["split"] == "test"), strict=True) if t}
     others = {key for key, t in zip(keys, known, strict=True) if t} - in_test
     if not in_test:
-        raise TaskError(f"{task.table}: no test row has a value in column '{task.group}'")
+        raise TaskError(f"{task.table}: no test row has a value in column '{task.attribute}'")
     order = [*sorted(in_test), *sorted(others)]
     numbers = {key: number for number, key in enumerate(order)}
     labels = sorted(rows[task.label].unique())
     codes = {label: code for code, label in enumerate(labels)}
     images, segments = _arrays(task, rows, size, cache)
-    cells = cell_codes(keys, numbers)
+    groups = group_codes(keys, numbers)
     targets = rows[task.label].map(codes).to_numpy(int)
-    kept = (rows["split"] != "test") | (cells >= 0)
+    kept = (rows["split"] != "test") | (groups >= 0)
     splits = {}
     for split in SPLITS:
         own = np.flatnonzero((rows["split"] == split) & kept)
@@ -123,12 +123,12 @@ def read_task(task: Task, size: int, cache: Path) -> TaskData:
             splits[split] = TrainingSet(
                 images[own],
                 targets[own],
-                cells[own],
+                groups[own],
                 np.ones(len(own)),
                 None if segments is None else segments[own],
             )
     names = rows.loc[(rows["split"] == "test") & kept, "file_name"].tolist()
-    words = [cell_name(task.label, label, [task.group], [value]) for label, value in order]
+    words = [group_name(task.label, label, [task.attribute], [value]) for label, value in order]
     return TaskData(splits, names, labels, words, len(in_test))
 
 
@@ -141,12 +141,12 @@ def _arrays(
     ).hexdigest()[:12]
     path = cache / f"{task.name}-{key}.npz"
     if not path.is_file():
-        images = np.stack([shrink(_bytes(task, name), size) for name in rows["file_name"]])
+        images = np.stack([decode_resized(_bytes(task, name), size) for name in rows["file_name"]])
         # Class ids from one up: zero is no segment.
         ids = (
             np.stack(
                 [
-                    shrink_ids(decode_mask(_bytes(task, name)), size).astype(int) + 1
+                    resize_ids(decode_mask(_bytes(task, name)), size).astype(int) + 1
                     for name in rows["mask_name"]
                 ]
             ).clip(max=255)

@@ -132,7 +132,7 @@ def localise(bench: Bench, seed: int) -> dict[str, Any]:
         ranked = ranked_leaves(chosen, bench.stores / "localisation", _quiet)
         first, second = ranked.iloc[0], ranked.iloc[1]
         return {
-            "group": chosen.group,
+            "attribute": chosen.attribute,
             "carriers": list(chosen.carriers),
             "first": str(first["node"]),
             "score": float(first["score"]),
@@ -153,7 +153,7 @@ def localisation(bench: Bench) -> str:
     hits = sum(seed["hit"] for seed in found)
     rows = [
         [
-            number, seed["group"], ", ".join(seed["carriers"]),
+            number, seed["attribute"], ", ".join(seed["carriers"]),
             f"{seed['first']} {seed['score']:.2f}", f"{seed['second']} {seed['second_score']:.2f}",
             "yes" if seed["hit"] else "no",
         ]
@@ -178,8 +178,8 @@ def faithful(bench: Bench, chosen: BiasedSet) -> dict[str, Any]:
     """Takes every node but the root out of pairs of test images."""
     store, tree = trained_tree(chosen, bench.stores, _tell)
     records = Records(store.root)
-    index = image_index(store, [chosen.group])
-    pairs = test_pairs(index, chosen.group, bench.pairs, 0, conflicting=False)
+    index = image_index(store, [chosen.attribute])
+    pairs = test_pairs(index, chosen.attribute, bench.pairs, 0, conflicting=False)
     nodes = [node for node in tree.taxonomy.nodes if node != tree.taxonomy.root]
     removals = remove_nodes(tree, records, pairs, nodes)
     ids = [first for first, _ in pairs]
@@ -225,12 +225,12 @@ def _rho(own: dict[str, float]) -> str:
 def blame(bench: Bench, chosen: BiasedSet) -> dict[str, Any]:
     """Which leaf each method blames for the distance, and whether deleting bears it out."""
     store, tree = trained_tree(chosen, bench.stores, _tell)
-    index = image_index(store, [chosen.group])
+    index = image_index(store, [chosen.attribute])
     labels = np.unique(index["label"], return_inverse=True)[1].astype(np.int64)
     train = np.flatnonzero((index["split"] == "train").to_numpy())
     network = train_whole_image_network(store, labels, train, chosen.settings)
     records = Records(store.root)
-    pairs = test_pairs(index, chosen.group, bench.pairs, 0, conflicting=True)
+    pairs = test_pairs(index, chosen.attribute, bench.pairs, 0, conflicting=True)
     names = [OURS, *METHODS]
     found: dict[str, dict[str, list[Any]]] = {
         name: {"hits": [], "rho": [], "ms": []} for name in (*names, LARGEST)
@@ -322,7 +322,8 @@ def saliency_table(bench: Bench) -> str:
     header = ["", "carrier blamed most", "deletion, mean Spearman", "processor ms per pair"]
     return (
         "## Against saliency on a whole-image network\n\nPairs of test images of one label and "
-        "different groups: what a biased metric holds against them is what carries the group. "
+        "different attributes: what a biased metric holds against them is what carries the "
+        "attribute. "
         "The tree's plain similarity, leaves alone, beside captum on a whole-image network of the "
         "same family at 128 px, the library's SNR distance and triplet loss, trained on the same "
         "images for the same number of epochs; attributions summed per segment over both images. "

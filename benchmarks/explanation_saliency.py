@@ -82,7 +82,7 @@ def grad_cam(network: nn.Module, image: Tensor, other: Tensor) -> np.ndarray:
 
 
 def occlusion(network: nn.Module, image: Tensor, other: Tensor) -> np.ndarray:
-    """Likewise, by covering windows with the neutral colour."""
+    """Likewise, by covering windows with the neutral color."""
     explainer = Occlusion(_distance_to(network, other))
     with torch.no_grad():
         found = explainer.attribute(

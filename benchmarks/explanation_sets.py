@@ -1,4 +1,4 @@
-"""The biased sets whose explanations are judged: what carries the group is known for each.
+"""The biased sets whose explanations are judged: what carries the attribute is known for each.
 
 Portraits have a bias planted in a node that the seed chooses; the two real sets have one that was
 selected into their training split.
@@ -13,10 +13,10 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from heml.bias.attributes import measured_groups
+from heml.bias.attributes import measured_attributes
 from heml.bias.bias_settings import BiasSettings
 from heml.bias.bias_stage import score_node
-from heml.bias.node_scores import GroupScorer, rank_scores
+from heml.bias.node_scores import AttributeScorer, rank_scores
 from heml.compute.progress import Progress
 from heml.images.images_table import image_index
 from heml.metrics.artifacts import load_node
@@ -33,7 +33,7 @@ from heml.taxonomy import Taxonomy, builtin
 from heml.tree.metric_tree import MetricTree
 from heml.tree.tree_stage import fit_tree
 
-#: What portraits are labelled with; the bias is planted in another attribute.
+#: What portraits are labeled with; the bias is planted in another attribute.
 LABEL = "mouth"
 
 
@@ -47,7 +47,7 @@ class BiasedSet:
     source : FolderSource or PortraitsSource
     taxonomy : Taxonomy
     carriers : tuple of str
-        Leaves that carry the group.
+        Leaves that carry the attribute.
     settings : MetricSettings
     """
 
@@ -58,22 +58,22 @@ class BiasedSet:
     settings: MetricSettings
 
     @property
-    def group(self) -> str:
-        return self.source.groups[0]
+    def attribute(self) -> str:
+        return self.source.attributes[0]
 
 
 def planted(seed: int, count: int, size: int, test_share: float, quick: bool) -> BiasedSet:
     """Portraits with the bias planted in a node that is drawn from the seed."""
     rng = np.random.default_rng([seed, 5])
-    group = str(rng.choice([name for name in ATTRIBUTES if name != LABEL]))
+    attribute = str(rng.choice([name for name in ATTRIBUTES if name != LABEL]))
     return BiasedSet(
         f"portraits-{seed}",
         PortraitsSource(
-            kind="portraits", count=count, size=size, label=LABEL, groups=[group], seed=seed,
-            test_share=test_share,
+            kind="portraits", count=count, size=size, label=LABEL, attributes=[attribute],
+            seed=seed, test_share=test_share,
         ),
         builtin("portraits"),
-        CARRIERS[group],
+        CARRIERS[attribute],
         MetricSettings(
             epochs=3 if quick else 6, resolution=Resolution(leaf=24, branch=32, root=48), seed=seed,
             device="cpu",
@@ -83,15 +83,15 @@ def planted(seed: int, count: int, size: int, test_share: float, quick: bool) ->
 
 def real(name: str, root: Path, quick: bool) -> BiasedSet:
     """`celebamask` or `ccp`, the first of their biased tasks."""
-    label, group, taxonomy, carrier = {
+    label, attribute, taxonomy, carrier = {
         "celebamask": ("mouth", "hair_tone", "celebamask_hq", "hair"),
         "ccp": ("lower_body", "background", "ccp", "background"),
     }[name]
     return BiasedSet(
         name,
         FolderSource(
-            kind="folder", root=str(root.resolve()), metadata=f"tasks/{label}-{group}-0.csv",
-            label=label, groups=[group],
+            kind="folder", root=str(root.resolve()), metadata=f"tasks/{label}-{attribute}-0.csv",
+            label=label, attributes=[attribute],
         ),
         builtin(taxonomy),
         (carrier,),
@@ -111,7 +111,7 @@ def trained_tree(chosen: BiasedSet, folder: Path, progress: Progress) -> tuple[S
     """The set's store and its tree, kept from an earlier run."""
     store = prepare(chosen, folder, progress)
     _train(store, chosen, chosen.taxonomy.levels, progress)
-    fit_tree(store, chosen.taxonomy, [chosen.group], chosen.settings, progress)
+    fit_tree(store, chosen.taxonomy, [chosen.attribute], chosen.settings, progress)
     return store, MetricTree.load(store.metric_tree, chosen.taxonomy)
 
 
@@ -124,16 +124,16 @@ def ranked_leaves(chosen: BiasedSet, folder: Path, progress: Progress) -> pd.Dat
     store = prepare(chosen, folder, progress)
     leaves = chosen.taxonomy.levels[0]
     _train(store, chosen, [leaves], progress)
-    index = image_index(store, [chosen.group])
+    index = image_index(store, [chosen.attribute])
     bias = BiasSettings(resamples=50, permutations=50)
-    (group,) = measured_groups([chosen.group])
+    (attribute,) = measured_attributes([chosen.attribute])
     rows = []
     for leaf in leaves:
         metric = load_node(store, leaf)
-        scorer = GroupScorer(index, group, metric.fold, bias)
+        scorer = AttributeScorer(index, attribute, metric.fold, bias)
         rows += [
             {"node": leaf, "kind": "leaf", **row}
-            for row in score_node(metric, index, [scorer], chosen.settings.neighbours)
+            for row in score_node(metric, index, [scorer], chosen.settings.neighbors)
         ]
     return rank_scores(pd.DataFrame(rows)).sort_values("rank")
 
@@ -143,29 +143,29 @@ def _train(
 ) -> None:
     for level in levels:
         for _ in train_level(
-            store, chosen.taxonomy, level, [chosen.group], chosen.settings, progress
+            store, chosen.taxonomy, level, [chosen.attribute], chosen.settings, progress
         ):
             pass
 
 
 def test_pairs(
-    index: pd.DataFrame, group: str, count: int, seed: int, conflicting: bool
+    index: pd.DataFrame, attribute: str, count: int, seed: int, conflicting: bool
 ) -> list[tuple[str, str]]:
     """Pairs of test images that were never trained on, drawn without replacement.
 
     Parameters
     ----------
     index : DataFrame
-        Columns image_id, split, label and the group.
+        Columns image_id, split, label and the attribute.
     conflicting : bool
-        Pairs of one label and different groups alone: there it is known that a metric which holds
-        them for different has looked at what carries the group. Otherwise any two images.
+        Pairs of one label and different attributes alone: there it is known that a metric which
+        holds them for different has looked at what carries the attribute. Otherwise any two images.
     """
     test = index[index["split"] == "test"].reset_index(drop=True)
     first, second = np.triu_indices(len(test), 1)
     if conflicting:
-        labels, groups = test["label"].to_numpy(), test[group].to_numpy()
-        wanted = (labels[first] == labels[second]) & (groups[first] != groups[second])
+        labels, attributes = test["label"].to_numpy(), test[attribute].to_numpy()
+        wanted = (labels[first] == labels[second]) & (attributes[first] != attributes[second])
         first, second = first[wanted], second[wanted]
     rng = np.random.default_rng([seed, 7])
     chosen = rng.choice(len(first), min(count, len(first)), replace=False)

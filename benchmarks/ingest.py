@@ -58,7 +58,7 @@ def main() -> None:
 
 
 def _generate(folder: Path, count: int, side: int) -> None:
-    """Parquet files of noise: two labels, two groups, one class on another."""
+    """Parquet files of noise: two labels, two attributes, one class on another."""
     folder.mkdir()
     (folder / "classes.json").write_text('{"0": "background", "1": "shape"}')
     rng = np.random.default_rng(0)
@@ -85,7 +85,7 @@ def _ingest(data: Path, store: Path) -> dict[str, float]:
 
     leaves = {"background": ("background",), "shape": ("shape",)}
     taxonomy = Taxonomy("noise", leaves, {"image": ("background", "shape")})
-    source = ParquetSource(kind="parquet", root=str(data), label="label", groups=["tone"])
+    source = ParquetSource(kind="parquet", root=str(data), label="label", attributes=["tone"])
     before, wall, cpu = _peak(), time.perf_counter(), time.process_time()
     summary = ingest(Store(store), source, data, taxonomy, True, silent).summary
     return {

@@ -1,4 +1,4 @@
-"""Ways to train many small networks at once, on the processor or an accelerator.
+"""EditCandidates to train many small networks at once, on the processor or an accelerator.
 
     python -m benchmarks.level_training [--networks 9 36] [--side 32] [--device cpu] [--out FILE.md]
 
@@ -40,7 +40,7 @@ Indices = tuple[Tensor, ...]
 #: Does one step of all its networks.
 Step = Callable[[], None]
 #: Networks, their batches (K, B, 4, R, R), triplets → the step.
-Way = Callable[[list[NodeNetwork], Tensor, Indices], Step]
+EditCandidate = Callable[[list[NodeNetwork], Tensor, Indices], Step]
 
 
 def triplet_loss(embeddings: Tensor, indices: Indices) -> Tensor:
@@ -168,14 +168,14 @@ def stacked_parameters(networks: list[NodeNetwork], batches: Tensor, indices: In
     return step
 
 
-WAYS: dict[str, Way] = {
+WAYS: dict[str, EditCandidate] = {
     "one after the other": one_after_the_other,
     "grouped convolutions": grouped_convolutions,
     "stacked parameters": stacked_parameters,
 }
 
 
-def _step(way: Way, count: int, side: int, device: torch.device, first: int = 0) -> Step:
+def _step(way: EditCandidate, count: int, side: int, device: torch.device, first: int = 0) -> Step:
     """A step of `count` networks, the networks numbered from `first`."""
     networks, batches = [], []
     for number in range(first, first + count):
@@ -186,7 +186,7 @@ def _step(way: Way, count: int, side: int, device: torch.device, first: int = 0)
     return way(networks, torch.stack(batches).to(device), get_all_triplets_indices(labels))
 
 
-def _in_two_threads(way: Way, count: int, side: int, pool: ThreadPoolExecutor) -> Step:
+def _in_two_threads(way: EditCandidate, count: int, side: int, pool: ThreadPoolExecutor) -> Step:
     half = count // 2
     parts = ((half, 0), (count - half, half))
     cpu = torch.device("cpu")
@@ -226,7 +226,7 @@ def measure(count: int, side: int, device: torch.device, rounds: int) -> dict[st
 def same_bits(side: int) -> dict[str, bool]:
     """Whether a network has the same first layer after three steps with 3 and with 8 others."""
 
-    def first_weight(way: Way, count: int) -> Tensor:
+    def first_weight(way: EditCandidate, count: int) -> Tensor:
         networks = [new_network(EMBEDDING, number) for number in range(count)]
         batches = torch.stack(
             [
@@ -260,15 +260,15 @@ def section(count: int, side: int, device: torch.device, rounds: int) -> str:
         [
             name,
             *(
-                cell
+                group
                 for kind in titles
-                for cell in (f"{times[kind]:.0f}", f"{times[kind] / base[kind]:.2f}")
+                for group in (f"{times[kind]:.0f}", f"{times[kind] / base[kind]:.2f}")
             ),
             {True: "yes", False: "no"}.get(bits.get(name), "not looked at"),
         ]
         for name, times in figures.items()
     ]
-    header = ["", *(cell for title in titles.values() for cell in (title, "ratio")), "same bits"]
+    header = ["", *(group for title in titles.values() for group in (title, "ratio")), "same bits"]
     return f"## {count} networks at {side} px, batches of {BATCH}\n\n{table(header, rows)}"
 
 

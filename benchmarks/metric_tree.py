@@ -56,8 +56,8 @@ from heml.tree.tree_stage import fit_tree
 PARTS = ("accuracy", "time", "device", "memory", "snr", "losses", "warm")
 #: Sides of the baseline's input in pixels; the first is what ratios refer to.
 BASELINE_SIZES = (224, 128)
-#: Nodes on which losses and distances are compared: what tells the label, what carries the group,
-#: and the whole image, with all that lies between.
+#: Nodes on which losses and distances are compared: what tells the label, what carries the
+#: attribute, and the whole image, with all that lies between.
 COMPARED = {
     "celebamask": ["mouth", "lower_face", "hair", "background"],
     "ccp": ["lower_clothes", "legwear", "shoes", "background"],
@@ -100,13 +100,13 @@ class Bench:
         return MetricSettings.model_validate({**content, **changes})
 
     def task(self, name: str, seed: int) -> Task:
-        label, group = {
+        label, attribute = {
             "celebamask": ("mouth", "hair_tone"),
             "ccp": ("lower_body", "background"),
         }[name]
         taxonomy = {"celebamask": "celebamask_hq", "ccp": "ccp"}[name]
-        metadata = f"tasks/{label}-{group}-{seed}.csv"
-        return Task(name, self.sets[name], metadata, label, group, taxonomy)
+        metadata = f"tasks/{label}-{attribute}-{seed}.csv"
+        return Task(name, self.sets[name], metadata, label, attribute, taxonomy)
 
     def store(self, name: str, seed: int, use: str = "") -> tuple[Store, Task]:
         task = self.task(name, seed)
@@ -141,9 +141,9 @@ def accuracy_of_tree(bench: Bench, name: str, seed: int) -> dict[str, Any]:
     store, task = bench.store(name, seed)
     settings = bench.settings(seed)
     for level in task.tree.levels:
-        for _ in train_level(store, task.tree, level, [task.group], settings, say):
+        for _ in train_level(store, task.tree, level, [task.attribute], settings, say):
             pass
-    fit_tree(store, task.tree, [task.group], settings, say)
+    fit_tree(store, task.tree, [task.attribute], settings, say)
     tree = MetricTree.load(store.metric_tree)
     known = records(store, task)
     metrics = {node: load_node(store, node) for node in task.tree.nodes}
@@ -154,11 +154,11 @@ def accuracy_of_tree(bench: Bench, name: str, seed: int) -> dict[str, Any]:
     rows: dict[str, Any] = {}
     for node in task.tree.nodes:
         distances = tree.node_distances(node, queries, references).total()
-        rows[node] = _scores(distances, known, settings.neighbours)
+        rows[node] = _scores(distances, known, settings.neighbors)
         rows[node] |= {"state": metrics[node].report["state"]}
     for which in ("plain", "debiased"):
         distances = tree.total_distances(queries, references, which)
-        rows[f"{which} similarity"] = _scores(distances, known, settings.neighbours)
+        rows[f"{which} similarity"] = _scores(distances, known, settings.neighbors)
     return {"rows": rows}
 
 
@@ -167,18 +167,18 @@ def accuracy_of_baseline(bench: Bench, name: str, seed: int, size: int) -> dict[
     store, task = bench.store(name, seed)
     known, settings = records(store, task), bench.settings(seed)
     trained = train_baseline(
-        store, size, known.labels, known.cells, known.train, known.test, settings
+        store, size, known.labels, known.groups, known.train, known.test, settings
     )
-    scores = _scores(trained.distances, known, settings.neighbours)
+    scores = _scores(trained.distances, known, settings.neighbors)
     return {**scores, "best_epoch": trained.best_epoch, **trained.seconds}
 
 
 def _scores(distances: np.ndarray, known: Any, k: int) -> dict[str, Any]:
     labels, asked = known.labels[known.train], known.labels[known.test]
-    cells = [known.cells[row] for row in known.test]
+    groups = [known.groups[row] for row in known.test]
     return {
         **scoring.ranking(distances, asked, labels),
-        **scoring.accuracy(distances, asked, labels, cells, k),
+        **scoring.accuracy(distances, asked, labels, groups, k),
     }
 
 
@@ -197,7 +197,7 @@ def times(bench: Bench, name: str, seed: int) -> dict[str, Any]:
     shutil.rmtree(views)
     folds = train_tree(store, task, settings, say)
     baseline = train_baseline(
-        store, BASELINE_SIZES[0], known.labels, known.cells, known.train, known.test, settings
+        store, BASELINE_SIZES[0], known.labels, known.groups, known.train, known.test, settings
     )
     return {"alone": alone.as_dict(), "folds": folds.as_dict(), "baseline": baseline.seconds}
 
@@ -213,7 +213,7 @@ def device_use(bench: Bench, name: str, seed: int) -> dict[str, Any]:
     def train() -> None:
         nonlocal wall
         with clock() as took:
-            for _ in train_level(store, task.tree, leaves, [task.group], settings, say):
+            for _ in train_level(store, task.tree, leaves, [task.attribute], settings, say):
                 pass
         wall = took.wall
 
@@ -264,7 +264,7 @@ def compare(bench: Bench, name: str, seed: int, nodes: list[str], **changes: Any
                 present[known.test],
                 present[known.train],
             ).total()
-        rows[node] = _scores(distances, known, settings.neighbours)
+        rows[node] = _scores(distances, known, settings.neighbors)
     return {"rows": rows, **took.as_dict()}
 
 

@@ -28,7 +28,7 @@ from heml.sources.portraits import CLASSES, draw, plan_attributes
 
 RECIPE = """\
 name: nightly
-source: {{kind: folder, root: faces, label: mouth, groups: [hair_tone]}}
+source: {{kind: folder, root: faces, label: mouth, attributes: [hair_tone]}}
 taxonomy:
   leaves: {{hair: [hair], mouth: [mouth], skin: [skin]}}
   tree: {{head: [hair, mouth, skin]}}
@@ -40,7 +40,7 @@ effect: {{seeds: 1, steps: 30, size: 32}}
 watch: {{every: 10}}
 budget: {{score: {{warn: {warn}, error: {error}}}}}
 """
-LABEL, GROUP = "mouth", "hair_tone"
+LABEL, ATTRIBUTE = "mouth", "hair_tone"
 #: Portraits at first, share of them in the test split, and how far hair goes with smiling in train.
 FIRST, TEST, ASSOCIATION = 400, 0.3, 0.6
 SIZE, NIGHTS = 48, 3
@@ -93,13 +93,13 @@ class Source:
         """Draws portraits; the table that names them is replaced last, at once."""
         first = len(self.rows)
         for number, attributes in enumerate(
-            plan_attributes(count, LABEL, GROUP, association, seed=first), start=first
+            plan_attributes(count, LABEL, ATTRIBUTE, association, seed=first), start=first
         ):
             portrait = draw(attributes, seed=number, size=SIZE)
             names = {"file_name": f"images/{number}.png", "mask_name": f"masks/{number}.png"}
             Image.fromarray(portrait.image).save(self.folder / names["file_name"])
             Image.fromarray(portrait.mask).save(self.folder / names["mask_name"])
-            values = {name: portrait.attributes[name] for name in (LABEL, GROUP)}
+            values = {name: portrait.attributes[name] for name in (LABEL, ATTRIBUTE)}
             self.rows.append({**names, "split": split, **values})
         aside = self.folder / "metadata.csv.tmp"
         with aside.open("w", newline="") as file:

@@ -51,7 +51,7 @@ EDITS = {
         ("transplant", "hair"),
         ("transplant", "clothes"),
         ("background", "background"),
-        ("recolour", "hair"),
+        ("recolor", "hair"),
     )
 }
 EDITS["celebamask_hq"] = EDITS["portraits"]
@@ -256,20 +256,20 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
     store, taxonomy = Store(folder / "store"), builtin("portraits")
     ids = image_index(store, []).query("split == 'train'")["image_id"].to_numpy(str)
     rng = np.random.default_rng(0)
-    kinds = [("transplant", "mouth"), ("recolour", "hair"), ("background", "background")]
+    kinds = [("transplant", "mouth"), ("recolor", "hair"), ("background", "background")]
     with pq.ParquetWriter(store.rebalance_plan, REBALANCE_PLAN.schema()) as writer:
         for start in range(0, count, 1000):
             rows = []
             for number in range(start, min(start + 1000, count)):
                 operator, node = kinds[number % len(kinds)]
                 host, donor = rng.choice(ids, 2)
-                edit = {"edit_id": f"edit-{number:06d}", "label": "a", "groups": ["b"]}
-                edit |= {"direction": "group_onto_host", "operator": operator, "nodes": [node]}
-                edit["recoloured_nodes"] = []
+                edit = {"edit_id": f"edit-{number:06d}", "label": "a", "attributes": ["b"]}
+                edit |= {"direction": "swap_attribute", "operator": operator, "nodes": [node]}
+                edit["recolored_nodes"] = []
                 rows.append(edit | {"host_id": host, "donor_id": donor, "seed": number})
             writer.write_table(REBALANCE_PLAN.table(rows))
-    cells = {"label": ["a"], "groups": [["b"]], "deficit": [count], "controls": [0]}
-    cells |= {"n_fill": [count], "n_control": [0]}
+    groups = {"label": ["a"], "attributes": [["b"]], "deficit": [count], "within_group": [0]}
+    groups |= {"n_balancing": [count], "n_within_group": [0]}
     target = folder / f"samples-{count}"
     with worker_pool() as pool:
         recombiner = Recombiner(
@@ -278,7 +278,7 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
         # From here on: loading modules has a peak of its own.
         Path("/proc/self/clear_refs").write_text("5")
         before, start_time = _peak(), time.process_time()
-        summary = recombiner.write(target, pd.DataFrame(cells), silent)
+        summary = recombiner.write(target, pd.DataFrame(groups), silent)
     cpu = time.process_time() - start_time
     shutil.rmtree(target)
     return {"written": summary["accepted"], "cpu": cpu, "before": before, "peak": _peak()}

@@ -17,7 +17,7 @@ Result = tuple[np.ndarray, dict[str, np.ndarray]]
 def opencv(edits: Sequence[Edit], taxonomy: Taxonomy) -> list[Result]:
     """Bounding boxes, `warpAffine`, then `seamlessClone` (Pérez et al., SIGGRAPH 2003).
 
-    Recolouring is Reinhard's colour transfer with `cvtColor`: there is nothing to clone.
+    Recoloring is Reinhard's color transfer with `cvtColor`: there is nothing to clone.
     """
     return [_opencv(edit, taxonomy) for edit in edits]
 
@@ -25,7 +25,7 @@ def opencv(edits: Sequence[Edit], taxonomy: Taxonomy) -> list[Result]:
 def pillow(edits: Sequence[Edit], taxonomy: Taxonomy) -> list[Result]:
     """Bounding boxes, `resize`, then `paste` with a feathered mask.
 
-    Recolouring is Reinhard's colour transfer on Pillow's LAB.
+    Recoloring is Reinhard's color transfer on Pillow's LAB.
     """
     return [_pillow(edit, taxonomy) for edit in edits]
 
@@ -62,16 +62,16 @@ def _opencv(edit: Edit, taxonomy: Taxonomy) -> Result:
     classes, old, new = _planes(edit, taxonomy)
     host, donor = edit.host.image, edit.donor.image
     height, width = edit.host.size
-    if edit.operator == "recolour":
-        return _opencv_recolour(host, donor, old, new), dict(edit.host.masks)
+    if edit.operator == "recolor":
+        return _opencv_recolor(host, donor, old, new), dict(edit.host.masks)
     if edit.operator == "background":
         scenery = cv2.resize(donor, (width, height))
         front = ((1 - old) * 255).astype(np.uint8)
         x, y, w, h = cv2.boundingRect(front)
         if not w:
             return scenery, dict(edit.host.masks)
-        centre = (x + w // 2, y + h // 2)
-        result = cv2.seamlessClone(host, scenery, front, centre, cv2.NORMAL_CLONE)
+        center = (x + w // 2, y + h // 2)
+        result = cv2.seamlessClone(host, scenery, front, center, cv2.NORMAL_CLONE)
         return result, dict(edit.host.masks)
     x0, y0, w0, h0 = cv2.boundingRect(new)
     x1, y1, w1, h1 = cv2.boundingRect(old)
@@ -103,7 +103,7 @@ def _opencv(edit: Edit, taxonomy: Taxonomy) -> Result:
     return result, _masks_after(edit, classes, pasted, moved)
 
 
-def _opencv_recolour(
+def _opencv_recolor(
     host: np.ndarray, donor: np.ndarray, old: np.ndarray, new: np.ndarray
 ) -> np.ndarray:
     if not old.any() or not new.any():
@@ -122,8 +122,8 @@ def _opencv_recolour(
 def _pillow(edit: Edit, taxonomy: Taxonomy) -> Result:
     classes, old, new = _planes(edit, taxonomy)
     host, donor = Image.fromarray(edit.host.image), Image.fromarray(edit.donor.image)
-    if edit.operator == "recolour":
-        return _pillow_recolour(host, donor, old, new), dict(edit.host.masks)
+    if edit.operator == "recolor":
+        return _pillow_recolor(host, donor, old, new), dict(edit.host.masks)
     if edit.operator == "background":
         scenery = donor.resize(host.size, Image.Resampling.BILINEAR)
         front = Image.fromarray((1 - old) * np.uint8(255)).filter(ImageFilter.GaussianBlur(1))
@@ -148,7 +148,7 @@ def _pillow(edit: Edit, taxonomy: Taxonomy) -> Result:
     return np.asarray(host), _masks_after(edit, classes, pasted, moved)
 
 
-def _pillow_recolour(
+def _pillow_recolor(
     host: Image.Image, donor: Image.Image, old: np.ndarray, new: np.ndarray
 ) -> np.ndarray:
     from PIL import ImageCms

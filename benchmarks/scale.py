@@ -38,7 +38,7 @@ from pipelines.recipe.model import load_recipe
 
 RECIPE = """\
 name: scale
-source: {{kind: parquet, root: data, label: mouth, groups: [hair_tone]}}
+source: {{kind: parquet, root: data, label: mouth, attributes: [hair_tone]}}
 taxonomy:
   leaves: {{background: [background], hair: [hair], mouth: [mouth], skin: [skin]}}
   tree: {{head: [hair, mouth, skin], image: [background, head]}}
@@ -103,7 +103,7 @@ def _run(folder: Path, count: int, size: int, budget: float) -> dict[str, dict[s
 
 
 def _generate(folder: Path, count: int, size: int) -> None:
-    """Portraits in other light: each a drawn one with its colours scaled and noise on top."""
+    """Portraits in other light: each a drawn one with its colors scaled and noise on top."""
     source = Portraits(PortraitsSource(kind="portraits", count=DRAWN, size=size, test_share=0.1))
     drawn = list(source.records())
     pixels = [np.asarray(Image.open(io.BytesIO(record.image or b""))) for record in drawn]
@@ -179,15 +179,15 @@ def _report(results: dict[int, dict[str, dict[str, float]]]) -> str:
     first, last = results[min(results)], results[max(results)]
     rows = []
     for stage in last:
-        cells = [stage]
+        groups = [stage]
         for count in sorted(results):
             own = results[count][stage]
-            cells += [f"{own['wall_s']:.0f}", f"{own['own_mib']:.0f}", f"{own['mapped_mib']:.0f}"]
-        cells += [
+            groups += [f"{own['wall_s']:.0f}", f"{own['own_mib']:.0f}", f"{own['mapped_mib']:.0f}"]
+        groups += [
             f"{last[stage][name] / max(first[stage][name], 0.1):.2f}"
             for name in ("wall_s", "own_mib", "mapped_mib")
         ]
-        rows.append(cells)
+        rows.append(groups)
     total = ["all stages"]
     for count in sorted(results):
         own = results[count].values()

@@ -49,21 +49,21 @@ def accuracy(
     distances: np.ndarray,
     query_labels: np.ndarray,
     labels: np.ndarray,
-    cells: Sequence[str],
+    groups: Sequence[str],
     k: int,
 ) -> dict[str, float | str]:
-    """kNN accuracy over cells: the worst with its 95% Wilson interval, and their mean.
+    """kNN accuracy over groups: the worst with its 95% Wilson interval, and their mean.
 
     Parameters
     ----------
     distances : float array (Q, N)
     query_labels, labels : int arrays (Q,), (N,)
-    cells : sequence of str, length Q
+    groups : sequence of str, length Q
     k : int
     """
     votes = knn_votes(distances, labels, int(labels.max()) + 1, k)
     correct = votes.argmax(axis=1) == query_labels
-    names, codes = np.unique(np.asarray(cells, dtype=object), return_inverse=True)
+    names, codes = np.unique(np.asarray(groups, dtype=object), return_inverse=True)
     hits, counts = np.bincount(codes, correct), np.bincount(codes)
     worst = int(np.argmin(hits / counts))
     low, high = proportion_confint(hits[worst], counts[worst], method="wilson")

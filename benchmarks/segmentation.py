@@ -102,7 +102,7 @@ def _measure(
 
     def run(rows: list[dict[str, str]]) -> tuple[Took, dict[str, Any]]:
         _write_metadata(data / "metadata.csv", rows)
-        source = FolderSource(kind="folder", root=str(data), label="label", groups=[])
+        source = FolderSource(kind="folder", root=str(data), label="label", attributes=[])
         ingest(store, source, data, taxonomy, False, progress)
         with clock() as took:
             summary = segment(store, settings, taxonomy, progress).summary

@@ -11,7 +11,7 @@ import numpy as np
 def table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> str:
     """A Markdown table; all but the first column are numbers and stand right."""
     lines = [header, ["---", *(["---:"] * (len(header) - 1))], *rows]
-    return "\n".join("| " + " | ".join(str(cell) for cell in line) + " |" for line in lines)
+    return "\n".join("| " + " | ".join(str(group) for group in line) + " |" for line in lines)
 
 
 def spread(values: Sequence[float]) -> str:
@@ -67,7 +67,7 @@ def accuracy(
     n = methods["debiased similarity"][0]["worst_n"]
     return (
         f"## Accuracy: {name}\n\n{_of_seeds(seeds)}. Balanced test split, {n} images in the worst "
-        "group of a seed; the interval (Wilson) is the middle seed's.\n\n"
+        "attribute of a seed; the interval (Wilson) is the middle seed's.\n\n"
         + table(header, rows)
         + "\n\nDebiased similarity minus the baseline at "
         f"{largest} px, worst group: {spread(gains)}."
@@ -161,12 +161,12 @@ def comparison(title: str, nodes: Sequence[str], ways: Mapping[str, Mapping[str,
     rows = []
     for name, way in ways.items():
         scores = [way["rows"][node] for node in shown]
-        cells = [
+        groups = [
             f"{s['p_at_1']:.2f} / {s['map_at_r']:.2f} / {s['worst_group_accuracy']:.2f}"
             for s in scores
         ]
         mean = np.mean([s["p_at_1"] for s in scores])
-        rows.append([name, *cells, f"{mean:.3f}", f"{way['cpu_s']:.0f}"])
+        rows.append([name, *groups, f"{mean:.3f}", f"{way['cpu_s']:.0f}"])
     header = ["", *shown, "mean P@1", "processor s"]
     return (
         f"## {title}\n\nP@1 / MAP@R / worst-group accuracy of the final networks on the balanced "

@@ -40,7 +40,7 @@ class Task:
         Folder of the dataset.
     metadata : str
         CSV, relative to root; splits `train` and `test`.
-    label, group : str
+    label, attribute : str
         Columns.
     taxonomy : str
         A built-in one.
@@ -50,7 +50,7 @@ class Task:
     root: Path
     metadata: str
     label: str
-    group: str
+    attribute: str
     taxonomy: str
 
     @property
@@ -65,16 +65,16 @@ class Records:
     Parameters
     ----------
     index : DataFrame
-        Columns image_id, split, label and the group.
+        Columns image_id, split, label and the attribute.
     labels : int array (N,)
-    cells : list of str, length N
+    groups : list of str, length N
     train, test : int arrays
         Rows.
     """
 
     index: pd.DataFrame
     labels: np.ndarray
-    cells: list[str]
+    groups: list[str]
     train: np.ndarray
     test: np.ndarray
 
@@ -87,7 +87,7 @@ def prepared(task: Task, folder: Path, progress: Progress) -> Store:
         root=str(task.root.resolve()),
         metadata=task.metadata,
         label=task.label,
-        groups=[task.group],
+        attributes=[task.attribute],
     )
     ingest(store, source, folder, task.tree, True, progress)
     segment(store, AnnotatedSegmentation(), task.tree, progress)
@@ -95,13 +95,13 @@ def prepared(task: Task, folder: Path, progress: Progress) -> Store:
 
 
 def records(store: Store, task: Task) -> Records:
-    """Labels, cells and splits of a store's images."""
-    index = image_index(store, [task.group])
+    """Labels, groups and splits of a store's images."""
+    index = image_index(store, [task.attribute])
     split = index["split"].to_numpy()
     return Records(
         index,
         np.unique(index["label"], return_inverse=True)[1].astype(np.int64),
-        (index["label"] + " · " + index[task.group]).tolist(),
+        (index["label"] + " · " + index[task.attribute]).tolist(),
         np.flatnonzero(split == "train"),
         np.flatnonzero(split == "test"),
     )
@@ -112,7 +112,7 @@ def train_tree(store: Store, task: Task, settings: MetricSettings, progress: Pro
     with clock() as took:
         for level in task.tree.levels:
             for _, outcome in train_level(
-                store, task.tree, level, [task.group], settings, progress
+                store, task.tree, level, [task.attribute], settings, progress
             ):
                 if outcome.reused:
                     raise RuntimeError("a node was trained earlier: its time is not known")

@@ -26,7 +26,7 @@ from data_contracts import (
     ASSOCIATION,
     BIAS_SCORES,
     IMAGES,
-    PLANNED_CELLS,
+    PLANNED_GROUPS,
     RECOMBINED_SAMPLES,
     SEGMENTS,
 )
@@ -83,11 +83,11 @@ def make_store(root: Path, count: int, side: int) -> Store:
     by_kind = {"accepted_by_operator": {"transplant": count // 2}, "refused_by_reason": {}}
     store.finish("recombined_samples", "r", {**tried, **by_kind, "missing": 0}, [])
     store.finish("rebalance_plan", "p", {"notes": {}}, [])
-    # Without targets every cell keeps the share that it has.
+    # Without targets every group keeps the share that it has.
     for contract, path in (
         (ASSOCIATION, store.association),
         (BIAS_SCORES, store.bias_scores),
-        (PLANNED_CELLS, store.planned_cells),
+        (PLANNED_GROUPS, store.planned_groups),
     ):
         pq.write_table(contract.schema().empty_table(), path)
     return store
@@ -102,11 +102,11 @@ def _sample(number: int, data: bytes, rows: list[dict], side: int) -> dict[str, 
     known = {
         "edit_id": f"edit-{number:08d}",
         "label": "a",
-        "groups": ["y"],
-        "direction": "control",
+        "attributes": ["y"],
+        "direction": "within_group",
         "operator": "transplant",
         "nodes": ["shape"],
-        "recoloured_nodes": [],
+        "recolored_nodes": [],
         "host_id": host,
         "donor_id": host,
         "seed": number,

@@ -10,7 +10,7 @@ from data_contracts.discovered_groups import DISCOVERED_GROUPS, DISCOVERED_NODES
 from data_contracts.embeddings import EMBEDDINGS
 from data_contracts.images import IMAGES
 from data_contracts.quarantine import QUARANTINE
-from data_contracts.rebalance_plan import PLANNED_CELLS, REBALANCE_PLAN
+from data_contracts.rebalance_plan import PLANNED_GROUPS, REBALANCE_PLAN
 from data_contracts.rebalanced_dataset import REBALANCED_DATASET
 from data_contracts.recombined_samples import RECOMBINED_SAMPLES
 from data_contracts.segments import SEGMENTS
@@ -26,7 +26,7 @@ __all__ = [
     "DISCOVERED_NODES",
     "EMBEDDINGS",
     "IMAGES",
-    "PLANNED_CELLS",
+    "PLANNED_GROUPS",
     "QUARANTINE",
     "REBALANCED_DATASET",
     "REBALANCE_PLAN",

@@ -1,41 +1,43 @@
-"""`association`: one row per group attribute; `bias_measures`: one row per measure."""
+"""`association`: one row per attribute; `bias_measures`: one row per measure."""
 
 import pyarrow as pa
 
 from data_contracts.common import number, proportion
 from data_contracts.contract import Column, Contract
 
-#: Measure → what it says. Each is taken per group; some per group value, some per cell.
+#: Measure → what it says. Each is taken per attribute; some per attribute value, some per group.
 MEASURES = {
-    "cramers_v": "bias-corrected Cramér's V of label and group, 0 to 1 (Bergsma 2013)",
+    "cramers_v": "bias-corrected Cramér's V of label and attribute, 0 to 1 (Bergsma 2013)",
     "normalized_mutual_information": "mutual information over the mean of both entropies, 0 to 1",
     "adjusted_mutual_information": "the same above what chance gives, at most 1",
-    "kl_independent": "Kullback-Leibler divergence of the cells' shares from independence, nats",
+    "kl_independent": "Kullback-Leibler divergence of the groups' shares from independence, nats",
     "js_independent": "Jensen-Shannon divergence from independence, nats, at most ln 2",
     "tv_independent": "total variation distance to independence, 0 to 1",
-    "kl_equal": "Kullback-Leibler divergence of the cells' shares from equal shares, nats",
+    "kl_equal": "Kullback-Leibler divergence of the groups' shares from equal shares, nats",
     "js_equal": "Jensen-Shannon divergence from equal shares, nats, at most ln 2",
     "tv_equal": "total variation distance to equal shares, 0 to 1",
-    "class_imbalance": "records of other group values less those of this one, over all, -1 to 1",
-    "npmi": "normalized pointwise mutual information of label and group value, -1 to 1",
-    "label_difference": "share of the label in other groups less its share in this one, -1 to 1",
+    "class_imbalance": "records of other attribute values less those of this one, over all, -1 "
+    "to 1",
+    "npmi": "normalized pointwise mutual information of label and attribute value, -1 to 1",
+    "label_difference": "share of the label in other attributes less its share in this one, -1 "
+    "to 1",
 }
 
 ASSOCIATION = Contract(
     name="association",
-    description="Association of the label with each group attribute, and with several together, "
-    "on the train split, among records whose group value is known.",
+    description="Association of the label with each attribute, and with several together, "
+    "on the train split, among records whose attribute value is known.",
     columns=(
-        Column("group", pa.string(), "Group attribute, or several taken together (a × b)."),
+        Column("attribute", pa.string(), "Attribute, or several taken together (a × b)."),
         Column("n", pa.int64(), "Train records.", at_least=0),
         proportion("cramers_v", "Bias-corrected Cramér's V (Bergsma 2013)."),
         proportion("cramers_v_low", "Lower end of its interval."),
         proportion("cramers_v_high", "Upper end of its interval."),
         proportion("p_value", "Chi-squared test of independence."),
-        Column("groups", pa.list_(pa.string()), "The columns that the group consists of."),
+        Column("attributes", pa.list_(pa.string()), "The columns that the attribute consists of."),
         proportion("permutation_p", "Permutation test of independence."),
         proportion("permutation_q", "The same after Benjamini-Hochberg over all rows."),
-        Column("n_missing", pa.int64(), "Train records without a group value.", at_least=0),
+        Column("n_missing", pa.int64(), "Train records without an attribute value.", at_least=0),
         Column("note", pa.string(), "What cannot be measured and why; empty if everything can."),
     ),
     version=(1, 1),
@@ -44,7 +46,8 @@ ASSOCIATION = Contract(
 BIAS_MEASURES = Contract(
     name="bias_measures",
     description="Every measure of coverage and association on the train split, among records whose "
-    "group value is known, with 95% bootstrap intervals. p-values come from shuffling the group "
+    "attribute value is known, with 95% bootstrap intervals. p-values come from shuffling the "
+    "attribute "
     "among records, or from drawing equal shares where those are the target; q-values are "
     "Benjamini-Hochberg's over all rows of a measure.",
     columns=(
@@ -54,11 +57,14 @@ BIAS_MEASURES = Contract(
             "; ".join(f"{name}: {meaning}" for name, meaning in MEASURES.items()) + ".",
             among=tuple(MEASURES),
         ),
-        Column("group", pa.string(), "Group attribute, or several taken together (a × b)."),
-        Column("groups", pa.list_(pa.string()), "The columns that the group consists of."),
-        Column("label_value", pa.string(), "Label value of a cell's measure.", nullable=True),
+        Column("attribute", pa.string(), "Attribute, or several taken together (a × b)."),
+        Column("attributes", pa.list_(pa.string()), "The columns that the attribute consists of."),
+        Column("label_value", pa.string(), "Label value of a group's measure.", nullable=True),
         Column(
-            "group_value", pa.string(), "Group value of its or a cell's measure.", nullable=True
+            "attribute_value",
+            pa.string(),
+            "Attribute value of its or a group's measure.",
+            nullable=True,
         ),
         Column("n", pa.int64(), "Train records.", at_least=0),
         number("value", "The measure; missing where `note` says why."),

@@ -1,4 +1,4 @@
-"""`bias_scores`: one row per node and group attribute."""
+"""`bias_scores`: one row per node and attribute."""
 
 import pyarrow as pa
 
@@ -7,15 +7,18 @@ from data_contracts.contract import Column, Contract
 
 BIAS_SCORES = Contract(
     name="bias_scores",
-    description="How much each tree node carries a group attribute and is fooled by it. Measured "
-    "out of fold on the train split, among records whose group value is known. Intervals are 95%: "
+    description="How much each tree node carries an attribute and is fooled by it. Measured "
+    "out of fold on the train split, among records whose attribute value is known. Intervals "
+    "are 95%: "
     "Wilson for accuracies, percentile bootstrap for leakage, Jeffreys draws for the gap, and both "
     "together for the score. q-values are Benjamini-Hochberg's over all rows of the measure.",
     columns=(
         Column("node", pa.string(), "Tree node."),
         Column("kind", pa.string(), "leaf, branch or root.", among=("leaf", "branch", "root")),
-        Column("group", pa.string(), "Group attribute, or several taken together (a × b)."),
-        Column("rank", pa.int32(), "1 for the highest score of its kind and group.", at_least=1),
+        Column("attribute", pa.string(), "Attribute, or several taken together (a × b)."),
+        Column(
+            "rank", pa.int32(), "1 for the highest score of its kind and attribute.", at_least=1
+        ),
         Column("n", pa.int64(), "Train records judged.", at_least=0),
         Column("n_conflicting", pa.int64(), "Of these, conflicting ones.", at_least=0),
         Column("present", pa.float64(), "Share of records that have the node.", at_least=0),
@@ -23,40 +26,44 @@ BIAS_SCORES = Contract(
         proportion("score_low", "Lower end of the score's interval."),
         proportion("score_high", "Upper end of the score's interval."),
         proportion(
-            "leakage",
-            "AUC with which the embedding tells the group within a label; macro one-vs-rest where "
-            "the group has more than two values.",
+            "attribute_auc",
+            "AUC with which the embedding tells the attribute within a label; macro "
+            "one-vs-rest where "
+            "the attribute has more than two values.",
         ),
-        proportion("leakage_low", "Lower end of the leakage's interval."),
-        proportion("leakage_high", "Upper end of the leakage's interval."),
-        proportion("leakage_p", "Permutation p-value of the leakage, one-sided."),
-        proportion("leakage_q", "The same after Benjamini-Hochberg over all rows."),
+        proportion("attribute_auc_low", "Lower end of the leakage's interval."),
+        proportion("attribute_auc_high", "Upper end of the leakage's interval."),
+        proportion("attribute_auc_p", "Permutation p-value of the leakage, one-sided."),
+        proportion("attribute_auc_q", "The same after Benjamini-Hochberg over all rows."),
         proportion("accuracy_aligned", "kNN label accuracy on aligned records."),
         proportion("accuracy_aligned_low", "Lower end of its Wilson interval."),
         proportion("accuracy_aligned_high", "Upper end of its Wilson interval."),
         proportion("accuracy_conflicting", "kNN label accuracy on conflicting records."),
         proportion("accuracy_conflicting_low", "Lower end of its Wilson interval."),
         proportion("accuracy_conflicting_high", "Upper end of its Wilson interval."),
-        Column("groups", pa.list_(pa.string()), "The columns that the group consists of."),
-        Column("n_missing", pa.int64(), "Train records without a group value.", at_least=0),
-        number("gap", "Accuracy lost from aligned to conflicting records of a label.", -1, 1),
-        number("gap_low", "Lower end of the gap's interval.", -1, 1),
-        number("gap_high", "Upper end of the gap's interval.", -1, 1),
-        proportion("gap_p", "Permutation p-value of the gap, one-sided."),
-        proportion("gap_q", "The same after Benjamini-Hochberg over all rows."),
+        Column("attributes", pa.list_(pa.string()), "The columns that the attribute consists of."),
+        Column("n_missing", pa.int64(), "Train records without an attribute value.", at_least=0),
+        number(
+            "accuracy_gap", "Accuracy lost from aligned to conflicting records of a label.", -1, 1
+        ),
+        number("accuracy_gap_low", "Lower end of the gap's interval.", -1, 1),
+        number("accuracy_gap_high", "Upper end of the gap's interval.", -1, 1),
+        proportion("accuracy_gap_p", "Permutation p-value of the gap, one-sided."),
+        proportion("accuracy_gap_q", "The same after Benjamini-Hochberg over all rows."),
         proportion(
             "score_p",
-            "The largest p-value of leakage, gap and the group's association with the label: a "
+            "The largest p-value of leakage, gap and the attribute's association with the label: a "
             "bias needs all three.",
         ),
         proportion("score_q", "The same after Benjamini-Hochberg over all rows."),
         Column(
             "flagged",
             pa.bool_(),
-            "Biased beyond chance: score_q at most 0.05, leakage_low above 0.5, score_low above 0.",
+            "Biased beyond chance: score_q at most 0.05, attribute_auc_low above 0.5, "
+            "score_low above 0.",
         ),
         Column("note", pa.string(), "What cannot be measured and why; empty if everything can."),
     ),
     version=(1, 1),
-    unique_together=("node", "group"),
+    unique_together=("node", "attribute"),
 )

@@ -1,4 +1,4 @@
-"""`coverage`: one row per cell."""
+"""`coverage`: one row per group."""
 
 import pyarrow as pa
 
@@ -7,21 +7,21 @@ from data_contracts.contract import Column, Contract
 
 COVERAGE = Contract(
     name="coverage",
-    description="Train records per cell (label × all group attributes), without those that miss a "
-    "group value. Intervals are 95%: Wilson for shares, percentile bootstrap for ratios.",
+    description="Train records per group (label × all attributes), without those that miss a "
+    "attribute value. Intervals are 95%: Wilson for shares, percentile bootstrap for ratios.",
     columns=(
-        Column("cell", pa.string(), "The cell in words: label and group values."),
+        Column("group", pa.string(), "The group in words: label and attribute values."),
         Column("label", pa.string(), "Label value."),
-        Column("groups", pa.list_(pa.string()), "Group values, in the recipe's order."),
-        Column("n", pa.int64(), "Train records in the cell.", at_least=0),
+        Column("attributes", pa.list_(pa.string()), "Attribute values, in the recipe's order."),
+        Column("n", pa.int64(), "Train records in the group.", at_least=0),
         Column("share", pa.float64(), "Share of the train split.", at_least=0, at_most=1),
         number(
             "representation_ratio",
-            "Records over the records expected if label and groups were independent; missing "
+            "Records over the records expected if label and attributes were independent; missing "
             "where none are expected.",
             at_least=0,
         ),
-        Column("aligned", pa.bool_(), "Whether the cell has more records than expected."),
+        Column("aligned", pa.bool_(), "Whether the group has more records than expected."),
         proportion("share_low", "Lower end of the share's interval."),
         proportion("share_high", "Upper end of the share's interval."),
         number("representation_ratio_low", "Lower end of the ratio's interval.", at_least=0),

@@ -6,15 +6,15 @@ from data_contracts.contract import Column, Contract
 
 #: Arms that a recipe may add: other ways to train on the data as it is.
 EXTRA_ARMS = (
-    "undersampled",
-    "reweighted",
+    "subg",
+    "reweighting",
     "group_dro",
     "cutmix",
     "random_paste",
-    "last_layer",
+    "dfr",
 )
 #: All arms, in the order of tables.
-ARMS = ("as_is", "group_balanced", *EXTRA_ARMS, "rebalanced")
+ARMS = ("erm", "group_balanced", *EXTRA_ARMS, "rebalanced")
 
 DEBIAS_EFFECT = Contract(
     name="debias_effect",
@@ -27,19 +27,19 @@ DEBIAS_EFFECT = Contract(
         Column(
             "worst_group_accuracy",
             pa.float64(),
-            "Lowest accuracy over the test cells.",
+            "Lowest accuracy over the test groups.",
             at_least=0,
             at_most=1,
         ),
         Column(
             "average_accuracy",
             pa.float64(),
-            "Mean of the accuracies over the test cells.",
+            "Mean of the accuracies over the test groups.",
             at_least=0,
             at_most=1,
         ),
-        Column("worst_group", pa.string(), "The cell with the lowest accuracy."),
-        Column("n_worst_group", pa.int64(), "Test records in that cell.", at_least=1),
+        Column("worst_group", pa.string(), "The group with the lowest accuracy."),
+        Column("n_worst_group", pa.int64(), "Test records in that group.", at_least=1),
         Column("n_test", pa.int64(), "Test records.", at_least=1),
         Column("n_train", pa.int64(), "Training records of the arm.", at_least=1),
         *(
@@ -57,7 +57,7 @@ DEBIAS_EFFECT = Contract(
         Column(
             "note",
             pa.string(),
-            "What the test split cannot judge, such as a cell without images; or empty.",
+            "What the test split cannot judge, such as a group without images; or empty.",
         ),
     ),
     version=(1, 1),

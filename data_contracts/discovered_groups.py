@@ -1,20 +1,20 @@
-"""`discovered_groups`: groups found in the images where no column gives one."""
+"""`discovered_groups`: attributes found in the images where no column gives one."""
 
 import pyarrow as pa
 
 from data_contracts.common import number, proportion
 from data_contracts.contract import Column, Contract
 
-#: What of a leaf tells its groups apart.
-ASPECTS = ("colour", "presence")
+#: What of a leaf tells its attributes apart.
+ASPECTS = ("color", "presence")
 
 DISCOVERED_GROUPS = Contract(
     name="discovered_groups",
-    description="Value of every image for the discovered group of every leaf. Rows follow the "
-    "images' order, group by group.",
+    description="Value of every image for the discovered attribute of every leaf. Rows follow the "
+    "images' order, attribute by attribute.",
     columns=(
         Column("image_id", pa.string(), "Image."),
-        Column("group", pa.string(), "`discovered.` and the leaf's name."),
+        Column("attribute", pa.string(), "`discovered.` and the leaf's name."),
         Column(
             "value",
             pa.string(),
@@ -23,19 +23,20 @@ DISCOVERED_GROUPS = Contract(
             nullable=True,
         ),
     ),
-    unique_together=("image_id", "group"),
+    unique_together=("image_id", "attribute"),
 )
 
 DISCOVERED_NODES = Contract(
     name="discovered_nodes",
-    description="What the discovered group of each leaf is, how far it goes with the label on the "
+    description="What the discovered attribute of each leaf is, how far it goes with the label "
+    "on the "
     "train split, and how far the leaf's metric is fooled by it. Intervals are 95%.",
     columns=(
-        Column("group", pa.string(), "`discovered.` and the leaf's name.", unique=True),
+        Column("attribute", pa.string(), "`discovered.` and the leaf's name.", unique=True),
         Column("node", pa.string(), "Leaf.", unique=True),
         Column("aspect", pa.string(), "What tells the values apart.", among=ASPECTS),
-        Column("chosen", pa.bool_(), "Whether it serves as the dataset's group attribute."),
-        Column("rank", pa.int32(), "1 for the group that misleads most.", at_least=1),
+        Column("chosen", pa.bool_(), "Whether it serves as the dataset's attribute."),
+        Column("rank", pa.int32(), "1 for the attribute that misleads most.", at_least=1),
         Column("n", pa.int64(), "Train records with a value.", at_least=0),
         Column("n_missing", pa.int64(), "Train records without one.", at_least=0),
         number(
@@ -51,11 +52,11 @@ DISCOVERED_NODES = Contract(
             pa.list_(pa.list_(pa.string())),
             "Train images of each, most typical first.",
         ),
-        proportion("cramers_v", "Bias-corrected Cramér's V of label and group."),
+        proportion("cramers_v", "Bias-corrected Cramér's V of label and attribute."),
         proportion("cramers_v_low", "Lower end of its interval."),
         proportion("cramers_v_high", "Upper end of its interval."),
         proportion("permutation_q", "Permutation test of independence, after Benjamini-Hochberg."),
-        proportion("score", "Bias score of the leaf for its group."),
+        proportion("score", "Bias score of the leaf for its attribute."),
         proportion("score_low", "Lower end of its interval."),
         proportion("score_high", "Upper end of its interval."),
         proportion("score_q", "p-value of the score after Benjamini-Hochberg."),

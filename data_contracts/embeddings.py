@@ -20,7 +20,7 @@ EMBEDDINGS = Contract(
         Column(
             "made_from",
             pa.binary(16),
-            "Hash of the image, its segments, label and groups; none where not known.",
+            "Hash of the image, its segments, label and attributes; none where not known.",
             nullable=True,
         ),
         Column(

@@ -4,36 +4,36 @@ import pyarrow as pa
 
 from data_contracts.contract import Column, Contract
 
-OPERATORS = ("transplant", "recolour", "background", "insert", "remove")
-#: group_onto_host: the host keeps its label and gets the group-carrying nodes of the donor.
-#: label_onto_donor: the host keeps its group and gets the label-carrying nodes of the donor.
-#: control: host and donor are of the same cell, so an edit mark tells nothing of the cell.
+OPERATORS = ("transplant", "recolor", "background", "insert", "remove")
+#: swap_attribute: the host keeps its label and gets the attribute-carrying nodes of the donor.
+#: swap_label: the host keeps its attribute and gets the label-carrying nodes of the donor.
+#: control: host and donor are of the same group, so an edit mark tells nothing of the group.
 #: self: the donor is the host: shows what the operator itself leaves behind, never in the dataset.
-DIRECTIONS = ("group_onto_host", "label_onto_donor", "control", "self")
-#: Why a cell does not become what it should, in `planned_cells`.
+DIRECTIONS = ("swap_attribute", "swap_label", "within_group", "identity")
+#: Why a group does not become what it should, in `planned_groups`.
 REASONS = {
     "": "the target is reached",
     "budget": "the budget is used up",
     "above_target": "more real records than aimed at; none is removed",
     "no_host": "no host",
     "no_donor": "no donor",
-    "no_carrier": "no node carries what would have to be moved",
+    "no_node": "no node carries what would have to be moved",
     "no_operator": "no allowed operator can do it",
     "donor_share": "too few images for the share that each may give",
-    "no_controls": "too few records for controls",
+    "no_within_group": "too few records for controls",
 }
 
 EDIT_COLUMNS = (
     Column("edit_id", pa.string(), "Unique id of the edit.", unique=True),
     Column("label", pa.string(), "Label of the sample to be made."),
-    Column("groups", pa.list_(pa.string()), "Its group values, in the recipe's order."),
+    Column("attributes", pa.list_(pa.string()), "Its attribute values, in the recipe's order."),
     Column("direction", pa.string(), "What is moved.", among=DIRECTIONS),
     Column("operator", pa.string(), "How it is moved.", among=OPERATORS),
     Column("nodes", pa.list_(pa.string()), "Tree nodes that are exchanged."),
     Column(
-        "recoloured_nodes",
+        "recolored_nodes",
         pa.list_(pa.string()),
-        "Leaves that stay the host's, in the donor's colours.",
+        "Leaves that stay the host's, in the donor's colors.",
     ),
     Column("host_id", pa.string(), "Image that the sample starts from (train split)."),
     Column("donor_id", pa.string(), "Image that the nodes are taken from (train split)."),
@@ -47,13 +47,13 @@ REBALANCE_PLAN = Contract(
     version=(1, 2),
 )
 
-PLANNED_CELLS = Contract(
-    name="planned_cells",
-    description="What the plan does to each cell.",
+PLANNED_GROUPS = Contract(
+    name="planned_groups",
+    description="What the plan does to each group.",
     columns=(
-        Column("cell", pa.string(), "The cell in words."),
+        Column("group", pa.string(), "The group in words."),
         Column("label", pa.string(), "Label value."),
-        Column("groups", pa.list_(pa.string()), "Group values, in the recipe's order."),
+        Column("attributes", pa.list_(pa.string()), "Attribute values, in the recipe's order."),
         Column("n_real", pa.int64(), "Real train records.", at_least=0),
         Column("n_target", pa.int64(), "Records aimed at.", at_least=0),
         Column("n_wanted", pa.int64(), "Recombined samples wanted.", at_least=0),
@@ -61,17 +61,19 @@ PLANNED_CELLS = Contract(
         Column("note", pa.string(), "Why the target cannot be reached, or empty."),
         Column("n_missing", pa.int64(), "Records missing to the target.", at_least=0),
         Column(
-            "n_fill",
+            "n_balancing",
             pa.int64(),
-            "Of the wanted, those that bring label and groups together, as far as budget, "
+            "Of the wanted, those that bring label and attributes together, as far as budget, "
             "hosts and donors go.",
             at_least=0,
         ),
-        Column("n_control", pa.int64(), "Of the wanted, controls within the cell.", at_least=0),
+        Column(
+            "n_within_group", pa.int64(), "Of the wanted, controls within the group.", at_least=0
+        ),
         Column(
             "n_reached",
             pa.int64(),
-            "Records that the cell has if the gates accept enough.",
+            "Records that the group has if the gates accept enough.",
             at_least=0,
         ),
         Column("reason", pa.string(), "The note's cause in one word.", among=tuple(REASONS)),

@@ -24,9 +24,9 @@ REBALANCED_DATASET = Contract(
         Column("donor_ids", pa.list_(pa.string()), "Images its segments came from."),
         Column("nodes", pa.list_(pa.string()), "Tree nodes that were exchanged."),
         Column(
-            "recoloured_nodes",
+            "recolored_nodes",
             pa.list_(pa.string()),
-            "Leaves of the host that got the donor's colours.",
+            "Leaves of the host that got the donor's colors.",
         ),
         Column("operator", pa.string(), "How.", nullable=True, among=OPERATORS),
         Column("direction", pa.string(), "What was moved.", nullable=True),
@@ -35,15 +35,15 @@ REBALANCED_DATASET = Contract(
         Column(
             "weight",
             pa.float64(),
-            "Sample weight: cells of train weigh as the plan aims, equally by default; real rows "
-            "have the same share of every cell of a group, as far as possible.",
+            "Sample weight: groups of train weigh as the plan aims, equally by default; real rows "
+            "have the same share of every group of an attribute, as far as possible.",
         ),
-        Column("cell", pa.string(), "Label and groups in words: the cell of the row."),
+        Column("group", pa.string(), "Label and attributes in words: the group of the row."),
         Column("recipe_fingerprint", pa.string(), "Fingerprint of the recipe and its input."),
         Column("code_fingerprint", pa.string(), "Fingerprint of the code that wrote the row."),
-        Column("licence", pa.string(), "Licence of the image, as the recipe says.", nullable=True),
+        Column("licence", pa.string(), "License of the image, as the recipe says.", nullable=True),
         Column("segmenter", pa.string(), "What made the masks."),
-        Column("segmenter_licence", pa.string(), "Licence of the segmenter.", nullable=True),
+        Column("segmenter_licence", pa.string(), "License of the segmenter.", nullable=True),
         Column("masks", pa.list_(SEGMENT_MASK), "Segments (COCO compressed RLE)."),
         Column("width", pa.int32(), "Width in pixels.", at_least=1),
         Column("height", pa.int32(), "Height in pixels.", at_least=1),

@@ -9,7 +9,7 @@ from data_contracts.rebalance_plan import EDIT_COLUMNS
 #: In the order in which they are asked; the first that refuses is a sample's reason.
 GATES = (
     "label_kept",
-    "group_changed",
+    "attribute_changed",
     "in_distribution",
     "not_duplicate",
     "seam_hidden",
@@ -26,9 +26,10 @@ GATE_COLUMNS = (
         at_most=1,
     ),
     Column(
-        "gate_group",
+        "gate_attribute",
         pa.float32(),
-        "Share of the vote of the carrying nodes for the intended group, least over groups.",
+        "Share of the vote of the carrying nodes for the intended attribute, least over "
+        "attributes.",
         nullable=True,
         at_least=0,
         at_most=1,

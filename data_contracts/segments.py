@@ -37,7 +37,7 @@ SEGMENTS = Contract(
             among=DOUBTS,
         ),
         Column("segmenter", pa.string(), "What made the mask: 'annotated' or a checkpoint's id."),
-        Column("segmenter_licence", pa.string(), "Licence of the segmenter.", nullable=True),
+        Column("segmenter_licence", pa.string(), "License of the segmenter.", nullable=True),
     ),
     unique_together=("image_id", "class_name"),
 )

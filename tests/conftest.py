@@ -86,7 +86,7 @@ class DatasetFolder:
         return row["file_name"]
 
     def good(self, count: int = 16) -> None:
-        """Adds rows that are all accepted, with every label and group in every split."""
+        """Adds rows that are all accepted, with every label and attribute in every split."""
         for _ in range(count):
             self.row()
 
@@ -98,7 +98,12 @@ class DatasetFolder:
             writer.writerows(self.rows)
 
     def settings(self, **changes: Any) -> FolderSource:
-        content = {"kind": "folder", "root": str(self.root), "label": "label", "groups": ["tone"]}
+        content = {
+            "kind": "folder",
+            "root": str(self.root),
+            "label": "label",
+            "attributes": ["tone"],
+        }
         return FolderSource.model_validate(content | changes)
 
 

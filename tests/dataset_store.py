@@ -19,7 +19,7 @@ from PIL import Image
 from data_contracts import (
     ASSOCIATION,
     BIAS_SCORES,
-    PLANNED_CELLS,
+    PLANNED_GROUPS,
     RECOMBINED_SAMPLES,
     Contract,
 )
@@ -39,7 +39,7 @@ from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from heml.taxonomy import builtin
 
-LABEL, GROUPS = "mouth", ["hair_tone"]
+LABEL, ATTRIBUTES = "mouth", ["hair_tone"]
 TAXONOMY = builtin("portraits")
 
 
@@ -51,14 +51,14 @@ def make_store(folder: Path, count: int = 80, samples: int = 24) -> Store:
     segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     _samples(store, samples)
     _scores(store)
-    targets(store, lambda label, groups: 30)
+    targets(store, lambda label, attributes: 30)
     store.finish("rebalance_plan", "plan", {"notes": {}}, [])
     return store
 
 
 def write(store: Store, settings: DatasetSettings | None = None) -> Outcome:
     return write_dataset(
-        store, "small", LABEL, GROUPS, "CC0-1.0", "recipe", silent, settings, "split"
+        store, "small", LABEL, ATTRIBUTES, "CC0-1.0", "recipe", silent, settings, "split"
     )
 
 
@@ -76,24 +76,24 @@ def _portraits_in_a_folder(root: Path, count: int) -> FolderSource:
             (root / name).parent.mkdir(parents=True, exist_ok=True)
             (root / name).write_bytes(content or b"")
         mine = {"split": record.split, "path": "a shelf", "weight": "70 kg"}
-        rows.append(names | mine | {LABEL: record.columns[LABEL], **_groups(record.columns)})
+        rows.append(names | mine | {LABEL: record.columns[LABEL], **_attributes(record.columns)})
     with (root / "metadata.csv").open("w", newline="") as file:
         table = csv.DictWriter(file, list(rows[0]))
         table.writeheader()
         table.writerows(rows)
     classes = {str(number): name for number, name in source.classes().items()}
     (root / "classes.json").write_text(json.dumps(classes))
-    content = {"kind": "folder", "root": str(root), "label": LABEL, "groups": GROUPS}
+    content = {"kind": "folder", "root": str(root), "label": LABEL, "attributes": ATTRIBUTES}
     return FolderSource.model_validate(content)
 
 
-def _groups(columns: Mapping[str, str | None]) -> dict[str, str | None]:
-    return {group: columns[group] for group in GROUPS}
+def _attributes(columns: Mapping[str, str | None]) -> dict[str, str | None]:
+    return {attribute: columns[attribute] for attribute in ATTRIBUTES}
 
 
 def _samples(store: Store, count: int) -> None:
     rng = np.random.default_rng(0)
-    index = image_index(store, GROUPS)
+    index = image_index(store, ATTRIBUTES)
     train = index[index["split"] == "train"].reset_index(drop=True)
     ids = train["image_id"].tolist()
     accepted = 0
@@ -108,11 +108,11 @@ def _samples(store: Store, count: int) -> None:
             row = {
                 "edit_id": f"edit-{number:06d}",
                 "label": train.at[host, "label"],
-                "groups": [train.at[donor, GROUPS[0]]],
-                "direction": "group_onto_host",
+                "attributes": [train.at[donor, ATTRIBUTES[0]]],
+                "direction": "swap_attribute",
                 "operator": "transplant",
                 "nodes": ["hair"],
-                "recoloured_nodes": ["mouth"],
+                "recolored_nodes": ["mouth"],
                 "host_id": ids[host],
                 "donor_id": ids[donor],
                 "seed": number,
@@ -143,14 +143,17 @@ def _samples(store: Store, count: int) -> None:
 
 
 def targets(store: Store, aim: Callable[[str, list[str]], int]) -> None:
-    """A plan that aims at so many records in every cell, by label and groups."""
-    index = image_index(store, GROUPS)
-    cells = index.loc[index["split"] == "train", ["label", *GROUPS]].drop_duplicates()
+    """A plan that aims at so many records in every group, by label and attributes."""
+    index = image_index(store, ATTRIBUTES)
+    groups = index.loc[index["split"] == "train", ["label", *ATTRIBUTES]].drop_duplicates()
     rows = [
-        _filled(PLANNED_CELLS, {"label": label, "groups": groups, "n_target": aim(label, groups)})
-        for label, *groups in cells.itertuples(index=False)
+        _filled(
+            PLANNED_GROUPS,
+            {"label": label, "attributes": attributes, "n_target": aim(label, attributes)},
+        )
+        for label, *attributes in groups.itertuples(index=False)
     ]
-    pq.write_table(PLANNED_CELLS.table(rows), store.planned_cells)
+    pq.write_table(PLANNED_GROUPS.table(rows), store.planned_groups)
 
 
 def _scores(store: Store) -> None:
@@ -159,7 +162,7 @@ def _scores(store: Store) -> None:
         "node": "hair",
         "kind": "leaf",
         "rank": 1,
-        "group": GROUPS[0],
+        "attribute": ATTRIBUTES[0],
         "score": 0.9,
         "score_low": 0.8,
         "score_high": 0.95,
@@ -170,7 +173,7 @@ def _scores(store: Store) -> None:
     }
     pq.write_table(BIAS_SCORES.table([_filled(BIAS_SCORES, known)]), store.bias_scores)
     known = {
-        "group": GROUPS[0],
+        "attribute": ATTRIBUTES[0],
         "cramers_v": 0.8,
         "cramers_v_low": 0.7,
         "cramers_v_high": 0.85,

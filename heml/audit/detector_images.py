@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 import numpy as np
 import pyarrow.dataset as ds
 
-from heml.effect.training_images import shrink
+from heml.effect.training_images import decode_resized
 
 
 class TrainImages(NamedTuple):
-    """What `measure_artefacts` needs, in its order.
+    """What `measure_edit_detectability` needs, in its order.
 
     Parameters
     ----------
@@ -22,8 +22,8 @@ class TrainImages(NamedTuple):
     labels : array (N,)
     families : str array (N,)
         Of a recombined image its host.
-    groups : str array (N,)
-        All group values together.
+    attributes : str array (N,)
+        All attribute values together.
     weights : float array (N,)
     """
 
@@ -31,19 +31,19 @@ class TrainImages(NamedTuple):
     recombined: np.ndarray
     labels: np.ndarray
     families: np.ndarray
-    groups: np.ndarray
+    attributes: np.ndarray
     weights: np.ndarray
 
 
 def read_train_images(
     dataset: Path,
     label: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     size: int,
     most: int = 4000,
     seed: int = 0,
 ) -> TrainImages:
-    """What `measure_artefacts` needs of a written dataset's train split.
+    """What `measure_edit_detectability` needs of a written dataset's train split.
 
     Parameters
     ----------
@@ -51,8 +51,8 @@ def read_train_images(
         Folder of a rebalanced dataset.
     label : str
         Its label column.
-    groups : sequence of str
-        Its group columns.
+    attributes : sequence of str
+        Its attributes.
     size : int
         Side of the images that are returned, in pixels.
     most : int, default 4000
@@ -66,14 +66,14 @@ def read_train_images(
     images: list[np.ndarray] = []
     rows: list[Sequence[Any]] = []
     start = 0
-    columns = ["image", "image_id", "origin", "host_id", "weight", label, *groups]
+    columns = ["image", "image_id", "origin", "host_id", "weight", label, *attributes]
     for batch in table.to_batches(columns=columns, batch_size=64):
         wanted = np.flatnonzero(chosen[start : start + len(batch)])
         start += len(batch)
         for row in batch.take(wanted).to_pylist():
-            images.append(shrink(row["image"]["bytes"], size))
+            images.append(decode_resized(row["image"]["bytes"], size))
             made = row["origin"] == "recombined"
             family = row["host_id"] if made else row["image_id"]
-            values = "\x1f".join(str(row[group]) for group in groups)
+            values = "\x1f".join(str(row[attribute]) for attribute in attributes)
             rows.append((made, row[label], family, values, row["weight"]))
     return TrainImages(np.stack(images), *map(np.array, zip(*rows, strict=True)))

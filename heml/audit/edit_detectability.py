@@ -3,8 +3,8 @@
 A small network is trained to tell real from recombined images, cross-fitted, so that every image
 is scored by a network that saw neither it nor its relatives. If that score then predicts the
 label, being recombined tells the label, and a classifier could learn the mark instead. So it could
-if the score predicts the label among images of one group: where what is common is real and what is
-scarce is recombined, the two say opposite things in different groups, and nothing overall.
+if the score predicts the label among images of one attribute: where what is common is real and what
+is scarce is recombined, the two say opposite things in different attributes, and nothing overall.
 """
 
 from __future__ import annotations
@@ -50,7 +50,7 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Artefacts:
+class EditDetectability:
     """What a detector of recombined images finds.
 
     Parameters
@@ -61,7 +61,8 @@ class Artefacts:
     label : Measured
         Balanced accuracy of the label predicted from the score alone.
     label_within : Measured or None
-        The same among images of one group value, mean over groups; None where no groups are given.
+        The same among images of one attribute value, mean over attributes; None where no attributes
+        are given.
     chance : float
         Balanced accuracy of guessing the label: one over the number of labels.
     scores : float array (N,)
@@ -81,7 +82,7 @@ class Artefacts:
 
     @property
     def most_telling(self) -> Measured:
-        """The label overall or within groups, whichever is surer to be told."""
+        """The label overall or within attributes, whichever is surer to be told."""
         within = self.label_within
         return self.label if within is None or within.low <= self.label.low else within
 
@@ -89,7 +90,7 @@ class Artefacts:
         """Plain numbers, for summaries."""
         named = {"detector_auc": self.detector, "label_accuracy": self.label}
         if self.label_within is not None:
-            named["label_accuracy_within_groups"] = self.label_within
+            named["label_accuracy_within_attributes"] = self.label_within
         described: dict[str, Any] = {}
         for name, measured in named.items():
             described[name] = measured.value
@@ -97,19 +98,19 @@ class Artefacts:
         return described | {"chance": self.chance, "n": self.label.n}
 
 
-def measure_artefacts(
+def measure_edit_detectability(
     images: np.ndarray,
     recombined: np.ndarray,
     labels: np.ndarray,
     families: np.ndarray,
-    groups: np.ndarray | None = None,
+    attributes: np.ndarray | None = None,
     weights: np.ndarray | None = None,
     *,
     folds: int = 3,
     steps: int = 200,
     batch_size: int = 64,
     seed: int = 0,
-) -> Artefacts:
+) -> EditDetectability:
     """Trains the detector and asks whether its score tells the label.
 
     Parameters
@@ -120,8 +121,8 @@ def measure_artefacts(
     labels : array (N,)
     families : array (N,)
         Images of one family (a host and what was made of it) are never on both sides of a fold.
-    groups : array (N,), optional
-        Group values; with several attributes, a name for each combination.
+    attributes : array (N,), optional
+        Attribute values; with several attributes, a name for each combination.
     weights : float array (N,), optional
         Sample weights with which a classifier would be trained; alike by default.
     folds : int, default 3
@@ -133,7 +134,7 @@ def measure_artefacts(
 
     Returns
     -------
-    Artefacts
+    EditDetectability
 
     Raises
     ------
@@ -172,8 +173,8 @@ def measure_artefacts(
 
     label = told(np.zeros(len(codes), int))
     within = None
-    if groups is not None:
-        strata = np.unique(np.asarray(groups), return_inverse=True)[1]
+    if attributes is not None:
+        strata = np.unique(np.asarray(attributes), return_inverse=True)[1]
         # One label alone is known without the score, and one kind of image has nothing to tell.
         several = np.array(
             [
@@ -182,7 +183,7 @@ def measure_artefacts(
             ]
         )
         within = told(np.where(several[strata], strata, -1)) if several.any() else None
-    return Artefacts(detector, label, within, 1 / len(names), scores)
+    return EditDetectability(detector, label, within, 1 / len(names), scores)
 
 
 def _check(
@@ -198,7 +199,7 @@ def _check(
     if recombined.all() or not recombined.any():
         raise ValueError("a detector needs real and recombined images, found one kind alone")
     if len(np.unique(labels)) < 2:
-        raise ValueError("artefacts can only tell labels apart where there are at least two")
+        raise ValueError("artifacts can only tell labels apart where there are at least two")
     if len(np.unique(families)) < folds:
         raise ValueError(
             f"{len(np.unique(families))} families of images are too few: {folds} folds"
@@ -219,11 +220,11 @@ class _Detector(nn.Module):
 
 
 def _scaled(images: np.ndarray) -> Tensor:
-    """Colours, and as fourth channel fine detail: a mark is a matter of it."""
-    colours = (torch.from_numpy(np.ascontiguousarray(images)).float() - 128) / 128
-    grey = colours.mean(dim=1, keepdim=True)
-    detail = grey - nn.functional.avg_pool2d(grey, 3, 1, 1)
-    return torch.cat([colours, detail * 4], dim=1)
+    """Colors, and as fourth channel fine detail: a mark is a matter of it."""
+    colors = (torch.from_numpy(np.ascontiguousarray(images)).float() - 128) / 128
+    gray = colors.mean(dim=1, keepdim=True)
+    detail = gray - nn.functional.avg_pool2d(gray, 3, 1, 1)
+    return torch.cat([colors, detail * 4], dim=1)
 
 
 def _train(

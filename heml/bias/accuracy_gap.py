@@ -46,7 +46,7 @@ def out_of_fold_votes(metric: NodeMetric, labels: np.ndarray, k: int) -> np.ndar
 
 
 class Reliance:
-    """Label accuracy on aligned and on conflicting records of one group, for any node.
+    """Label accuracy on aligned and on conflicting records of one attribute, for any node.
 
     The gap between them is taken within labels and averaged over labels with the weights of Mantel
     and Haenszel (risk difference, Greenland & Robins, Biometrics 41, 1985): a node that always

@@ -1,4 +1,5 @@
-"""Association of the label with a group: every measure of a label × group table, in rows."""
+"""Association of the label with an attribute: every measure of a label × attribute table, in rows.
+Association of the label with an attribute: every measure of a label × attribute table, in rows."""
 
 from __future__ import annotations
 
@@ -11,23 +12,27 @@ from scipy.stats import chi2_contingency
 from sklearn.metrics import adjusted_mutual_info_score
 
 from heml.bias import tables
-from heml.bias.attributes import Contingency, Group, contingency
+from heml.bias.attributes import Attribute, Contingency, contingency
 from heml.bias.fdr import controlled
 
 
 def association(
-    train: pd.DataFrame, groups: Sequence[Group], resamples: int, permutations: int, seed: int
+    train: pd.DataFrame,
+    attributes: Sequence[Attribute],
+    resamples: int,
+    permutations: int,
+    seed: int,
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Every measure of association and distribution of each group.
+    """Every measure of association and distribution of each attribute.
 
-    Intervals are 95% percentile bootstraps over records, p-values come from shuffling the group
+    Intervals are 95% percentile bootstraps over records, p-values come from shuffling the attribute
     among the records (or, for the distance to equal shares, from drawing equal shares), q-values
     are Benjamini-Hochberg's over all rows of a measure.
 
     Parameters
     ----------
     train : DataFrame
-        Columns label and those of the groups.
+        Columns label and those of the attributes.
     resamples, permutations : int
     seed : int
 
@@ -39,10 +44,10 @@ def association(
     rng = np.random.default_rng(seed)
     rows: list[dict[str, Any]] = []
     links: list[dict[str, Any]] = []
-    for group in groups:
-        counts = contingency(train, group)
+    for attribute in attributes:
+        counts = contingency(train, attribute)
         own = list(_measures(counts, resamples, permutations, rng))
-        shared = {"group": group.name, "groups": list(group.columns), "n": counts.n}
+        shared = {"attribute": attribute.name, "attributes": list(attribute.columns), "n": counts.n}
         rows += [{**shared, **row} for row in own]
         v = own[0]
         links.append(
@@ -107,7 +112,7 @@ def _measures(
                 "p": float(tables.p_value(value[name], expected[name])),
             }
     yield from _of_values(counts, draws)
-    yield from _of_cells(counts, draws, null)
+    yield from _of_groups(counts, draws, null)
 
 
 class _Adjusted:
@@ -136,14 +141,16 @@ def _of_values(counts: Contingency, draws: np.ndarray) -> Iterator[dict[str, Any
     for place, name in enumerate(counts.values):
         yield {
             **_row("class_imbalance", value[place], drawn[:, place]),
-            "group_value": name,
+            "attribute_value": name,
         }
 
 
-def _of_cells(counts: Contingency, draws: np.ndarray, null: np.ndarray) -> Iterator[dict[str, Any]]:
+def _of_groups(
+    counts: Contingency, draws: np.ndarray, null: np.ndarray
+) -> Iterator[dict[str, Any]]:
     table = counts.table
     expected = tables.independent(table) * counts.n
-    # Margins stay as they are, so a cell's count is as extreme as any measure made of it.
+    # Margins stay as they are, so a group's count is as extreme as any measure made of it.
     p = tables.p_value(np.abs(table - expected), np.abs(null - expected))
     for name, statistic in (
         ("npmi", tables.pointwise),
@@ -151,7 +158,7 @@ def _of_cells(counts: Contingency, draws: np.ndarray, null: np.ndarray) -> Itera
     ):
         value, drawn = statistic(table), statistic(draws)
         for i, label in enumerate(counts.labels):
-            for j, group_value in enumerate(counts.values):
+            for j, attribute_value in enumerate(counts.values):
                 alone = min(table.shape) < 2
                 undefined = bool(np.isnan(value[i, j]))
                 yield {
@@ -163,7 +170,7 @@ def _of_cells(counts: Contingency, draws: np.ndarray, null: np.ndarray) -> Itera
                         note=counts.note() if alone or undefined else "",
                     ),
                     "label_value": label,
-                    "group_value": group_value,
+                    "attribute_value": attribute_value,
                 }
 
 
@@ -174,7 +181,7 @@ def _row(
     p: float | None = None,
     note: str = "",
 ) -> dict[str, Any]:
-    row = {"measure": measure, "label_value": None, "group_value": None, "note": note, "p": p}
+    row = {"measure": measure, "label_value": None, "attribute_value": None, "note": note, "p": p}
     if value is None or draws is None:
         return {**row, "value": None, "low": None, "high": None}
     low, high = tables.interval(draws, value)

@@ -1,7 +1,7 @@
-"""Leakage: how well a node's embedding alone tells the group among records of one label.
+"""Leakage: how well a node's embedding alone tells the attribute among records of one label.
 
-Measured as AUC: 0.5 is chance whatever the group's frequencies, so no majority baseline enters.
-With more than two group values it is the mean over values of each against the rest (macro
+Measured as AUC: 0.5 is chance whatever the attribute's frequencies, so no majority baseline enters.
+With more than two attribute values it is the mean over values of each against the rest (macro
 one-vs-rest), so that a rare value counts as much as a frequent one. Records are compared only
 within their label and fold, by a classifier that saw neither.
 
@@ -21,7 +21,7 @@ from scipy.stats import rankdata
 
 #: Larger strata are thinned to this many records: enough for an AUC known to one per cent.
 MAX_STRATUM = 4000
-#: Shrinkage of the correlation of the embedding's dimensions towards none.
+#: Shrinkage of the correlation of the embedding's dimensions toward none.
 SHRINKAGE = 0.1
 #: Scores (records × shuffles × values) held at a time.
 MOST_SCORES = 4_000_000
@@ -46,26 +46,26 @@ class _Stratum:
     weights: np.ndarray
 
 
-class Leakage:
-    """Leakage of one group, for any node: the AUC, its bootstrap draws and its null draws.
+class AttributeAuc:
+    """Leakage of one attribute, for any node: the AUC, its bootstrap draws and its null draws.
 
     Resamples and permutations are drawn once and shared by all nodes.
 
     Parameters
     ----------
-    labels, groups, fold : int arrays (N,)
-        Codes from 0; a fold or group of -1 leaves a record out.
+    labels, attributes, fold : int arrays (N,)
+        Codes from 0; a fold or attribute of -1 leaves a record out.
     resamples : int
-        Bootstrap resamples, drawn within label, fold and group value.
+        Bootstrap resamples, drawn within label, fold and attribute value.
     permutations : int
-        Of the group values within label and fold.
+        Of the attribute values within label and fold.
     seed : int
     """
 
     def __init__(
         self,
         labels: np.ndarray,
-        groups: np.ndarray,
+        attributes: np.ndarray,
         fold: np.ndarray,
         resamples: int = 500,
         permutations: int = 500,
@@ -74,20 +74,20 @@ class Leakage:
         rng = np.random.default_rng(seed)
         self._draws = resamples, permutations
         strata = np.where(
-            (fold >= 0) & (groups >= 0), labels * (fold.max(initial=0) + 1) + fold, -1
+            (fold >= 0) & (attributes >= 0), labels * (fold.max(initial=0) + 1) + fold, -1
         )
         kept = [_thinned(np.flatnonzero(strata == s), rng) for s in np.unique(strata[strata >= 0])]
         #: Records that fit and are judged, int array (n,).
         self.rows = np.concatenate(kept) if kept else np.zeros(0, int)
-        self._groups = groups[self.rows]
+        self._attributes = attributes[self.rows]
         self._labels, self._fold = labels[self.rows], fold[self.rows]
-        self._shuffled = np.tile(self._groups.astype(np.int16), (permutations, 1))
+        self._shuffled = np.tile(self._attributes.astype(np.int16), (permutations, 1))
         self._strata: list[_Stratum] = []
         start = 0
         for own in kept:
             places = np.arange(start, start + len(own))
             start += len(own)
-            values = self._groups[places]
+            values = self._attributes[places]
             self._shuffled[:, places] = rng.permuted(self._shuffled[:, places], axis=1)
             if len(np.unique(values)) > 1:
                 weights = _resamples(values, resamples, rng)
@@ -95,7 +95,7 @@ class Leakage:
                 self._strata.append(
                     _Stratum(places, int(self._labels[first]), int(self._fold[first]), weights)
                 )
-        used = [np.unique(self._groups[s.rows]) for s in self._strata]
+        used = [np.unique(self._attributes[s.rows]) for s in self._strata]
         values = np.unique(np.concatenate(used)) if used else np.zeros(0, int)
         # Of two values, the first one's comparisons are the second one's, mirrored.
         self._values = values[1:] if len(values) == 2 else values
@@ -119,10 +119,10 @@ class Leakage:
             If no two records can be compared.
         """
         if not self.measurable:
-            raise ValueError("no label has two records of different group values in one fold")
+            raise ValueError("no label has two records of different attribute values in one fold")
         times = self._draws[1]
         tallies = _Tally(times + 1), _Tally(self._draws[0])
-        own = np.concatenate([self._groups[None], self._shuffled])
+        own = np.concatenate([self._attributes[None], self._shuffled])
         for fold in np.unique(self._fold):
             judge = _Discriminant(
                 features[fold][self.rows], self._labels, self._fold != fold, int(own.max()) + 1
@@ -148,7 +148,7 @@ class Leakage:
 
 
 class _Tally:
-    """Comparisons won and made, per group value and draw."""
+    """Comparisons won and made, per attribute value and draw."""
 
     def __init__(self, draws: int) -> None:
         self._draws = draws
@@ -166,10 +166,10 @@ class _Tally:
 
 
 class _Discriminant:
-    """Linear discriminant of group values within labels, fitted for many groupings at once.
+    """Linear discriminant of attribute values within labels, fitted for many groupings at once.
 
-    Embeddings are taken relative to their label's mean, so the label gives no hint of the group;
-    the shrunken covariance is that of all records of a label, which no grouping changes.
+    Embeddings are taken relative to their label's mean, so the label gives no hint of the
+    attribute; the shrunken covariance is that of all records of a label, which no grouping changes.
 
     Parameters
     ----------
@@ -178,7 +178,7 @@ class _Discriminant:
     fit : bool array (n,)
         Records to fit on.
     values : int
-        Number of group values.
+        Number of attribute values.
     """
 
     def __init__(
@@ -195,12 +195,12 @@ class _Discriminant:
         correlation = fitted.T @ fitted / max(len(fitted), 1) + SHRINKAGE * np.eye(x.shape[1])
         self._precision = np.linalg.inv(correlation).astype(np.float32)
 
-    def scores(self, groups: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    def scores(self, attributes: np.ndarray, rows: np.ndarray) -> np.ndarray:
         """How much each record looks like each value.
 
         Parameters
         ----------
-        groups : int array (G, n)
+        attributes : int array (G, n)
             Each row is one grouping to fit.
         rows : int array (r,)
             Records to judge.
@@ -210,12 +210,14 @@ class _Discriminant:
         float32 array (G, r, values)
         """
         chunk = max(MOST_SCORES // max(len(rows) * self._values, 1), 1)
-        parts = [self._scores(groups[i : i + chunk], rows) for i in range(0, len(groups), chunk)]
+        parts = [
+            self._scores(attributes[i : i + chunk], rows) for i in range(0, len(attributes), chunk)
+        ]
         return np.concatenate(parts)
 
-    def _scores(self, groups: np.ndarray, rows: np.ndarray) -> np.ndarray:
-        fitted, chosen = self._x[self._fit], groups[:, self._fit]
-        means = np.empty((self._values, len(groups), fitted.shape[1]), np.float32)
+    def _scores(self, attributes: np.ndarray, rows: np.ndarray) -> np.ndarray:
+        fitted, chosen = self._x[self._fit], attributes[:, self._fit]
+        means = np.empty((self._values, len(attributes), fitted.shape[1]), np.float32)
         for value in range(self._values):
             mine = (chosen == value).astype(np.float32)
             means[value] = mine @ fitted / np.maximum(mine.sum(axis=1, keepdims=True), 1)
@@ -234,11 +236,11 @@ def _thinned(rows: np.ndarray, rng: np.random.Generator) -> np.ndarray:
     return np.sort(rng.choice(rows, MAX_STRATUM, replace=False))
 
 
-def _resamples(groups: np.ndarray, times: int, rng: np.random.Generator) -> np.ndarray:
-    """Bootstrap counts int16 (times, n), drawn within each group value."""
-    counts = np.empty((times, len(groups)), np.int16)
-    for value in np.unique(groups):
-        rows = np.flatnonzero(groups == value)
+def _resamples(attributes: np.ndarray, times: int, rng: np.random.Generator) -> np.ndarray:
+    """Bootstrap counts int16 (times, n), drawn within each attribute value."""
+    counts = np.empty((times, len(attributes)), np.int16)
+    for value in np.unique(attributes):
+        rows = np.flatnonzero(attributes == value)
         counts[:, rows] = rng.multinomial(len(rows), np.full(len(rows), 1 / len(rows)), times)
     return counts
 

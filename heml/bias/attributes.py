@@ -1,4 +1,4 @@
-"""Which groups are measured, and what a table of label × group cannot tell."""
+"""Which attributes are measured, and what a table of label × attribute cannot tell."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from heml.images.groups import MISSING, TIMES, combined
 
 
 @dataclass(frozen=True)
-class Group:
-    """One group as it is measured: a column, or several taken together.
+class Attribute:
+    """One attribute as it is measured: a column, or several taken together.
 
     Parameters
     ----------
@@ -31,18 +31,18 @@ class Group:
         return combined(frame, self.columns)
 
 
-def measured_groups(columns: Sequence[str]) -> list[Group]:
+def measured_attributes(columns: Sequence[str]) -> list[Attribute]:
     """Every column, every two together, and all of them together."""
     sets: list[tuple[str, ...]] = [(column,) for column in columns]
     sets += list(combinations(columns, 2))
     if len(columns) > 2:
         sets.append(tuple(columns))
-    return [Group(TIMES.join(chosen), tuple(chosen)) for chosen in sets]
+    return [Attribute(TIMES.join(chosen), tuple(chosen)) for chosen in sets]
 
 
 @dataclass(frozen=True)
 class Contingency:
-    """Label × group counts of the records whose group is known.
+    """Label × attribute counts of the records whose attribute is known.
 
     Parameters
     ----------
@@ -50,7 +50,7 @@ class Contingency:
     labels, values : list of str
         Of rows and columns, sorted.
     missing : int
-        Records whose group value is not known.
+        Records whose attribute value is not known.
     """
 
     table: np.ndarray
@@ -65,7 +65,7 @@ class Contingency:
     def note(self) -> str:
         """What cannot be measured and why, in one line; empty if everything can."""
         if self.n == 0:
-            return "no record has a value of this group: nothing can be measured"
+            return "no record has a value of this attribute: nothing can be measured"
         if len(self.labels) < 2:
             return f"all records have the label '{self.labels[0]}': nothing can be compared"
         if len(self.values) < 2:
@@ -74,10 +74,11 @@ class Contingency:
         if (filled.sum(axis=0) == 1).all():
             same = (filled.sum(axis=1) == 1).all()
             return (
-                f"the group {'is' if same else 'tells'} the label itself: no label has records of "
-                "two group values to compare"
+                f"the attribute {'is' if same else 'tells'} the label itself: no label has "
+                "records of "
+                "two attribute values to compare"
                 if same
-                else "every group value comes with one label only: nothing can conflict"
+                else "every attribute value comes with one label only: nothing can conflict"
             )
         single = [v for v, n in zip(self.values, self.table.sum(axis=0), strict=True) if n == 1]
         if single:
@@ -89,15 +90,15 @@ class Contingency:
         return ""
 
 
-def contingency(train: pd.DataFrame, group: Group) -> Contingency:
-    """The table of one group on the records given.
+def contingency(train: pd.DataFrame, attribute: Attribute) -> Contingency:
+    """The table of one attribute on the records given.
 
     Parameters
     ----------
     train : DataFrame
-        Columns label and the group's.
+        Columns label and the attribute's.
     """
-    values = group.values(train)
+    values = attribute.values(train)
     known = values != MISSING
     labels = train["label"].to_numpy(str)
     rows, row_codes = np.unique(labels, return_inverse=True)

@@ -1,4 +1,4 @@
-"""The bias score of a node for a group attribute: high only where it carries and is fooled."""
+"""The bias score of a node for an attribute: high only where it carries and is fooled."""
 
 from __future__ import annotations
 
@@ -6,11 +6,12 @@ import numpy as np
 
 
 def bias_score(leakage: np.ndarray | float, gap: np.ndarray | float) -> np.ndarray:
-    """Geometric mean of how far a node carries the group and how far it is fooled by it.
+    """Geometric mean of how far a node carries the attribute and how far it is fooled by it.
 
     Carrying is `2 * AUC - 1` (0 at chance), being fooled is the accuracy lost from aligned to
     conflicting records of a label; either at or below 0 makes the score 0. A node that shows the
-    group but judges the label rightly is harmless, and so is one that is merely bad at the label.
+    attribute but judges the label rightly is harmless, and so is one that is merely bad at the
+    label.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""The stage: coverage, association, and scores of every node for every group attribute."""
+"""The stage: coverage, association, and scores of every node for every attribute."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import pyarrow.parquet as pq
 from data_contracts import ASSOCIATION, BIAS_MEASURES, BIAS_SCORES, COVERAGE
 from heml.bias.accuracy_gap import out_of_fold_votes
 from heml.bias.association import association
-from heml.bias.attributes import Group, measured_groups
+from heml.bias.attributes import Attribute, measured_attributes
 from heml.bias.bias_settings import BiasSettings
 from heml.bias.coverage import coverage
 from heml.bias.history import remember_scores
-from heml.bias.node_scores import GroupScorer, rank_scores
+from heml.bias.node_scores import AttributeScorer, rank_scores
 from heml.compute.progress import Progress
 from heml.images.groups import MISSING, discovery
 from heml.images.images_table import image_index
@@ -38,7 +38,7 @@ def measure_bias(
     store: Store,
     taxonomy: Taxonomy,
     label_name: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     settings: MetricSettings,
     progress: Progress,
     bias: BiasSettings = BiasSettings(),  # noqa: B008 - frozen
@@ -49,25 +49,25 @@ def measure_bias(
 
     Parameters
     ----------
-    groups : sequence of str
-        Group columns, at least one. Each, every two together and all of them are measured.
+    attributes : sequence of str
+        Attributes, at least one. Each, every two together and all of them are measured.
     """
     key = fingerprint(
         VERSION,
         label_name,
-        list(groups),
-        discovery(store, groups),
-        settings.neighbours,
+        list(attributes),
+        discovery(store, attributes),
+        settings.neighbors,
         bias.model_dump(),
         taxonomy.describe(),
         [store.fingerprint(f"metric/{node}") for node in taxonomy.nodes],
     )
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
-        index = image_index(store, list(groups))
+        index = image_index(store, list(attributes))
         train = index[index["split"] == "train"]
-        measured = measured_groups(groups)
-        scorers: dict[bytes, list[GroupScorer]] = {}
+        measured = measured_attributes(attributes)
+        scorers: dict[bytes, list[AttributeScorer]] = {}
         rows = []
         for number, node in enumerate(taxonomy.nodes, start=1):
             progress(f"bias_scores: {node} ({number}/{len(taxonomy.nodes)})")
@@ -76,28 +76,28 @@ def measure_bias(
             folds = metric.fold.tobytes()
             own = measured_images(index, metric)
             if folds not in scorers:
-                scorers[folds] = [GroupScorer(own, g, metric.fold, bias) for g in measured]
+                scorers[folds] = [AttributeScorer(own, g, metric.fold, bias) for g in measured]
             rows += [
                 {"node": node, "kind": taxonomy.kind(node), **row}
-                for row in score_node(metric, own, scorers[folds], settings.neighbours)
+                for row in score_node(metric, own, scorers[folds], settings.neighbors)
             ]
         scores = rank_scores(pd.DataFrame(rows))
-        cells = coverage(train, label_name, groups, bias.resamples, bias.seed)
+        groups = coverage(train, label_name, attributes, bias.resamples, bias.seed)
         links, measures = association(train, measured, bias.resamples, bias.permutations, bias.seed)
         outputs = [store.bias_scores, store.coverage, store.association, store.bias_measures]
         for contract, frame, path in zip(
             (BIAS_SCORES, COVERAGE, ASSOCIATION, BIAS_MEASURES),
-            (scores, cells, links, measures),
+            (scores, groups, links, measures),
             outputs,
             strict=True,
         ):
-            contract.validate(frame, [c.name for c in contract.columns if c.name != "groups"])
+            contract.validate(frame, [c.name for c in contract.columns if c.name != "attributes"])
             with write_aside(path) as aside:
                 pq.write_table(contract.table(frame), aside)
         content = store.summary("images")["content"]
         history = remember_scores(store, scores, label_name, content, key)
         outputs.append(store.bias_history)
-        summary = _describe(scores, cells, links, train, measured)
+        summary = _describe(scores, groups, links, train, measured)
         if history is not None:
             summary["notes"]["history"] = history
         progress(f"bias_scores: {summary['words']}")
@@ -109,18 +109,18 @@ def measure_bias(
 
 
 def score_node(
-    metric: NodeMetric, index: pd.DataFrame, scorers: Sequence[GroupScorer], neighbours: int
+    metric: NodeMetric, index: pd.DataFrame, scorers: Sequence[AttributeScorer], neighbors: int
 ) -> list[dict[str, Any]]:
-    """All measures of one node, for each group.
+    """All measures of one node, for each attribute.
 
     Parameters
     ----------
     metric : NodeMetric
     index : DataFrame
         Column label, over the metric's images.
-    scorers : sequence of GroupScorer
+    scorers : sequence of AttributeScorer
         With the metric's folds.
-    neighbours : int
+    neighbors : int
         k of the label votes.
 
     Returns
@@ -129,45 +129,45 @@ def score_node(
         Columns of the `bias_scores` contract but node, kind, rank and q-values.
     """
     labels = np.unique(index["label"], return_inverse=True)[1]
-    correct = out_of_fold_votes(metric, labels, neighbours).argmax(axis=1) == labels
+    correct = out_of_fold_votes(metric, labels, neighbors).argmax(axis=1) == labels
     return [scorer.score(metric, correct) for scorer in scorers]
 
 
 def _describe(
     scores: pd.DataFrame,
-    cells: pd.DataFrame,
+    groups: pd.DataFrame,
     links: pd.DataFrame,
     train: pd.DataFrame,
-    measured: Sequence[Group],
+    measured: Sequence[Attribute],
 ) -> dict[str, Any]:
     leaves = scores[scores["kind"] == "leaf"]
-    uncovered = cells.loc[cells["n"] == 0, "cell"].tolist()
-    summary: dict[str, Any] = {"empty_cells": len(uncovered), "uncovered": uncovered}
+    uncovered = groups.loc[groups["n"] == 0, "group"].tolist()
+    summary: dict[str, Any] = {"empty_groups": len(uncovered), "uncovered": uncovered}
     words = []
-    for group in (g for g in measured if len(g.columns) == 1):
-        own = leaves[leaves["group"] == group.name]
+    for attribute in (g for g in measured if len(g.columns) == 1):
+        own = leaves[leaves["attribute"] == attribute.name]
         first = own.iloc[0]
-        summary[f"top_leaf_{group.name}"] = str(first["node"])
-        summary[f"top_score_{group.name}"] = float(first["score"])
-        summary[f"missing_{group.name}"] = int((train[group.name] == MISSING).sum())
+        summary[f"top_leaf_{attribute.name}"] = str(first["node"])
+        summary[f"top_score_{attribute.name}"] = float(first["score"])
+        summary[f"missing_{attribute.name}"] = int((train[attribute.name] == MISSING).sum())
         words.append(
-            f"{group.name} is carried most by {first['node']}, score {first['score']:.2f} "
+            f"{attribute.name} is carried most by {first['node']}, score {first['score']:.2f} "
             f"[{first['score_low']:.2f}, {first['score_high']:.2f}]"
             if first["score"] > 0
-            else f"no leaf carries {group.name} and is fooled by it"
+            else f"no leaf carries {attribute.name} and is fooled by it"
         )
     for link in links.to_dict("records"):
         if not pd.isna(link["cramers_v"]):
-            summary[f"cramers_v_{link['group']}"] = float(link["cramers_v"])
+            summary[f"cramers_v_{link['attribute']}"] = float(link["cramers_v"])
     summary["scores"] = {
-        f"{row.node} × {row.group}": round(float(row.score), 4)  # type: ignore[arg-type]
+        f"{row.node} × {row.attribute}": round(float(row.score), 4)  # type: ignore[arg-type]
         for row in scores.itertuples()
     }
     return {**summary, "notes": _notes(links, uncovered), "words": "; ".join(words)}
 
 
 def _notes(links: pd.DataFrame, uncovered: Sequence[str]) -> dict[str, str]:
-    """Lines on what is missing or cannot be measured, by group."""
+    """Lines on what is missing or cannot be measured, by attribute."""
     notes = {}
     for link in links.to_dict("records"):
         lines = [link["note"]] if link["note"] else []
@@ -175,13 +175,13 @@ def _notes(links: pd.DataFrame, uncovered: Sequence[str]) -> dict[str, str]:
             total = link["n"] + link["n_missing"]
             lines.append(
                 f"{link['n_missing']} of {total} train records have no value: they are kept and "
-                "left out of this group's measures"
+                "left out of this attribute's measures"
             )
         if lines:
-            notes[link["group"]] = f"{link['group']}: " + "; ".join(lines)
+            notes[link["attribute"]] = f"{link['attribute']}: " + "; ".join(lines)
     if uncovered:
         more = len(uncovered) - MOST_NAMED
-        notes["uncovered"] = f"{len(uncovered)} cells have no train record: " + "; ".join(
+        notes["uncovered"] = f"{len(uncovered)} groups have no train record: " + "; ".join(
             uncovered[:MOST_NAMED]
         ) + (f"; and {more} more" if more > 0 else "")  # fmt: skip
     return notes

@@ -22,28 +22,28 @@ class Clusters:
 
     Parameters
     ----------
-    centres : float array (k, D)
+    centers : float array (k, D)
         Largest cluster first.
     silhouette : float
         Mean over held-out points, in [-1, 1].
     """
 
-    centres: np.ndarray
+    centers: np.ndarray
     silhouette: float
 
     def distances(self, points: np.ndarray) -> np.ndarray:
-        """Distances to the centres, float array (N, k)."""
-        return np.linalg.norm(points[:, None] - self.centres[None], axis=-1)
+        """Distances to the centers, float array (N, k)."""
+        return np.linalg.norm(points[:, None] - self.centers[None], axis=-1)
 
     def assign(self, points: np.ndarray) -> np.ndarray:
-        """Nearest centre of each point, int array (N,)."""
+        """Nearest center of each point, int array (N,)."""
         return self.distances(points).argmin(axis=1)
 
 
 def find_clusters(points: np.ndarray, fold: np.ndarray, most: int, seed: int) -> Clusters | None:
     """k-means clusters, their number chosen by the silhouette of held-out points.
 
-    For each number from 2 on, centres are fitted without a fold and judged by the mean silhouette
+    For each number from 2 on, centers are fitted without a fold and judged by the mean silhouette
     (Rousseeuw, J. Comput. Appl. Math. 20, 1987) of the fold's points. Chosen is the smallest number
     within `TOLERANCE` of the best. Numbers that leave a cluster of less than `SMALLEST` of the
     points are passed over.
@@ -65,13 +65,13 @@ def find_clusters(points: np.ndarray, fold: np.ndarray, most: int, seed: int) ->
     for k in range(2, most + 1):
         judged = [_judge(points[fold != f], points[fold == f], k, seed) for f in np.unique(fold)]
         known = [value for value in judged if value is not None]
-        centres = _fit(points, k, seed)
-        if centres is None or not known:
+        centers = _fit(points, k, seed)
+        if centers is None or not known:
             break
-        sizes = np.bincount(Clusters(centres, 0).assign(points), minlength=k)
+        sizes = np.bincount(Clusters(centers, 0).assign(points), minlength=k)
         if sizes.min() >= max(SMALLEST * len(points), 2):
-            order = np.lexsort((centres[:, 0], -sizes))
-            found.append(Clusters(centres[order], float(np.mean(known))))
+            order = np.lexsort((centers[:, 0], -sizes))
+            found.append(Clusters(centers[order], float(np.mean(known))))
     best = max((clusters.silhouette for clusters in found), default=0.0)
     return next((c for c in found if c.silhouette >= best - TOLERANCE), None)
 
@@ -87,10 +87,10 @@ def _fit(points: np.ndarray, k: int, seed: int) -> np.ndarray | None:
 
 
 def _judge(fitted: np.ndarray, held_out: np.ndarray, k: int, seed: int) -> float | None:
-    centres = _fit(fitted, k, seed)
-    if centres is None:
+    centers = _fit(fitted, k, seed)
+    if centers is None:
         return None
-    labels = Clusters(centres, 0).assign(held_out)
+    labels = Clusters(centers, 0).assign(held_out)
     if not 2 <= len(np.unique(labels)) < len(labels):
         return None
     size = min(MOST_JUDGED, len(held_out))

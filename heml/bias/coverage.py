@@ -1,4 +1,5 @@
-"""Coverage: how many train records every cell has, against independence of label and groups."""
+"""Coverage: how many train records every group has, against independence of label and attributes.
+Coverage: how many train records every group has, against independence of label and attributes."""
 
 from __future__ import annotations
 
@@ -11,22 +12,22 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from heml.bias import tables
-from heml.images.groups import MISSING, cell_name, known_groups
+from heml.images.groups import MISSING, group_name, known_attributes
 
 
 def coverage(
     train: pd.DataFrame,
     label_name: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     resamples: int = 500,
     seed: int = 0,
 ) -> pd.DataFrame:
-    """Counts of all cells (label × every combination of group values), empty ones included.
+    """Counts of all groups (label × every combination of attribute values), empty ones included.
 
     Parameters
     ----------
     train : DataFrame
-        Columns label and the groups. Records with a missing group value belong to no cell.
+        Columns label and the attributes. Records with a missing attribute value belong to no group.
     label_name : str
         What the label is called in the input.
     resamples : int, default 500
@@ -39,9 +40,11 @@ def coverage(
         As the `coverage` contract says.
     """
     labels = sorted(train["label"].unique())
-    train = train[known_groups(train, groups)]
-    combinations = list(product(*(sorted(train[group].unique()) for group in groups)))
-    counts = Counter(zip(train["label"], *(train[group] for group in groups), strict=True))
+    train = train[known_attributes(train, attributes)]
+    combinations = list(product(*(sorted(train[attribute].unique()) for attribute in attributes)))
+    counts = Counter(
+        zip(train["label"], *(train[attribute] for attribute in attributes), strict=True)
+    )
     table = np.array(
         [[counts[label, *values] for values in combinations] for label in labels], int
     ).reshape(len(labels), len(combinations))
@@ -53,9 +56,9 @@ def coverage(
     share_low, share_high = proportion_confint(table, total, method="wilson")
     rows = [
         {
-            "cell": cell_name(label_name, label, groups, values),
+            "group": group_name(label_name, label, attributes, values),
             "label": label,
-            "groups": list(values),
+            "attributes": list(values),
             "n": int(table[i, j]),
             "share": table[i, j] / total,
             "share_low": float(share_low[i, j]),
@@ -66,14 +69,14 @@ def coverage(
         for i, label in enumerate(labels)
         for j, values in enumerate(combinations)
     ]
-    # Named types, because without any cell there are no values to take them from.
+    # Named types, because without any group there are no values to take them from.
     return pd.DataFrame(rows, columns=_COLUMNS).astype(
         {"n": np.int64, "share": float, "aligned": bool}
     )
 
 
 _COLUMNS = [
-    "cell", "label", "groups", "n", "share", "share_low", "share_high", "representation_ratio",
+    "group", "label", "attributes", "n", "share", "share_low", "share_high", "representation_ratio",
     "representation_ratio_low", "representation_ratio_high", "aligned",
 ]  # fmt: skip
 
@@ -92,12 +95,12 @@ def _ratio_columns(value: float, low: float, high: float) -> dict[str, float | N
 
 
 def aligned_values(labels: np.ndarray, values: np.ndarray, train: np.ndarray) -> np.ndarray:
-    """Whether each record's group value is one its label comes with more often than by chance.
+    """Whether each record's attribute value is one its label comes with more often than by chance.
 
     Parameters
     ----------
     labels, values : arrays (N,)
-        Label and group value of every record; a value of `MISSING` is never aligned.
+        Label and attribute value of every record; a value of `MISSING` is never aligned.
     train : bool array (N,)
         Records on which chance is measured.
 

@@ -1,7 +1,7 @@
-"""The stage that finds groups where no column gives one.
+"""The stage that finds attributes where no column gives one.
 
-Every leaf gets a discovered group: clusters of its colour, or its presence. The leaf whose group
-goes with the label and fools the leaf's own metric most gives the dataset its group attribute,
+Every leaf gets a discovered attribute: clusters of its color, or its presence. The leaf whose
+attribute goes with the label and fools the leaf's own metric most gives the dataset its attribute,
 `discovered.<leaf>`; every later stage uses that as it would a column.
 """
 
@@ -19,12 +19,12 @@ import pyarrow.parquet as pq
 from data_contracts import DISCOVERED_GROUPS, DISCOVERED_NODES
 from heml.bias.accuracy_gap import out_of_fold_votes
 from heml.bias.association import association
-from heml.bias.attributes import Group
+from heml.bias.attributes import Attribute
 from heml.bias.bias_settings import BiasSettings
 from heml.bias.clusters import Clusters, find_clusters
 from heml.bias.fdr import controlled
-from heml.bias.leaf_appearance import leaf_colours
-from heml.bias.node_scores import SIGNIFICANT, GroupScorer
+from heml.bias.leaf_appearance import leaf_colors
+from heml.bias.node_scores import SIGNIFICANT, AttributeScorer
 from heml.compute.progress import Progress
 from heml.images.groups import DISCOVERED, MISSING
 from heml.images.images_table import image_index
@@ -37,7 +37,7 @@ from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
 VERSION = 2
-#: A leaf that this share of the train images has, or lacks, has no presence group.
+#: A leaf that this share of the train images has, or lacks, has no presence attribute.
 RARE = 0.05
 #: Images named per value.
 EXEMPLARS = 6
@@ -49,7 +49,7 @@ class NothingDiscovered(ValueError):
 
 @dataclass(frozen=True)
 class Candidate:
-    """A group that one leaf could give.
+    """An attribute that one leaf could give.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ class Candidate:
     silhouette: float | None
 
     @property
-    def group(self) -> str:
+    def attribute(self) -> str:
         return DISCOVERED + self.node
 
 
@@ -96,7 +96,7 @@ def discover_groups(
     """
     key = fingerprint(
         VERSION,
-        metric.neighbours,
+        metric.neighbors,
         bias.model_dump(),
         taxonomy.describe(),
         store.summary("images")["content"],
@@ -106,7 +106,7 @@ def discover_groups(
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         index = image_index(store, [])
-        colours = leaf_colours(store, taxonomy, len(index), progress)
+        colors = leaf_colors(store, taxonomy, len(index), progress)
         rows, chosen = [], {}
         for number, leaf in enumerate(taxonomy.leaves, start=1):
             progress(f"discovered_groups: {leaf} ({number}/{len(taxonomy.leaves)})")
@@ -115,22 +115,25 @@ def discover_groups(
             fold = index["image_id"].map(folds).fillna(-1).to_numpy(int)
             scored = [
                 (_score(candidate, index, node, metric, bias), candidate)
-                for candidate in candidates(leaf, colours[leaf], index, fold, bias)
+                for candidate in candidates(leaf, colors[leaf], index, fold, bias)
             ]
             if scored:
                 row, candidate = max(scored, key=lambda pair: _order(pair[0]))
                 rows.append(row)
-                chosen[candidate.group] = candidate
+                chosen[candidate.attribute] = candidate
         if not rows:
             raise NothingDiscovered(
-                "no group was found: every segment has about the same colour in all images; name "
-                "group columns in source.groups"
+                "no attribute was found: every segment has about the same color in all images; "
+                "name "
+                "attributes in source.attributes"
             )
         nodes = rank_candidates(pd.DataFrame(rows))
-        groups = pd.concat([_rows(chosen[group], index) for group in nodes["group"]])
+        attributes = pd.concat(
+            [_rows(chosen[attribute], index) for attribute in nodes["attribute"]]
+        )
         outputs = [store.discovered_groups, store.discovered_nodes]
         for contract, frame, path in zip(
-            (DISCOVERED_GROUPS, DISCOVERED_NODES), (groups, nodes), outputs, strict=True
+            (DISCOVERED_GROUPS, DISCOVERED_NODES), (attributes, nodes), outputs, strict=True
         ):
             with write_aside(path) as aside:
                 pq.write_table(contract.table(frame), aside, compression="zstd")
@@ -142,26 +145,26 @@ def discover_groups(
 
 
 def candidates(
-    leaf: str, colours: np.ndarray, index: pd.DataFrame, fold: np.ndarray, bias: BiasSettings
+    leaf: str, colors: np.ndarray, index: pd.DataFrame, fold: np.ndarray, bias: BiasSettings
 ) -> Iterator[Candidate]:
-    """The groups that one leaf could give: clusters of its colour, and its presence.
+    """The attributes that one leaf could give: clusters of its color, and its presence.
 
     Parameters
     ----------
-    colours : float array (N, 3)
-        Mean colour of the leaf in each image; NaN where it is absent.
+    colors : float array (N, 3)
+        Mean color of the leaf in each image; NaN where it is absent.
     index : DataFrame
         Columns image_id and split.
     fold : int array (N,)
         Cross-fitting folds, -1 outside the train split and outside the metrics' sample.
     """
-    present = ~np.isnan(colours).any(axis=1)
+    present = ~np.isnan(colors).any(axis=1)
     train = (index["split"] == "train").to_numpy()
     ids = index["image_id"].to_numpy(object)
     seen = np.flatnonzero(present & (fold >= 0))
-    clusters = find_clusters(colours[seen], fold[seen], bias.max_clusters, bias.seed)
+    clusters = find_clusters(colors[seen], fold[seen], bias.max_clusters, bias.seed)
     if clusters is not None:
-        yield _colour_candidate(leaf, colours, present, seen, ids, clusters)
+        yield _color_candidate(leaf, colors, present, seen, ids, clusters)
     share = present[train].mean()
     if RARE <= share <= 1 - RARE:
         values = np.where(present, "present", "absent").astype(object)
@@ -172,25 +175,25 @@ def candidates(
         )
 
 
-def _colour_candidate(
+def _color_candidate(
     leaf: str,
-    colours: np.ndarray,
+    colors: np.ndarray,
     present: np.ndarray,
     seen: np.ndarray,
     ids: np.ndarray,
     clusters: Clusters,
 ) -> Candidate:
-    distances = clusters.distances(colours[seen])
+    distances = clusters.distances(colors[seen])
     nearest = distances.argmin(axis=1)
     exemplars = []
-    for number in range(len(clusters.centres)):
+    for number in range(len(clusters.centers)):
         own = np.flatnonzero(nearest == number)
         order = own[np.argsort(distances[own, number], kind="stable")]
         exemplars.append(ids[seen[order[:EXEMPLARS]]].tolist())
     names = [f"like {own[0]}" for own in exemplars]
     values = np.full(len(ids), MISSING, object)
-    values[present] = np.array(names, dtype=object)[clusters.assign(colours[present])]
-    return Candidate(leaf, "colour", values, names, exemplars, clusters.silhouette)
+    values[present] = np.array(names, dtype=object)[clusters.assign(colors[present])]
+    return Candidate(leaf, "color", values, names, exemplars, clusters.silhouette)
 
 
 def _score(
@@ -200,23 +203,23 @@ def _score(
     metric: MetricSettings,
     bias: BiasSettings,
 ) -> dict[str, Any]:
-    """How far the group goes with the label, and how far the leaf's metric is fooled by it."""
-    frame = measured_images(index.assign(**{candidate.group: candidate.values}), node)
-    group = Group(candidate.group, (candidate.group,))
+    """How far the attribute goes with the label, and how far the leaf's metric is fooled by it."""
+    frame = measured_images(index.assign(**{candidate.attribute: candidate.values}), node)
+    attribute = Attribute(candidate.attribute, (candidate.attribute,))
     train = frame[frame["split"] == "train"]
-    links, _ = association(train, [group], bias.resamples, bias.permutations, bias.seed)
+    links, _ = association(train, [attribute], bias.resamples, bias.permutations, bias.seed)
     labels = np.unique(frame["label"], return_inverse=True)[1]
-    correct = out_of_fold_votes(node, labels, metric.neighbours).argmax(axis=1) == labels
-    score = GroupScorer(frame, group, node.fold, bias).score(node, correct)
+    correct = out_of_fold_votes(node, labels, metric.neighbors).argmax(axis=1) == labels
+    score = AttributeScorer(frame, attribute, node.fold, bias).score(node, correct)
     return {
         **score,
         **links.iloc[0][["cramers_v", "cramers_v_low", "cramers_v_high", "permutation_p"]],
-        "group": candidate.group,
+        "attribute": candidate.attribute,
         "node": candidate.node,
         "aspect": candidate.aspect,
         "silhouette": candidate.silhouette,
         "values": candidate.names,
-        "counts": [int((train[candidate.group] == name).sum()) for name in candidate.names],
+        "counts": [int((train[candidate.attribute] == name).sum()) for name in candidate.names],
         "exemplars": candidate.exemplars,
     }
 
@@ -226,11 +229,11 @@ def _order(row: dict[str, Any]) -> tuple[float, float, str]:
 
 
 def rank_candidates(rows: pd.DataFrame) -> pd.DataFrame:
-    """Adds q-values and rank, and marks the chosen group, most misleading first.
+    """Adds q-values and rank, and marks the chosen attribute, most misleading first.
 
-    Groups that go with the label (q at most `SIGNIFICANT`) come before others, then the leaf's bias
-    score for its group decides, then Cramér's V. The first is chosen even if it is weak: its score
-    and interval say so.
+    Attributes that go with the label (q at most `SIGNIFICANT`) come before others, then the leaf's
+    bias score for its attribute decides, then Cramér's V. The first is chosen even if it is weak:
+    its score and interval say so.
     """
     rows = rows.assign(
         permutation_q=controlled(rows, column="permutation_p"),
@@ -246,7 +249,7 @@ def rank_candidates(rows: pd.DataFrame) -> pd.DataFrame:
 def _rows(candidate: Candidate, index: pd.DataFrame) -> pd.DataFrame:
     values = [None if value == MISSING else value for value in candidate.values]
     return pd.DataFrame(
-        {"image_id": index["image_id"], "group": candidate.group, "value": values}
+        {"image_id": index["image_id"], "attribute": candidate.attribute, "value": values}
     ).astype(object)
 
 
@@ -255,7 +258,7 @@ def _describe(nodes: pd.DataFrame) -> dict[str, Any]:
     counts = dict(zip(first["values"], first["counts"], strict=True))
     sure = first["linked"] and first["score_low"] > 0
     return {
-        "group": str(first["group"]),
+        "attribute": str(first["attribute"]),
         "node": str(first["node"]),
         "aspect": str(first["aspect"]),
         "values": counts,
@@ -264,7 +267,7 @@ def _describe(nodes: pd.DataFrame) -> dict[str, Any]:
         "sure": bool(sure),
         "scores": {str(row.node): round(float(row.score), 4) for row in nodes.itertuples()},  # type: ignore[arg-type]
         "words": (
-            f"{first['aspect']} of {first['node']} serves as the group {first['group']}: "
+            f"{first['aspect']} of {first['node']} serves as the attribute {first['attribute']}: "
             f"{len(counts)} values, Cramér's V {first['cramers_v']:.2f} with the label, score "
             f"{first['score']:.2f} [{first['score_low']:.2f}, {first['score_high']:.2f}]"
             + ("" if sure else "; that it misleads is not certain")

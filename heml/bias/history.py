@@ -84,22 +84,22 @@ def read_history(store: Store) -> pd.DataFrame:
 
 
 def score_changes(history: pd.DataFrame) -> pd.DataFrame:
-    """Every node and group of the last measurement beside the one before it.
+    """Every node and attribute of the last measurement beside the one before it.
 
     Returns
     -------
     DataFrame
         Rows of the last measurement, with `score_before`, `score_low_before`,
         `score_high_before`, `change`, and `same_images`: whether both judged the same records.
-        Empty without an earlier measurement of the same label, node and group.
+        Empty without an earlier measurement of the same label, node and attribute.
     """
     if not len(history):
         return history.assign(change=[], same_images=[])
     last = history["measurement"] == history["measurement"].max()
     now, earlier = history[last], history[~last]
     earlier = earlier[earlier["label"].isin(now["label"])]
-    keys = ["node", "group"]
-    # The last time that this node was judged for this group: recipes change.
+    keys = ["node", "attribute"]
+    # The last time that this node was judged for this attribute: recipes change.
     earlier = earlier.drop_duplicates(keys, keep="last")
     kept = [*keys, "images", "score", "score_low", "score_high"]
     joined = now.merge(earlier[kept], on=keys, suffixes=("", "_before"))
@@ -110,24 +110,25 @@ def score_changes(history: pd.DataFrame) -> pd.DataFrame:
 
 
 def scores_over_measurements(history: pd.DataFrame, most: int = 8) -> list[dict[str, object]]:
-    """Scores of leaves and single groups, a row each, a column for each of the last measurements.
+    """Scores of leaves and single attributes, a row each, a column for each of the last
+    measurements.
 
     Parameters
     ----------
     most : int, default 8
         Measurements to show.
     """
-    leaves = history[(history["kind"] == "leaf") & ~history["group"].str.contains(TIMES)]
+    leaves = history[(history["kind"] == "leaf") & ~history["attribute"].str.contains(TIMES)]
     if not len(leaves):
         return []
     leaves = leaves[leaves["measurement"] > history["measurement"].max() - most]
     table = leaves.pivot_table(
-        index=["group", "node"], columns="measurement", values="score", dropna=False, sort=False
+        index=["attribute", "node"], columns="measurement", values="score", dropna=False, sort=False
     )
     rows = []
-    for (group, node), values in table.iterrows():
-        cells = {f"#{n}": None if pd.isna(v) else round(float(v), 4) for n, v in values.items()}
-        rows.append({"node": node, "group": group, **cells})
+    for (attribute, node), values in table.iterrows():
+        groups = {f"#{n}": None if pd.isna(v) else round(float(v), 4) for n, v in values.items()}
+        rows.append({"node": node, "attribute": attribute, **groups})
     return rows
 
 

@@ -1,10 +1,10 @@
-"""What a leaf looks like in each image, described without label or training: its mean colour.
+"""What a leaf looks like in each image, described without label or training: its mean color.
 
-Groups are sought in this and not in the trained embeddings. A metric is trained for the label, so
-its embeddings lie by label: a cluster that conflicts with the label would be the metric's own
+Attributes are sought in this and not in the trained embeddings. A metric is trained for the label,
+so its embeddings lie by label: a cluster that conflicts with the label would be the metric's own
 mistake, every leaf would seem fooled by its clusters, and a leaf that tells the label rightly would
-be taken for a bias. Colour knows neither label nor network, and is what backgrounds, hair, clothes
-and light differ in. Shapes and textures are not described: groups in them stay undiscovered.
+be taken for a bias. Color knows neither label nor network, and is what backgrounds, hair, clothes
+and light differ in. Shapes and textures are not described: attributes in them stay undiscovered.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ from kornia.color import rgb_to_lab
 
 from heml.compute.progress import Progress
 from heml.compute.threads import worker_pool
-from heml.compute.throttled_progress import Pace
+from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.images_table import decode_image, iterate_images
 from heml.metrics.views import union
 from heml.segmentation.masks import iterate_masks
@@ -28,8 +28,8 @@ from heml.taxonomy import Taxonomy
 MOST_PIXELS = 4096
 
 
-def mean_colour(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
-    """Mean colour of the masked pixels.
+def mean_color(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+    """Mean color of the masked pixels.
 
     Parameters
     ----------
@@ -47,10 +47,10 @@ def mean_colour(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     return rgb_to_lab(rgb).mean(dim=(0, 2, 3)).numpy()
 
 
-def leaf_colours(
+def leaf_colors(
     store: Store, taxonomy: Taxonomy, count: int, progress: Progress
 ) -> dict[str, np.ndarray]:
-    """Mean colour of every leaf in every image, in one pass.
+    """Mean color of every leaf in every image, in one pass.
 
     Parameters
     ----------
@@ -62,16 +62,16 @@ def leaf_colours(
     dict of str to float32 array (N, 3)
         NaN where an image does not show the leaf.
     """
-    colours = {leaf: np.full((count, 3), np.nan, np.float32) for leaf in taxonomy.leaves}
+    colors = {leaf: np.full((count, 3), np.nan, np.float32) for leaf in taxonomy.leaves}
     classes = {leaf: taxonomy.classes_of(leaf) for leaf in taxonomy.leaves}
-    done, pace, masks = 0, Pace(progress), iterate_masks(store)
+    done, throttled, masks = 0, ThrottledProgress(progress), iterate_masks(store)
 
     def describe(row: int, data: bytes, segments: Mapping[str, np.ndarray]) -> None:
         image = decode_image(data)
-        for leaf in colours:
+        for leaf in colors:
             mask = union(segments, classes[leaf])
             if mask is not None:
-                colours[leaf][row] = mean_colour(image, mask)
+                colors[leaf][row] = mean_color(image, mask)
 
     with worker_pool() as pool:
         for batch in iterate_images(store, ["image_id", "image"]):
@@ -79,5 +79,5 @@ def leaf_colours(
             segments = [next(masks)[1] for _ in images]
             list(pool.map(describe, range(done, done + len(images)), images, segments))
             done += len(images)
-            pace.tell(f"discovered_groups: colours, image {done}/{count}")
-    return colours
+            throttled.tell(f"discovered_groups: colors, image {done}/{count}")
+    return colors

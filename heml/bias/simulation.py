@@ -13,16 +13,16 @@ from heml.metrics.folds import assign_folds
 
 
 def simulated_index(counts: Mapping[tuple[str, ...], int], columns: Sequence[str]) -> pd.DataFrame:
-    """Train records with exactly these cells.
+    """Train records with exactly these groups.
 
     Parameters
     ----------
     counts : mapping of tuple of str to int
-        Label and group values → records.
+        Label and attribute values → records.
     columns : sequence of str
-        Names of the groups.
+        Names of the attributes.
     """
-    rows = [cell for cell, n in counts.items() for _ in range(n)]
+    rows = [group for group, n in counts.items() for _ in range(n)]
     frame = pd.DataFrame(rows, columns=["label", *columns])
     ids = [f"record-{number:06d}" for number in range(len(frame))]
     return frame.assign(image_id=ids, split="train")
@@ -58,12 +58,12 @@ def simulated_node(
         else:
             embeddings[np.arange(len(index)), axis + values] += strength / np.sqrt(2)
         axis += axes
-    cells = index.drop(columns=["image_id", "split"]).astype(str).agg("\x1f".join, axis=1)
+    groups = index.drop(columns=["image_id", "split"]).astype(str).agg("\x1f".join, axis=1)
     frame = pd.DataFrame(
         {
             "image_id": index["image_id"],
             "split": index["split"],
-            "fold": assign_folds(cells.tolist(), folds, seed),
+            "fold": assign_folds(groups.tolist(), folds, seed),
             "present": True,
         }
     )
@@ -72,5 +72,5 @@ def simulated_node(
 
 
 def expected_auc(distance: float) -> float:
-    """AUC of the best rule for two normal groups whose means are this many deviations apart."""
+    """AUC of the best rule for two normal attributes whose means are this many deviations apart."""
     return float(norm.cdf(distance / np.sqrt(2)))

@@ -1,7 +1,7 @@
-"""Statistics of label × group tables, for one table or many at a time.
+"""Statistics of label × attribute tables, for one table or many at a time.
 
-Tables are arrays (..., R, C) of counts, label values in rows, group values in columns; statistics
-are float arrays (...). Many at a time, because intervals and tests need thousands.
+Tables are arrays (..., R, C) of counts, label values in rows, attribute values in columns;
+statistics are float arrays (...). Many at a time, because intervals and tests need thousands.
 """
 
 from __future__ import annotations
@@ -63,7 +63,8 @@ def pointwise(tables: np.ndarray) -> np.ndarray:
     -------
     float array (..., R, C)
         In [-1, 1]: -1 for an empty cell of used margins, 0 for independence, 1 for a label and a
-        group value that occur only together; NaN where a margin is empty; 0 in a table of one cell.
+        attribute value that occur only together; NaN where a margin is empty; 0 in a table of one
+        cell.
     """
     total = np.maximum(tables.sum((-2, -1), dtype=float), 1)[..., None, None]
     joint = tables / total
@@ -111,7 +112,7 @@ def divergences(tables: np.ndarray, target: np.ndarray) -> dict[str, np.ndarray]
 
 
 def class_imbalance(tables: np.ndarray) -> np.ndarray:
-    """Class imbalance of every group value against the rest, in [-1, 1].
+    """Class imbalance of every attribute value against the rest, in [-1, 1].
 
     `(rest - own) / n`, as Amazon SageMaker Clarify's CI with the value as the disadvantaged facet:
     1 - 2 × its share, 0 for half of the records.
@@ -127,13 +128,13 @@ def class_imbalance(tables: np.ndarray) -> np.ndarray:
 def label_differences(tables: np.ndarray) -> np.ndarray:
     """Difference in proportions of labels of every cell, one against the rest, in [-1, 1].
 
-    Share of the label among records of other groups less its share among the group's own, as
-    Amazon SageMaker Clarify's DPL with the group value as the disadvantaged facet.
+    Share of the label among records of other attributes less its share among the attribute's own,
+    as Amazon SageMaker Clarify's DPL with the attribute value as the disadvantaged facet.
 
     Returns
     -------
     float array (..., R, C)
-        NaN where the group value or its rest has no records.
+        NaN where the attribute value or its rest has no records.
     """
     own = tables.sum(-2, keepdims=True).astype(float)
     rows = tables.sum(-1, keepdims=True)
@@ -151,7 +152,7 @@ def resampled_tables(table: np.ndarray, times: int, rng: np.random.Generator) ->
 
 
 def permuted_tables(table: np.ndarray, times: int, rng: np.random.Generator) -> np.ndarray:
-    """Tables after shuffling the group among all records, int array (times, R, C)."""
+    """Tables after shuffling the attribute among all records, int array (times, R, C)."""
     if table.sum() == 0 or min(table.shape) < 2:
         return np.tile(table, (times, 1, 1))  # nothing to shuffle
     margins = table.sum(1), table.sum(0)

@@ -34,7 +34,7 @@ def cluster() -> str | None:
     return os.environ.get("HEML_RAY") or None
 
 
-def spread(
+def cluster_map(
     job: Job[Shard, Result], shards: Iterable[Shard], processes: int = 1
 ) -> Iterator[Result]:
     """Like `map`, in order, a few shards ahead.

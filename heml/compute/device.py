@@ -49,7 +49,7 @@ def to_device(array: np.ndarray, device: torch.device) -> Tensor:
 
 
 @contextmanager
-def lane(device: torch.device) -> Iterator[None]:
+def stream(device: torch.device) -> Iterator[None]:
     """Where one of several networks that train side by side queues its work.
 
     On CUDA a stream of the thread: one small network fills a fraction of the device, and kernels of

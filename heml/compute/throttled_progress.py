@@ -7,7 +7,7 @@ import time
 from heml.compute.progress import Progress
 
 
-class Pace:
+class ThrottledProgress:
     """Reports at most every few seconds.
 
     Parameters

@@ -40,7 +40,7 @@ def dataset_card(facts: DatasetFacts, files: Sequence[Path]) -> str:
         keep_trailing_newline=True,
     )
     environment.filters["percent"] = percent
-    environment.filters["cell"] = _cell
+    environment.filters["group"] = _group
     return environment.get_template("card.md.j2").render(
         header=yaml.safe_dump(_header(facts, schema, files), sort_keys=False, allow_unicode=True),
         facts=facts,
@@ -88,9 +88,9 @@ def _bytes(files: Sequence[Path], split: str) -> int:
     own = (file for file in files if file.name.startswith(f"{split}-"))
     # One footer at a time: of many rows they are large.
     return sum(
-        footer.row_group(group).total_byte_size
+        footer.row_group(attribute).total_byte_size
         for footer in map(pq.read_metadata, own)
-        for group in range(footer.num_row_groups)
+        for attribute in range(footer.num_row_groups)
     )
 
 
@@ -103,6 +103,6 @@ def _columns(schema: pa.Schema) -> list[tuple[str, str]]:
     ]
 
 
-def _cell(text: object) -> str:
+def _group(text: object) -> str:
     """Text that may stand in a table of Markdown, whatever the input holds."""
     return str(text).replace("\\", "\\\\").replace("|", "\\|").replace("\n", " ")

@@ -80,7 +80,7 @@ def croissant(facts: DatasetFacts, files: Sequence[Path], hashes: Mapping[str, s
         "description": (
             f"{facts.summary['rows']} images with semantic masks and the label {facts.label}, "
             f"{facts.summary['recombined']} of them recombined from segments of others so that the "
-            f"label no longer comes with {', '.join(facts.groups)}."
+            f"label no longer comes with {', '.join(facts.attributes)}."
         ),
         "conformsTo": [
             "http://mlcommons.org/croissant/1.0",
@@ -89,7 +89,7 @@ def croissant(facts: DatasetFacts, files: Sequence[Path], hashes: Mapping[str, s
         "version": facts.summary["version"],
         "license": facts.licence or "unknown",
         "citeAs": _CITATION,
-        "keywords": ["images", "debiased", facts.label, *facts.groups],
+        "keywords": ["images", "debiased", facts.label, *facts.attributes],
         **_responsible_ai(facts),
         "distribution": _distribution(files, hashes, splits),
         "recordSet": [_record_set(split, schema) for split in splits],
@@ -107,7 +107,8 @@ def _responsible_ai(facts: DatasetFacts) -> dict[str, Any]:
         ),
         "rai:dataCollectionType": ["Secondary Data analysis"],
         "rai:dataCollectionMissingData": (
-            "Records without a readable image, a label or a group value are refused, each with "
+            "Records without a readable image, a label or an attribute value are refused, each "
+            "with "
             "its reason, and are not part of the dataset."
         ),
         "rai:dataManipulationProtocol": " ".join(fact_sentences.manipulation(facts)),
@@ -127,10 +128,11 @@ def _responsible_ai(facts: DatasetFacts) -> dict[str, Any]:
         "rai:dataLimitations": list(fact_sentences.limitations(facts)),
         "rai:dataUseCases": [
             f"Training classifiers of {facts.label} that do not lean on "
-            f"{', '.join(facts.groups)}. " + " ".join(fact_sentences.effect(facts))
+            f"{', '.join(facts.attributes)}. " + " ".join(fact_sentences.effect(facts))
         ],
         "rai:dataSocialImpact": (
-            "Balanced are only the named groups, as far as their segments carry them. Whether a "
+            "Balanced are only the named attributes, as far as their segments carry them. "
+            "Whether a "
             "model is fair to persons, this dataset alone cannot show."
         ),
         "rai:personalSensitiveInformation": [

@@ -12,7 +12,7 @@ from data_contracts.common import SPLITS
 from heml.effect.summary import ArmEffect, arm_effects
 from heml.storage.store import Store
 
-#: Fewer real train rows than this in a cell: what is recombined for it descends from few images.
+#: Fewer real train rows than this in a group: what is recombined for it descends from few images.
 FEW = 20
 
 
@@ -23,24 +23,24 @@ class DatasetFacts:
     Parameters
     ----------
     name, label : str
-    groups : tuple of str
+    attributes : tuple of str
     licence : str or None
         Of the images, as the recipe says.
     summary, images, samples : dict
         What the stages `rebalanced_dataset`, `images` and `recombined_samples` counted.
     leading : list of dict
-        Per group the leaf with the highest bias score: a row of `bias_scores`.
+        Per attribute the leaf with the highest bias score: a row of `bias_scores`.
     association : list of dict
-        Per group a row of `association`: Cramér's V in the train split as it came.
+        Per attribute a row of `association`: Cramér's V in the train split as it came.
     notes : mapping of str to str
-        Cell → why the plan could not reach its target.
+        Group → why the plan could not reach its target.
     arms : list of ArmEffect
         Empty if no effect was measured of this dataset.
     """
 
     name: str
     label: str
-    groups: tuple[str, ...]
+    attributes: tuple[str, ...]
     licence: str | None
     summary: Mapping[str, Any]
     images: Mapping[str, Any]
@@ -51,19 +51,19 @@ class DatasetFacts:
     arms: list[ArmEffect]
 
     @property
-    def cells(self) -> Mapping[str, Mapping[str, float]]:
-        """Cell → real and recombined train rows, and the weights of the two."""
-        return dict(self.summary["cells"])
+    def groups(self) -> Mapping[str, Mapping[str, float]]:
+        """Group → real and recombined train rows, and the weights of the two."""
+        return dict(self.summary["groups"])
 
     @property
     def shares(self) -> dict[str, float]:
-        """Cell → share of the weight of all train rows that are in a cell."""
+        """Group → share of the weight of all train rows that are in a group."""
         masses = {
-            cell: row["real"] * row["weight_real"] + row["recombined"] * row["weight_recombined"]
-            for cell, row in self.cells.items()
+            group: row["real"] * row["weight_real"] + row["recombined"] * row["weight_recombined"]
+            for group, row in self.groups.items()
         }
         total = sum(masses.values()) or 1.0
-        return {cell: mass / total for cell, mass in masses.items()}
+        return {group: mass / total for group, mass in masses.items()}
 
     @property
     def rows_by_split(self) -> Mapping[str, int]:
@@ -72,9 +72,9 @@ class DatasetFacts:
         return {split: rows[split] for split in SPLITS if split in rows}
 
     @property
-    def short_cells(self) -> list[str]:
-        """Cells of few real train rows."""
-        return [cell for cell, row in self.cells.items() if row["real"] < FEW]
+    def short_groups(self) -> list[str]:
+        """Groups of few real train rows."""
+        return [group for group, row in self.groups.items() if row["real"] < FEW]
 
     @property
     def segmenters(self) -> Mapping[str, str | None]:
@@ -90,7 +90,7 @@ def gather_facts(
     store: Store,
     name: str,
     label_name: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     licence: str | None,
     summary: Mapping[str, Any],
     effect: bool,
@@ -106,19 +106,19 @@ def gather_facts(
     """
     scores = pd.read_parquet(store.bias_scores)
     leading = scores[
-        (scores["kind"] == "leaf") & (scores["rank"] == 1) & scores["group"].isin(groups)
+        (scores["kind"] == "leaf") & (scores["rank"] == 1) & scores["attribute"].isin(attributes)
     ]
     association = pd.read_parquet(store.association)
     return DatasetFacts(
         name=name,
         label=label_name,
-        groups=tuple(groups),
+        attributes=tuple(attributes),
         licence=licence,
         summary=summary,
         images=store.summary("images"),
         samples=store.summary("recombined_samples"),
         leading=_records(leading),
-        association=_records(association[association["group"].isin(groups)]),
+        association=_records(association[association["attribute"].isin(attributes)]),
         notes=dict(store.summary("rebalance_plan").get("notes", {})),
         arms=arm_effects(pd.read_parquet(store.debias_effect)) if effect else [],
     )

@@ -14,7 +14,7 @@ class DatasetSettings(Settings):
 
     surplus: Literal["weight", "drop"] = Field(
         "weight",
-        description="Real train rows too many for their cell: weigh them down, or leave them out.",
+        description="Real train rows too many for their group: weigh them down, or leave them out.",
     )
     shard_mb: int = Field(
         400, ge=1, le=4000, description="A Parquet file ends at this size, in MB of images."

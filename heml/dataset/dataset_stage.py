@@ -1,4 +1,4 @@
-"""The stage: real rows untouched, accepted samples beside them, weights that balance the cells."""
+"""The stage: real rows untouched, accepted samples beside them, weights that balance the groups."""
 
 from __future__ import annotations
 
@@ -9,16 +9,16 @@ from typing import Any
 
 from data_contracts.common import SPLITS
 from heml.compute.progress import Progress
-from heml.compute.throttled_progress import Pace
+from heml.compute.throttled_progress import ThrottledProgress
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.documents import write_documents
-from heml.dataset.group_reader import CellReader
+from heml.dataset.group_reader import GroupReader
 from heml.dataset.rows import Rows, Shape
 from heml.dataset.selection import select_rows
 from heml.dataset_folder.features import dataset_contract, output_names, with_features
 from heml.dataset_folder.manifest_file import sha256_of
 from heml.dataset_folder.split_writer import SplitShards
-from heml.images.groups import cell_name
+from heml.images.groups import group_name
 from heml.images.revoked import read_revoked
 from heml.storage.atomic_write import write_aside
 from heml.storage.code_version import code_fingerprint
@@ -33,7 +33,7 @@ def write_dataset(
     store: Store,
     name: str,
     label_name: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     licence: str | None,
     recipe_fingerprint: str,
     progress: Progress,
@@ -53,8 +53,8 @@ def write_dataset(
         Of the dataset.
     label_name : str
         The input's column of the label.
-    groups : sequence of str
-        The input's columns of the groups, or discovered groups.
+    attributes : sequence of str
+        The input's columns of the attributes, or discovered attributes.
     licence : str or None
         Of the images.
     recipe_fingerprint : str
@@ -75,7 +75,7 @@ def write_dataset(
         VERSION,
         name,
         label_name,
-        list(groups),
+        list(attributes),
         licence,
         recipe_fingerprint,
         split_name,
@@ -87,17 +87,17 @@ def write_dataset(
     )
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
-        reader = CellReader(store, groups)
+        reader = GroupReader(store, attributes)
         selection = select_rows(store, reader, settings, revoked)
-        # Discovered groups are no column of the input, but of the dataset.
+        # Discovered attributes are no column of the input, but of the dataset.
         inputs = [*reader.inputs, *reader.discovered]
-        values = zip((label_name, *groups), map(sorted, selection.values), strict=True)
+        values = zip((label_name, *attributes), map(sorted, selection.values), strict=True)
         classes = dict(values)
         names = output_names(inputs)
         contract = dataset_contract(inputs, classes)
         shape = Shape(
             label=label_name,
-            groups=list(groups),
+            attributes=list(attributes),
             names=names,
             codes={c: {v: code for code, v in enumerate(own)} for c, own in classes.items()},
             contract=contract,
@@ -109,7 +109,7 @@ def write_dataset(
         schema = with_features(contract.schema(), {names[c]: own for c, own in classes.items()})
         rows: Counter[str] = Counter()
         segmenters: dict[str, str | None] = {}
-        pace = Pace(progress)
+        throttled = ThrottledProgress(progress)
         with write_aside(store.rebalanced_dataset) as folder:
             limit = settings.shard_mb * 1_000_000
             with SplitShards(folder / "data", contract, schema, limit) as shards:
@@ -117,7 +117,7 @@ def write_dataset(
                     shards.write(split, row)
                     rows[split] += 1
                     segmenters[row["segmenter"]] = row["segmenter_licence"]
-                    pace.tell(f"rebalanced_dataset: {rows.total()} rows")
+                    throttled.tell(f"rebalanced_dataset: {rows.total()} rows")
             hashes = {
                 f"data/{file.name}": sha256_of(file) for file in sorted((folder / "data").iterdir())
             }
@@ -132,26 +132,26 @@ def write_dataset(
                 "descendants": selection.descendants,
                 "rows_by_split": {split: rows[split] for split in SPLITS if rows[split]},
                 "label_column": names[label_name],
-                "group_columns": [names[group] for group in groups],
-                "cells": {
-                    cell_name(label_name, cell[0], groups, cell[1:]): {
-                        "real": selection.real[cell],
-                        "recombined": selection.recombined[cell],
-                        "weight_real": round(weights[cell].real, 6),
-                        "weight_recombined": round(weights[cell].recombined, 6),
+                "attribute_columns": [names[attribute] for attribute in attributes],
+                "groups": {
+                    group_name(label_name, group[0], attributes, group[1:]): {
+                        "real": selection.real[group],
+                        "recombined": selection.recombined[group],
+                        "weight_real": round(weights[group].real, 6),
+                        "weight_recombined": round(weights[group].recombined, 6),
                     }
-                    for cell in sorted(weights)
+                    for group in sorted(weights)
                 },
                 "segmenters": dict(sorted(segmenters.items())),
                 "recipe_fingerprint": recipe_fingerprint,
                 "code_fingerprint": shape.code,
                 "version": f"1.{revoked.times}.0",
                 "files": hashes,
-                "images_per_second": pace.rate(rows.total()),
+                "images_per_second": throttled.rate(rows.total()),
                 "words": f"{rows.total()} rows, {recombined} of them recombined",
             }
             write_documents(
-                folder, store, name, label_name, groups, licence, summary, False, hashes
+                folder, store, name, label_name, attributes, licence, summary, False, hashes
             )
         progress(f"rebalanced_dataset: {summary['words']}")
         # The documents may be written again, with the effect: they are not this stage's files.

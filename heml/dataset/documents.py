@@ -31,7 +31,7 @@ def write_documents(
     store: Store,
     name: str,
     label_name: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     licence: str | None,
     summary: Mapping[str, Any],
     effect: bool,
@@ -52,7 +52,7 @@ def write_documents(
     known : mapping of str to str
         The Parquet files, `data/<file>` → SHA-256.
     """
-    facts = gather_facts(store, name, label_name, groups, licence, summary, effect)
+    facts = gather_facts(store, name, label_name, attributes, licence, summary, effect)
     files = sorted((folder / "data").glob("*.parquet"))
     (folder / CARD).write_text(dataset_card(facts, files), encoding="utf-8")
     (folder / CROISSANT).write_text(croissant(facts, files, known), encoding="utf-8")
@@ -61,7 +61,7 @@ def write_documents(
         **{k: summary[k] for k in ("version", "rows", "rows_by_split", "revoked")},
         **{k: summary[k] for k in ("recipe_fingerprint", "code_fingerprint")},
         "label": summary["label_column"],
-        "groups": summary["group_columns"],
+        "attributes": summary["attribute_columns"],
     }
     write_manifest(folder, about, known)
 
@@ -70,7 +70,7 @@ def complete_documents(
     store: Store,
     name: str,
     label_name: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     licence: str | None,
     progress: Progress,
     effect: bool = True,
@@ -89,7 +89,7 @@ def complete_documents(
     # Effects that do not say which dataset they are of were measured after it.
     measured = effect and store.summary("debias_effect").get("dataset", dataset) == dataset
     key = fingerprint(
-        VERSION, name, label_name, list(groups), licence, dataset,
+        VERSION, name, label_name, list(attributes), licence, dataset,
         store.fingerprint("debias_effect") if measured else None,
     )  # fmt: skip
 
@@ -106,7 +106,7 @@ def complete_documents(
             for file in sorted((written / "data").iterdir()):
                 _link(file, folder / "data" / file.name)
             write_documents(
-                folder, store, name, label_name, groups, licence, summary, measured, known
+                folder, store, name, label_name, attributes, licence, summary, measured, known
             )
         words = "the effect is in the card" if measured else "no effect measured"
         progress(f"dataset_card: {words}")

@@ -12,17 +12,18 @@ def biases(facts: DatasetFacts) -> Iterator[str]:
     """What the data lean on: association and the leaf that carries it, with intervals."""
     for row in facts.association:
         yield (
-            f"In the {row['n']} train images as they came, {facts.label} and {row['group']} are "
+            f"In the {row['n']} train images as they came, {facts.label} and "
+            f"{row['attribute']} are "
             f"associated with Cramér's V {decimal(row['cramers_v'])} "
             f"(95% interval {decimal(row['cramers_v_low'])} to {decimal(row['cramers_v_high'])}; "
             "0 is not at all, 1 is always)."
         )
     for row in facts.leading:
         yield (
-            f"Among the segments, {row['node']} carries {row['group']} most: bias score "
+            f"Among the segments, {row['node']} carries {row['attribute']} most: bias score "
             f"{decimal(row['score'])} (95% interval {decimal(row['score_low'])} to "
             f"{decimal(row['score_high'])}; 0 is harmless, 1 the worst; {row['n']} train images, "
-            f"{row['n_conflicting']} of them conflicting: not of the group that their label "
+            f"{row['n_conflicting']} of them conflicting: not of the attribute that their label "
             f"usually comes with). Judging {facts.label} by it is right on "
             f"{percent(row['accuracy_aligned'])} of the aligned and "
             f"{percent(row['accuracy_conflicting'])} of the conflicting images"
@@ -35,9 +36,14 @@ def weighing(facts: DatasetFacts) -> str:
     shares = facts.shares
     # Weights are written with six decimals.
     if max(shares.values(), default=0) - min(shares.values(), default=0) < 1e-4:
-        return "every cell (label and groups together) of the train split then counts the same."
-    words = ", ".join(f"{cell} {percent(share)}" for cell, share in shares.items())
-    return f"the cells (label and groups together) of the train split then count as aimed: {words}."
+        return (
+            "every group (label and attributes together) of the train split then counts the same."
+        )
+    words = ", ".join(f"{group} {percent(share)}" for group, share in shares.items())
+    return (
+        "the groups (label and attributes together) of the train split then count as "
+        f"aimed: {words}."
+    )
 
 
 def manipulation(facts: DatasetFacts) -> Iterator[str]:
@@ -56,7 +62,7 @@ def manipulation(facts: DatasetFacts) -> Iterator[str]:
     yield f"The column weight is a sample weight: with it {weighing(facts)}"
     if summary["surplus"]:
         yield (
-            f"{summary['surplus']} real train images were left out because their cell had more "
+            f"{summary['surplus']} real train images were left out because their group had more "
             "than others."
         )
     if summary["revoked"]:
@@ -71,7 +77,7 @@ def manipulation(facts: DatasetFacts) -> Iterator[str]:
 
 def effect(facts: DatasetFacts) -> Iterator[str]:
     """What training on the dataset changed, with intervals."""
-    before, after = facts.arm("as_is"), facts.arm("rebalanced")
+    before, after = facts.arm("erm"), facts.arm("rebalanced")
     if before is None or after is None:
         return
     yield (
@@ -79,7 +85,7 @@ def effect(facts: DatasetFacts) -> Iterator[str]:
         f"{percent(after.worst.mean)} (95% interval {percent(after.worst.low)} to "
         f"{percent(after.worst.high)}, {after.n_worst} images) when trained on this "
         f"dataset, against {percent(before.worst.mean)} ({percent(before.worst.low)} to "
-        f"{percent(before.worst.high)}) on the data as it came; the average of all cells "
+        f"{percent(before.worst.high)}) on the data as it came; the average of all groups "
         f"was {percent(after.average.mean)} against {percent(before.average.mean)}."
     )
     if after.worst.overlaps(before.worst):
@@ -95,18 +101,19 @@ def limitations(facts: DatasetFacts) -> Iterator[str]:
         f"on {facts.label}, not for measuring one, and are no pictures of persons or places."
     )
     yield (
-        f"Only {', '.join((facts.label, *facts.groups))} and the split are known of a recombined "
+        f"Only {', '.join((facts.label, *facts.attributes))} and the split are known of a "
+        "recombined "
         "image: the input's other columns are empty there. Attributes that were not named were not "
         "balanced."
     )
-    for cell in facts.short_cells:
-        row = facts.cells[cell]
+    for group in facts.short_groups:
+        row = facts.groups[group]
         yield (
-            f"The cell {cell} has {row['real']} real train images (fewer than {FEW}): it shows "
+            f"The group {group} has {row['real']} real train images (fewer than {FEW}): it shows "
             "little of what such images look like, however many are recombined."
         )
-    for cell, note in facts.notes.items():
-        yield f"The cell {cell}: {note}."
+    for group, note in facts.notes.items():
+        yield f"The group {group}: {note}."
     missing = int(facts.samples.get("missing", 0))
     if missing:
         yield f"{missing} of {facts.samples['wanted']} wanted samples found no edit that passes."

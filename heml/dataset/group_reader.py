@@ -1,4 +1,5 @@
-"""The cell of every stored image, streamed: label and groups, given by the input or discovered."""
+"""The group of every stored image, streamed: label and attributes, given by the input or
+discovered."""
 
 from __future__ import annotations
 
@@ -12,55 +13,55 @@ from heml.images.images_table import image_index, iterate_images
 from heml.storage.sharded_parquet import ShardedTable
 from heml.storage.store import Store
 
-#: Label value, then group values in the recipe's order.
-Cell = tuple[str, ...]
+#: Label value, then attribute values in the recipe's order.
+Group = tuple[str, ...]
 _BATCH = 4096
 
 
-class CellReader:
-    """Cells of a store's images.
+class GroupReader:
+    """Groups of a store's images.
 
     Parameters
     ----------
     store : Store
-    groups : sequence of str
-        Columns of the input, or discovered groups.
+    attributes : sequence of str
+        Columns of the input, or discovered attributes.
     """
 
-    def __init__(self, store: Store, groups: Sequence[str]) -> None:
+    def __init__(self, store: Store, attributes: Sequence[str]) -> None:
         self._store = store
-        self._groups = list(groups)
+        self._attributes = list(attributes)
         #: The input's columns, by their own names.
         self.inputs = [
             name.removeprefix(INPUT_PREFIX)
             for name in ShardedTable(store.images, IMAGES).names
             if name.startswith(INPUT_PREFIX)
         ]
-        #: Groups that no column of the input gives.
-        self.discovered = [group for group in groups if group not in self.inputs]
+        #: Attributes that no column of the input gives.
+        self.discovered = [attribute for attribute in attributes if attribute not in self.inputs]
         self._found: dict[str, dict[str, str]] = {}
         if self.discovered:
             index = image_index(store, self.discovered)
             self._found = {
-                group: dict(zip(index["image_id"], index[group], strict=True))
-                for group in self.discovered
+                attribute: dict(zip(index["image_id"], index[attribute], strict=True))
+                for attribute in self.discovered
             }
-        given = [INPUT_PREFIX + group for group in groups if group in self.inputs]
-        #: Columns of the images that a cell needs.
+        given = [INPUT_PREFIX + attribute for attribute in attributes if attribute in self.inputs]
+        #: Columns of the images that a group needs.
         self.columns = ["image_id", "split", "label", *given]
 
-    def cell(self, row: dict[str, Any]) -> Cell:
-        """The cell of a row with `columns`; `MISSING` where a group value is not known."""
+    def group(self, row: dict[str, Any]) -> Group:
+        """The group of a row with `columns`; `MISSING` where an attribute value is not known."""
         values = (
-            self._found[group].get(row["image_id"])
-            if group in self._found
-            else row[INPUT_PREFIX + group]
-            for group in self._groups
+            self._found[attribute].get(row["image_id"])
+            if attribute in self._found
+            else row[INPUT_PREFIX + attribute]
+            for attribute in self._attributes
         )
         return (row["label"], *(MISSING if value is None else str(value) for value in values))
 
-    def rows(self) -> Iterator[tuple[str, str, Cell]]:
-        """Image id, split and cell of all images in stored order."""
+    def rows(self) -> Iterator[tuple[str, str, Group]]:
+        """Image id, split and group of all images in stored order."""
         for batch in iterate_images(self._store, self.columns, _BATCH):
             for row in batch.to_pylist():
-                yield row["image_id"], row["split"], self.cell(row)
+                yield row["image_id"], row["split"], self.group(row)

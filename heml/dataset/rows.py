@@ -11,9 +11,9 @@ from typing import Any
 from data_contracts import RECOMBINED_SAMPLES, SEGMENTS, Contract
 from data_contracts.common import INPUT_PREFIX
 from data_contracts.recombined_samples import GATE_COLUMNS
-from heml.dataset.group_reader import Cell, CellReader
+from heml.dataset.group_reader import Group, GroupReader
 from heml.dataset.selection import Selection, descends
-from heml.images.groups import MISSING, cell_name
+from heml.images.groups import MISSING, group_name
 from heml.images.images_table import iterate_images
 from heml.images.revoked import Revoked
 from heml.storage.sharded_parquet import ShardedTable
@@ -33,12 +33,12 @@ class Shape:
     ----------
     label : str
         The input's column of the label.
-    groups : list of str
-        Of the groups.
+    attributes : list of str
+        Of the attributes.
     names : mapping of str to str
-        Input column or discovered group → column of the dataset.
+        Input column or discovered attribute → column of the dataset.
     codes : mapping of str to (mapping of str to int)
-        Label and groups, by the input's name: value → class number.
+        Label and attributes, by the input's name: value → class number.
     contract : Contract
         Of the rows.
     split : str or None
@@ -51,7 +51,7 @@ class Shape:
     """
 
     label: str
-    groups: list[str]
+    attributes: list[str]
     names: Mapping[str, str]
     codes: Mapping[str, Mapping[str, int]]
     contract: Contract
@@ -68,7 +68,7 @@ class Rows:
     ----------
     store : Store
     shape : Shape
-    cells : CellReader
+    groups : GroupReader
     selection : Selection
     revoked : Revoked
     """
@@ -77,20 +77,20 @@ class Rows:
         self,
         store: Store,
         shape: Shape,
-        cells: CellReader,
+        groups: GroupReader,
         selection: Selection,
         revoked: Revoked,
     ) -> None:
         self._store = store
         self._shape = shape
-        self._cells = cells
+        self._groups = groups
         self._selection = selection
         self._revoked = revoked
         self._weights = selection.weights()
         self._segmenters: dict[str, _Segmenters] = {}
         self._splits: dict[str, str | None] = {}
         self._once: dict[Any, Any] = {}
-        self._split = shape.split if shape.split in cells.inputs else None
+        self._split = shape.split if shape.split in groups.inputs else None
         self._empty: dict[str, Any] = dict.fromkeys(shape.contract.column_names)
 
     def __iter__(self) -> Iterator[tuple[str, dict[str, Any]]]:
@@ -100,7 +100,7 @@ class Rows:
             yield "train", row
 
     def _real(self) -> Iterator[tuple[str, dict[str, Any]]]:
-        names, inputs = self._shape.names, self._cells.inputs
+        names, inputs = self._shape.names, self._groups.inputs
         columns = ["image_id", "image", "split", "label", "width", "height"]
         columns += [INPUT_PREFIX + name for name in inputs]
         segments = _segments_in_order(self._store)
@@ -121,13 +121,13 @@ class Rows:
                         self._splits[image_id] = self._once.setdefault(value, value)
                 if image_id in self._revoked or image_id in self._selection.surplus:
                     continue
-                cell = self._cells.cell(row)
-                # A row with a missing group value is in no cell.
-                own = self._weights.get(cell) if row["split"] == "train" else None
+                group = self._groups.group(row)
+                # A row with a missing attribute value is in no group.
+                own = self._weights.get(group) if row["split"] == "train" else None
                 real = {
-                    **self._common(row, cell, masks, segmenters),
+                    **self._common(row, group, masks, segmenters),
                     **{names[n]: row[INPUT_PREFIX + n] for n in inputs},
-                    **self._classes(cell),
+                    **self._classes(group),
                     "image_id": image_id,
                     "origin": "real",
                     "weight": 1.0 if own is None else own.real,
@@ -139,47 +139,47 @@ class Rows:
     def _recombined(self) -> Iterator[dict[str, Any]]:
         gates = [column.name for column in GATE_COLUMNS]
         names = self._shape.names
-        columns = ["accepted", "edit_id", "label", "groups", "direction", "operator", "nodes"]
-        columns += ["recoloured_nodes", "host_id", "donor_id", "seed", *gates]
+        columns = ["accepted", "edit_id", "label", "attributes", "direction", "operator", "nodes"]
+        columns += ["recolored_nodes", "host_id", "donor_id", "seed", *gates]
         columns += ["image", "masks", "width", "height"]
         table = ShardedTable(self._store.recombined_samples, RECOMBINED_SAMPLES)
         for batch in table.batches(columns, _BATCH):
             for row in batch.to_pylist():
                 if not row["accepted"] or descends(row, self._revoked):
                     continue
-                cell = (row["label"], *row["groups"])
+                group = (row["label"], *row["attributes"])
                 parents = (row["host_id"], row["donor_id"])
                 segmenters = frozenset[tuple[str, str | None]]().union(
                     *(self._segmenters.get(parent, _Segmenters()) for parent in parents)
                 )
                 yield {
-                    **self._common(row, cell, row["masks"], segmenters),
-                    # Only label, groups and split are known of a recombined image.
+                    **self._common(row, group, row["masks"], segmenters),
+                    # Only label, attributes and split are known of a recombined image.
                     **({names[self._split]: self._splits[row["host_id"]]} if self._split else {}),
-                    **self._classes(cell),
+                    **self._classes(group),
                     **{gate: row[gate] for gate in gates},
                     "image_id": f"recombined-{row['edit_id'].removeprefix('edit-')}",
                     "origin": "recombined",
                     "host_id": row["host_id"],
                     "donor_ids": [row["donor_id"]],
                     "nodes": row["nodes"],
-                    "recoloured_nodes": row["recoloured_nodes"],
+                    "recolored_nodes": row["recolored_nodes"],
                     "operator": row["operator"],
                     "direction": row["direction"],
                     "seed": row["seed"],
-                    "weight": self._weights[cell].recombined,
+                    "weight": self._weights[group].recombined,
                 }
 
-    def _classes(self, cell: Cell) -> dict[str, int | None]:
-        """Label and groups as class numbers; nothing where a value is missing."""
+    def _classes(self, group: Group) -> dict[str, int | None]:
+        """Label and attributes as class numbers; nothing where a value is missing."""
         shape = self._shape
         return {
             shape.names[column]: None if value == MISSING else shape.codes[column][value]
-            for column, value in zip((shape.label, *shape.groups), cell, strict=True)
+            for column, value in zip((shape.label, *shape.attributes), group, strict=True)
         }
 
     def _common(
-        self, row: dict[str, Any], cell: Cell, masks: Sequence[Any], segmenters: _Segmenters
+        self, row: dict[str, Any], group: Group, masks: Sequence[Any], segmenters: _Segmenters
     ) -> dict[str, Any]:
         shape = self._shape
         return {
@@ -192,8 +192,8 @@ class Rows:
             "segmenter_licence": " + ".join(sorted({of for _, of in segmenters if of})) or None,
             "donor_ids": [],
             "nodes": [],
-            "recoloured_nodes": [],
-            "cell": cell_name(shape.label, cell[0], shape.groups, cell[1:]),
+            "recolored_nodes": [],
+            "group": group_name(shape.label, group[0], shape.attributes, group[1:]),
             "licence": shape.licence,
             "recipe_fingerprint": shape.recipe,
             "code_fingerprint": shape.code,
@@ -205,8 +205,8 @@ def _segments_in_order(store: Store) -> Iterator[tuple[str, list[dict[str, str]]
     columns = ["image_id", "class_name", "rle", "segmenter", "segmenter_licence"]
     table = ShardedTable(store.segments, SEGMENTS)
     rows = (row for batch in table.batches(columns, 1024) for row in batch.to_pylist())
-    for image_id, group in groupby(rows, key=itemgetter("image_id")):
-        own = list(group)
+    for image_id, attribute in groupby(rows, key=itemgetter("image_id")):
+        own = list(attribute)
         masks = [{"class_name": row["class_name"], "rle": row["rle"]} for row in own]
         made_by = frozenset((row["segmenter"], row["segmenter_licence"]) for row in own)
         yield image_id, masks, made_by

@@ -1,7 +1,7 @@
 """Which rows the dataset gets and what they weigh. Reads small columns only.
 
 Left out are revoked images with everything made of them and, if the settings say so, real train
-rows that are too many for their cell.
+rows that are too many for their group.
 """
 
 from __future__ import annotations
@@ -16,20 +16,20 @@ import pyarrow.parquet as pq
 
 from data_contracts import RECOMBINED_SAMPLES
 from heml.dataset.dataset_settings import DatasetSettings
-from heml.dataset.group_reader import Cell, CellReader
+from heml.dataset.group_reader import Group, GroupReader
 from heml.images.groups import MISSING
 from heml.images.revoked import Revoked
 from heml.storage.sharded_parquet import ShardedTable
 from heml.storage.store import Store
 
 _BATCH = 4096
-#: A real row counts at most this many times a recombined one of its cell, and at least this part of
-#: it.
+#: A real row counts at most this many times a recombined one of its group, and at least this part
+#: of it.
 MOST_APART = 8.0
 
 
 class RowWeights(NamedTuple):
-    """Weights of a cell's real and recombined train rows."""
+    """Weights of a group's real and recombined train rows."""
 
     real: float
     recombined: float
@@ -41,102 +41,102 @@ class Selection:
 
     Parameters
     ----------
-    real, recombined : Counter of Cell
-        Train rows. A row with a missing group value is in no cell.
+    real, recombined : Counter of Group
+        Train rows. A row with a missing attribute value is in no group.
     parents : set of str
         Hosts and donors of the recombined rows.
     surplus : set of str
-        Real train images left out because their cell has too many.
+        Real train images left out because their group has too many.
     revoked, descendants : int
         Stored images, and accepted samples, left out because of what is revoked.
     values : list of set of str
-        Values of the label, then of each group, in all splits.
-    targets : dict of Cell to int
+        Values of the label, then of each attribute, in all splits.
+    targets : dict of Group to int
         Records that the plan aims at.
     by_origin : bool
-        Whether real and recombined rows of a cell may weigh differently.
+        Whether real and recombined rows of a group may weigh differently.
     """
 
-    real: Counter[Cell] = field(default_factory=Counter)
-    recombined: Counter[Cell] = field(default_factory=Counter)
+    real: Counter[Group] = field(default_factory=Counter)
+    recombined: Counter[Group] = field(default_factory=Counter)
     parents: set[str] = field(default_factory=set)
     surplus: set[str] = field(default_factory=set)
     revoked: int = 0
     descendants: int = 0
     values: list[set[str]] = field(default_factory=list)
-    targets: dict[Cell, int] = field(default_factory=dict)
+    targets: dict[Group, int] = field(default_factory=dict)
     by_origin: bool = True
 
-    def weights(self) -> dict[Cell, RowWeights]:
-        """Weights of train rows by cell: cells weigh as the plan aims, rows 1 on average.
+    def weights(self) -> dict[Group, RowWeights]:
+        """Weights of train rows by group: groups weigh as the plan aims, rows 1 on average.
 
         What is scarce is mostly recombined, what is common mostly real: among the images of one
-        group, being real would tell the label. So real rows have the same share of every cell of a
-        group, as far as `MOST_APART` lets them.
+        attribute, being real would tell the label. So real rows have the same share of every group
+        of a attribute, as far as `MOST_APART` lets them.
         """
         counts = self.real + self.recombined
         aims = self.aims(counts)
         scale = sum(counts.values()) / max(sum(aims.values()), 1)
         shares = self._shares_of_real(counts)
         result = {}
-        for cell, count in counts.items():
-            mass, real, share = scale * aims[cell], self.real[cell], shares[cell]
-            result[cell] = RowWeights(
+        for group, count in counts.items():
+            mass, real, share = scale * aims[group], self.real[group], shares[group]
+            result[group] = RowWeights(
                 mass * share / max(real, 1), mass * (1 - share) / max(count - real, 1)
             )
         return result
 
-    def _shares_of_real(self, counts: Counter[Cell]) -> dict[Cell, float]:
-        """Share of each cell's weight that its real rows get."""
-        shares = {cell: self.real[cell] / n for cell, n in counts.items()}
+    def _shares_of_real(self, counts: Counter[Group]) -> dict[Group, float]:
+        """Share of each group's weight that its real rows get."""
+        shares = {group: self.real[group] / n for group, n in counts.items()}
         if not self.by_origin:
             return shares
-        cells_of = defaultdict[Cell, list[Cell]](list)
-        for cell in counts:
-            cells_of[cell[1:]].append(cell)
-        for cells in cells_of.values():
-            real, made = ({c: n[c] for c in cells} for n in (self.real, self.recombined))
-            low = {c: real[c] / (real[c] + MOST_APART * made[c]) for c in cells}
-            high = {c: MOST_APART * real[c] / (MOST_APART * real[c] + made[c]) for c in cells}
-            natural = sum(real.values()) / sum(counts[c] for c in cells)
+        groups_of = defaultdict[Group, list[Group]](list)
+        for group in counts:
+            groups_of[group[1:]].append(group)
+        for groups in groups_of.values():
+            real, made = ({c: n[c] for c in groups} for n in (self.real, self.recombined))
+            low = {c: real[c] / (real[c] + MOST_APART * made[c]) for c in groups}
+            high = {c: MOST_APART * real[c] / (MOST_APART * real[c] + made[c]) for c in groups}
+            natural = sum(real.values()) / sum(counts[c] for c in groups)
             common = min(max(natural, *low.values()), *high.values())
-            shares.update({c: min(max(common, low[c]), high[c]) for c in cells})
+            shares.update({c: min(max(common, low[c]), high[c]) for c in groups})
         return shares
 
-    def aims(self, counts: Counter[Cell]) -> dict[Cell, int]:
-        """Records aimed at by cell; a cell that the plan does not know keeps what it has."""
-        return {cell: self.targets.get(cell, n) for cell, n in counts.items()}
+    def aims(self, counts: Counter[Group]) -> dict[Group, int]:
+        """Records aimed at by group; a group that the plan does not know keeps what it has."""
+        return {group: self.targets.get(group, n) for group, n in counts.items()}
 
 
 def select_rows(
-    store: Store, cells: CellReader, settings: DatasetSettings, revoked: Revoked
+    store: Store, groups: GroupReader, settings: DatasetSettings, revoked: Revoked
 ) -> Selection:
     """Goes over images and samples once.
 
     Parameters
     ----------
-    cells : CellReader
+    groups : GroupReader
     """
     # Who leaves rows out instead of weighing them trains without weights.
     selection = Selection(targets=_targets(store), by_origin=settings.surplus == "weight")
-    for image_id, split, cell in cells.rows():
+    for image_id, split, group in groups.rows():
         if image_id in revoked:
             selection.revoked += 1
             continue
-        selection.values = selection.values or [set() for _ in cell]
-        for values, value in zip(selection.values, cell, strict=True):
+        selection.values = selection.values or [set() for _ in group]
+        for values, value in zip(selection.values, group, strict=True):
             if value != MISSING:
                 values.add(value)
-        if split == "train" and MISSING not in cell:
-            selection.real[cell] += 1
+        if split == "train" and MISSING not in group:
+            selection.real[group] += 1
     for row in _accepted(store):
         if descends(row, revoked):
             selection.descendants += 1
             continue
-        selection.recombined[(row["label"], *row["groups"])] += 1
+        selection.recombined[(row["label"], *row["attributes"])] += 1
         selection.parents |= {row["host_id"], row["donor_id"]}
     if settings.surplus == "drop":
-        _drop_surplus(cells, revoked, selection)
+        _drop_surplus(groups, revoked, selection)
     return selection
 
 
@@ -145,8 +145,8 @@ def descends(sample: dict[str, Any], revoked: Revoked) -> bool:
     return sample["host_id"] in revoked or sample["donor_id"] in revoked
 
 
-def _drop_surplus(cells: CellReader, revoked: Revoked, selection: Selection) -> None:
-    """Leaves out real rows until no cell is further along to its target than the last one, if it
+def _drop_surplus(groups: GroupReader, revoked: Revoked, selection: Selection) -> None:
+    """Leaves out real rows until no group is further along to its target than the last one, if it
     can.
 
     Which ones, a hash of their ids decides: neither their order nor what is added elsewhere.
@@ -156,24 +156,24 @@ def _drop_surplus(cells: CellReader, revoked: Revoked, selection: Selection) -> 
     reached = min((n / aims[c] for c, n in counts.items() if aims[c]), default=0.0)
     wanted = {c: round(reached * aims[c]) for c in counts}
     excess = {c: min(n - wanted[c], selection.real[c]) for c, n in counts.items() if n > wanted[c]}
-    candidates: defaultdict[Cell, list[tuple[bytes, str]]] = defaultdict(list)
-    for image_id, split, cell in cells.rows():
-        if split == "train" and image_id not in revoked and cell in excess:
+    candidates: defaultdict[Group, list[tuple[bytes, str]]] = defaultdict(list)
+    for image_id, split, group in groups.rows():
+        if split == "train" and image_id not in revoked and group in excess:
             rank = hashlib.sha256(image_id.encode()).digest()[:8]
-            candidates[cell].append((rank, image_id))
-    for cell, ranked in candidates.items():
-        selection.surplus |= {image_id for _, image_id in sorted(ranked)[: excess[cell]]}
-        selection.real[cell] -= excess[cell]
+            candidates[group].append((rank, image_id))
+    for group, ranked in candidates.items():
+        selection.surplus |= {image_id for _, image_id in sorted(ranked)[: excess[group]]}
+        selection.real[group] -= excess[group]
 
 
-def _targets(store: Store) -> dict[Cell, int]:
-    columns = ["label", "groups", "n_target"]
-    rows = pq.read_table(store.planned_cells, columns=columns).to_pylist()
-    return {(row["label"], *row["groups"]): row["n_target"] for row in rows}
+def _targets(store: Store) -> dict[Group, int]:
+    columns = ["label", "attributes", "n_target"]
+    rows = pq.read_table(store.planned_groups, columns=columns).to_pylist()
+    return {(row["label"], *row["attributes"]): row["n_target"] for row in rows}
 
 
 def _accepted(store: Store) -> Iterator[dict[str, Any]]:
-    columns = ["accepted", "label", "groups", "host_id", "donor_id"]
+    columns = ["accepted", "label", "attributes", "host_id", "donor_id"]
     table = ShardedTable(store.recombined_samples, RECOMBINED_SAMPLES)
     for batch in table.batches(columns, _BATCH):
         yield from (row for row in batch.to_pylist() if row["accepted"])

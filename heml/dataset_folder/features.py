@@ -1,6 +1,6 @@
 """Column types of the dataset, as Arrow schema and as Hugging Face features, from one contract.
 
-Label and groups are stored as class numbers whose names stand in the schema metadata: as the
+Label and attributes are stored as class numbers whose names stand in the schema metadata: as the
 `datasets` library stores its `ClassLabel`. Whoever reads names inside this project reads them here.
 """
 

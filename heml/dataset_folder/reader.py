@@ -48,7 +48,7 @@ def schema_of(folder: Path) -> pa.Schema:
 def read_split(
     folder: Path, split: str, columns: Sequence[str], batch_size: int = 64
 ) -> Iterator[pa.RecordBatch]:
-    """Batches of one split in stored order; label and groups by name, not by class number.
+    """Batches of one split in stored order; label and attributes by name, not by class number.
 
     Parameters
     ----------

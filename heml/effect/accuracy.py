@@ -1,4 +1,4 @@
-"""Accuracy by cell: the worst one and the mean."""
+"""Accuracy by group: the worst one and the mean."""
 
 from __future__ import annotations
 
@@ -8,49 +8,49 @@ import numpy as np
 
 
 @dataclass(frozen=True)
-class CellAccuracy:
-    """Accuracy of one network on the test cells.
+class GroupAccuracy:
+    """Accuracy of one network on the test groups.
 
     Parameters
     ----------
-    by_cell : float array (C,)
+    by_group : float array (C,)
     counts : int array (C,)
-        Test images of each cell, at least one.
+        Test images of each group, at least one.
     """
 
-    by_cell: np.ndarray
+    by_group: np.ndarray
     counts: np.ndarray
 
     @property
     def worst(self) -> int:
-        """Number of the cell with the lowest accuracy; the first of equals."""
-        return int(self.by_cell.argmin())
+        """Number of the group with the lowest accuracy; the first of equals."""
+        return int(self.by_group.argmin())
 
     @property
     def worst_group(self) -> float:
-        return float(self.by_cell.min())
+        return float(self.by_group.min())
 
     @property
     def average(self) -> float:
-        """Mean over the cells: every cell counts the same."""
-        return float(self.by_cell.mean())
+        """Mean over the groups: every group counts the same."""
+        return float(self.by_group.mean())
 
 
-def cell_accuracy(correct: np.ndarray, cells: np.ndarray) -> CellAccuracy:
-    """Accuracy of every cell.
+def group_accuracy(correct: np.ndarray, groups: np.ndarray) -> GroupAccuracy:
+    """Accuracy of every group.
 
     Parameters
     ----------
     correct : bool array (N,)
-    cells : int array (N,)
+    groups : int array (N,)
         0 to C - 1, each at least once.
 
     Raises
     ------
     ValueError
-        If a cell has no image: its accuracy is not a number.
+        If a group has no image: its accuracy is not a number.
     """
-    counts = np.bincount(cells)
+    counts = np.bincount(groups)
     if len(counts) == 0 or counts.min() == 0:
-        raise ValueError("every test cell needs an image; number only the cells that have one")
-    return CellAccuracy(np.bincount(cells, correct) / counts, counts)
+        raise ValueError("every test group needs an image; number only the groups that have one")
+    return GroupAccuracy(np.bincount(groups, correct) / counts, counts)

@@ -16,15 +16,15 @@ import torch
 from data_contracts import DEBIAS_EFFECT
 from heml.compute.progress import Progress
 from heml.compute.threads import worker_pool
-from heml.effect.accuracy import cell_accuracy
+from heml.effect.accuracy import group_accuracy
 from heml.effect.arms import TRAINERS
 from heml.effect.effect_settings import EffectSettings
 from heml.effect.intervals import Trial, bootstrap, interval
 from heml.effect.probe_network import predict
 from heml.effect.problem import Problem, TrainingSet
 from heml.effect.segment_maps import segment_ids
-from heml.effect.training_images import Cell, cell_codes, read_rebalanced, shrink
-from heml.images.groups import cell_name, known_groups
+from heml.effect.training_images import Group, decode_resized, group_codes, read_rebalanced
+from heml.images.groups import group_name, known_attributes
 from heml.images.images_table import image_index, iterate_images
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
@@ -37,7 +37,7 @@ VERSION = 6
 def measure_effect(
     store: Store,
     label_name: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     settings: EffectSettings,
     progress: Progress,
 ) -> Outcome:
@@ -48,17 +48,19 @@ def measure_effect(
     key = fingerprint(
         VERSION,
         label_name,
-        list(groups),
+        list(attributes),
         settings.model_dump(),
         store.fingerprint("rebalanced_dataset"),
         torch.__version__,
     )
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
-        index = image_index(store, list(groups))
-        reason = _why_not(index, groups)
+        index = image_index(store, list(attributes))
+        reason = _why_not(index, attributes)
         rows = (
-            [] if reason else _measure(store, index, label_name, list(groups), settings, progress)
+            []
+            if reason
+            else _measure(store, index, label_name, list(attributes), settings, progress)
         )
         with write_aside(store.debias_effect) as aside:
             pq.write_table(DEBIAS_EFFECT.table(rows), aside)
@@ -70,13 +72,13 @@ def measure_effect(
     return run_stage(store, "debias_effect", key, compute, progress)
 
 
-def _why_not(index: pd.DataFrame, groups: Sequence[str]) -> str:
+def _why_not(index: pd.DataFrame, attributes: Sequence[str]) -> str:
     """Why the effect cannot be measured; empty if it can."""
     test = index[index["split"] == "test"]
     if test.empty:
-        return "no image is in split 'test': give some, balanced over label and group"
-    if not known_groups(test, list(groups)).any():
-        return f"no test image has a value of {', '.join(groups)}: their cells are not known"
+        return "no image is in split 'test': give some, balanced over label and attribute"
+    if not known_attributes(test, list(attributes)).any():
+        return f"no test image has a value of {', '.join(attributes)}: their groups are not known"
     return ""
 
 
@@ -88,22 +90,22 @@ def _measure(
     store: Store,
     index: pd.DataFrame,
     label_name: str,
-    groups: list[str],
+    attributes: list[str],
     settings: EffectSettings,
     progress: Progress,
 ) -> list[dict[str, Any]]:
     codes = {value: code for code, value in enumerate(sorted(index["label"].unique()))}
-    known = known_groups(index, groups)
-    keys = list(index[["label", *groups]].itertuples(index=False, name=None))
+    known = known_attributes(index, attributes)
+    keys = list(index[["label", *attributes]].itertuples(index=False, name=None))
     names = sorted({k for k, t in zip(keys, known & (index["split"] == "test"), strict=True) if t})
-    # Test cells get the first numbers; cells that only train has come after them.
+    # Test groups get the first numbers; groups that only train has come after them.
     others = sorted({k for k, t in zip(keys, known, strict=True) if t} - set(names))
-    numbers: dict[Cell, int] = {k: n for n, k in enumerate([*names, *others])}
-    index = index.assign(cell=cell_codes(keys, numbers), code=index["label"].map(codes))
+    numbers: dict[Group, int] = {k: n for n, k in enumerate([*names, *others])}
+    index = index.assign(group=group_codes(keys, numbers), code=index["label"].map(codes))
     problem, test, test_ids = _read(store, index, codes, settings)
-    words = {n: cell_name(label_name, k[0], groups, k[1:]) for k, n in numbers.items()}
-    in_train = sorted(set(problem.train.cells) - set(test.cells) - {-1})
-    untested = "; ".join(words[cell] for cell in in_train)
+    words = {n: group_name(label_name, k[0], attributes, k[1:]) for k, n in numbers.items()}
+    in_train = sorted(set(problem.train.groups) - set(test.groups) - {-1})
+    untested = "; ".join(words[group] for group in in_train)
     note = f"no test image of {untested}" if untested else ""
     arms = [*settings.all_arms]
 
@@ -120,11 +122,11 @@ def _measure(
     correct = {
         arm: np.stack([results[arm, seed][0] for seed in range(settings.seeds)]) for arm in arms
     }
-    drawn = bootstrap([Trial(test_ids, test.cells, correct)])
+    drawn = bootstrap([Trial(test_ids, test.groups, correct)])
     rows = []
     for seed in range(settings.seeds):
         for arm in arms:
-            accuracy = cell_accuracy(correct[arm][seed], test.cells)
+            accuracy = group_accuracy(correct[arm][seed], test.groups)
             worst = interval(drawn[arm].worst, drawn[arm].worst_draws)
             average = interval(drawn[arm].average, drawn[arm].average_draws)
             rows.append(
@@ -150,18 +152,18 @@ def _measure(
 def _read(
     store: Store, index: pd.DataFrame, codes: Mapping[str, int], settings: EffectSettings
 ) -> tuple[Problem, TrainingSet, list[str]]:
-    """The problem, and the test images of known cells with their ids: every image is read once."""
-    test_ids = index.loc[(index["split"] == "test") & (index["cell"] >= 0), "image_id"].tolist()
+    """The problem, and the test images of known groups with their ids: every image is read once."""
+    test_ids = index.loc[(index["split"] == "test") & (index["group"] >= 0), "image_id"].tolist()
     pixels: dict[str, np.ndarray] = {}
     for batch in iterate_images(store, ["image_id", "image"]):
         for row in batch.to_pylist():
-            pixels[row["image_id"]] = shrink(row["image"]["bytes"], settings.size)
+            pixels[row["image_id"]] = decode_resized(row["image"]["bytes"], settings.size)
 
     def gathered(rows: pd.DataFrame, segments: np.ndarray | None = None) -> TrainingSet:
         return TrainingSet(
             np.stack([pixels[image_id] for image_id in rows["image_id"]]),
             rows["code"].to_numpy(int),
-            rows["cell"].to_numpy(int),
+            rows["group"].to_numpy(int),
             np.ones(len(rows)),
             segments,
         )

@@ -6,12 +6,12 @@ One bootstrap draws at every level of the experiment:
   weights and batches): n - 1 of n with replacement. With so few, drawing n of n would understate
   the variance by the factor (n - 1) / n; drawing n - 1 makes it unbiased (McCarthy & Snowden 1985).
   A level with one member cannot tell how much it varies, and adds nothing.
-- **test images**: Bayesian bootstrap (Rubin 1981), Dirichlet weights within each cell, with half a
-  right and half a wrong image added to each cell (Jeffreys' prior). For a single network this is
+- **test images**: Bayesian bootstrap (Rubin 1981), Dirichlet weights within each group, with half a
+  right and half a wrong image added to each group (Jeffreys' prior). For a single network this is
   exactly Jeffreys' interval of a proportion, so that 60 right of 60 is not certainty. All seeds,
   arms and splits share an image's weight, because they judge the same image.
 
-The worst cell of each network is the one found with all images, not the worst of each draw: the
+The worst group of each network is the one found with all images, not the worst of each draw: the
 lowest of several noisy numbers errs low, and would do so twice.
 """
 
@@ -22,7 +22,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from heml.effect.accuracy import cell_accuracy
+from heml.effect.accuracy import group_accuracy
 
 DRAWS = 4000
 LEVEL = 0.95
@@ -54,12 +54,12 @@ class Trial:
     ----------
     images : sequence of str
         What names each test image; the same image may be in several splits.
-    cells : int array (N,)
+    groups : int array (N,)
     correct : mapping of arm to bool array (seeds, N)
     """
 
     images: Sequence[str]
-    cells: np.ndarray
+    groups: np.ndarray
     correct: Mapping[str, np.ndarray]
 
 
@@ -130,12 +130,12 @@ def _mean_of(values: np.ndarray, shares: np.ndarray) -> np.ndarray:
 def _image_weights(
     trials: Sequence[Trial], rng: np.random.Generator, draws: int
 ) -> list[tuple[np.ndarray, np.ndarray]]:
-    """Per trial the weights of its images (draws, N), and of the added ones (draws, cells, 2)."""
+    """Per trial the weights of its images (draws, N), and of the added ones (draws, groups, 2)."""
     names = sorted({name for trial in trials for name in trial.images})
     place = {name: number for number, name in enumerate(names)}
     shared = rng.standard_exponential((draws, len(names)))
-    cells = 1 + max(int(trial.cells.max()) for trial in trials)
-    added = rng.standard_gamma(0.5, (draws, cells, 2))
+    groups = 1 + max(int(trial.groups.max()) for trial in trials)
+    added = rng.standard_gamma(0.5, (draws, groups, 2))
     return [(shared[:, [place[name] for name in trial.images]], added) for trial in trials]
 
 
@@ -144,9 +144,9 @@ def _of_trial(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Worst-group and average accuracy: mean over seeds (2,), drawn by seed (2, seeds, draws)."""
     own, added = weights
-    found = [cell_accuracy(right, trial.cells) for right in correct]
+    found = [group_accuracy(right, trial.groups) for right in correct]
     means = np.array([[f.worst_group for f in found], [f.average for f in found]]).mean(axis=1)
-    member = np.eye(len(found[0].counts))[trial.cells]  # (N, cells)
+    member = np.eye(len(found[0].counts))[trial.groups]  # (N, groups)
     added = added[:, : member.shape[1]]
     total = own @ member + added.sum(axis=2)
     drawn = np.empty((2, len(correct), len(own)))

@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-#: Features are pooled to this many cells a side before the last layer.
+#: Features are pooled to this many groups a side before the last layer.
 POOLED = 4
 
 

@@ -21,8 +21,8 @@ class TrainingSet:
     ----------
     images : uint8 array (N, 3, S, S)
     labels : int array (N,)
-    cells : int array (N,)
-        Cell (label × groups) of each image; -1 where a group value is not known.
+    groups : int array (N,)
+        Group (label × attributes) of each image; -1 where an attribute value is not known.
     weights : float array (N,)
         Sampling weights, of any scale.
     segments : uint8 array (N, S, S), optional
@@ -32,7 +32,7 @@ class TrainingSet:
 
     images: np.ndarray
     labels: np.ndarray
-    cells: np.ndarray
+    groups: np.ndarray
     weights: np.ndarray
     segments: np.ndarray | None = None
 
@@ -43,20 +43,20 @@ class TrainingSet:
         """The rows, which may repeat."""
         segments = None if self.segments is None else self.segments[rows]
         return TrainingSet(
-            self.images[rows], self.labels[rows], self.cells[rows], self.weights[rows], segments
+            self.images[rows], self.labels[rows], self.groups[rows], self.weights[rows], segments
         )
 
     def with_weights(self, weights: np.ndarray) -> TrainingSet:
         return replace(self, weights=weights)
 
-    def of_known_cells(self) -> TrainingSet:
-        """Without the images whose cell is not known: what balances cells cannot place them."""
-        return self if (self.cells >= 0).all() else self.take(np.flatnonzero(self.cells >= 0))
+    def of_known_groups(self) -> TrainingSet:
+        """Without the images whose group is not known: what balances groups cannot place them."""
+        return self if (self.groups >= 0).all() else self.take(np.flatnonzero(self.groups >= 0))
 
-    def cell_balance(self) -> np.ndarray:
-        """Weights with which every cell counts the same, mean 1; float array (N,)."""
-        counts = np.bincount(self.cells)
-        return len(self) / (np.count_nonzero(counts) * counts[self.cells])
+    def group_balance(self) -> np.ndarray:
+        """Weights with which every group counts the same, mean 1; float array (N,)."""
+        counts = np.bincount(self.groups)
+        return len(self) / (np.count_nonzero(counts) * counts[self.groups])
 
 
 @dataclass(frozen=True)

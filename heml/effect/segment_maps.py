@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from heml.effect.training_images import shrink_ids
+from heml.effect.training_images import resize_ids
 from heml.segmentation.masks import SegmentReader
 from heml.storage.store import Store
 
@@ -24,5 +24,5 @@ def segment_ids(store: Store, image_ids: Sequence[str], size: int) -> np.ndarray
             ids = np.zeros(masks[0].shape, np.uint8)
             for number, mask in enumerate(masks, start=1):
                 ids[mask] = number
-            maps[place] = shrink_ids(ids, size)
+            maps[place] = resize_ids(ids, size)
     return maps

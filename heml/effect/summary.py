@@ -11,14 +11,14 @@ from heml.effect.intervals import Interval
 
 #: Arms in plain words.
 ARM_WORDS = {
-    "as_is": "data as it is",
+    "erm": "data as it is",
     "group_balanced": "group-balanced sampling",
-    "undersampled": "undersampling",
-    "reweighted": "reweighting",
+    "subg": "undersampling",
+    "reweighting": "reweighting",
     "group_dro": "GroupDRO",
     "cutmix": "CutMix",
     "random_paste": "random paste of segments",
-    "last_layer": "last-layer retraining",
+    "dfr": "last-layer retraining",
     "rebalanced": "rebalanced dataset",
 }
 
@@ -31,9 +31,9 @@ class ArmEffect:
     ----------
     arm : str
     seeds, n_train, n_test, n_worst : int
-        `n_worst`: test images of the worst cell, the smallest over seeds.
-    worst_cells : tuple of str
-        The cells that were worst, by seed.
+        `n_worst`: test images of the worst group, the smallest over seeds.
+    worst_groups : tuple of str
+        The groups that were worst, by seed.
     worst, average : Interval
         Accuracies, mean over seeds, with 95% intervals over seeds and test images.
     worst_values, average_values : tuple of float
@@ -47,7 +47,7 @@ class ArmEffect:
     n_train: int
     n_test: int
     n_worst: int
-    worst_cells: tuple[str, ...]
+    worst_groups: tuple[str, ...]
     worst: Interval
     average: Interval
     worst_values: tuple[float, ...]
@@ -76,7 +76,7 @@ def arm_effects(effect: pd.DataFrame) -> list[ArmEffect]:
                 n_train=int(first["n_train"]),
                 n_test=int(first["n_test"]),
                 n_worst=int(own["n_worst_group"].min()),
-                worst_cells=tuple(own["worst_group"]),
+                worst_groups=tuple(own["worst_group"]),
                 worst=Interval(
                     float(worst.mean()),
                     float(first["worst_group_low"]),

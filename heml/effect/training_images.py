@@ -12,29 +12,29 @@ from heml.dataset_folder.reader import read_split
 from heml.effect.problem import TrainingSet
 from heml.images.images_table import decode_image
 
-#: Label and group values, in order: a cell.
-Cell = tuple[str, ...]
+#: Label and attribute values, in order: a group.
+Group = tuple[str, ...]
 
 
-def shrink(data: bytes, size: int) -> np.ndarray:
+def decode_resized(data: bytes, size: int) -> np.ndarray:
     """An encoded image as uint8 array (3, size, size), its sides scaled alike or not."""
-    return shrink_pixels(decode_image(data), size)
+    return resize_pixels(decode_image(data), size)
 
 
-def shrink_pixels(pixels: np.ndarray, size: int) -> np.ndarray:
+def resize_pixels(pixels: np.ndarray, size: int) -> np.ndarray:
     """Pixels, uint8 array (H, W, 3), likewise."""
     image = Image.fromarray(pixels).resize((size, size), Image.Resampling.BILINEAR)
     return np.asarray(image).transpose(2, 0, 1)
 
 
-def shrink_ids(ids: np.ndarray, size: int) -> np.ndarray:
+def resize_ids(ids: np.ndarray, size: int) -> np.ndarray:
     """A mask of ids, uint8 array (H, W), as (size, size): nearest pixels, ids are not mixed."""
     return np.asarray(Image.fromarray(ids).resize((size, size), Image.Resampling.NEAREST))
 
 
-def cell_codes(cells: Sequence[Cell], known: Mapping[Cell, int]) -> np.ndarray:
-    """Numbers of cells, int array (N,); -1 where the cell has none: a value of it is missing."""
-    return np.array([known.get(cell, -1) for cell in cells], dtype=int)
+def group_codes(groups: Sequence[Group], known: Mapping[Group, int]) -> np.ndarray:
+    """Numbers of groups, int array (N,); -1 where the group has none: a value of it is missing."""
+    return np.array([known.get(group, -1) for group in groups], dtype=int)
 
 
 def read_rebalanced(
@@ -61,7 +61,7 @@ def read_rebalanced(
     Returns
     -------
     TrainingSet
-        Its cells are not told (-1): the weights balance them.
+        Its groups are not told (-1): the weights balance them.
     bool array (N,)
         Whether each image is a recombined one.
     """
@@ -70,10 +70,10 @@ def read_rebalanced(
     for batch in read_split(folder, "train", ["image_id", "image", "weight", "origin", label]):
         for row in batch.to_pylist():
             pixels = known.get(row["image_id"])
-            images.append(shrink(row["image"]["bytes"], size) if pixels is None else pixels)
+            images.append(decode_resized(row["image"]["bytes"], size) if pixels is None else pixels)
             targets.append(codes[row[label]])
             weights.append(row["weight"])
             recombined.append(row["origin"] == "recombined")
-    cells = np.full(len(images), -1)
-    data = TrainingSet(np.stack(images), np.array(targets), cells, np.array(weights))
+    groups = np.full(len(images), -1)
+    data = TrainingSet(np.stack(images), np.array(targets), groups, np.array(weights))
     return data, np.array(recombined)

@@ -1,1 +1,1 @@
-"""The accepted images of a store: their table, their groups, and which of them were revoked."""
+"""The accepted images of a store: their table, their attributes, and which of them were revoked."""

@@ -1,6 +1,6 @@
-"""Cells: combinations of the label with group values, as codes and as words.
+"""Groups: combinations of the label with attribute values, as codes and as words.
 
-The one place that says which records share a cell, and how a missing group value is spelt.
+The one place that says which records share a group, and how a missing attribute value is spelled.
 """
 
 from __future__ import annotations
@@ -12,15 +12,16 @@ import pandas as pd
 
 from heml.storage.store import Store
 
-#: A group value that the input does not give. Such a record is kept, but belongs to no group.
+#: An attribute value that the input does not give. Such a record is kept, but belongs to no
+#: attribute.
 MISSING = "(missing)"
-#: Between the names of columns that form a group together.
+#: Between the names of columns that form an attribute together.
 TIMES = " × "
-#: Begins the name of a group that was found in the images, not given by a column.
+#: Begins the name of an attribute that was found in the images, not given by a column.
 DISCOVERED = "discovered."
 
 
-def cell_codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list[str]]:
+def group_codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list[str]]:
     """Codes of the combinations of values that occur.
 
     Parameters
@@ -41,43 +42,45 @@ def cell_codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray,
     return codes, words.tolist()
 
 
-def known_groups(frame: pd.DataFrame, groups: Sequence[str]) -> np.ndarray:
-    """Whether all of a record's group values are known, bool array (N,)."""
-    return ~(frame[list(groups)] == MISSING).any(axis=1).to_numpy()
+def known_attributes(frame: pd.DataFrame, attributes: Sequence[str]) -> np.ndarray:
+    """Whether all of a record's attribute values are known, bool array (N,)."""
+    return ~(frame[list(attributes)] == MISSING).any(axis=1).to_numpy()
 
 
 def combined(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
-    """The values of several columns as one group's, `MISSING` where one of them is.
+    """The values of several columns as one attribute's, `MISSING` where one of them is.
 
     Returns
     -------
     object array (N,) of str
-        Values joined by ` × `, as the names of such groups are.
+        Values joined by ` × `, as the names of such attributes are.
     """
     values = frame[list(columns)].astype(str).to_numpy(object)
     joined = np.array([TIMES.join(row) for row in values], dtype=object)
-    joined[~known_groups(frame, columns)] = MISSING
+    joined[~known_attributes(frame, columns)] = MISSING
     return joined
 
 
-def groups_in_use(store: Store, groups: Sequence[str]) -> list[str]:
-    """The given groups or, where the recipe names none, the discovered one.
+def attributes_in_use(store: Store, attributes: Sequence[str]) -> list[str]:
+    """The given attributes or, where the recipe names none, the discovered one.
 
     Raises
     ------
     FileNotFoundError
-        If groups are to be discovered and were not yet.
+        If attributes are to be discovered and were not yet.
     """
-    return list(groups) or [str(store.summary("discovered_groups")["group"])]
+    return list(attributes) or [str(store.summary("discovered_groups")["attribute"])]
 
 
-def discovery(store: Store, groups: Sequence[str]) -> list[str]:
-    """What a stage's fingerprint must hold of discovered groups: nothing if there are none."""
-    found = any(group.startswith(DISCOVERED) for group in groups)
+def discovery(store: Store, attributes: Sequence[str]) -> list[str]:
+    """What a stage's fingerprint must hold of discovered attributes: nothing if there are none."""
+    found = any(attribute.startswith(DISCOVERED) for attribute in attributes)
     return [store.fingerprint("discovered_groups")] if found else []
 
 
-def cell_name(label_name: str, label: str, groups: Sequence[str], values: Sequence[str]) -> str:
-    """A cell in words, as every table, figure and message spells it."""
-    pairs = zip((label_name, *groups), (label, *values), strict=True)
+def group_name(
+    label_name: str, label: str, attributes: Sequence[str], values: Sequence[str]
+) -> str:
+    """A group in words, as every table, figure and message spells it."""
+    pairs = zip((label_name, *attributes), (label, *values), strict=True)
     return " · ".join(f"{name}={value}" for name, value in pairs)

@@ -87,8 +87,8 @@ def _turned(image: Image.Image) -> Image.Image:
 def decode_image(data: bytes) -> np.ndarray:
     """Pixels of an encoded image of any accepted kind.
 
-    Grey, palette, CMYK and 16-bit images are converted, transparency is put on white, and the
-    image is turned as its EXIF data says. Colour profiles are left alone, as training code leaves
+    Gray, palette, CMYK and 16-bit images are converted, transparency is put on white, and the
+    image is turned as its EXIF data says. Color profiles are left alone, as training code leaves
     them: converting them would tint recombined samples against the real rows they stand beside.
 
     Returns
@@ -99,8 +99,8 @@ def decode_image(data: bytes) -> np.ndarray:
     with open_image(data) as image:
         image = _turned(image)
         if image.mode.startswith("I"):
-            grey = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
-            values = ((grey + 128) // 257).astype(np.uint8)
+            gray = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
+            values = ((gray + 128) // 257).astype(np.uint8)
             return np.repeat(values[..., None], 3, axis=2)
         if image.has_transparency_data:
             image = image.convert("RGBA")
@@ -110,7 +110,7 @@ def decode_image(data: bytes) -> np.ndarray:
 
 
 def decode_mask(data: bytes) -> np.ndarray:
-    """Class ids of an encoded mask: grey values or palette indices, not colours.
+    """Class ids of an encoded mask: gray values or palette indices, not colors.
 
     Returns
     -------
@@ -119,11 +119,11 @@ def decode_mask(data: bytes) -> np.ndarray:
     Raises
     ------
     ValueError
-        If it has colours, or ids above 255.
+        If it has colors, or ids above 255.
     """
     with open_image(data) as image:
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
-            raise ValueError(f"pixels are {image.mode}: save class ids as 8-bit grey or palette")
+            raise ValueError(f"pixels are {image.mode}: save class ids as 8-bit gray or palette")
         ids = np.asarray(_turned(image))
     if ids.dtype.itemsize > 1 and (ids.min(initial=0) < 0 or ids.max(initial=0) > 255):
         raise ValueError(f"class id {int(ids.max())} is above 255")
@@ -135,20 +135,20 @@ def _table(store: Store) -> ShardedTable:
     return ShardedTable(store.images, IMAGES)
 
 
-def image_index(store: Store, groups: list[str]) -> pd.DataFrame:
+def image_index(store: Store, attributes: list[str]) -> pd.DataFrame:
     """The small columns of all accepted images, in stored order.
 
     Parameters
     ----------
     store : Store
-    groups : list of str
-        The input's columns to add, or discovered groups, under their own names. A missing value
+    attributes : list of str
+        The input's columns to add, or discovered attributes, under their own names. A missing value
         is `heml.images.groups.MISSING`.
 
     Returns
     -------
     pandas.DataFrame
-        Columns `image_id`, `split`, `label` and one per group.
+        Columns `image_id`, `split`, `label` and one per attribute.
 
     Raises
     ------
@@ -160,25 +160,27 @@ def image_index(store: Store, groups: list[str]) -> pd.DataFrame:
     table = _table(store)
     known = [n.removeprefix(INPUT_PREFIX) for n in table.names if n.startswith(INPUT_PREFIX)]
     columns = ["image_id", "split", "label"]
-    given = [group for group in groups if group in known]
+    given = [attribute for attribute in attributes if attribute in known]
     frame = table.read([*columns, *(INPUT_PREFIX + g for g in given)]).to_pandas()
     frame = frame.set_axis([*columns, *given], axis="columns")
-    for group in groups:
-        if group not in known:
-            if not group.startswith(DISCOVERED):
-                raise KeyError(f"the images have no column '{group}'; {nearest(group, known)}")
-            frame[group] = _discovered(store, group, frame["image_id"])
+    for attribute in attributes:
+        if attribute not in known:
+            if not attribute.startswith(DISCOVERED):
+                raise KeyError(
+                    f"the images have no column '{attribute}'; {nearest(attribute, known)}"
+                )
+            frame[attribute] = _discovered(store, attribute, frame["image_id"])
         # A column without any value is of no type of its own.
-        values = frame[group].astype(object)
-        frame[group] = values.where(values.notna(), MISSING)
-    return frame[[*columns, *groups]]
+        values = frame[attribute].astype(object)
+        frame[attribute] = values.where(values.notna(), MISSING)
+    return frame[[*columns, *attributes]]
 
 
-def _discovered(store: Store, group: str, image_ids: pd.Series) -> pd.Series:
-    table = pq.read_table(store.discovered_groups, filters=[("group", "=", group)])
+def _discovered(store: Store, attribute: str, image_ids: pd.Series) -> pd.Series:
+    table = pq.read_table(store.discovered_groups, filters=[("attribute", "=", attribute)])
     DISCOVERED_GROUPS.check_version(table.schema)
     if not len(table):
-        raise KeyError(f"no group '{group}' was discovered")
+        raise KeyError(f"no attribute '{attribute}' was discovered")
     values = dict(zip(table["image_id"].to_pylist(), table["value"].to_pylist(), strict=True))
     return image_ids.map(values)
 
@@ -247,7 +249,7 @@ class ImageReader:
                 raise KeyError(f"no image '{image_id}' among {len(self)} stored ones")
             by_group.setdefault(found.group, []).append((position, found.start))
         result: list[dict[str, Any]] = [{}] * len(image_ids)
-        # one group after the other, so that a small cache is enough for any number of ids
+        # one row group after the other, so that a small cache is enough for any number of ids
         for group, wanted in by_group.items():
             table = self._read(group, tuple(columns))
             rows = table.take(pa.array([offset for _, offset in wanted])).to_pylist()

@@ -29,15 +29,15 @@ _MEAN = _STD = (0.5, 0.5, 0.5)
 class BackboneTrunk(nn.Module):
     """The last feature map of a transformers backbone, averaged over its positions.
 
-    The backbone sees the colours of a view, normalized as its checkpoint was; outside the node
-    they are neutral grey. Coverage, the fourth channel, has no place in pretrained weights.
+    The backbone sees the colors of a view, normalized as its checkpoint was; outside the node
+    they are neutral gray. Coverage, the fourth channel, has no place in pretrained weights.
 
     Parameters
     ----------
     config : dict
         The backbone's configuration as plain data, with `model_type`.
     mean, std : sequence of float
-        Per colour, for values in [0, 1].
+        Per color, for values in [0, 1].
     """
 
     mean: Tensor
@@ -56,8 +56,8 @@ class BackboneTrunk(nn.Module):
 
     def forward(self, views: Tensor) -> Tensor:
         """Features of views (B, 4, R, R) as `scale_views` gives them, shape (B, channels)."""
-        colours = (views[:, :3] + 1) / 2
-        features = self.backbone((colours - self.mean) / self.std).feature_maps[-1]
+        colors = (views[:, :3] + 1) / 2
+        features = self.backbone((colors - self.mean) / self.std).feature_maps[-1]
         pooled: Tensor = features.mean(dim=(2, 3))
         return pooled
 

@@ -11,7 +11,7 @@ def assign_folds(strata: Sequence[str], folds: int, seed: int) -> np.ndarray:
     """Folds in which every stratum is spread as evenly as its size allows.
 
     Unlike scikit-learn's `StratifiedKFold`, strata smaller than the number of folds are fine: a
-    cell of a biased dataset often has a handful of members.
+    group of a biased dataset often has a handful of members.
 
     Parameters
     ----------

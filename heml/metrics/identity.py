@@ -20,7 +20,7 @@ from heml.taxonomy import Taxonomy
 VERSION = 5
 
 #: When to train does not change what training gives.
-_NOT_HOW = {"resolution", "neighbours", "device", "parallel", "retrain", "drift", "growth"}
+_NOT_HOW = {"resolution", "neighbors", "device", "parallel", "retrain", "drift", "growth"}
 
 
 def stage_name(node: str) -> str:
@@ -35,7 +35,7 @@ def resolution_of(node: str, taxonomy: Taxonomy, settings: MetricSettings) -> in
 
 
 def how_trained(
-    store: Store, taxonomy: Taxonomy, node: str, groups: Sequence[str], settings: MetricSettings
+    store: Store, taxonomy: Taxonomy, node: str, attributes: Sequence[str], settings: MetricSettings
 ) -> str:
     """Everything but the images that a node's weights depend on: classes, settings, children, code.
 
@@ -52,7 +52,7 @@ def how_trained(
     trunk = settings.trunk
     return fingerprint(
         VERSION,
-        list(groups),
+        list(attributes),
         taxonomy.classes_of(node),
         resolution_of(node, taxonomy, settings),
         settings.model_dump(exclude=_NOT_HOW),

@@ -1,4 +1,4 @@
-"""k-nearest-neighbour votes on precomputed distances."""
+"""k-nearest-neighbor votes on precomputed distances."""
 
 from __future__ import annotations
 

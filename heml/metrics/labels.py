@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 import pandas as pd
 
-from heml.images.groups import cell_codes, known_groups
+from heml.images.groups import group_codes, known_attributes
 from heml.metrics.metric_settings import MetricSettings
 
 
@@ -57,6 +57,6 @@ def metric_labels(index: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
         0 and up; -1 where a value is missing. Such images are embedded, but not learned from.
     """
     chosen = list(columns) or ["label"]
-    codes = cell_codes(index, chosen)[0].astype(np.int64)
-    codes[~known_groups(index, chosen)] = -1
+    codes = group_codes(index, chosen)[0].astype(np.int64)
+    codes[~known_attributes(index, chosen)] = -1
     return codes

@@ -22,7 +22,7 @@ import torch
 from heml.compute.device import choose_device
 from heml.compute.progress import Progress
 from heml.compute.threads import worker_pool
-from heml.compute.throttled_progress import Pace
+from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.images_table import decode_image, iterate_images
 from heml.metrics.artifacts import NodeMetric, load_node, node_folder, read_node, save_node
 from heml.metrics.growth import Grown, drifted, extend, grown_node
@@ -77,7 +77,7 @@ def train_level(
     store: Store,
     taxonomy: Taxonomy,
     nodes: Sequence[str],
-    groups: Sequence[str],
+    attributes: Sequence[str],
     settings: MetricSettings,
     progress: Progress,
 ) -> Iterator[tuple[str, Outcome]]:
@@ -87,8 +87,8 @@ def train_level(
     ----------
     nodes : sequence of str
         Nodes of one level; their children must be trained.
-    groups : sequence of str
-        Group columns: folds are stratified by label and groups.
+    attributes : sequence of str
+        Attributes: folds are stratified by label and attributes.
 
     Yields
     ------
@@ -109,8 +109,8 @@ def train_level(
     _refuse_other_classes(store, taxonomy)
     _remove_abandoned_views(store, nodes)
     for node in nodes if settings.warm_start else ():
-        _refuse_stale_children(store, taxonomy, node, groups, settings)
-    level = _Level(store, taxonomy, groups, settings, progress)
+        _refuse_stale_children(store, taxonomy, node, attributes, settings)
+    level = _Level(store, taxonomy, attributes, settings, progress)
     with ExitStack() as stack:
         for node in sorted(nodes):
             stack.enter_context(at_stage(store, stage_name(node), progress))
@@ -133,16 +133,16 @@ class _Level:
         self,
         store: Store,
         taxonomy: Taxonomy,
-        groups: Sequence[str],
+        attributes: Sequence[str],
         settings: MetricSettings,
         progress: Progress,
     ) -> None:
-        self._store, self._taxonomy, self._groups = store, taxonomy, list(groups)
+        self._store, self._taxonomy, self._attributes = store, taxonomy, list(attributes)
         self._settings, self._progress = settings, progress
         self._content = content_of(store)
 
     def _how(self, node: str) -> str:
-        return how_trained(self._store, self._taxonomy, node, self._groups, self._settings)
+        return how_trained(self._store, self._taxonomy, node, self._attributes, self._settings)
 
     def finished(self, node: str) -> dict[str, Any] | None:
         """The summary of a node that is up to date."""
@@ -155,7 +155,7 @@ class _Level:
 
     def bring_up_to_date(self, nodes: Sequence[str]) -> Iterator[tuple[str, Outcome]]:
         """Extends what can be kept, trains the rest, and yields each node when it is whole."""
-        rows = read_rows(self._store, self._taxonomy, self._groups, self._settings)
+        rows = read_rows(self._store, self._taxonomy, self._attributes, self._settings)
         waiting: list[_Ready] = []
         for ready in self._ready(nodes, rows):
             if rows.measured.all() or (ready.folder / OTHERS).exists():
@@ -206,7 +206,7 @@ class _Level:
                 "trained_on": self._content,
                 "trained_of": rows.train_images,
                 "content": self._content,
-                "sampling": sampling(self._groups, self._settings),
+                "sampling": sampling(self._attributes, self._settings),
                 "folds": rows.folds,
             }
             yield self._saved(metric, now, None)
@@ -339,14 +339,14 @@ def _refuse_other_classes(store: Store, taxonomy: Taxonomy) -> None:
 
 
 def _refuse_stale_children(
-    store: Store, taxonomy: Taxonomy, node: str, groups: Sequence[str], settings: MetricSettings
+    store: Store, taxonomy: Taxonomy, node: str, attributes: Sequence[str], settings: MetricSettings
 ) -> None:
     for child in taxonomy.children(node):
         made = last_made(store, child)
         try:
             stale = made is None or (
                 (made["how"], made["content"])
-                != (how_trained(store, taxonomy, child, groups, settings), content_of(store))
+                != (how_trained(store, taxonomy, child, attributes, settings), content_of(store))
             )
         except FileNotFoundError:
             stale = True
@@ -413,7 +413,7 @@ def write_views(
         count if wanted is None else int(wanted.sum()),
     )
     masks = iterate_masks(store, wanted)
-    done, pace = 0, Pace(progress)
+    done, throttled = 0, ThrottledProgress(progress)
 
     def put(row: int, data: bytes, segments: dict[str, np.ndarray]) -> None:
         writer.put(row, decode_image(data), segments)
@@ -433,5 +433,5 @@ def write_views(
                 )
             )
             done += len(images)
-            pace.tell(f"metric: views of {len(paths)} nodes, image {done}/{count}")
+            throttled.tell(f"metric: views of {len(paths)} nodes, image {done}/{count}")
     writer.close()

@@ -36,7 +36,7 @@ class Rows:
     index : DataFrame
         Columns image_id, split, label and more; every image in stored order.
     made_from : list of bytes, or None
-        What an image, its segments, label and groups are; None where the store does not tell.
+        What an image, its segments, label and attributes are; None where the store does not tell.
     measured : bool array (N,)
     data : LevelData
         Of the measured rows.
@@ -57,7 +57,7 @@ class Rows:
 
 
 def read_rows(
-    store: Store, taxonomy: Taxonomy, groups: Sequence[str], settings: MetricSettings
+    store: Store, taxonomy: Taxonomy, attributes: Sequence[str], settings: MetricSettings
 ) -> Rows:
     """The images as a level needs them.
 
@@ -67,12 +67,12 @@ def read_rows(
         If no node could be trained.
     """
     columns = label_columns(settings)
-    index = image_index(store, [*groups, *(c for c in columns if c not in groups)])
+    index = image_index(store, [*attributes, *(c for c in columns if c not in attributes)])
     made_from = _made_from(store, index)
-    known, folds = _known(store, taxonomy, groups, settings, index, made_from)
+    known, folds = _known(store, taxonomy, attributes, settings, index, made_from)
     sample = draw_sample(
         index,
-        strata_of(index, groups),
+        strata_of(index, attributes),
         settings.folds,
         settings.seed,
         settings.train_images,
@@ -102,15 +102,15 @@ def _made_from(store: Store, index: pd.DataFrame) -> list[bytes] | None:
     ]
 
 
-def sampling(groups: Sequence[str], settings: MetricSettings) -> str:
+def sampling(attributes: Sequence[str], settings: MetricSettings) -> str:
     """What the choice of the sample and its folds depends on beside the images."""
-    return fingerprint(list(groups), settings.folds, settings.seed, settings.train_images)
+    return fingerprint(list(attributes), settings.folds, settings.seed, settings.train_images)
 
 
 def _known(
     store: Store,
     taxonomy: Taxonomy,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     settings: MetricSettings,
     index: pd.DataFrame,
     made_from: list[bytes] | None,
@@ -118,7 +118,7 @@ def _known(
     """The sample as nodes have it that stay in use, and the name of its folds if it is this one."""
     if settings.retrain == "always" or made_from is None:
         return None, None
-    content, wanted = content_of(store), sampling(groups, settings)
+    content, wanted = content_of(store), sampling(attributes, settings)
     now = dict(zip(index["image_id"], made_from, strict=True))
     earlier: Known | None = None
     for node in taxonomy.nodes:
@@ -127,7 +127,7 @@ def _known(
             continue
         same = summary["content"] == content
         if not same and (
-            earlier or summary["how"] != _how(store, taxonomy, node, groups, settings)
+            earlier or summary["how"] != _how(store, taxonomy, node, attributes, settings)
         ):
             continue
         if last_whole(store, node) is None:
@@ -140,11 +140,11 @@ def _known(
 
 
 def _how(
-    store: Store, taxonomy: Taxonomy, node: str, groups: Sequence[str], settings: MetricSettings
+    store: Store, taxonomy: Taxonomy, node: str, attributes: Sequence[str], settings: MetricSettings
 ) -> str | None:
     """How the node would be trained now; None if a child that it starts from is not trained."""
     try:
-        return how_trained(store, taxonomy, node, groups, settings)
+        return how_trained(store, taxonomy, node, attributes, settings)
     except (FileNotFoundError, KeyError):
         return None
 

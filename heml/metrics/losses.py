@@ -2,7 +2,7 @@
 
 Losses of distances (triplet, contrastive, lifted structure, N-pairs) take the distance itself.
 Multi-similarity and proxy-anchor are written for a similarity in [-1, 1]: they get
-`1 - 2 * bounded distance`, which is the cosine similarity of centred embeddings where those have
+`1 - 2 * bounded distance`, which is the cosine similarity of centered embeddings where those have
 equal norms, so that the constants of their papers keep their meaning. N-pairs is a softmax over
 negative distances.
 """
@@ -34,7 +34,8 @@ Miner = Callable[[Tensor, Tensor], Indices]
 def distance_named(name: str) -> distances.BaseDistance:
     """The distance that losses compare embeddings with.
 
-    `NodeNetwork` shapes embeddings by the same name: for "cosine" and "euclidean" they are centred.
+    `NodeNetwork` shapes embeddings by the same name: for "cosine" and "euclidean" they are
+    centered.
 
     Parameters
     ----------
@@ -49,7 +50,7 @@ def distance_named(name: str) -> distances.BaseDistance:
 
 
 def ranking_distance(name: str) -> distances.BaseDistance:
-    """The distance that neighbours are ranked by: bounded and symmetric, but plain Euclidean."""
+    """The distance that neighbors are ranked by: bounded and symmetric, but plain Euclidean."""
     return distance_named(name) if name == "euclidean" else BoundedSNRDistance()
 
 

@@ -91,7 +91,7 @@ class MetricSettings(Settings):
         description="Networks that train side by side, at most one per processor. null: as many "
         "as need a third of the memory of one network on whole images.",
     )
-    neighbours: int = Field(10, ge=1, description="k of every kNN vote.")
+    neighbors: int = Field(10, ge=1, description="k of every kNN vote.")
     train_images: int | None = Field(
         None,
         ge=100,

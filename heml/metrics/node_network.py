@@ -41,8 +41,8 @@ class NodeNetwork(nn.Module):
     """Trunk and embedder (a multilayer perceptron) of one node.
 
     What it measures between embeddings is always d_SNR or its bounded form. For the other
-    distances the embedding itself is shaped, so that everything behind it stays the same: centred
-    embeddings a and b of norm 1 have the bounded SNR distance `(1 - cos(a, b)) / 2`, and centred
+    distances the embedding itself is shaped, so that everything behind it stays the same: centered
+    embeddings a and b of norm 1 have the bounded SNR distance `(1 - cos(a, b)) / 2`, and centered
     ones of any norm the Euclidean distance relative to their norms, `(|a - b| / (|a| + |b|))**2`.
 
     Parameters
@@ -50,7 +50,7 @@ class NodeNetwork(nn.Module):
     embedding : int
         Dimensions of the embedding.
     distance : str, default "snr"
-        "snr", "cosine" (embeddings centred, norm 1) or "euclidean" (centred, and divided by the
+        "snr", "cosine" (embeddings centered, norm 1) or "euclidean" (centered, and divided by the
         root of their dimensions: distances are root mean squares).
     trunk : BackboneTrunk, optional
         A small trunk of its own if not given.
@@ -112,10 +112,10 @@ def network_of(architecture: Mapping[str, Any]) -> NodeNetwork:
 
 
 def scale_views(views: Tensor) -> Tensor:
-    """uint8 views (B, 4, R, R) as float32: colours in [-1, 1], neutral 0, coverage in [0, 1]."""
+    """uint8 views (B, 4, R, R) as float32: colors in [-1, 1], neutral 0, coverage in [0, 1]."""
     scaled = views.float()
-    colours = (scaled[:, :3] - 128) / 128
-    return torch.cat([colours, scaled[:, 3:] / 255], dim=1)
+    colors = (scaled[:, :3] - 128) / 128
+    return torch.cat([colors, scaled[:, 3:] / 255], dim=1)
 
 
 def new_network(

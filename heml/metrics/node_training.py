@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from heml.compute.device import lane
+from heml.compute.device import stream
 from heml.compute.progress import Progress
 from heml.metrics.artifacts import NodeMetric
 from heml.metrics.evaluation import MOST_QUERIES, evaluate
@@ -134,7 +134,7 @@ class NodeTraining:
     def _train(self, network: int, rows: np.ndarray) -> _Trained:
         labels = self._data.labels[rows]
         keep = np.bincount(labels)[labels] >= MINIMUM_PER_LABEL
-        with lane(self._device):
+        with stream(self._device):
             model, curve = train_network(
                 self._views,
                 rows[keep],

@@ -15,8 +15,8 @@ import pandas as pd
 
 from heml.metrics.folds import assign_folds
 
-#: Of a cell, at least so many train images are in the sample: scarce cells tell what is biased.
-_LEAST_PER_CELL = 24
+#: Of a group, at least so many train images are in the sample: scarce groups tell what is biased.
+_LEAST_PER_GROUP = 24
 
 
 @dataclass(frozen=True)
@@ -66,10 +66,10 @@ def draw_sample(
     index : DataFrame
         Columns image_id and split.
     strata : array of str (N,)
-        Cell of each image: every cell is spread over the folds, and has its share of the sample.
+        Group of each image: every group is spread over the folds, and has its share of the sample.
     folds, seed : int
     most : int, optional
-        Images of each split in the sample, about: scarce cells have more than their share.
+        Images of each split in the sample, about: scarce groups have more than their share.
     known : Known, optional
         What was measured before stays measured, in its fold.
     """
@@ -96,12 +96,12 @@ def draw_sample(
 
 
 def _chosen(ids: np.ndarray, strata: np.ndarray, most: int, seed: int) -> np.ndarray:
-    """Which images of a split are in the sample: of each cell those whose ids hash lowest."""
+    """Which images of a split are in the sample: of each group those whose ids hash lowest."""
     chosen = np.zeros(len(ids), bool)
     for stratum in np.unique(strata):
         rows = np.flatnonzero(strata == stratum)
         share = round(most * len(rows) / len(ids))
-        wanted = len(rows) if most >= len(ids) else max(share, min(_LEAST_PER_CELL, len(rows)))
+        wanted = len(rows) if most >= len(ids) else max(share, min(_LEAST_PER_GROUP, len(rows)))
         chosen[_ranked(rows, ids, seed)[:wanted]] = True
     return chosen
 
@@ -136,7 +136,7 @@ def _fill(
         every[fold[row]] += 1
 
 
-def strata_of(index: pd.DataFrame, groups: Sequence[str]) -> np.ndarray:
-    """Label and groups of every image as one text, array of str (N,)."""
-    rows = index[["label", *groups]].astype(str).to_numpy()
+def strata_of(index: pd.DataFrame, attributes: Sequence[str]) -> np.ndarray:
+    """Label and attributes of every image as one text, array of str (N,)."""
+    rows = index[["label", *attributes]].astype(str).to_numpy()
     return np.array(["\x1f".join(row) for row in rows], object)

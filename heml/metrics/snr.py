@@ -2,7 +2,7 @@
 
 `d(a, b) = var(a - b) / var(a)` over embedding dimensions: 0 for equal embeddings, unbounded, not
 symmetric. With r = sd(b) / sd(a) and the correlation rho it is `1 + r**2 - 2 * rho * r`, so all
-pairs need one matrix product of centred embeddings.
+pairs need one matrix product of centered embeddings.
 """
 
 from __future__ import annotations

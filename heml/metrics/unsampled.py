@@ -16,11 +16,11 @@ from torch import Tensor
 
 from data_contracts import EMBEDDINGS
 from data_contracts.images import IMAGES
-from heml.compute.cluster_map import cluster, spread
+from heml.compute.cluster_map import cluster, cluster_map
 from heml.compute.device import choose_device
 from heml.compute.processes import Job
 from heml.compute.progress import Progress
-from heml.compute.throttled_progress import Pace
+from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.images_table import decode_image
 from heml.metrics.artifacts import NodeMetric, network_from
 from heml.metrics.level_data import OTHERS, Rows
@@ -142,8 +142,8 @@ def embed_others(
     }
     key = fingerprint([str(folder) for folder in folders.values()])
     job = Job(key, partial(_Embedder, store, taxonomy, networks, settings.device))
-    results = spread(job, [shard for _, _, shard in shards if shard.wanted])
-    done, pace = 0, Pace(progress)
+    results = cluster_map(job, [shard for _, _, shard in shards if shard.wanted])
+    done, throttled = 0, ThrottledProgress(progress)
     with ExitStack() as stack:
         writers = {}
         for node in metrics:
@@ -154,7 +154,9 @@ def embed_others(
             for node, writer in writers.items():
                 writer.write(start, outside, shard.wanted.get(node, []), found.get(node))
             done += len(outside)
-            pace.tell(f"metric: {done} images outside the sample embedded by {len(metrics)} nodes")
+            throttled.tell(
+                f"metric: {done} images outside the sample embedded by {len(metrics)} nodes"
+            )
 
 
 def _shards(

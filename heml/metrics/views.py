@@ -83,7 +83,7 @@ def node_view(image: np.ndarray, mask: np.ndarray | None, resolution: int) -> np
     place[..., 3] = 255
     # A pixel's four bytes at once: picking pixels by a mask takes several times as long.
     np.copyto(place.view(np.uint32)[..., 0], _ABSENT.view(np.uint32), where=~mask[source])
-    # Four plain bands: in RGBA mode colours would be weighted by the fourth.
+    # Four plain bands: in RGBA mode colors would be weighted by the fourth.
     resized = Image.fromarray(patch, "CMYK").resize(
         (resolution, resolution), Image.Resampling.BILINEAR
     )

@@ -35,7 +35,7 @@ class _Place(NamedTuple):
 
     split: str
     path: Path
-    group: int
+    attribute: int
     offset: int
 
 
@@ -45,14 +45,14 @@ class Provenance:
 
     Parameters
     ----------
-    image_id, split, origin, cell : str
+    image_id, split, origin, group : str
         `origin` is "real" or "recombined".
     path : str or None
         Of the image, relative to the input's root.
     sha256 : str
         Of the encoded image, hexadecimal.
     host_id : str or None
-    donor_ids, nodes, recoloured_nodes : list of str
+    donor_ids, nodes, recolored_nodes : list of str
         Empty for real rows.
     operator, direction : str or None
     seed : int or None
@@ -66,13 +66,13 @@ class Provenance:
     image_id: str
     split: str
     origin: str
-    cell: str
+    group: str
     path: str | None
     sha256: str
     host_id: str | None
     donor_ids: list[str]
     nodes: list[str]
-    recoloured_nodes: list[str]
+    recolored_nodes: list[str]
     operator: str | None
     direction: str | None
     seed: int | None
@@ -112,7 +112,7 @@ class RebalancedDataset:
         self.classes = class_names(self.schema)
         self.splits = splits_of(folder)
         self.label: str = self.manifest["label"]
-        self.groups: list[str] = self.manifest["groups"]
+        self.attributes: list[str] = self.manifest["attributes"]
         self._store = store or folder.absolute().parent
 
     def __len__(self) -> int:
@@ -136,7 +136,7 @@ class RebalancedDataset:
         verify(self.folder)
 
     def table(self, split: str, columns: Sequence[str] | None = None) -> pd.DataFrame:
-        """Rows of a split, label and groups by name.
+        """Rows of a split, label and attributes by name.
 
         Parameters
         ----------
@@ -148,7 +148,7 @@ class RebalancedDataset:
         return pa.Table.from_batches(read_split(self.folder, split, chosen, 1024)).to_pandas()
 
     def row(self, image_id: str, columns: Sequence[str] | None = None) -> dict[str, Any]:
-        """One row, label and groups by name.
+        """One row, label and attributes by name.
 
         Raises
         ------
@@ -158,8 +158,8 @@ class RebalancedDataset:
         place = self._place(image_id)
         chosen = list(columns or self.schema.names)
         with pq.ParquetFile(place.path) as file:
-            group = file.read_row_group(place.group, columns=chosen).select(chosen)
-        batch = group.slice(place.offset, 1).combine_chunks().to_batches()[0]
+            attribute = file.read_row_group(place.attribute, columns=chosen).select(chosen)
+        batch = attribute.slice(place.offset, 1).combine_chunks().to_batches()[0]
         return dict(named(batch, self.classes).to_pylist()[0])
 
     def image(self, image_id: str) -> Image.Image:
@@ -247,12 +247,12 @@ class RebalancedDataset:
                 "heml.open_dataset(folder, store=...)"
             ) from error
 
-    def draw_tree(self, group: str | None = None) -> Image.Image:
-        """The metric tree coloured by bias score for a group, the first one by default."""
+    def draw_tree(self, attribute: str | None = None) -> Image.Image:
+        """The metric tree colored by bias score for an attribute, the first one by default."""
         from heml.report.figures.by_name import tree_figure
         from heml.storage.store import Store
 
-        chosen = group or self.groups[0]
+        chosen = attribute or self.attributes[0]
         png = tree_figure(Store(self._store), self.tree.taxonomy, chosen)
         return Image.open(io.BytesIO(png))
 
@@ -274,10 +274,10 @@ class RebalancedDataset:
         for split in self.splits:
             for path in split_files(self.folder, split):
                 with pq.ParquetFile(path) as file:
-                    for group in range(file.num_row_groups):
-                        ids = file.read_row_group(group, columns=["image_id"])["image_id"]
+                    for attribute in range(file.num_row_groups):
+                        ids = file.read_row_group(attribute, columns=["image_id"])["image_id"]
                         for offset, image_id in enumerate(ids.to_pylist()):
-                            places[image_id] = _Place(split, path, group, offset)
+                            places[image_id] = _Place(split, path, attribute, offset)
         return places
 
     def _place(self, image_id: str) -> _Place:

@@ -7,15 +7,15 @@ from collections.abc import Sequence
 import pandas as pd
 
 DIRECTION_WORDS = {
-    "group_onto_host": "group moved onto the host",
-    "label_onto_donor": "label moved onto the host",
-    "control": "control within a cell",
-    "self": "control within an image",
+    "swap_attribute": "attribute moved onto the host",
+    "swap_label": "label moved onto the host",
+    "within_group": "control within a group",
+    "identity": "control within an image",
 }
 
 OPERATOR_WORDS = {
     "transplant": "transplant",
-    "recolour": "recolouring",
+    "recolor": "recoloring",
     "background": "exchange",
     "insert": "insertion",
     "remove": "removal",
@@ -23,18 +23,18 @@ OPERATOR_WORDS = {
 
 REASON_WORDS = {
     "label_kept": "label no longer recognized",
-    "group_changed": "group not recognized",
+    "attribute_changed": "attribute not recognized",
     "in_distribution": "too far from real images",
     "not_duplicate": "hardly changed",
     "seam_hidden": "a seam or smear shows",
     "segment_found": "the moved segment is not found again",
-    "self_recombination": "its own segment given back, only to test the operator",
+    "identity_edit": "its own segment given back, only to test the operator",
 }
 
 
-def cell_of(label: str, groups: Sequence[str]) -> str:
-    """A cell by its values alone."""
-    return " · ".join([label, *groups])
+def group_of(label: str, attributes: Sequence[str]) -> str:
+    """A group by its values alone."""
+    return " · ".join([label, *attributes])
 
 
 def percent(value: float | None) -> str:
@@ -61,7 +61,7 @@ def plural(count: int, one: str, many: str) -> str:
 
 GATE_WORDS = {
     "label_kept": "Does the debiased similarity still tell the intended label?",
-    "group_changed": "Do the carrying segments show the intended group?",
+    "attribute_changed": "Do the carrying segments show the intended attribute?",
     "in_distribution": "Does the whole image lie among real ones?",
     "not_duplicate": "Did it change visibly from its host, and is it more than its donor?",
     "seam_hidden": "Are seam and detail no more conspicuous than real borders?",
@@ -79,6 +79,6 @@ def distance_words(value: float) -> str:
     return f"{value:.2f}" if value >= 0.095 else f"{value:.3f}"
 
 
-def moved_words(nodes: Sequence[str], recoloured: Sequence[str]) -> str:
+def moved_words(nodes: Sequence[str], recolored: Sequence[str]) -> str:
     """What an edit took from the donor."""
-    return ", ".join(nodes) + (" with the donor's colours" if len(recoloured) else "")
+    return ", ".join(nodes) + (" with the donor's colors" if len(recolored) else "")

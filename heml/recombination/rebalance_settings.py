@@ -16,7 +16,7 @@ TARGETS = ("equal", "independent")
 
 
 class Quotas(Settings):
-    """Records of single cells: label value → value of each group → count or share."""
+    """Records of single groups: label value → value of each attribute → count or share."""
 
     quotas: dict[str, Any]
 
@@ -34,7 +34,7 @@ def _target(value: object) -> object:
     quotas = value["quotas"]
     if not isinstance(quotas, Mapping) or not quotas:
         raise ValueError(
-            "quotas must map label values to group values to counts or shares, such as "
+            "quotas must map label values to attribute values to counts or shares, such as "
             "{open: {light: 200, dark: 25%}}"
         )
     return Quotas(quotas=_quota_tree(quotas, ()))
@@ -72,34 +72,37 @@ class RebalanceSettings(Settings):
 
     target: Annotated[Literal["equal", "independent"] | Quotas, BeforeValidator(_target)] = Field(
         "equal",
-        description="equal: every cell as many records. independent: label and groups independent "
-        "with the shares that each has now. Or quotas: records or shares of single cells.",
+        description="equal: every group as many records. independent: label and attributes "
+        "independent "
+        "with the shares that each has now. Or quotas: records or shares of single groups.",
     )
     budget: float | None = Field(
         None,
         ge=0,
         le=20,
         description="At most this many recombined samples per real train record, controls and "
-        "variety included. null: 1.5, and up to 5 in a dataset so small that `variety` needs it.",
+        "variety included. null: 1.5, and up to 5 in a dataset so small that `min_synthetic` "
+        "needs it.",
     )
-    variety: int = Field(
+    min_synthetic: int = Field(
         2000,
         ge=0,
-        description="Beyond what the target asks, samples are added to all cells until there are "
+        description="Beyond what the target asks, samples are added to all groups until there are "
         "this many, as far as the budget goes: in a small dataset, many hosts with many donors "
         "teach more than the target alone.",
     )
     operators: list[Literal[OPERATORS]] = Field(  # type: ignore[valid-type]
         default=list(OPERATORS), min_length=1
     )
-    controls: float = Field(
+    within_group: float = Field(
         0.5,
         ge=0,
         le=1,
-        description="Same-cell recombinations of a cell that needs few others, as a share of what "
-        "the neediest cell gets, so that an edit mark does not tell the cell.",
+        description="Same-group recombinations of a group that needs few others, as a share of "
+        "what "
+        "the neediest group gets, so that an edit mark does not tell the group.",
     )
-    self_recombinations: int = Field(
+    identity_edits: int = Field(
         48,
         ge=0,
         description="Edits whose donor is their host: controls of the operators' traces. They "
@@ -109,12 +112,12 @@ class RebalanceSettings(Settings):
         0.05,
         gt=0,
         le=1,
-        description="No image gives to more than this share of a cell's samples, neither as donor "
+        description="No image gives to more than this share of a group's samples, neither as donor "
         "nor as host.",
     )
-    donor_colours: bool = Field(
+    donor_colors: bool = Field(
         True,
-        description="The host's other segments get the donor's colours: what goes with a group "
-        "beside its carriers goes along. Segments whose colours tell the label keep them.",
+        description="The host's other segments get the donor's colors: what goes with an attribute "
+        "beside its carriers goes along. Segments whose colors tell the label keep them.",
     )
     seed: int = Field(0, ge=0)

@@ -15,11 +15,11 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from data_contracts import RECOMBINED_SAMPLES
-from heml.compute.cluster_map import cluster, spread
+from heml.compute.cluster_map import cluster, cluster_map
 from heml.compute.processes import Job, process_count
 from heml.compute.progress import Progress
 from heml.compute.threads import worker_pool
-from heml.compute.throttled_progress import Pace
+from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.images_table import image_index
 from heml.metrics.metric_settings import MetricSettings
 from heml.recombination.attribution.roles import Roles
@@ -48,9 +48,9 @@ BATCH = 32
 #: Fewer samples than this are made before further processes have started.
 WORTH_PROCESSES = 400
 #: Reason of samples whose donor is their host: controls of the operators, not for the dataset.
-SELF = "self_recombination"
+SELF = "identity_edit"
 
-#: What an edit counts against: the wanted samples, or the wanted controls, of its cell.
+#: What an edit counts against: the wanted samples, or the wanted controls, of its group.
 Slot = tuple[str, str]
 #: Gives the job of making edits, by their places in the plan, in another process.
 Elsewhere = Callable[[AppearanceLimits], Job[Sequence[int], list[dict[str, Any]]]]
@@ -59,7 +59,7 @@ Elsewhere = Callable[[AppearanceLimits], Job[Sequence[int], list[dict[str, Any]]
 def recombine(
     store: Store,
     taxonomy: Taxonomy,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     rebalance: RebalanceSettings,
     metric: MetricSettings,
     progress: Progress,
@@ -92,7 +92,7 @@ def recombine(
         store.fingerprint("rebalance_plan"),
         store.fingerprint("metric_tree"),
         rebalance.model_dump(),
-        metric.neighbours,
+        metric.neighbors,
         *drawing,
     )
 
@@ -101,10 +101,12 @@ def recombine(
     ) -> Recombiner:
         painter = None if inpaint is None else Inpainter(inpaint, taxonomy, recipe_folder)
         tree = MetricTree.load(store.metric_tree, taxonomy)
-        index = image_index(store, list(groups))
+        index = image_index(store, list(attributes))
         roles = planned_roles(store)
         pictures = PictureReader(store)
-        gates = fit_gates(store, tree, roles, index, groups, pictures, find_segmenter(), appearance)
+        gates = fit_gates(
+            store, tree, roles, index, attributes, pictures, find_segmenter(), appearance
+        )
         return Recombiner(store, taxonomy, roles, gates, pictures, pool, painter)
 
     def elsewhere(appearance: AppearanceLimits) -> Job[Sequence[int], list[dict[str, Any]]]:
@@ -116,13 +118,13 @@ def recombine(
         return Job(f"{key} {store.root}", make)
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
-        cells = pd.read_parquet(store.planned_cells)
-        wanted = int(cells[["n_fill", "n_control"]].to_numpy().sum())
+        groups = pd.read_parquet(store.planned_groups)
+        wanted = int(groups[["n_balancing", "n_within_group"]].to_numpy().sum())
         processes = 1 if inpaint is not None else _processes(wanted)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
             worker = recombiner(pool)
             spreading = elsewhere if cluster() or processes > 1 else None
-            summary = worker.write(folder, cells, progress, spreading, processes)
+            summary = worker.write(folder, groups, progress, spreading, processes)
         progress(f"recombined_samples: {summary['words']}")
         return summary, [store.recombined_samples]
 
@@ -180,19 +182,19 @@ class Recombiner:
     def write(
         self,
         folder: Path,
-        cells: pd.DataFrame,
+        groups: pd.DataFrame,
         progress: Progress,
         elsewhere: Elsewhere | None = None,
         processes: int = 1,
     ) -> dict[str, Any]:
-        """Tries planned edits until no cell lacks any.
+        """Tries planned edits until no group lacks any.
 
         Parameters
         ----------
         folder : pathlib.Path
             Of the table; it is made here.
-        cells : DataFrame
-            The `planned_cells` table.
+        groups : DataFrame
+            The `planned_groups` table.
         progress : Progress
         elsewhere : callable, optional
             Gives the job of making `attempt` in other processes or machines, from what was
@@ -206,22 +208,22 @@ class Recombiner:
             The stage's summary.
         """
         missing = Counter[Slot]()
-        for cell in cells.itertuples():
-            key = "\x1f".join([cell.label, *cell.groups])  # type: ignore[list-item, misc]
-            missing["fill", key] = int(cell.n_fill)  # type: ignore[arg-type]
-            missing["control", key] = int(cell.n_control)  # type: ignore[arg-type]
+        for group in groups.itertuples():
+            key = "\x1f".join([group.label, *group.attributes])  # type: ignore[list-item, misc]
+            missing["fill", key] = int(group.n_balancing)  # type: ignore[arg-type]
+            missing["within_group", key] = int(group.n_within_group)  # type: ignore[arg-type]
         wanted = sum(missing.values())
         slots = _slots(self._plan)
-        own = [slot for slot in slots if slot[0] == "self"]
+        own = [slot for slot in slots if slot[0] == "identity"]
         missing.update(own)
         accepted: Counter[str] = Counter()
         refused: Counter[str] = Counter()
-        tried, pace = 0, Pace(progress)
+        tried, throttled = 0, ThrottledProgress(progress)
         with ShardWriter(folder, RECOMBINED_SAMPLES) as writer:
             for rows in self._attempts(slots, missing, elsewhere, processes):
                 for row in rows:
                     slot = _slot(row)
-                    if slot[0] == "self":
+                    if slot[0] == "identity":
                         # What its gates measured is kept; the sample is no new one.
                         row["reason"] = SELF
                         missing[slot] -= 1
@@ -233,7 +235,7 @@ class Recombiner:
                         ] += 1
                     writer.write([row], len(row["image"]["bytes"]))
                 tried += len(rows)
-                pace.tell(
+                throttled.tell(
                     f"recombined_samples: {accepted.total()}/{wanted} accepted, "
                     f"{refused.total()} refused"
                 )
@@ -245,9 +247,9 @@ class Recombiner:
             "accepted_by_operator": dict(sorted(accepted.items())),
             "refused_by_reason": dict(sorted(refused.items())),
             "missing": wanted - accepted.total(),
-            "self_recombinations": len(own),
+            "identity_edits": len(own),
             "gates": self._gates.describe(),
-            "images_per_second": pace.rate(tried),
+            "images_per_second": throttled.rate(tried),
             "words": f"{accepted.total()} of {wanted} wanted samples accepted, "
             f"{refused.total()} refused",
         }
@@ -268,16 +270,16 @@ class Recombiner:
             if elsewhere is None:
                 yield from map(self.attempt, batches)
             else:
-                yield from spread(elsewhere(self._gates.appearance), batches, processes)
+                yield from cluster_map(elsewhere(self._gates.appearance), batches, processes)
 
     def attempt(self, places: Sequence[int]) -> list[dict[str, Any]]:
         """Makes and judges some edits, given by their places in the plan."""
         return self._try(self._plan.take(list(places)).to_pylist())
 
     def _edit(self, edit: dict[str, Any], host: Picture, donor: Picture) -> Edit:
-        protected = [leaf for leaf in self._roles.label_carriers if leaf not in edit["nodes"]]
-        recoloured = list(edit["recoloured_nodes"])
-        return Edit(edit["operator"], host, donor, list(edit["nodes"]), protected, recoloured)
+        protected = [leaf for leaf in self._roles.label_nodes if leaf not in edit["nodes"]]
+        recolored = list(edit["recolored_nodes"])
+        return Edit(edit["operator"], host, donor, list(edit["nodes"]), protected, recolored)
 
     def _try(self, edits: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ids = [edit["host_id"] for edit in edits] + [edit["donor_id"] for edit in edits]
@@ -293,8 +295,8 @@ class Recombiner:
 
 
 def _slot(edit: Mapping[str, Any]) -> Slot:
-    kind = edit["direction"] if edit["direction"] in ("control", "self") else "fill"
-    return kind, "\x1f".join([edit["label"], *edit["groups"]])
+    kind = edit["direction"] if edit["direction"] in ("within_group", "identity") else "fill"
+    return kind, "\x1f".join([edit["label"], *edit["attributes"]])
 
 
 def _slots(plan: pa.Table) -> list[Slot]:
@@ -302,13 +304,15 @@ def _slots(plan: pa.Table) -> list[Slot]:
     known: dict[Slot, Slot] = {}
     return [
         known.setdefault(slot, slot)
-        for batch in plan.select(["direction", "label", "groups"]).to_batches(max_chunksize=1000)
+        for batch in plan.select(["direction", "label", "attributes"]).to_batches(
+            max_chunksize=1000
+        )
         for slot in map(_slot, batch.to_pylist())
     ]
 
 
 def _rounds(slots: Sequence[Slot], missing: Counter[Slot]) -> Iterator[list[int]]:
-    """Places of edits in the plan, in order: in every round as many as each cell still lacks.
+    """Places of edits in the plan, in order: in every round as many as each group still lacks.
 
     None is made in vain, and those of a round can be made anywhere: what the gates refuse counts in
     the next round.
@@ -343,9 +347,9 @@ def _row(edit: dict[str, Any], sample: Recombined, verdict: Verdict) -> dict[str
     height, width = sample.size
     return {
         **edit,
-        "groups": list(edit["groups"]),
+        "attributes": list(edit["attributes"]),
         "nodes": list(edit["nodes"]),
-        "recoloured_nodes": list(edit["recoloured_nodes"]),
+        "recolored_nodes": list(edit["recolored_nodes"]),
         "accepted": False,
         "reason": verdict.reason,
         "refused_by": list(verdict.refused_by),

@@ -14,9 +14,9 @@ from data_contracts.recombined_samples import GATES
 from heml.bias.history import read_history, scores_over_measurements
 from heml.compute.progress import Progress
 from heml.parts.wording import GATE_WORDS, REASON_WORDS, chance, decimal, percent, plural
-from heml.report.content.bias_facts import discovered, measures_by_group
+from heml.report.content.bias_facts import discovered, measures_by_attribute
 from heml.report.content.findings import effect_doubts, findings
-from heml.report.content.galleries import cell_gallery, sample_gallery
+from heml.report.content.galleries import group_gallery, sample_gallery
 from heml.report.content.glossary import GLOSSARY
 from heml.report.content.pair_explanation import pair_stories
 from heml.report.content.report_facts import Facts, fingerprints, gather, versions
@@ -58,7 +58,7 @@ def render_report(
     name: str,
     taxonomy: Taxonomy,
     label_name: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     recipe_text: str,
     progress: Progress,
     effect: bool = True,
@@ -74,7 +74,7 @@ def render_report(
     taxonomy : Taxonomy
     label_name : str
         What the label is called in the input.
-    groups : sequence of str
+    attributes : sequence of str
     recipe_text : str
         The recipe file as written.
     progress : Progress
@@ -94,12 +94,12 @@ def render_report(
     effect = effect and store.debias_effect.exists()
     rests_on = fingerprints(store, taxonomy, effect)
     key = fingerprint(
-        VERSION, name, label_name, list(groups), recipe_text, taxonomy.describe(), rests_on,
+        VERSION, name, label_name, list(attributes), recipe_text, taxonomy.describe(), rests_on,
         versions(),
     )  # fmt: skip
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
-        facts = gather(store, label_name, groups, effect)
+        facts = gather(store, label_name, attributes, effect)
         html = _page(store, name, taxonomy, facts, recipe_text, rests_on, progress)
         with write_aside(store.report) as aside:
             aside.write_text(html, encoding="utf-8")
@@ -125,9 +125,9 @@ def _page(
     progress("report: figures")
     figures = _figures(store, taxonomy, facts)
     progress("report: pairs")
-    pairs = pair_stories(store, taxonomy, facts.groups)
+    pairs = pair_stories(store, taxonomy, facts.attributes)
     progress("report: galleries")
-    before, after = facts.arm("as_is"), facts.arm("rebalanced")
+    before, after = facts.arm("erm"), facts.arm("rebalanced")
     return _environment().get_template("report.html.j2").render(
         name=name,
         sections=SECTIONS,
@@ -135,10 +135,10 @@ def _page(
         findings=findings(facts),
         figures=figures,
         pairs=pairs,
-        measures=measures_by_group(store),
+        measures=measures_by_attribute(store),
         earlier=scores_over_measurements(read_history(store)),
-        discovered=discovered(store, pictures, facts.groups),
-        cells=[(cell, cell_gallery(pictures, cell)) for cell in facts.cells],
+        discovered=discovered(store, pictures, facts.attributes),
+        groups=[(group, group_gallery(pictures, group)) for group in facts.groups],
         accepted=sample_gallery(store, pictures, accepted=True),
         refused=sample_gallery(store, pictures, accepted=False),
         gates=[(gate, facts.samples["refused_by_reason"].get(gate, 0)) for gate in GATES],
@@ -154,20 +154,21 @@ def _page(
 
 
 def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
-    """The charts; `trees` and `scores` have one per group."""
+    """The charts; `trees` and `scores` have one per attribute."""
     trees, scores = {}, {}
-    for group in facts.groups:
-        best = facts.nodes(group)[:3]
+    for attribute in facts.attributes:
+        best = facts.nodes(attribute)[:3]
         top = ", ".join(f"{row['node']} {decimal(row['score'])}" for row in best)
-        trees[group] = embed(
-            tree_figure(store, taxonomy, group, encode=sharp_webp),
-            f"Tree of {len(taxonomy.nodes)} nodes coloured by bias score for {group}. "
+        trees[attribute] = embed(
+            tree_figure(store, taxonomy, attribute, encode=sharp_webp),
+            f"Tree of {len(taxonomy.nodes)} nodes colored by bias score for {attribute}. "
             f"Highest: {top}.",
             density=2,
         )
-        scores[group] = _chart(
-            partial(bias_figure, store, group),
-            f"Bars of the leaves' bias scores for {group} with intervals, and their accuracy on "
+        scores[attribute] = _chart(
+            partial(bias_figure, store, attribute),
+            f"Bars of the leaves' bias scores for {attribute} with intervals, and their "
+            "accuracy on "
             "aligned and conflicting records. The numbers are in the table below.",
         )
     figures: dict[str, Any] = {
@@ -175,7 +176,8 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
         "scores": scores,
         "coverage": _chart(
             partial(coverage_figure, store),
-            "Heat map of train records per cell against independence. The numbers are above; cells "
+            "Heat map of train records per group against independence. The numbers are above; "
+            "groups "
             "without records are named below.",
         ),
         "segments": _photos(
@@ -185,7 +187,7 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
         ),
         "planned": _chart(
             partial(plan_figure, store),
-            "Stacked bars of real train records, planned samples and planned controls per cell. "
+            "Stacked bars of real train records, planned samples and planned controls per group. "
             "The numbers are in the table.",
         ),
         "segments_alone": _photos(
@@ -194,7 +196,7 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
         ),
         "plan": _chart(
             partial(plan_figure, store, accepted=True),
-            "Bars of real and recombined train records per cell. The numbers are in the table.",
+            "Bars of real and recombined train records per group. The numbers are in the table.",
         ),
         "effect": None,
     }

@@ -36,7 +36,7 @@ def segment_rows(
         Id → mean probability in [0, 1]. Default: 1.
     segmenter : str, default "annotated"
     licence : str, optional
-        Licence of the segmenter.
+        License of the segmenter.
     """
     height, width = ids.shape
     found = np.bincount(ids.ravel(), minlength=256)

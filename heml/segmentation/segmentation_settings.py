@@ -61,7 +61,7 @@ class PretrainedSegmentation(_ModelSegmentation):
         "Classes that are not named here are matched by name.",
     )
     licence: str | None = Field(
-        None, description="Licence of the checkpoint; default: what its model card says."
+        None, description="License of the checkpoint; default: what its model card says."
     )
     allow_pickle: bool = Field(
         False, description="Also load weights that are not safetensors. They can run code."

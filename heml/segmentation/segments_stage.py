@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from data_contracts.segments import DOUBTS, SEGMENTS
-from heml.compute.cluster_map import spread
+from heml.compute.cluster_map import cluster_map
 from heml.compute.processes import Job
 from heml.compute.progress import Progress
-from heml.compute.throttled_progress import Pace
+from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.images_table import iterate_images
 from heml.segmentation.cache import EarlierSegments, KeyWriter, Rows, Segmented, image_key
 from heml.segmentation.row_group_job import Found, FromMasks, FromNetwork, Loader, Shard, shards
@@ -136,7 +136,7 @@ class _Work:
 
     def _segmented(self, make: Callable[[], Callable[[Shard], Found]]) -> Iterator[Segmented]:
         """All images in stored order; those that an earlier pass segmented are its own."""
-        work = spread(Job(self._how, make), shards(self._store, self._earlier))
+        work = cluster_map(Job(self._how, make), shards(self._store, self._earlier))
         for shard, found in work:
             for image, rows in zip(shard.images, found, strict=True):
                 if rows is None:
@@ -214,7 +214,7 @@ class _Work:
         doubts: Counter[str] = Counter()
         area: defaultdict[str, float] = defaultdict(float)
         content = hashlib.sha256()
-        pace = Pace(self._progress)
+        throttled = ThrottledProgress(self._progress)
         with (
             write_aside(self._store.segments) as folder,
             ShardWriter(folder, SEGMENTS) as writer,
@@ -234,7 +234,7 @@ class _Work:
                 content.update(json.dumps(rows).encode())
                 count += 1
                 segments += len(rows)
-                pace.tell(f"segments: {count} images, {segments} segments")
+                throttled.tell(f"segments: {count} images, {segments} segments")
         return {
             "images": count,
             "segmented": count - reused,
@@ -247,7 +247,7 @@ class _Work:
                 name: round(area[name] / presence[name], 6) for name in names if presence[name]
             },
             "content": content.hexdigest(),
-            "images_per_second": pace.rate(count),
+            "images_per_second": throttled.rate(count),
         }
 
     def _trusted(self, image: Segmented) -> tuple[Rows, list[int]]:

@@ -100,8 +100,8 @@ class Ade20kSource(FileSource):
 
     @cached_property
     def _scenes(self) -> dict[str, str]:
-        cells = (line.split(maxsplit=1) for line in self._lines(SCENES))
-        return {pair[0]: pair[1] for pair in cells if len(pair) == 2}
+        groups = (line.split(maxsplit=1) for line in self._lines(SCENES))
+        return {pair[0]: pair[1] for pair in groups if len(pair) == 2}
 
     def _lines(self, name: str) -> Iterator[str]:
         with io.TextIOWrapper(self.files.open(name), encoding="utf-8-sig") as file:

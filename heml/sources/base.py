@@ -1,4 +1,4 @@
-"""What sources of given images share: label, groups and limits, and checks of their columns."""
+"""What sources of given images share: label, attributes and limits, and checks of their columns."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from heml.sources.source_settings import ImageSource
 from heml.sources.splits import presence_column
 from heml.taxonomy import nearest
 
-#: Columns beside the groups in every table of records.
+#: Columns beside the attributes in every table of records.
 _RESERVED = ("image_id", "split", "label")
 
 
@@ -44,8 +44,8 @@ class GivenSource(ABC):
         return self._settings.label
 
     @property
-    def groups(self) -> list[str]:
-        return list(self._settings.groups)
+    def attributes(self) -> list[str]:
+        return list(self._settings.attributes)
 
     @property
     def labels(self) -> list[str] | None:
@@ -61,7 +61,7 @@ class GivenSource(ABC):
         known = {presence_column(name): number for number, name in self.classes().items()}
         return {
             name: known[name]
-            for name in (self.label, *self.groups)
+            for name in (self.label, *self.attributes)
             if name not in self._given_columns and name in known
         }
 
@@ -99,7 +99,7 @@ class GivenSource(ABC):
     def state(self) -> object: ...
 
     def check_columns(self) -> None:
-        """Refuses a label or group that no column gives.
+        """Refuses a label or attribute that no column gives.
 
         Raises
         ------
@@ -107,28 +107,30 @@ class GivenSource(ABC):
         """
         if self.label not in self.columns():
             raise self._no_column("label", self.label)
-        for group in self.groups:
-            if group not in self.columns():
-                raise self._no_column("groups", group)
-            if group in _RESERVED:
+        for attribute in self.attributes:
+            if attribute not in self.columns():
+                raise self._no_column("attributes", attribute)
+            if attribute in _RESERVED:
                 raise SourceError(
-                    f"source.groups: '{group}' names a column of HEML's own tables; rename it in "
+                    f"source.attributes: '{attribute}' names a column of HEML's own tables; "
+                    "rename it in "
                     f"{self.place}"
                 )
-            if group == self.label or self.groups.count(group) > 1:
+            if attribute == self.label or self.attributes.count(attribute) > 1:
                 raise SourceError(
-                    f"source.groups: '{group}' is named twice or is the label; name other columns"
+                    f"source.attributes: '{attribute}' is named twice or is the label; name "
+                    "other columns"
                 )
 
     def check_values(self) -> None:
-        """Refuses a train split that is empty or has one label or group value only.
+        """Refuses a train split that is empty or has one label or attribute value only.
 
         Raises
         ------
         SourceError
         """
         splits: Counter[str] = Counter()
-        wanted = [n for n in (self.label, *self.groups) if n not in self.derived]
+        wanted = [n for n in (self.label, *self.attributes) if n not in self.derived]
         train: dict[str, set[str]] = {name: set() for name in wanted}
         for split, columns in self.described():
             splits[split or "(empty)"] += 1
@@ -142,7 +144,7 @@ class GivenSource(ABC):
                 f"found {found}); write train, validation or test there, or set source.split: null"
             )
         for name, values in train.items():
-            kind = "label" if name == self.label else "group"
+            kind = "label" if name == self.label else "attribute"
             if kind == "label" and self.labels:
                 values &= {*self.labels}
             if len(values) < 2:

@@ -82,18 +82,18 @@ class CelebAMaskHQSource(FileSource):
         next(lines)
         splits = self._splits
         for number, line in enumerate(text for text in lines if text):
-            cells = line.split()
+            groups = line.split()
             refusal = None
-            if len(cells) != len(names) + 1:
-                detail = f"{len(cells)} fields instead of {len(names) + 1}: '{line[:60]}'"
+            if len(groups) != len(names) + 1:
+                detail = f"{len(groups)} fields instead of {len(names) + 1}: '{line[:60]}'"
                 refusal = Refusal("malformed_row", detail)
             columns = {
                 name: _WORDS.get(value, value)
-                for name, value in zip(names, cells[1:], strict=False)
+                for name, value in zip(names, groups[1:], strict=False)
             }
-            image_id = PurePosixPath(cells[0]).stem
+            image_id = PurePosixPath(groups[0]).stem
             split = drawn_split(image_id) if splits is None else splits.get(image_id)
-            yield FileRow(number, f"{IMAGES}/{cells[0]}", "", image_id, split, columns, refusal)
+            yield FileRow(number, f"{IMAGES}/{groups[0]}", "", image_id, split, columns, refusal)
 
     def names_of(self, row: FileRow) -> list[str]:
         return [row.file_name, *(name for _, name in self._parts(row))]
@@ -160,10 +160,10 @@ class CelebAMaskHQSource(FileSource):
             return None
         splits = {}
         for line in self._lines(MAPPING):
-            cells = line.split()
-            if len(cells) == 3 and cells[0].isdigit():
-                original = int(PurePosixPath(cells[2]).stem)
-                splits[cells[0]] = next(s for last, s in _LAST_OF_SPLIT if original <= last)
+            groups = line.split()
+            if len(groups) == 3 and groups[0].isdigit():
+                original = int(PurePosixPath(groups[2]).stem)
+                splits[groups[0]] = next(s for last, s in _LAST_OF_SPLIT if original <= last)
         return splits
 
     def _lines(self, name: str) -> Iterator[str]:
@@ -176,7 +176,7 @@ class CelebAMaskHQSource(FileSource):
 
 
 def _part(data: bytes, name: str) -> np.ndarray:
-    """Where a part is, bool (height, width); its files are grey or grey written as colours."""
+    """Where a part is, bool (height, width); its files are gray or gray written as colors."""
     try:
         with open_image(data) as image:
             return np.asarray(image.convert("L")) > 0

@@ -20,7 +20,7 @@ _CLASS_LIST = "classes.json"
 
 
 class Picture(NamedTuple):
-    """What a cell of an image column holds."""
+    """What a group of an image column holds."""
 
     data: bytes | None
     path: str
@@ -89,7 +89,7 @@ class PictureTable(GivenSource):
         return self._classes
 
     def described(self) -> Iterator[Described]:
-        wanted = [n for n in (self.label, *self.groups) if n in self.column_names]
+        wanted = [n for n in (self.label, *self.attributes) if n in self.column_names]
         for row in self.picture_rows(wanted):
             yield Described(row.split, {name: as_text(row.fields.get(name)) for name in wanted})
 
@@ -180,21 +180,21 @@ class PictureTable(GivenSource):
         return None
 
 
-def picture_of(cell: object) -> Picture:
-    """A cell as bytes or path.
+def picture_of(group: object) -> Picture:
+    """A group as bytes or path.
 
     Raises
     ------
     Unacceptable
         not_an_image, if it is something else.
     """
-    if cell is None:
+    if group is None:
         return Picture(None, "")
-    if isinstance(cell, bytes):
-        return Picture(cell, "")
-    if isinstance(cell, str):
-        return Picture(None, cell)
-    if isinstance(cell, dict) and {"bytes", "path"} & set(cell):
-        data, path = cell.get("bytes"), cell.get("path")
+    if isinstance(group, bytes):
+        return Picture(group, "")
+    if isinstance(group, str):
+        return Picture(None, group)
+    if isinstance(group, dict) and {"bytes", "path"} & set(group):
+        data, path = group.get("bytes"), group.get("path")
         return Picture(data if isinstance(data, bytes) else None, str(path or ""))
-    raise Unacceptable("not_an_image", f"the cell holds {type(cell).__name__}, no bytes or path")
+    raise Unacceptable("not_an_image", f"the group holds {type(group).__name__}, no bytes or path")

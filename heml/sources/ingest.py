@@ -22,8 +22,8 @@ from data_contracts.images import IMAGES
 from data_contracts.quarantine import QUARANTINE, REASONS
 from heml.compute.prefetch import map_ahead
 from heml.compute.progress import Progress
-from heml.compute.throttled_progress import Pace
-from heml.images.groups import MISSING, cell_name
+from heml.compute.throttled_progress import ThrottledProgress
+from heml.images.groups import MISSING, group_name
 from heml.images.revoked import Revoked, read_revoked
 from heml.sources.dedup import Seen
 from heml.sources.open import open_source
@@ -71,7 +71,7 @@ def ingest(
     Outcome
         Counts `read`, `accepted`, `quarantined` and `excluded` (by split, or because they were
         revoked), their breakdown by split, reason
-        and train cell, the `classes`, and `content`: a hash of all accepted rows.
+        and train group, the `classes`, and `content`: a hash of all accepted rows.
 
     Raises
     ------
@@ -93,7 +93,7 @@ def ingest(
         reader.state(),
         *read_revoked(store).state(),
     )
-    ingestion = _Ingestion(store, reader, annotated, Pace(progress))
+    ingestion = _Ingestion(store, reader, annotated, ThrottledProgress(progress))
     return run_stage(store, "images", key, ingestion.run, progress)
 
 
@@ -104,7 +104,7 @@ class _Counts:
     accepted_by_split: Counter[str] = field(default_factory=Counter)
     excluded_by_split: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
-    cells: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    groups: Counter[tuple[str, ...]] = field(default_factory=Counter)
     read: int = 0
     revoked: int = 0
 
@@ -136,11 +136,13 @@ def _excluded(record: RawRecord) -> bool:
 class _Ingestion:
     """One pass over a source."""
 
-    def __init__(self, store: Store, source: Source, annotated: bool, pace: Pace) -> None:
+    def __init__(
+        self, store: Store, source: Source, annotated: bool, throttled: ThrottledProgress
+    ) -> None:
         self._store = store
         self._source = source
         self._annotated = annotated
-        self._pace = pace
+        self._pace = throttled
         self._classes = source.classes()
         self._columns = source.columns()
         self._counts = _Counts()
@@ -230,7 +232,7 @@ class _Ingestion:
         self._seen.add(record.image_id, digest.digest())
         self._counts.accepted_by_split[record.split] += 1
         if record.split == "train":
-            self._counts.cells[tuple(values)] += 1
+            self._counts.groups[tuple(values)] += 1
         row: dict[str, object] = {
             "image_id": record.image_id,
             "image": {"bytes": record.image, "path": record.file_name},
@@ -242,7 +244,7 @@ class _Ingestion:
             "sha256": digest.hexdigest(),
         }
         row |= {INPUT_PREFIX + name: columns[name] for name in self._columns}
-        row |= {INPUT_PREFIX + name: _text(columns[name]) for name in self._source.groups}
+        row |= {INPUT_PREFIX + name: _text(columns[name]) for name in self._source.attributes}
         described = [row[k] for k in row if k not in ("image", "mask")]
         described.append(hashlib.sha256(mask.ids.tobytes()).hexdigest() if mask else None)
         self._content.update(json.dumps(described).encode())
@@ -262,7 +264,7 @@ class _Ingestion:
     def _values(
         self, columns: dict[str, str | None], examined: _Examined | Unacceptable
     ) -> list[str]:
-        """Label and groups of a row; a missing group is a value of its own."""
+        """Label and attributes of a row; a missing attribute is a value of its own."""
         name = self._source.label
         label = columns[name]
         if label is None or not _text(label):
@@ -272,8 +274,12 @@ class _Ingestion:
         declared = self._source.labels
         if declared is not None and label not in declared:
             raise Unacceptable("unknown_label", f"'{label}' is none of {', '.join(declared)}")
-        # Without a group value a record still has its label: it is kept, and belongs to no group.
-        return [label, *(_text(columns[group]) or MISSING for group in self._source.groups)]
+        # Without an attribute value a record still has its label: it is kept, and belongs to no
+        # attribute.
+        return [
+            label,
+            *(_text(columns[attribute]) or MISSING for attribute in self._source.attributes),
+        ]
 
     def _check_result(self) -> None:
         counts = self._counts
@@ -290,8 +296,8 @@ class _Ingestion:
                 f"{limit:.0%}; most often {common}; see {self._store.quarantine}, then repair the "
                 "input or raise source.max_refused"
             )
-        for position, name in enumerate((self._source.label, *self._source.groups)):
-            if len({cell[position] for cell in counts.cells} - {MISSING}) < 2:
+        for position, name in enumerate((self._source.label, *self._source.attributes)):
+            if len({group[position] for group in counts.groups} - {MISSING}) < 2:
                 raise SourceError(
                     f"of {checked} rows {counts.quarantined} were refused, and the train rows that "
                     f"are left have fewer than two values of '{name}'; repair the input"
@@ -309,9 +315,9 @@ class _Ingestion:
             "accepted_by_split": _sorted(counts.accepted_by_split),
             "reasons": _sorted(counts.reasons),
             "classes": {str(i): name for i, name in self._classes.items()},
-            "cells": {
-                cell_name(source.label, cell[0], source.groups, cell[1:]): number
-                for cell, number in sorted(counts.cells.items())
+            "groups": {
+                group_name(source.label, group[0], source.attributes, group[1:]): number
+                for group, number in sorted(counts.groups.items())
             },
             "content": self._content.hexdigest(),
             "images_per_second": self._pace.rate(counts.accepted + counts.quarantined),

@@ -98,15 +98,15 @@ class MetadataTable:
                 lines = csv.reader(file, strict=True)
                 next(lines)
                 # csv gives an empty list for a blank line, which is no row
-                for cells in (cells for cells in lines if cells):
+                for groups in (groups for groups in lines if groups):
                     refusal = None
-                    if len(cells) != len(header):
+                    if len(groups) != len(header):
                         refusal = Refusal(
                             "malformed_row",
-                            f"{len(cells)} fields, the header of {self.name} has {len(header)} "
+                            f"{len(groups)} fields, the header of {self.name} has {len(header)} "
                             f"(line {lines.line_num})",
                         )
-                    yield MetadataRow(dict(zip(header, cells, strict=False)), refusal)
+                    yield MetadataRow(dict(zip(header, groups, strict=False)), refusal)
             except (UnicodeDecodeError, csv.Error) as error:
                 raise self._unreadable(error) from error
 

@@ -69,8 +69,8 @@ class ParquetFile:
         """Whether a column, such as `image.bytes`, is empty in every row, as the footer tells."""
         with self._opened() as file:
             footer = file.metadata
-        for group in range(footer.num_row_groups):
-            chunks = footer.row_group(group)
+        for attribute in range(footer.num_row_groups):
+            chunks = footer.row_group(attribute)
             for number in range(chunks.num_columns):
                 chunk = chunks.column(number)
                 if chunk.path_in_schema == path:
@@ -104,7 +104,7 @@ class ParquetFile:
 
 
 def class_name(value: object, names: Sequence[str]) -> object:
-    """The name of a class label; None for the -1 of unlabelled rows."""
+    """The name of a class label; None for the -1 of unlabeled rows."""
     if isinstance(value, int) and not isinstance(value, bool):
         return names[value] if 0 <= value < len(names) else None
     return value

@@ -36,8 +36,8 @@ class PortraitsSource:
         return self.settings.label
 
     @property
-    def groups(self) -> list[str]:
-        return list(self.settings.groups)
+    def attributes(self) -> list[str]:
+        return list(self.settings.attributes)
 
     @property
     def labels(self) -> list[str] | None:
@@ -54,7 +54,11 @@ class PortraitsSource:
 
     def check(self, annotated: bool = True) -> None:
         """Refuses unknown attributes and shares that leave no train split; see `Source.check`."""
-        named = (("label", [self.label]), ("groups", self.groups), ("planted", [self._planted]))
+        named = (
+            ("label", [self.label]),
+            ("attributes", self.attributes),
+            ("planted", [self._planted]),
+        )
         for key, words in named:
             for word in words:
                 if word not in ATTRIBUTES:
@@ -62,9 +66,9 @@ class PortraitsSource:
                         f"source.{key}: portraits have no attribute '{word}'; "
                         + nearest(word, ATTRIBUTES)
                     )
-        if self.label in self.groups:
+        if self.label in self.attributes:
             raise SourceError(
-                f"source.groups: '{self.label}' is also the label; name another attribute"
+                f"source.attributes: '{self.label}' is also the label; name another attribute"
             )
         if self.label == self._planted:
             raise SourceError(
@@ -108,18 +112,18 @@ class PortraitsSource:
 
     @property
     def _planted(self) -> str:
-        return self.settings.planted or next(iter(self.groups), "hair_tone")
+        return self.settings.planted or next(iter(self.attributes), "hair_tone")
 
     def _plan(self, split: str) -> list[Mapping[str, str]]:
-        group = self._planted
-        balanced = 1 / len(ATTRIBUTES[group])
+        attribute = self._planted
+        balanced = 1 / len(ATTRIBUTES[attribute])
         association = self.settings.association if split == "train" else balanced
         position = list(self._counts()).index(split)
         return list(
             plan_attributes(
                 self._counts()[split],
                 self.label,
-                group,
+                attribute,
                 association,
                 _seed_of(self.settings.seed, position, "plan"),
             )
@@ -127,7 +131,7 @@ class PortraitsSource:
 
 
 def _seed_of(seed: int, number: int, purpose: str = "draw") -> int:
-    """A seed of its own for every portrait and plan, unlike those of neighbouring settings."""
+    """A seed of its own for every portrait and plan, unlike those of neighboring settings."""
     words = np.random.SeedSequence([seed, number, int(purpose == "plan")]).generate_state(2)
     return int(words[0]) << 32 | int(words[1])
 

@@ -101,8 +101,8 @@ class Source(Protocol):
         """Column of the label."""
 
     @property
-    def groups(self) -> list[str]:
-        """Columns of the group attributes."""
+    def attributes(self) -> list[str]:
+        """Columns of the attributes."""
 
     @property
     def labels(self) -> list[str] | None:

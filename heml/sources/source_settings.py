@@ -15,13 +15,13 @@ class ImageSource(Settings):
     label: str = Field(
         description="Column of the label; has_<class>: whether the mask holds that class."
     )
-    groups: list[str] = Field(
-        default_factory=list, description="Columns of the group attributes; has_<class> as above."
+    attributes: list[str] = Field(
+        default_factory=list, description="Columns of the attributes; has_<class> as above."
     )
     labels: list[str] | None = Field(
         None, min_length=2, description="Values that the label may have; others are refused."
     )
-    licence: str | None = Field(None, description="Licence of the images, carried to every row.")
+    licence: str | None = Field(None, description="License of the images, carried to every row.")
     max_pixels: int = Field(
         50_000_000,
         gt=0,
@@ -152,15 +152,18 @@ class PortraitsSource(Settings):
     kind: Literal["portraits"]
     count: int = Field(1200, ge=40, description="Portraits of all splits together.")
     label: str = Field("mouth", description="Attribute that is the label.")
-    groups: list[str] = Field(
+    attributes: list[str] = Field(
         default=["hair_tone"],
-        description="Attributes that are group attributes; empty: discover groups.",
+        description="Attributes that are attributes; empty: discover attributes.",
     )
     planted: str | None = Field(
-        None, description="Attribute with the bias; null: the first group, or hair_tone."
+        None, description="Attribute with the bias; null: the first attribute, or hair_tone."
     )
     association: float = Field(
-        0.97, ge=0, le=1, description="Share of train portraits whose group goes with their label."
+        0.97,
+        ge=0,
+        le=1,
+        description="Share of train portraits whose attribute goes with their label.",
     )
     size: int = Field(128, ge=32, le=1024, description="Width and height in pixels.")
     seed: int = Field(0, ge=0)

@@ -31,7 +31,7 @@ class CheckedMask:
     Parameters
     ----------
     png : bytes
-        8-bit grey PNG of class ids.
+        8-bit gray PNG of class ids.
     ids : ndarray of uint8, shape (height, width)
     """
 
@@ -83,7 +83,7 @@ def check_mask(data: bytes, size: tuple[int, int], classes: Collection[int]) -> 
     Parameters
     ----------
     data : bytes
-        A lossless image of class ids: grey values or palette indices.
+        A lossless image of class ids: gray values or palette indices.
     size : tuple of int
         Width and height of the image as displayed.
     classes : collection of int

@@ -89,8 +89,8 @@ class Store:
         return self.root / "rebalance_plan.parquet"
 
     @property
-    def planned_cells(self) -> Path:
-        return self.root / "planned_cells.parquet"
+    def planned_groups(self) -> Path:
+        return self.root / "planned_groups.parquet"
 
     @property
     def recombined_samples(self) -> Path:

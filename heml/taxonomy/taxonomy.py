@@ -135,7 +135,7 @@ class Taxonomy:
 
     @cached_property
     def root(self) -> str:
-        children = {child for group in self.tree.values() for child in group}
+        children = {child for attribute in self.tree.values() for child in attribute}
         return next(branch for branch in self.tree if branch not in children)
 
     @cached_property
@@ -229,7 +229,7 @@ def from_mapping(name: str, content: Mapping[str, object]) -> Taxonomy:
     if unknown:
         word = sorted(unknown)[0]
         raise TaxonomyError(f"taxonomy '{name}': unknown key '{word}'; {nearest(word, _KEYS[1:])}")
-    groups: dict[str, dict[str, tuple[str, ...]]] = {}
+    attributes: dict[str, dict[str, tuple[str, ...]]] = {}
     for key in ("leaves", "tree"):
         part = content.get(key)
         if not isinstance(part, Mapping) or not part:
@@ -237,11 +237,13 @@ def from_mapping(name: str, content: Mapping[str, object]) -> Taxonomy:
         for node, members in part.items():
             if not isinstance(members, list | tuple):
                 raise TaxonomyError(f"taxonomy '{name}': '{key}.{node}' must be a list")
-        groups[key] = {str(k): tuple(map(str, v)) for k, v in part.items()}
+        attributes[key] = {str(k): tuple(map(str, v)) for k, v in part.items()}
     lists: dict[str, tuple[str, ...]] = {}
     for key in ("ignored", "classes"):
         names = content.get(key) or ()
         if not isinstance(names, list | tuple):
             raise TaxonomyError(f"taxonomy '{name}': '{key}' must be a list")
         lists[key] = tuple(map(str, names))
-    return Taxonomy(name, groups["leaves"], groups["tree"], lists["ignored"], lists["classes"])
+    return Taxonomy(
+        name, attributes["leaves"], attributes["tree"], lists["ignored"], lists["classes"]
+    )

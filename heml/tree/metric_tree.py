@@ -120,8 +120,8 @@ class MetricTree:
     references : Embedded
         The train images.
     index : list of dict
-        Per reference: image_id, label and group values.
-    neighbours : int
+        Per reference: image_id, label and attribute values.
+    neighbors : int
         k of every vote.
     classes : mapping of int to str
         Names of class ids in masks, for images that come with one.
@@ -138,7 +138,7 @@ class MetricTree:
         similarities: Mapping[str, Similarity],
         references: Embedded,
         index: list[dict[str, str]],
-        neighbours: int,
+        neighbors: int,
         classes: Mapping[int, str] | None = None,
         calibration: Mapping[str, Calibration] | None = None,
     ) -> None:
@@ -149,7 +149,7 @@ class MetricTree:
         self.similarities = dict(similarities)
         self.references = references
         self.index = index
-        self.neighbours = neighbours
+        self.neighbors = neighbors
         self.classes = dict(classes or {})
         self.calibration = dict(calibration or {})
         self._row = {record["image_id"]: row for row, record in enumerate(index)}
@@ -160,7 +160,7 @@ class MetricTree:
         return sorted({record["label"] for record in self.index})
 
     def column(self, name: str) -> np.ndarray:
-        """Label or group values of the references, as an object array (N,).
+        """Label or attribute values of the references, as an object array (N,).
 
         Raises
         ------
@@ -348,7 +348,7 @@ class MetricTree:
         ----------
         images : Embedded, train image ids, or images with their segments
         column : str
-            "label" or a group attribute.
+            "label" or an attribute.
         which : str
             The similarity to use.
         node : str, optional
@@ -376,7 +376,7 @@ class MetricTree:
             )
             for row, ids in enumerate(left_out[start : start + step]):
                 distances[row, self.known_rows(ids)] = np.inf
-            votes[start : start + step] = knn_votes(distances, codes, len(values), self.neighbours)
+            votes[start : start + step] = knn_votes(distances, codes, len(values), self.neighbors)
         return values.tolist(), votes
 
     def classify(
@@ -478,7 +478,7 @@ class MetricTree:
             "resolutions": self.resolutions,
             "thresholds": self.thresholds,
             "similarities": {k: s.to_dict() for k, s in self.similarities.items()},
-            "neighbours": self.neighbours,
+            "neighbors": self.neighbors,
             "architectures": {n: network.architecture for n, network in self.networks.items()},
         }
         (folder / _TREE).write_text(json.dumps(content, indent=1, allow_nan=False))
@@ -530,7 +530,7 @@ class MetricTree:
                 {n: tensors[f"{n}.present"].numpy() for n in taxonomy.nodes},
             ),
             pq.read_table(folder / "references.parquet").to_pylist(),
-            content["neighbours"],
+            content["neighbors"],
             {int(number): name for number, name in content["classes"].items()},
             {node: Calibration(**c) for node, c in content["calibration"].items()},
         )

@@ -15,8 +15,8 @@ import torch
 from heml.metrics.artifacts import NodeMetric
 from heml.metrics.snr import BoundedSNRDistance
 
-#: Cells that pairs are drawn from in one fold; of more, some are chosen.
-MOST_CELLS = 200
+#: Groups that pairs are drawn from in one fold; of more, some are chosen.
+MOST_GROUPS = 200
 
 
 @dataclass(frozen=True)
@@ -33,7 +33,7 @@ class Pairs:
     both : bool array (P, nodes)
         Both have the node.
     stands_for : float array (P,)
-        Of how many pairs it was drawn: rare cells are drawn from more than frequent ones.
+        Of how many pairs it was drawn: rare groups are drawn from more than frequent ones.
     """
 
     first: np.ndarray
@@ -45,19 +45,19 @@ class Pairs:
 
 
 def held_out_pairs(
-    metrics: list[NodeMetric], labels: np.ndarray, cells: np.ndarray, limit: int, seed: int
+    metrics: list[NodeMetric], labels: np.ndarray, groups: np.ndarray, limit: int, seed: int
 ) -> Pairs:
     """Pairs of all folds, at most `limit`: half of one label, as far as there are so many.
 
-    Within those of one label and those of two, they are spread evenly over pairs of cells.
+    Within those of one label and those of two, they are spread evenly over pairs of groups.
 
     Parameters
     ----------
     metrics : list of NodeMetric
         All nodes of the tree, over the same images.
     labels : array (N,)
-    cells : int array (N,)
-        Cell of each image; all images of a cell have one label.
+    groups : int array (N,)
+        Group of each image; all images of a group have one label.
     limit : int
     seed : int
 
@@ -73,7 +73,7 @@ def held_out_pairs(
         queries = np.flatnonzero(fold == number)
         references = np.flatnonzero((fold != number) & (fold >= 0))
         first, second, stands_for = draw_pairs(
-            queries, references, labels, cells, limit // folds, rng
+            queries, references, labels, groups, limit // folds, rng
         )
         parts.append((first, second, *_measure(metrics, number, first, second), stands_for))
     return Pairs(*(np.concatenate(part) for part in zip(*parts, strict=True)))
@@ -98,20 +98,20 @@ def draw_pairs(
     queries: np.ndarray,
     references: np.ndarray,
     labels: np.ndarray,
-    cells: np.ndarray,
+    groups: np.ndarray,
     limit: int,
     rng: np.random.Generator,
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Pairs of a query and a reference, none twice.
 
     All of them if they are no more than `limit`. Else half of one label and half of two, the
-    scarcer kind giving to the other what it lacks, each spread evenly over pairs of cells.
+    scarcer kind giving to the other what it lacks, each spread evenly over pairs of groups.
 
     Parameters
     ----------
     queries, references : int arrays
         Rows, disjoint.
-    labels, cells : arrays (N,)
+    labels, groups : arrays (N,)
     limit : int
     rng : numpy Generator
 
@@ -127,11 +127,11 @@ def draw_pairs(
             np.tile(references, len(queries)),
             np.ones(total),
         )
-    codes = np.unique(cells[np.concatenate([queries, references])])
-    if len(codes) > MOST_CELLS:
-        codes = np.sort(rng.choice(codes, MOST_CELLS, replace=False))
-    asked = [queries[cells[queries] == code] for code in codes]
-    known = [references[cells[references] == code] for code in codes]
+    codes = np.unique(groups[np.concatenate([queries, references])])
+    if len(codes) > MOST_GROUPS:
+        codes = np.sort(rng.choice(codes, MOST_GROUPS, replace=False))
+    asked = [queries[groups[queries] == code] for code in codes]
+    known = [references[groups[references] == code] for code in codes]
     label_of = np.array(
         [labels[np.concatenate(both)[0]] for both in zip(asked, known, strict=True)]
     )

@@ -240,7 +240,7 @@ class _Builder:
             wanted = "_".join(self._names[number] for number in sorted(members))
         else:
             central = members[int(self._alike[np.ix_(members, members)].sum(axis=1).argmax())]
-            wanted = f"{self._names[central]}_group"
+            wanted = f"{self._names[central]}_attribute"
         name, number = wanted, 2
         while name in self._taken:
             name, number = f"{wanted}_{number}", number + 1

@@ -177,15 +177,15 @@ def pair_weights(
     balanced: bool,
     stands_for: np.ndarray | None = None,
 ) -> np.ndarray:
-    """Weights of pairs: same and different count equally, and, if balanced, every cell pair too.
+    """Weights of pairs: same and different count equally, and, if balanced, every group pair too.
 
     Parameters
     ----------
     first, second : int arrays (P,)
-        Cells of the two images.
+        Groups of the two images.
     same : bool array (P,)
     balanced : bool
-        Give every unordered pair of cells the same total weight within same and different. If
+        Give every unordered pair of groups the same total weight within same and different. If
         not, pairs count as often as they occur.
     stands_for : float array (P,), optional
         Of how many pairs each was drawn; one if not given.

@@ -11,7 +11,7 @@ import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
 from heml.compute.progress import Progress
-from heml.images.groups import cell_codes, discovery, known_groups
+from heml.images.groups import discovery, group_codes, known_attributes
 from heml.images.images_table import image_index
 from heml.metrics.artifacts import NodeMetric, load_node, measured_images
 from heml.metrics.metric_settings import MetricSettings
@@ -38,7 +38,7 @@ MAX_PAIRS = 60_000
 def fit_tree(
     store: Store,
     taxonomy: Taxonomy,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     settings: MetricSettings,
     progress: Progress,
 ) -> Outcome:
@@ -51,21 +51,21 @@ def fit_tree(
     key = fingerprint(
         VERSION,
         taxonomy.describe(),
-        list(groups),
-        discovery(store, groups),
-        settings.neighbours,
+        list(attributes),
+        discovery(store, attributes),
+        settings.neighbors,
         settings.seed,
         [store.fingerprint(f"metric/{node}") for node in taxonomy.nodes],
     )
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         metrics = [load_node(store, node) for node in taxonomy.nodes]
-        index = measured_images(image_index(store, list(groups)), metrics[0])
+        index = measured_images(image_index(store, list(attributes)), metrics[0])
         classes = {int(k): name for k, name in store.summary("images")["classes"].items()}
-        tree = build_tree(taxonomy, metrics, index, groups, settings, classes)
+        tree = build_tree(taxonomy, metrics, index, attributes, settings, classes)
         with write_aside(store.metric_tree) as folder:
             tree.save(folder)
-        summary = _describe(tree, metrics, index, groups)
+        summary = _describe(tree, metrics, index, attributes)
         progress(f"metric_tree: {summary['words']}")
         return summary, [store.metric_tree]
 
@@ -76,7 +76,7 @@ def build_tree(
     taxonomy: Taxonomy,
     metrics: list[NodeMetric],
     index: pd.DataFrame,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     settings: MetricSettings,
     classes: Mapping[int, str] | None = None,
 ) -> MetricTree:
@@ -87,7 +87,7 @@ def build_tree(
     metrics : list of NodeMetric
         In the order of `taxonomy.nodes`, over the images of `index`.
     index : DataFrame
-        Columns image_id, split, label and the groups.
+        Columns image_id, split, label and the attributes.
     classes : mapping of int to str, optional
         Names of class ids in masks.
 
@@ -102,9 +102,9 @@ def build_tree(
                 f"node '{metric.node}' was trained on other images than the store has now: "
                 f"run the stage metric/{metric.node} again"
             )
-    cells, _ = cell_codes(index, ["label", *groups])
+    groups, _ = group_codes(index, ["label", *attributes])
     labels = index["label"].to_numpy(str)
-    pairs = held_out_pairs(metrics, labels, cells, MAX_PAIRS, settings.seed)
+    pairs = held_out_pairs(metrics, labels, groups, MAX_PAIRS, settings.seed)
     same = labels[pairs.first] == labels[pairs.second]
     calibration = _calibration(taxonomy, pairs, same, settings.seed)
     thresholds = {node: found.threshold for node, found in calibration.items()}
@@ -122,8 +122,8 @@ def build_tree(
             pairs.one_absent,
             same,
             pair_weights(
-                cells[pairs.first],
-                cells[pairs.second],
+                groups[pairs.first],
+                groups[pairs.second],
                 same,
                 which == "debiased",
                 pairs.stands_for,
@@ -142,9 +142,9 @@ def build_tree(
         everything.rows(train),
         [
             {str(name): str(value) for name, value in record.items()}
-            for record in index.iloc[train][["image_id", "label", *groups]].to_dict("records")
+            for record in index.iloc[train][["image_id", "label", *attributes]].to_dict("records")
         ],
-        settings.neighbours,
+        settings.neighbors,
         classes,
         calibration,
     )
@@ -168,7 +168,7 @@ def _embedded(metrics: list[NodeMetric]) -> Embedded:
 
 
 def _describe(
-    tree: MetricTree, metrics: list[NodeMetric], index: pd.DataFrame, groups: Sequence[str]
+    tree: MetricTree, metrics: list[NodeMetric], index: pd.DataFrame, attributes: Sequence[str]
 ) -> dict[str, Any]:
     weights = {
         which: {
@@ -189,14 +189,14 @@ def _describe(
     }
     top = max(weights["debiased"], key=lambda node: weights["debiased"][node])
     words = f"{len(metrics)} nodes, the debiased similarity leans most on {top}"
-    test = np.flatnonzero((index["split"] == "test") & known_groups(index, groups))
+    test = np.flatnonzero((index["split"] == "test") & known_attributes(index, attributes))
     if len(test):
         queries = _embedded(metrics).rows(test)
         truth = index["label"].to_numpy(str)[test]
-        cells = cell_codes(index.iloc[test], ["label", *groups])
+        groups = group_codes(index.iloc[test], ["label", *attributes])
         for which in ("plain", "debiased"):
             correct = np.array(tree.classify(queries, which)) == truth
-            summary |= _accuracies(correct, *cells, prefix=f"{which}_")
+            summary |= _accuracies(correct, *groups, prefix=f"{which}_")
         summary["node_accuracy_test"] = {
             node: round(float(np.mean(np.array(tree.classify(queries, node=node)) == truth)), 4)
             for node in tree.taxonomy.nodes
@@ -209,10 +209,10 @@ def _describe(
 
 
 def _accuracies(
-    correct: np.ndarray, cells: np.ndarray, names: list[str], prefix: str
+    correct: np.ndarray, groups: np.ndarray, names: list[str], prefix: str
 ) -> dict[str, Any]:
-    hits = np.bincount(cells, correct, len(names))
-    counts = np.bincount(cells, minlength=len(names))
+    hits = np.bincount(groups, correct, len(names))
+    counts = np.bincount(groups, minlength=len(names))
     worst = int(np.argmin(hits / counts))
     low, high = proportion_confint(hits[worst], counts[worst], method="wilson")
     return {

@@ -29,7 +29,7 @@ def recipe_assets(recipe: LoadedRecipe, store: Store) -> list[dg.AssetsDefinitio
         images_assets(recipe, store),
         segments_asset(recipe, store),
         *metric_assets(recipe, store),
-        *([] if recipe.groups else [discovered_groups_asset(recipe, store)]),
+        *([] if recipe.attributes else [discovered_groups_asset(recipe, store)]),
         metric_tree_asset(recipe, store),
         bias_scores_asset(recipe, store),
         rebalance_plan_asset(recipe, store),

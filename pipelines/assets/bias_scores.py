@@ -1,4 +1,4 @@
-"""`bias_scores`: which node carries which group, and is fooled by it."""
+"""`bias_scores`: which node carries which attribute, and is fooled by it."""
 
 from dataclasses import replace
 
@@ -20,7 +20,7 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
             store,
             recipe.taxonomy,
             recipe.label,
-            recipe.groups_in(store),
+            recipe.attributes_in(store),
             recipe.settings.metric,
             progress,
             recipe.settings.bias,
@@ -32,10 +32,10 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
         "bias_scores",
         store.bias_scores,
         deps=["images", "metric_tree"],
-        description="Per node and group attribute: how much the node tells the group within a "
+        description="Per node and attribute: how much the node tells the attribute within a "
         "label (leakage), how much worse it judges conflicting records (reliance), and one score "
         "in 0 to 1 that joins them. Out of fold, with 95% intervals. Beside it: coverage of all "
-        "cells (`coverage.parquet`) and every measure of association (`bias_measures.parquet`).",
+        "groups (`coverage.parquet`) and every measure of association (`bias_measures.parquet`).",
         kinds={"parquet"},
         contract=BIAS_SCORES,
     )
@@ -50,9 +50,9 @@ def scores_over_time(store: Store) -> dict[str, object]:
     if not len(history):
         return {}
     now = history[history["measurement"] == history["measurement"].max()]
-    # One number for each node and group: Dagster plots each over the runs.
+    # One number for each node and attribute: Dagster plots each over the runs.
     plotted: dict[str, object] = {
-        f"score {row['node']} × {row['group']}": row["score"]
+        f"score {row['node']} × {row['attribute']}": row["score"]
         for row in now.dropna(subset=["score"]).to_dict("records")
     }
     changes = score_changes(history)

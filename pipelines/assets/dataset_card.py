@@ -19,7 +19,7 @@ def dataset_card_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinitio
             store,
             recipe.name,
             recipe.label,
-            recipe.groups_in(store),
+            recipe.attributes_in(store),
             recipe.licence,
             progress,
             measured,

@@ -15,7 +15,7 @@ def debias_effect_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefiniti
         from heml.effect import measure_effect
 
         return measure_effect(
-            store, recipe.label, recipe.groups_in(store), recipe.settings.effect, progress
+            store, recipe.label, recipe.attributes_in(store), recipe.settings.effect, progress
         )
 
     spec = stage_spec(

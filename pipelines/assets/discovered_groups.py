@@ -1,4 +1,4 @@
-"""`discovered_groups`: what serves as the group attribute where the recipe names no column."""
+"""`discovered_groups`: what serves as the attribute where the recipe names no column."""
 
 import dagster as dg
 
@@ -22,9 +22,9 @@ def discovered_groups_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefi
         "discovered_groups",
         store.discovered_nodes,
         deps=["images", "segments", *(f"metric/{leaf}" for leaf in recipe.taxonomy.leaves)],
-        description="The recipe names no group column, so groups are found: images cluster by the "
-        "colour or presence of a segment. The segment whose clusters go with the label and fool "
-        "its metric most gives the group attribute of all later stages.",
+        description="The recipe names no attribute, so attributes are found: images cluster by the "
+        "color or presence of a segment. The segment whose clusters go with the label and fool "
+        "its metric most gives the attribute of all later stages.",
         kinds={"parquet"},
         contract=DISCOVERED_NODES,
     )

@@ -21,9 +21,9 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             deps=[],
             description=f"Image records with the label `{recipe.label}` and "
             + (
-                "the groups " + ", ".join(f"`{group}`" for group in recipe.groups)
-                if recipe.groups
-                else "no group column: groups are discovered"
+                "the attributes " + ", ".join(f"`{attribute}`" for attribute in recipe.attributes)
+                if recipe.attributes
+                else "no attribute: attributes are discovered"
             )
             + ".\n\n"
             "Every input row is accepted here, refused in `quarantine`, or excluded by its split.",
@@ -56,9 +56,9 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
                 annotated,
                 progress,
             )
-            if recipe.groups:
+            if recipe.attributes:
                 # Quotas of values that do not occur are refused before anything is trained.
-                train_records(store, recipe.label, recipe.groups, recipe.settings.rebalance)
+                train_records(store, recipe.label, recipe.attributes, recipe.settings.rebalance)
         yield stage_result(context, recipe, store, "images", outcome)
         # One stage writes both tables, so the quarantine has no summary of its own.
         yield stage_result(

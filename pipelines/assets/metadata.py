@@ -97,10 +97,10 @@ def _table(header: Sequence[str], rows: Sequence[Sequence[Any]]) -> str:
     return "\n".join(lines)
 
 
-def _row(cells: Sequence[Any]) -> str:
-    return "| " + " | ".join(_cell(cell) for cell in cells) + " |"
+def _row(groups: Sequence[Any]) -> str:
+    return "| " + " | ".join(_group(group) for group in groups) + " |"
 
 
-def _cell(cell: Any) -> str:
-    text = f"{cell:.3g}" if isinstance(cell, float) else "" if cell is None else str(cell)
+def _group(group: Any) -> str:
+    text = f"{group:.3g}" if isinstance(group, float) else "" if group is None else str(group)
     return text.replace("|", "\\|").replace("\n", " ")

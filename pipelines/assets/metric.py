@@ -46,7 +46,7 @@ def _step(recipe: LoadedRecipe, store: Store, name: str, nodes: list[str]) -> dg
                 store,
                 recipe.taxonomy,
                 chosen,
-                recipe.groups,
+                recipe.attributes,
                 recipe.settings.metric,
                 progress,
             )

@@ -14,7 +14,7 @@ def metric_tree_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
         from heml.tree.tree_stage import fit_tree
 
         return fit_tree(
-            store, recipe.taxonomy, recipe.groups_in(store), recipe.settings.metric, progress
+            store, recipe.taxonomy, recipe.attributes_in(store), recipe.settings.metric, progress
         )
 
     spec = stage_spec(
@@ -23,10 +23,10 @@ def metric_tree_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
         store.metric_tree,
         deps=[
             *(f"metric/{node}" for node in recipe.taxonomy.nodes),
-            *([] if recipe.groups else ["discovered_groups"]),
+            *([] if recipe.attributes else ["discovered_groups"]),
         ],
         description="Joins the node metrics into one similarity that can be read: a threshold and "
-        "a weight per node, and the same fitted so that every cell counts the same.",
+        "a weight per node, and the same fitted so that every group counts the same.",
         kinds={"python"},
     )
     return stage_asset(recipe, store, spec, compute)

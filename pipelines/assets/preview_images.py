@@ -21,7 +21,7 @@ MOST_BYTES = 200_000
 def _images(store: Store, recipe: LoadedRecipe) -> bytes | None:
     from heml.report.figures.by_name import images_figure
 
-    return images_figure(store, recipe.label, recipe.groups)
+    return images_figure(store, recipe.label, recipe.attributes)
 
 
 def _segments(store: Store, recipe: LoadedRecipe) -> bytes | None:
@@ -36,7 +36,7 @@ def _metric_tree(store: Store, recipe: LoadedRecipe) -> bytes | None:
     from heml.tree.metric_tree import MetricTree
 
     tree = MetricTree.load(store.metric_tree, recipe.taxonomy)
-    pairs = telling_pairs(tree, recipe.groups_in(store))
+    pairs = telling_pairs(tree, recipe.attributes_in(store))
     if not pairs:
         return None
     return pair_figure(store, recipe.taxonomy, pairs[0].first, pairs[0].second, tree)
@@ -45,13 +45,13 @@ def _metric_tree(store: Store, recipe: LoadedRecipe) -> bytes | None:
 def _report(store: Store, recipe: LoadedRecipe) -> bytes | None:
     from heml.report.figures.by_name import tree_figure
 
-    return tree_figure(store, recipe.taxonomy, recipe.groups_in(store)[0])
+    return tree_figure(store, recipe.taxonomy, recipe.attributes_in(store)[0])
 
 
 def _bias_scores(store: Store, recipe: LoadedRecipe) -> bytes | None:
     from heml.report.figures.by_name import bias_figure
 
-    return bias_figure(store, recipe.groups_in(store)[0])
+    return bias_figure(store, recipe.attributes_in(store)[0])
 
 
 def _rebalance_plan(store: Store, recipe: LoadedRecipe) -> bytes | None:

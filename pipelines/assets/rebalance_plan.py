@@ -18,7 +18,7 @@ def rebalance_plan_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinit
             store,
             recipe.taxonomy,
             recipe.label,
-            recipe.groups_in(store),
+            recipe.attributes_in(store),
             recipe.settings.rebalance,
             progress,
         )
@@ -28,7 +28,7 @@ def rebalance_plan_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinit
         "rebalance_plan",
         store.rebalance_plan,
         deps=["images", "segments", "bias_scores"],
-        description="For every missing record of a cell: host, donor, nodes, operator and seed. "
+        description="For every missing record of a group: host, donor, nodes, operator and seed. "
         "Hosts and donors come from the train split only.",
         kinds={"parquet"},
         contract=REBALANCE_PLAN,

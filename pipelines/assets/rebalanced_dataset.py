@@ -54,7 +54,7 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
                 store,
                 recipe.name,
                 recipe.label,
-                recipe.groups_in(store),
+                recipe.attributes_in(store),
                 recipe.licence,
                 fingerprint(recipe.fingerprint, inputs, heml.__version__),
                 progress,

@@ -18,7 +18,7 @@ def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
         return recombine(
             store,
             recipe.taxonomy,
-            recipe.groups_in(store),
+            recipe.attributes_in(store),
             recipe.settings.rebalance,
             recipe.settings.metric,
             progress,

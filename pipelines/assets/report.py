@@ -18,7 +18,7 @@ def report_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             recipe.name,
             recipe.taxonomy,
             recipe.label,
-            recipe.groups_in(store),
+            recipe.attributes_in(store),
             recipe.text,
             progress,
             recipe.settings.effect.enabled,

@@ -37,10 +37,10 @@ from pipelines.assets.stage_asset import asset_key
 from pipelines.checks.budget_check import check_bias_budget, check_bias_rise, check_quarantined
 from pipelines.checks.contract_check import check_table, parquet_files
 from pipelines.checks.dataset_check import check_dataset_is_whole, check_nothing_revoked
-from pipelines.checks.detectability_check import check_artefacts
+from pipelines.checks.detectability_check import check_edit_detectability
 from pipelines.checks.effect_check import check_effect
 from pipelines.checks.limits import OverLimit
-from pipelines.checks.split_leakage_check import check_no_test_leakage
+from pipelines.checks.split_leakage_check import check_no_test_attribute_auc
 from pipelines.recipe.model import LoadedRecipe
 from pipelines.recipe.operation_settings import Limits
 from pipelines.runtime.orphans import end_with_the_run
@@ -101,12 +101,12 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             lambda: check_bias_rise(store, budget.rise),
         )
     ]
-    if budget.score != Limits() or budget.groups:
+    if budget.score != Limits() or budget.attributes:
         scores.append(
             Rule(
                 "bias_scores",
                 "bias_budget",
-                "The highest score of a leaf is within the recipe's `budget`, for each group.",
+                "The highest score of a leaf is within the recipe's `budget`, for each attribute.",
                 lambda: check_bias_budget(store, budget),
             )
         )
@@ -119,7 +119,7 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             "no_test_leakage",
             "No recombined row descends from a held-out image, and validation and test are the "
             "input's own.",
-            lambda: check_no_test_leakage(store),
+            lambda: check_no_test_attribute_auc(store),
         ),
         Rule(
             "rebalanced_dataset",
@@ -129,10 +129,10 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
         ),
         Rule(
             "rebalanced_dataset",
-            "no_telling_artefacts",
+            "edit_detectability",
             "A detector of recombined rows does not tell the label: 2 points above chance it "
             "warns, 10 points stop what follows.",
-            lambda: check_artefacts(store),
+            lambda: check_edit_detectability(store),
         ),
     ]
     card = [
@@ -169,7 +169,7 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
         "rebalanced_dataset": dataset,
         "dataset_card": card,
     }
-    if not recipe.groups:
+    if not recipe.attributes:
         steps["discovered_groups"] = [
             contract_rule("discovered_groups", DISCOVERED_NODES, lambda: store.discovered_nodes),
             _beside("discovered_groups", DISCOVERED_GROUPS, lambda: store.discovered_groups),

@@ -15,60 +15,60 @@ from pipelines.recipe.operation_settings import BudgetSettings, Limits
 
 
 def check_bias_budget(store: Store, budget: BudgetSettings) -> dict[str, float]:
-    """Compares the highest leaf score of every group with its limits.
+    """Compares the highest leaf score of every attribute with its limits.
 
     Returns
     -------
     dict
-        `score <group>`: the highest score of a leaf.
+        `score <attribute>`: the highest score of a leaf.
 
     Raises
     ------
     OverLimit
-        One sentence for each group above a limit. A group that cannot be measured warns.
+        One sentence for each attribute above a limit. An attribute that cannot be measured warns.
     """
     scores = pd.read_parquet(store.bias_scores)
     leaves = scores[scores["kind"] == "leaf"]
     counts: dict[str, float] = {}
     found: dict[str, list[str]] = {"error": [], "warn": []}
-    for group, own in leaves.groupby("group", sort=True):
-        limits = limits_of(str(group), budget)
+    for attribute, own in leaves.groupby("attribute", sort=True):
+        limits = limits_of(str(attribute), budget)
         if limits == Limits():
             continue
         own = own.sort_values("rank")
         first = own.iloc[0]
         if pd.isna(first["score"]):
-            found["warn"].append(f"no leaf could be scored for {group}: {first['note']}")
+            found["warn"].append(f"no leaf could be scored for {attribute}: {first['note']}")
             continue
-        counts[f"score {group}"] = float(first["score"])
+        counts[f"score {attribute}"] = float(first["score"])
         if level := exceeded(float(first["score"]), limits):
             found[level].append(_in_words(first, getattr(limits, level)))
     _refuse(found, counts, "see bias_scores in the report")
     return counts
 
 
-def limits_of(group: str, budget: BudgetSettings) -> Limits:
-    """Limits of one group: its own, those of all columns, none for columns taken together."""
-    if group in budget.groups:
-        return budget.groups[group]
-    return Limits() if TIMES in group else budget.score
+def limits_of(attribute: str, budget: BudgetSettings) -> Limits:
+    """Limits of one attribute: its own, those of all columns, none for columns taken together."""
+    if attribute in budget.attributes:
+        return budget.attributes[attribute]
+    return Limits() if TIMES in attribute else budget.score
 
 
 def _in_words(row: Any, limit: float) -> str:
     return (
-        f"{row['node']} carries {row['group']} and is fooled by it with score "
+        f"{row['node']} carries {row['attribute']} and is fooled by it with score "
         f"{row['score']:.2f} (95% interval {row['score_low']:.2f} to {row['score_high']:.2f}, "
         f"n = {row['n']}, {row['n_conflicting']} conflicting), above the budget of {limit:g}"
     )
 
 
 def check_bias_rise(store: Store, rise: Limits) -> dict[str, float]:
-    """Compares every leaf's score for every single group with the measurement before.
+    """Compares every leaf's score for every single attribute with the measurement before.
 
     Returns
     -------
     dict
-        `compared`: leaves and groups; `largest_rise`.
+        `compared`: leaves and attributes; `largest_rise`.
 
     Raises
     ------
@@ -77,7 +77,7 @@ def check_bias_rise(store: Store, rise: Limits) -> dict[str, float]:
         intervals have nothing in common.
     """
     changes = score_changes(read_history(store))
-    changes = changes[(changes["kind"] == "leaf") & ~changes["group"].str.contains(TIMES)]
+    changes = changes[(changes["kind"] == "leaf") & ~changes["attribute"].str.contains(TIMES)]
     changes = changes.dropna(subset=["change"]).sort_values("change", ascending=False)
     counts: dict[str, float] = {"compared": len(changes)}
     found: dict[str, list[str]] = {"error": [], "warn": []}
@@ -90,7 +90,7 @@ def check_bias_rise(store: Store, rise: Limits) -> dict[str, float]:
         if level:
             since = "the same images" if row["same_images"] else "the images have changed since"
             found[level].append(
-                f"{row['node']}'s score for {row['group']} rose from {row['score_before']:.2f} "
+                f"{row['node']}'s score for {row['attribute']} rose from {row['score_before']:.2f} "
                 f"({row['score_low_before']:.2f} to {row['score_high_before']:.2f}) to "
                 f"{row['score']:.2f} ({row['score_low']:.2f} to {row['score_high']:.2f}; {since})"
             )

@@ -12,13 +12,13 @@ ROWS, SIZE, STEPS = 1200, 32, 60
 FEWEST = 30
 
 
-def check_artefacts(store: Store) -> dict[str, float]:
+def check_edit_detectability(store: Store) -> dict[str, float]:
     """Trains a detector of recombined rows, cross-fitted, and predicts the label from its score.
 
     Returns
     -------
     dict
-        `detector_auc`, `label_accuracy`, `label_accuracy_within_groups` and `chance`, with
+        `detector_auc`, `label_accuracy`, `label_accuracy_within_attributes` and `chance`, with
         intervals; `recombined` rows alone where they are too few.
 
     Raises
@@ -31,24 +31,26 @@ def check_artefacts(store: Store) -> dict[str, float]:
         return {"recombined": summary["recombined"]}
     # Need torch, which has no place where definitions load.
     from heml.audit.detector_images import read_train_images
-    from heml.audit.edit_detectability import measure_artefacts
+    from heml.audit.edit_detectability import measure_edit_detectability
     from heml.compute.threads import worker_pool
 
     label = summary["label_column"]
-    rows = read_train_images(store.rebalanced_dataset, label, summary["group_columns"], SIZE, ROWS)
+    rows = read_train_images(
+        store.rebalanced_dataset, label, summary["attribute_columns"], SIZE, ROWS
+    )
     # One thread: what is so small loses more to several than it gains.
     with worker_pool():
-        found = measure_artefacts(*rows, steps=STEPS)
+        found = measure_edit_detectability(*rows, steps=STEPS)
     counts = {name: float(value) for name, value in found.describe().items()}
     told = found.most_telling
     above = told.low - found.chance
     if above > TOLD:
         raise OverLimit(
             f"being recombined tells {label}: from the mark alone"
-            f"{'' if told is found.label else ', among images of one group,'} it is predicted "
+            f"{'' if told is found.label else ', among images of one attribute,'} it is predicted "
             f"right in {told.value:.0%} ({told.low:.0%} to {told.high:.0%}), by chance "
             f"in {found.chance:.0%}: look at the samples and at the seams' gate in "
-            "recombined_samples, raise rebalance.controls, or use other operators",
+            "recombined_samples, raise rebalance.within_group, or use other operators",
             above > SEVERE,
             counts,
         )

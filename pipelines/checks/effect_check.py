@@ -24,7 +24,7 @@ def check_effect(store: Store) -> dict[str, float]:
     if not arms:
         reason = store.summary("debias_effect").get("not_measured", "the table has no rows")
         raise OverLimit(f"the effect is not known: {reason}", severe=False, counts={})
-    before, after = arms["as_is"], arms["rebalanced"]
+    before, after = arms["erm"], arms["rebalanced"]
     pairs = {
         "worst_group_accuracy": (before.worst, after.worst),
         "average_accuracy": (before.average, after.average),

@@ -18,7 +18,7 @@ from pipelines.checks.contract_check import parquet_files
 HELD_OUT = ("validation", "test")
 
 
-def check_no_test_leakage(store: Store) -> dict[str, int]:
+def check_no_test_attribute_auc(store: Store) -> dict[str, int]:
     """Compares the stored dataset with the images' own splits.
 
     Returns

@@ -18,14 +18,14 @@ from pipelines.recipe.draft.write import recipe_name, recipe_text
 from pipelines.recipe.model import RecipeError, load_recipe
 
 HELP = """\
-Looks at a dataset, says what it found, chooses label, groups and taxonomy, and writes a commented
-recipe. PATH_OR_NAME is a folder, a metadata table (.csv, .jsonl, .parquet), a Parquet file with
+Looks at a dataset, says what it found, chooses label, attributes and taxonomy, and writes a
+commented recipe. PATH_OR_NAME is a folder, a metadata table (.csv, .jsonl, .parquet), a Parquet file with
 images, a URL, or owner/name on the Hugging Face Hub. Only metadata is read.
 """
 EPILOG = """\
 examples:
   python -m pipelines.cli.init /data/faces
-  python -m pipelines.cli.init /data/faces/tasks/biased.csv --label mouth --group hair_tone
+  python -m pipelines.cli.init /data/faces/tasks/biased.csv --label mouth --attribute hair_tone
   python -m pipelines.cli.init shards/train.parquet --out my.yaml
 
 exit status: 0 written, 2 the dataset cannot be used, or a choice must be made
@@ -48,13 +48,15 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("given", metavar="PATH_OR_NAME")
     parser.add_argument("--label", help="column of the label; has_<class> reads it off the masks")
     parser.add_argument(
-        "--group", action="append", help="column that the label should not lean on; may be repeated"
+        "--attribute",
+        action="append",
+        help="column that the label should not lean on; may be repeated",
     )
     parser.add_argument("--name", help="name of the recipe (default: from the path)")
     parser.add_argument("--out", type=Path, help="file to write (default: <name>.yaml here)")
     chosen = parser.parse_args(arguments)
     try:
-        _draft(chosen.given, chosen.label, chosen.group, chosen.name, chosen.out)
+        _draft(chosen.given, chosen.label, chosen.attribute, chosen.name, chosen.out)
     except (SourceError, RecipeError) as error:
         print(f"error: {error}", file=sys.stderr)
         return UNUSABLE
@@ -70,14 +72,14 @@ def _say(line: str) -> None:
 
 
 def _draft(
-    given: str, label: str | None, groups: list[str] | None, name: str | None, out: Path | None
+    given: str, label: str | None, attributes: list[str] | None, name: str | None, out: Path | None
 ) -> None:
     content = find_source(given)
-    wanted = [label or "", *(groups or [])]
+    wanted = [label or "", *(attributes or [])]
     findings = look(content, off_masks=any(column.startswith("has_") for column in wanted))
     _say_found(findings)
-    label = _label(findings, label, groups or [])
-    groups = _groups(findings, label, groups)
+    label = _label(findings, label, attributes or [])
+    attributes = _attributes(findings, label, attributes)
     taxonomy = _taxonomy(findings)
     name = name or recipe_name(given, content)
     path = (out or Path(f"{name}.yaml")).absolute()
@@ -90,9 +92,9 @@ def _draft(
     limit = min(1.0, math.ceil((share + _ROOM) * 20) / 20) if share > _USUAL_REFUSALS else None
     if limit is not None:
         _say(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
-    text = recipe_text(name, findings, label, groups, taxonomy, limit, trained)
+    text = recipe_text(name, findings, label, attributes, taxonomy, limit, trained)
     if taxonomy is not None:
-        read(content, label, groups).check()
+        read(content, label, attributes).check()
     with write_aside(path) as aside:
         aside.write_text(text)
         if taxonomy is not None:
@@ -122,16 +124,16 @@ def _say_found(findings: Findings) -> None:
         _say(f"           {findings.unmasked} name no mask")
     _say("columns    of the train split")
     for column in findings.columns.values():
-        verdict = f"  (neither label nor group: {column.unfit})" if column.unfit else ""
+        verdict = f"  (neither label nor attribute: {column.unfit})" if column.unfit else ""
         _say(f"  {column.name:20s} {column.shown()}{verdict}")
 
 
-def _label(findings: Findings, wanted: str | None, groups: list[str]) -> str:
+def _label(findings: Findings, wanted: str | None, attributes: list[str]) -> str:
     if wanted is not None:
         _check_column(findings, "--label", wanted)
         _say(f"label      {wanted}: as you said")
         return wanted
-    best = best_label(findings, groups)
+    best = best_label(findings, attributes)
     if best is None:
         raise SourceError(
             "no column has two or more values on enough rows; name one with --label, or add one"
@@ -140,22 +142,22 @@ def _label(findings: Findings, wanted: str | None, groups: list[str]) -> str:
     return best.name
 
 
-def _groups(findings: Findings, label: str, wanted: list[str] | None) -> list[str]:
+def _attributes(findings: Findings, label: str, wanted: list[str] | None) -> list[str]:
     found = associations(findings, label)
-    for group in wanted or ():
-        _check_column(findings, "--group", group)
-        if group == label:
-            raise SourceError(f"--group: '{group}' is the label; name another column")
-    groups = wanted or list(found)[:1]
+    for attribute in wanted or ():
+        _check_column(findings, "--attribute", attribute)
+        if attribute == label:
+            raise SourceError(f"--attribute: '{attribute}' is the label; name another column")
+    attributes = wanted or list(found)[:1]
     why = "as you said" if wanted else "goes with the label more than other columns"
-    for group in groups:
-        _say(f"groups     {group}: {why} (Cramér's V {found.get(group, 0):.2f})")
-    others = [f"{name} {value:.2f}" for name, value in found.items() if name not in groups]
+    for attribute in attributes:
+        _say(f"attributes     {attribute}: {why} (Cramér's V {found.get(attribute, 0):.2f})")
+    others = [f"{name} {value:.2f}" for name, value in found.items() if name not in attributes]
     if others:
         _say(f"           others, by Cramér's V with the label: {', '.join(others)}")
-    if not groups:
-        _say("groups     none: no other column has a few values")
-    return groups
+    if not attributes:
+        _say("attributes     none: no other column has a few values")
+    return attributes
 
 
 def _check_column(findings: Findings, option: str, name: str) -> None:

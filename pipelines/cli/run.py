@@ -48,7 +48,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--dry-run",
         action="store_true",
-        help="stop at the plan: tell what would be made, what each cell would reach and what "
+        help="stop at the plan: tell what would be made, what each group would reach and what "
         "cannot be reached, without making an image",
     )
     options = parser.parse_args(arguments)
@@ -97,8 +97,8 @@ def _executed(recipe: LoadedRecipe, dry_run: bool, log: Path, terminal: TextIO) 
             print(line, file=terminal, flush=True)
 
         nodes = len(recipe.taxonomy.nodes)
-        groups = recipe.groups or "to be discovered"
-        say(f"{recipe.name}: {nodes} nodes, label {recipe.label}, groups {groups}")
+        attributes = recipe.attributes or "to be discovered"
+        say(f"{recipe.name}: {nodes} nodes, label {recipe.label}, attributes {attributes}")
         end_dead_runs(instance)
         watcher = Watcher(instance, invocation, say)
         watcher.start()

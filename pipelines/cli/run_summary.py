@@ -8,7 +8,7 @@ from heml.effect.summary import arm_effects
 from heml.storage.store import Store
 from pipelines.recipe.model import LoadedRecipe
 
-#: Leaves shown per group; the report shows all.
+#: Leaves shown per attribute; the report shows all.
 MOST_LEAVES = 5
 
 
@@ -21,9 +21,9 @@ def summary_lines(recipe: LoadedRecipe, store: Store, reused: Mapping[str, bool]
         Stage → whether an earlier result was kept.
     """
     scores = pd.read_parquet(store.bias_scores)
-    for group in recipe.groups_in(store):
+    for attribute in recipe.attributes_in(store):
         yield ""
-        yield from _ranking(recipe.label, group, scores[scores["group"] == group])
+        yield from _ranking(recipe.label, attribute, scores[scores["attribute"] == attribute])
     if recipe.settings.effect.enabled:
         yield ""
         reason = store.summary("debias_effect").get("not_measured", "")
@@ -34,11 +34,11 @@ def summary_lines(recipe: LoadedRecipe, store: Store, reused: Mapping[str, bool]
     yield f"Report   {store.report}"
 
 
-def _ranking(label: str, group: str, scores: pd.DataFrame) -> Iterator[str]:
+def _ranking(label: str, attribute: str, scores: pd.DataFrame) -> Iterator[str]:
     leaves = scores[scores["kind"] == "leaf"].sort_values("rank")
     shown = leaves.head(MOST_LEAVES)
     yield (
-        f"Bias: leaves that carry {group} and are fooled by it when judging {label} "
+        f"Bias: leaves that carry {attribute} and are fooled by it when judging {label} "
         f"({len(shown)} of {len(leaves)}; n = {leaves['n'].max()}, "
         f"{leaves['n_conflicting'].max()} conflicting)"
     )
@@ -67,7 +67,7 @@ def _effect(effect: pd.DataFrame, not_measured: str) -> Iterator[str]:
     yield (
         f"Effect: accuracy on {effect['n_test'].max()} held-out real images, {times}; "
         f"95% interval over seeds and the {min(arm.n_worst for arm in arms)} images of the worst "
-        "group"
+        "attribute"
     )
     yield from text_table(
         ["trained on", "worst group", "95% interval", "average"],
@@ -101,9 +101,9 @@ def _share(value: object) -> str:
 def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
     """A table in monospaced lines: the first column to the left, the others to the right."""
     widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for cells in (header, *rows):
+    for groups in (header, *rows):
         first, *rest = (
             c.ljust(w) if n == 0 else c.rjust(w)
-            for n, (c, w) in enumerate(zip(cells, widths, strict=True))
+            for n, (c, w) in enumerate(zip(groups, widths, strict=True))
         )
         yield "  " + "   ".join((first, *rest))

@@ -39,12 +39,13 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Locat
     """
     found = error.errors(include_url=False)
     unknown = [e for e in found if e["type"] == "extra_forbidden"]
-    misspelt = {_meant(e["loc"], model) for e in unknown}
+    misspelled = {_meant(e["loc"], model) for e in unknown}
     rest = [
         e
         for e in found
-        # A required key that is missing because it is misspelt is one mistake, not two.
-        if e["type"] != "extra_forbidden" and not (e["type"] == "missing" and e["loc"] in misspelt)
+        # A required key that is missing because it is misspelled is one mistake, not two.
+        if e["type"] != "extra_forbidden"
+        and not (e["type"] == "missing" and e["loc"] in misspelled)
     ]
     # Where text or a mapping may stand, pydantic tells what is wrong with it as either.
     sentences = {_written(e): _sentence(e, model) for e in (*unknown, *rest)}

@@ -19,7 +19,7 @@ from pydantic import BeforeValidator, Field, ValidationError, field_validator
 from heml.bias.bias_settings import BiasSettings
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.effect.effect_settings import EffectSettings
-from heml.images.groups import TIMES, groups_in_use
+from heml.images.groups import TIMES, attributes_in_use
 from heml.metrics.metric_settings import MetricSettings
 from heml.parts.settings import Settings
 from heml.recombination.operators.inpaint_settings import InpaintSettings
@@ -127,19 +127,19 @@ class LoadedRecipe:
         return self.source.label
 
     @property
-    def groups(self) -> list[str]:
-        """Group columns; empty if groups are to be discovered."""
-        return list(self.source.groups)
+    def attributes(self) -> list[str]:
+        """Attributes; empty if attributes are to be discovered."""
+        return list(self.source.attributes)
 
-    def groups_in(self, store: Store) -> list[str]:
-        """Group columns, or the group that a run discovered.
+    def attributes_in(self, store: Store) -> list[str]:
+        """Attributes, or the attribute that a run discovered.
 
         Raises
         ------
         FileNotFoundError
-            If groups are to be discovered and were not yet.
+            If attributes are to be discovered and were not yet.
         """
-        return groups_in_use(store, self.groups)
+        return attributes_in_use(store, self.attributes)
 
     @property
     def licence(self) -> str | None:
@@ -273,11 +273,14 @@ def _taxonomy(settings: Recipe, recipe: RecipeText) -> Taxonomy:
 def _inconsistencies(settings: Recipe, taxonomy: Taxonomy) -> Iterator[tuple[Location, str]]:
     """Problems between keys that each are well-formed."""
     source = settings.source
-    for position, group in enumerate(source.groups):
-        if group == source.label:
-            yield ("source", "groups", position), f"'{group}' is the label; name another column"
-        if group in source.groups[:position]:
-            yield ("source", "groups", position), f"'{group}' is named twice; keep one"
+    for position, attribute in enumerate(source.attributes):
+        if attribute == source.label:
+            yield (
+                ("source", "attributes", position),
+                f"'{attribute}' is the label; name another column",
+            )
+        if attribute in source.attributes[:position]:
+            yield ("source", "attributes", position), f"'{attribute}' is named twice; keep one"
     if isinstance(source, PortraitsSource):
         yield from _unknown_attributes(source)
     yield from _misplaced_quotas(settings)
@@ -294,9 +297,9 @@ def _misplaced_quotas(settings: Recipe) -> Iterator[tuple[Location, str]]:
     from heml.recombination.plan.quotas import quota_problems
 
     target, source = settings.rebalance.target, settings.source
-    # Which values there are is known once the images are read; groups may yet be discovered.
-    if isinstance(target, Quotas) and source.groups:
-        for path, problem in quota_problems(target, source.label, source.groups):
+    # Which values there are is known once the images are read; attributes may yet be discovered.
+    if isinstance(target, Quotas) and source.attributes:
+        for path, problem in quota_problems(target, source.label, source.attributes):
             yield ("rebalance", "target", "quotas", *path), problem
 
 
@@ -314,18 +317,20 @@ def _unsuitable(settings: Recipe, folder: Path) -> Iterator[tuple[Location, str]
 
 
 def _unknown_budgets(settings: Recipe) -> Iterator[tuple[Location, str]]:
-    columns = settings.source.groups
-    for name in settings.budget.groups if columns else ():
+    columns = settings.source.attributes
+    for name in settings.budget.attributes if columns else ():
         for part in name.split(TIMES):
             if part not in columns:
-                yield ("budget", "groups", name), f"no such group; {nearest(part, columns)}"
+                yield ("budget", "attributes", name), f"no such attribute; {nearest(part, columns)}"
 
 
 def _unknown_attributes(source: PortraitsSource) -> Iterator[tuple[Location, str]]:
     from heml.sources.portraits.vocabulary import ATTRIBUTES
 
     named: list[tuple[Location, str]] = [(("source", "label"), source.label)]
-    named += [(("source", "groups", n), group) for n, group in enumerate(source.groups)]
+    named += [
+        (("source", "attributes", n), attribute) for n, attribute in enumerate(source.attributes)
+    ]
     if source.planted is not None:
         named.append((("source", "planted"), source.planted))
         if source.planted == source.label:

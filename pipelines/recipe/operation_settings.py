@@ -34,11 +34,11 @@ class BudgetSettings(Settings):
     """What a run may find before somebody is told, or the run is stopped."""
 
     score: Limits = Field(
-        Limits(), description="Highest bias score of a leaf, for every group column."
+        Limits(), description="Highest bias score of a leaf, for every attribute."
     )
-    groups: dict[str, Limits] = Field(
+    attributes: dict[str, Limits] = Field(
         default={},
-        description="Likewise, for groups whose limits differ from `score`; several taken "
+        description="Likewise, for attributes whose limits differ from `score`; several taken "
         "together are written as the table names them: 'hair_tone × age'.",
     )
     rise: Limits = Field(

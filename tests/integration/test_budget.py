@@ -18,21 +18,27 @@ from pipelines.recipe.operation_settings import BudgetSettings
 
 
 def scores_of(found):
-    """A table of scores from (node, group) → score; intervals are 0.1 to each side."""
+    """A table of scores from (node, attribute) → score; intervals are 0.1 to each side."""
     rows = []
-    for (node, group), score in found.items():
+    for (node, attribute), score in found.items():
         row = dict.fromkeys(
-            [c.name for c in BIAS_SCORES.columns if c.name not in ("node", "group")], 0.5
+            [c.name for c in BIAS_SCORES.columns if c.name not in ("node", "attribute")], 0.5
         )
         low, high = score - 0.1, score + 0.1
         row |= {
-            **{"node": node, "group": group, "groups": [group], "kind": "leaf", "note": "too few"},
+            **{
+                "node": node,
+                "attribute": attribute,
+                "attributes": [attribute],
+                "kind": "leaf",
+                "note": "too few",
+            },
             **{"n": 700, "n_conflicting": 20, "n_missing": 0, "flagged": False},
             **{"score": score, "score_low": max(low, 0), "score_high": min(high, 1)},
         }
         rows.append(row)
     frame = pd.DataFrame(rows)
-    frame["rank"] = frame.groupby("group")["score"].rank(ascending=False, method="first")
+    frame["rank"] = frame.groupby("attribute")["score"].rank(ascending=False, method="first")
     frame["rank"] = frame["rank"].fillna(len(frame)).astype("int32")
     return frame
 
@@ -69,20 +75,20 @@ def test_highest_leaf_is_compared_with_the_budget(store):
     assert check_bias_budget(store, budget(score=limits)) == {"score tone": 0.3}
 
 
-def test_group_may_have_limits_of_its_own(store):
+def test_attribute_may_have_limits_of_its_own(store):
     measure(store, {HAIR: 0.5, ("hair", "sex"): 0.4, ("hair", "tone × sex"): 0.9})
-    own = budget(score={"error": 0.3}, groups={"tone": {"warn": 0.8}, "sex": {"warn": 0.1}})
+    own = budget(score={"error": 0.3}, attributes={"tone": {"warn": 0.8}, "sex": {"warn": 0.1}})
     with pytest.raises(OverLimit, match="sex") as warned:
         check_bias_budget(store, own)
     assert not warned.value.severe
     assert "tone" not in str(warned.value)
-    together = budget(groups={"tone × sex": {"error": 0.8}})
+    together = budget(attributes={"tone × sex": {"error": 0.8}})
     with pytest.raises(OverLimit, match="tone × sex") as refused:
         check_bias_budget(store, together)
     assert refused.value.severe
 
 
-def test_group_that_cannot_be_scored_warns(store):
+def test_attribute_that_cannot_be_scored_warns(store):
     measure(store, {HAIR: np.nan})
     with pytest.raises(OverLimit, match="no leaf could be scored for tone: too few") as warned:
         check_bias_budget(store, budget(score={"error": 0.6}))
@@ -129,7 +135,7 @@ def test_history_keeps_every_measurement_and_counts_them(store):
     assert history["measurement"].tolist() == [1, 2, 3]
     assert history["score"].tolist() == [0.2, 0.4, 0.6]
     assert scores_over_measurements(history, most=2) == [
-        {"node": "hair", "group": "tone", "#2": 0.4, "#3": 0.6}
+        {"node": "hair", "attribute": "tone", "#2": 0.4, "#3": 0.6}
     ]
 
 

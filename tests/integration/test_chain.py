@@ -37,7 +37,7 @@ SOURCE = PortraitsSource(kind="portraits", count=240, association=0.95, size=64)
 METRIC = MetricSettings(epochs=4, resolution=Resolution(leaf=16, branch=24, root=32))
 REBALANCE = RebalanceSettings(budget=0.5)
 EFFECT = EffectSettings(seeds=1, size=32, steps=20)
-LABEL, GROUPS = "mouth", ["hair_tone"]
+LABEL, ATTRIBUTES = "mouth", ["hair_tone"]
 
 
 def run_chain(folder: Path) -> Store:
@@ -45,14 +45,14 @@ def run_chain(folder: Path) -> Store:
     ingest(store, SOURCE, folder, TAXONOMY, True, silent)
     segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     for level in TAXONOMY.levels:
-        for _ in train_level(store, TAXONOMY, level, GROUPS, METRIC, silent):
+        for _ in train_level(store, TAXONOMY, level, ATTRIBUTES, METRIC, silent):
             pass
-    fit_tree(store, TAXONOMY, GROUPS, METRIC, silent)
-    measure_bias(store, TAXONOMY, LABEL, GROUPS, METRIC, silent)
-    make_plan(store, TAXONOMY, LABEL, GROUPS, REBALANCE, silent)
-    recombine(store, TAXONOMY, GROUPS, REBALANCE, METRIC, silent)
-    write_dataset(store, "small", LABEL, GROUPS, None, "recipe", silent)
-    measure_effect(store, LABEL, GROUPS, EFFECT, silent)
+    fit_tree(store, TAXONOMY, ATTRIBUTES, METRIC, silent)
+    measure_bias(store, TAXONOMY, LABEL, ATTRIBUTES, METRIC, silent)
+    make_plan(store, TAXONOMY, LABEL, ATTRIBUTES, REBALANCE, silent)
+    recombine(store, TAXONOMY, ATTRIBUTES, REBALANCE, METRIC, silent)
+    write_dataset(store, "small", LABEL, ATTRIBUTES, None, "recipe", silent)
+    measure_effect(store, LABEL, ATTRIBUTES, EFFECT, silent)
     return store
 
 
@@ -78,7 +78,7 @@ def test_the_planted_segment_ranks_first(store):
     BIAS_SCORES.validate(scores)
     first = scores[(scores["kind"] == "leaf") & (scores["rank"] == 1)]
     assert first["node"].tolist() == ["hair"]
-    assert first["leakage"].iloc[0] > 0.9
+    assert first["attribute_auc"].iloc[0] > 0.9
 
 
 def test_same_input_gives_the_same_bytes(store, tmp_path):
@@ -92,7 +92,7 @@ def test_processes_make_the_same_samples(store, tmp_path, monkeypatch):
     monkeypatch.setenv("HEML_PROCESSES", "2")
     monkeypatch.setattr("heml.recombination.recombination_stage.WORTH_PROCESSES", 0)
     alone = store.summary("recombined_samples")
-    outcome = recombine(again, TAXONOMY, GROUPS, REBALANCE, METRIC, silent)
+    outcome = recombine(again, TAXONOMY, ATTRIBUTES, REBALANCE, METRIC, silent)
     assert not outcome.reused
     assert digests(again.recombined_samples) == digests(store.recombined_samples)
     assert outcome.summary["gates"] == alone["gates"]
@@ -150,7 +150,7 @@ def test_tree_embeds_new_images_as_it_embedded_the_references(store, tree):
 def test_samples_descend_from_train_and_say_why_they_were_refused(store):
     samples = ds.dataset(store.recombined_samples).to_table().to_pandas()
     RECOMBINED_SAMPLES.validate(samples.drop(columns=["image"]), columns=["accepted", "reason"])
-    train = set(image_index(store, GROUPS).query("split == 'train'")["image_id"])
+    train = set(image_index(store, ATTRIBUTES).query("split == 'train'")["image_id"])
     assert set(samples["host_id"]) | set(samples["donor_id"]) <= train
     assert (samples["accepted"] == (samples["reason"] == "")).all()
     for row in samples.head(5).to_dict("records"):
@@ -176,19 +176,19 @@ def test_dataset_keeps_every_real_row_and_its_bytes(store):
     )
     rows = written.to_pandas().set_index("image_id")
     reader = ImageReader(store)
-    index = image_index(store, GROUPS)
+    index = image_index(store, ATTRIBUTES)
     assert set(rows.index[rows["origin"] == "real"]) == set(index["image_id"])
     for image_id in index["image_id"].head(5):
         original = reader.rows([image_id], ["image"])[0]["image"]["bytes"]
         assert rows.loc[image_id, "image"]["bytes"] == original
 
 
-def test_weights_make_cells_equal(store):
+def test_weights_make_groups_equal(store):
     rows = ds.dataset(sorted((store.rebalanced_dataset / "data").glob("train-*"))).to_table(
-        columns=[LABEL, *GROUPS, "weight", "origin", "masks"]
+        columns=[LABEL, *ATTRIBUTES, "weight", "origin", "masks"]
     )
     REBALANCED_DATASET.check_version(rows.schema)
-    masses = rows.to_pandas().groupby([LABEL, *GROUPS])["weight"].sum()
+    masses = rows.to_pandas().groupby([LABEL, *ATTRIBUTES])["weight"].sum()
     np.testing.assert_allclose(masses, masses.iloc[0])
 
 
@@ -196,10 +196,10 @@ def test_everything_is_kept_when_run_again(store):
     outcomes = [
         outcome.reused
         for level in TAXONOMY.levels
-        for _, outcome in train_level(store, TAXONOMY, level, GROUPS, METRIC, silent)
+        for _, outcome in train_level(store, TAXONOMY, level, ATTRIBUTES, METRIC, silent)
     ]
     assert outcomes == [True] * len(TAXONOMY.nodes)
-    assert recombine(store, TAXONOMY, GROUPS, REBALANCE, METRIC, silent).reused
+    assert recombine(store, TAXONOMY, ATTRIBUTES, REBALANCE, METRIC, silent).reused
 
 
 def test_a_changed_leaf_retrains_itself_and_its_ancestors_only(store):
@@ -209,11 +209,11 @@ def test_a_changed_leaf_retrains_itself_and_its_ancestors_only(store):
     trained = {
         node
         for level in TAXONOMY.levels
-        for node, outcome in train_level(store, TAXONOMY, level, GROUPS, finer, silent)
+        for node, outcome in train_level(store, TAXONOMY, level, ATTRIBUTES, finer, silent)
         if not outcome.reused
     }
     assert trained == {"eyes", "upper_face", "face", "head", "image"}
     # And the way back costs nothing: artifacts are kept by fingerprint.
     for level in TAXONOMY.levels:
-        for _, outcome in train_level(store, TAXONOMY, level, GROUPS, METRIC, silent):
+        for _, outcome in train_level(store, TAXONOMY, level, ATTRIBUTES, METRIC, silent):
             assert outcome.reused

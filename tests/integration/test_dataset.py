@@ -41,10 +41,20 @@ from heml.sources.ingest import ingest
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.checks.dataset_check import check_nothing_revoked
-from pipelines.checks.split_leakage_check import check_no_test_leakage
+from pipelines.checks.split_leakage_check import check_no_test_attribute_auc
 
 #: Columns that every reader gives in a form that compares.
-PLAIN = ["image_id", "origin", "host_id", "mouth", "hair_tone", "weight", "seed", "cell", "licence"]
+PLAIN = [
+    "image_id",
+    "origin",
+    "host_id",
+    "mouth",
+    "hair_tone",
+    "weight",
+    "seed",
+    "group",
+    "licence",
+]
 
 
 @pytest.fixture(scope="module")
@@ -133,8 +143,11 @@ def test_card_says_what_was_measured(made):
 
 def test_card_says_what_the_weights_do(made, store):
     text = (made.rebalanced_dataset / "README.md").read_text()
-    assert "every cell (label and groups together) of the train split then counts the same" in text
-    dataset_store.targets(store, lambda label, groups: 10 if label == "smiling" else 40)
+    assert (
+        "every group (label and attributes together) of the train split then counts the same"
+        in text
+    )
+    dataset_store.targets(store, lambda label, attributes: 10 if label == "smiling" else 40)
     # A plan is a stage before the samples, which say that they are new.
     store.finish("recombined_samples", "new", store.summary("recombined_samples"), [])
     dataset_store.write(store)
@@ -143,7 +156,7 @@ def test_card_says_what_the_weights_do(made, store):
     assert "mouth=serious · hair_tone=dark 40%" in text
     assert "mouth=smiling · hair_tone=light 10%" in text
     frame = pd.concat(map(pd.read_parquet, files(store)))
-    masses = frame.groupby("cell")["weight"].sum() / frame["weight"].sum()
+    masses = frame.groupby("group")["weight"].sum() / frame["weight"].sum()
     assert masses["mouth=serious · hair_tone=dark"] == pytest.approx(0.4)
 
 
@@ -156,7 +169,7 @@ def test_real_rows_keep_the_inputs_bytes(made):
                 assert row["image"] == original["image"]
 
 
-def test_weights_make_cells_equal(made):
+def test_weights_make_groups_equal(made):
     frame = pd.concat(map(pd.read_parquet, files(made)))
     masses = frame.groupby(["mouth", "hair_tone"])["weight"].sum()
     np.testing.assert_allclose(masses, masses.iloc[0])
@@ -188,8 +201,8 @@ def test_files_are_cut_by_size(made, tmp_path):
     assert [p.name for p in written] == [f"train-0000{n}-of-00002.parquet" for n in range(2)]
     for path in written:
         footer = pq.read_metadata(path)
-        for group in range(footer.num_row_groups):
-            assert footer.row_group(group).total_byte_size < 100_000_000
+        for attribute in range(footer.num_row_groups):
+            assert footer.row_group(attribute).total_byte_size < 100_000_000
 
 
 def test_surplus_rows_are_left_out_if_the_recipe_says_so(store):
@@ -373,7 +386,7 @@ def test_croissant_validates_and_gives_the_rows(made, expected):
 
 def put_effect(store: Store, dataset: str) -> None:
     """An effect that was measured on a version of the dataset."""
-    accuracy = {"as_is": 0.1, "group_balanced": 0.4, "rebalanced": 0.9}
+    accuracy = {"erm": 0.1, "group_balanced": 0.4, "rebalanced": 0.9}
     effect = [
         {
             "arm": arm,
@@ -464,7 +477,7 @@ def test_revoked_images_and_what_descends_from_them_are_gone(store):
     assert after.manifest["revoked"] == 21
     assert "21 images were revoked" in (store.rebalanced_dataset / "README.md").read_text()
     assert check_nothing_revoked(store) == {"revoked": 21, "rows": len(left)}
-    assert check_no_test_leakage(store)["test"] == 23
+    assert check_no_test_attribute_auc(store)["test"] == 23
     weights = after.table("train").groupby(["mouth", "hair_tone"])["weight"].sum()
     np.testing.assert_allclose(weights, weights.iloc[0])
 
@@ -594,7 +607,7 @@ def test_where_a_row_came_from(made):
     last = train.iloc[-1]
     origin = opened.provenance(last["image_id"])
     assert (origin.origin, origin.operator, origin.nodes) == ("recombined", "transplant", ["hair"])
-    assert origin.recoloured_nodes == ["mouth"]
+    assert origin.recolored_nodes == ["mouth"]
     assert origin.host_id == last["host_id"]
     assert origin.gates["gate_label"] == 0.5
     # The input has columns split, path and weight as well: none is taken for ours.

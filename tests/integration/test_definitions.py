@@ -18,7 +18,7 @@ RECIPES = Path(pipelines.definitions.__file__).parent / "recipes"
 DEMO = RECIPES / "demo.yaml"
 FOLDER = """\
 name: streets
-source: {kind: folder, root: absent, label: lower_body, groups: [background]}
+source: {kind: folder, root: absent, label: lower_body, attributes: [background]}
 taxonomy: ccp
 """
 STAGES = {
@@ -97,11 +97,11 @@ def test_every_table_has_a_blocking_contract_check(demo):
     assert all(demo.get(key).blocking for key in demo.asset_check_keys)
 
 
-def test_dataset_is_checked_for_leakage_and_images_for_their_count(demo):
+def test_dataset_is_checked_for_attribute_auc_and_images_for_their_count(demo):
     names = {(key.asset_key.path[-1], key.name) for key in demo.asset_check_keys}
     assert ("rebalanced_dataset", "no_test_leakage") in names
     assert ("rebalanced_dataset", "nothing_revoked") in names
-    assert ("rebalanced_dataset", "no_telling_artefacts") in names
+    assert ("rebalanced_dataset", "edit_detectability") in names
     assert ("debias_effect", "effect_not_worse") in names
     assert ("dataset_card", "dataset_is_whole") in names
     assert ("images", "every_input_accounted_for") in names
@@ -127,18 +127,18 @@ def test_job_of_a_selection_holds_only_that_node(tmp_path):
 def test_assets_show_their_columns_before_a_run(demo):
     metadata = demo.get(dg.AssetKey(["demo", "bias_scores"])).metadata
     names = [column.name for column in metadata["dagster/column_schema"].schema.columns]
-    assert {"node", "group", "score"} <= set(names)
+    assert {"node", "attribute", "score"} <= set(names)
 
 
-def test_recipes_of_a_folder_are_groups_of_their_own(tmp_path):
+def test_recipes_of_a_folder_are_attributes_of_their_own(tmp_path):
     (tmp_path / "one.yaml").write_text("name: one\nsource: {kind: portraits}\n")
     (tmp_path / "two.yaml").write_text(
         "name: two\nsource: {kind: portraits}\neffect: {enabled: false}\nschedule: '0 3 * * 1'\n"
     )
     defs = build_defs(recipes_folder=tmp_path, store_root=tmp_path / "store")
     graph = defs.resolve_asset_graph()
-    groups = {graph.get(key).group_name for key in graph.get_all_asset_keys()}
-    assert groups == {"one", "two"}
+    attributes = {graph.get(key).group_name for key in graph.get_all_asset_keys()}
+    assert attributes == {"one", "two"}
     assert "one/debias_effect" in keys(graph)
     assert "two/debias_effect" not in keys(graph)
     assert "two/report" in keys(graph)

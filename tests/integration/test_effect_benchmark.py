@@ -33,13 +33,13 @@ def folder(tmp_path):
 
 
 def run(folder, *more):
-    arguments = ["--root", folder, "--task", "task.csv", "--label", "shape", "--group", "tone"]
+    arguments = ["--root", folder, "--task", "task.csv", "--label", "shape", "--attribute", "tone"]
     shared = ["--taxonomy", "portraits", "--workers", 1, "--work", folder / "work", "--quick"]
     return main([str(a) for a in (*arguments, *shared, *more)])
 
 
 def test_arms_are_compared_and_results_kept(folder, capsys):
-    more = ["--steps", 3, "--seeds", 2, "--arms", "oracle,as_is,random_paste"]
+    more = ["--steps", 3, "--seeds", 2, "--arms", "oracle,erm,random_paste"]
     assert run(folder, *more, "--out", folder / "out.md") == 0
     out, err = capsys.readouterr()
     assert "6/6" in err
@@ -55,20 +55,20 @@ def test_arms_are_compared_and_results_kept(folder, capsys):
     assert "6 of 6 results kept" in again.err
 
 
-def test_cells_are_numbered_and_missing_groups_left_out_of_the_test(folder):
+def test_groups_are_numbered_and_missing_attributes_left_out_of_the_test(folder):
     data = read_task(Task("task", folder / "task.csv", folder, "shape", "tone"), 16, folder / "c")
     assert data.labels == ["long", "round"]
-    assert data.test_cells == 3
+    assert data.test_groups == 3
     assert len(data.test_names) == len(data.splits["test"]) == 9
-    assert (data.splits["train"].cells == -1).sum() == 6
-    assert set(data.splits["test"].cells) == {0, 1, 2}
+    assert (data.splits["train"].groups == -1).sum() == 6
+    assert set(data.splits["test"].groups) == {0, 1, 2}
     assert data.splits["train"].segments.min() == 1, "class 0 is a segment too"
 
 
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (("tone", "colour"), "no column 'tone'; it has file_name"),
+        (("tone", "color"), "no column 'tone'; it has file_name"),
         (("test", "held_out"), "no row has split 'test'"),
         (("000.png", "nowhere.png"), "'nowhere.png' is not in"),
     ],
@@ -78,13 +78,13 @@ def test_a_task_that_cannot_be_used_is_refused(folder, capsys, change, message):
     table.write_text(table.read_text().replace(*change))
     with pytest.raises(TaskError, match=message):
         read_task(Task("task", table, folder, "shape", "tone"), 16, folder / "c")
-    assert run(folder, "--arms", "as_is") == 2
+    assert run(folder, "--arms", "erm") == 2
     assert message in capsys.readouterr().err
 
 
 def test_an_unknown_arm_is_refused(folder, capsys):
     with pytest.raises(SystemExit):
-        run(folder, "--arms", "as_is,magic")
+        run(folder, "--arms", "erm,magic")
     assert "no arm 'magic'" in capsys.readouterr().err
 
 

@@ -26,7 +26,7 @@ from pipelines.checks.effect_check import check_effect
 from pipelines.checks.limits import OverLimit
 
 TAXONOMY = builtin("portraits")
-LABEL, GROUPS = "mouth", ["hair_tone"]
+LABEL, ATTRIBUTES = "mouth", ["hair_tone"]
 SETTINGS = EffectSettings(seeds=2, size=16, steps=4, batch_size=8)
 
 
@@ -62,11 +62,11 @@ def store(tmp_path_factory):
 
 
 def test_arms_of_the_recipe_are_measured_beside_the_usual_ones(store):
-    settings = SETTINGS.model_copy(update={"arms": ["random_paste", "undersampled"]})
-    summary = measure_effect(store, LABEL, GROUPS, settings, silent).summary
+    settings = SETTINGS.model_copy(update={"arms": ["random_paste", "subg"]})
+    summary = measure_effect(store, LABEL, ATTRIBUTES, settings, silent).summary
     assert check_table([store.debias_effect], DEBIAS_EFFECT) == 10
     effect = pd.read_parquet(store.debias_effect)
-    arms = ["as_is", "group_balanced", "undersampled", "random_paste", "rebalanced"]
+    arms = ["erm", "group_balanced", "subg", "random_paste", "rebalanced"]
     assert effect["arm"].unique().tolist() == arms
     assert [summary[f"{arm}_worst_group_accuracy"] for arm in arms] == pytest.approx(
         effect.groupby("arm", sort=False)["worst_group_accuracy"].mean().tolist()
@@ -88,28 +88,28 @@ def test_the_same_again_is_kept_and_every_image_is_decoded_once(store, monkeypat
         lambda data: calls.append(data) or decode_image(data),
     )
     settings = SETTINGS.model_copy(update={"seeds": 1})
-    assert not measure_effect(store, LABEL, GROUPS, settings, silent).reused
+    assert not measure_effect(store, LABEL, ATTRIBUTES, settings, silent).reused
     assert len(calls) == len(image_index(store, [])) + 1 == 41, "the recombined one too"
     first = store.debias_effect.read_bytes()
-    assert measure_effect(store, LABEL, GROUPS, settings, silent).reused
+    assert measure_effect(store, LABEL, ATTRIBUTES, settings, silent).reused
     store.debias_effect.unlink()
-    measure_effect(store, LABEL, GROUPS, settings, silent)
+    measure_effect(store, LABEL, ATTRIBUTES, settings, silent)
     assert store.debias_effect.read_bytes() == first
 
 
 def test_without_a_test_split_the_stage_says_so(tmp_path):
     store = made(tmp_path, test_share=0.001)
-    summary = measure_effect(store, LABEL, GROUPS, SETTINGS, silent).summary
+    summary = measure_effect(store, LABEL, ATTRIBUTES, SETTINGS, silent).summary
     assert "no image is in split 'test'" in summary["not_measured"]
     assert check_table([store.debias_effect], DEBIAS_EFFECT) == 0
     with pytest.raises(ContractError, match="effect is not known: no image is in split 'test'"):
         check_effect(store)
 
 
-def test_a_cell_without_test_images_is_named_not_counted(tmp_path):
+def test_a_group_without_test_images_is_named_not_counted(tmp_path):
     store = made(tmp_path, test_share=0.05, association=0.5)
     assert (image_index(store, [])["split"] == "test").sum() == 2
-    summary = measure_effect(store, LABEL, GROUPS, SETTINGS, silent).summary
+    summary = measure_effect(store, LABEL, ATTRIBUTES, SETTINGS, silent).summary
     effect = pd.read_parquet(store.debias_effect)
     tested = set(effect["worst_group"])
     named = effect["note"].iloc[0].removeprefix("no test image of ").split("; ")
@@ -124,7 +124,7 @@ def rows(store: Store, before: float, after: float) -> None:
         "seed": 0, "average_accuracy": 0.7, "worst_group": "x", "n_worst_group": 9, "n_test": 9,
         "n_train": 9, "average_low": 0.6, "average_high": 0.8, "note": "",
     }  # fmt: skip
-    arms = {"as_is": before, "rebalanced": after}
+    arms = {"erm": before, "rebalanced": after}
     table = DEBIAS_EFFECT.table(
         [
             {

@@ -99,10 +99,10 @@ def test_new_train_images_are_spread_over_the_folds(grow, store):
     grow(80)
     grow(24)
     index = load_node(store, "image").index
-    cells = image_index(store, ["tone"]).set_index("image_id")
-    train = index[index["split"] == "train"].join(cells[["label", "tone"]], on="image_id")
-    for _, cell in train.groupby(["label", "tone"]):
-        counts = np.bincount(cell["fold"], minlength=3)
+    groups = image_index(store, ["tone"]).set_index("image_id")
+    train = index[index["split"] == "train"].join(groups[["label", "tone"]], on="image_id")
+    for _, group in train.groupby(["label", "tone"]):
+        counts = np.bincount(group["fold"], minlength=3)
         assert counts.max() - counts.min() <= 1
     assert np.ptp(np.bincount(train["fold"])) <= 1
     assert (index.loc[index["split"] != "train", "fold"] == -1).all()

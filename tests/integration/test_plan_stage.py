@@ -9,7 +9,7 @@ import pyarrow.parquet as pq
 import pytest
 from PIL import Image
 
-from data_contracts import BIAS_SCORES, PLANNED_CELLS, REBALANCE_PLAN
+from data_contracts import BIAS_SCORES, PLANNED_GROUPS, REBALANCE_PLAN
 from heml.compute.progress import silent
 from heml.images.images_table import image_index
 from heml.recombination.plan.layout import read_layouts
@@ -26,7 +26,7 @@ from heml.taxonomy import builtin
 from pipelines.cli.plan_summary import plan_lines
 
 TAXONOMY = builtin("portraits")
-LABEL, GROUPS = "mouth", ["hair_tone"]
+LABEL, ATTRIBUTES = "mouth", ["hair_tone"]
 SOURCE = PortraitsSource(kind="portraits", count=120, size=32, association=0.9)
 
 
@@ -37,23 +37,28 @@ def _nothing(of: pa.DataType):
     return "" if pa.types.is_string(of) else pa.scalar(0).cast(of).as_py()
 
 
-def write_scores(store: Store, group_leaf: str | None, label_leaf: str | None) -> None:
+def write_scores(store: Store, attribute_leaf: str | None, label_leaf: str | None) -> None:
     rows = []
     for node in TAXONOMY.nodes:
-        carries, tells = node == group_leaf, node == label_leaf
+        carries, tells = node == attribute_leaf, node == label_leaf
         row = {c.name: None if c.nullable else _nothing(c.type) for c in BIAS_SCORES.columns}
-        row |= {"node": node, "kind": TAXONOMY.kind(node), "group": GROUPS[0], "rank": 1}
-        row |= {"n": 84, "n_conflicting": 8, "present": 1.0, "leakage": 0.99 if carries else 0.5}
+        row |= {"node": node, "kind": TAXONOMY.kind(node), "attribute": ATTRIBUTES[0], "rank": 1}
+        row |= {
+            "n": 84,
+            "n_conflicting": 8,
+            "present": 1.0,
+            "attribute_auc": 0.99 if carries else 0.5,
+        }
         row |= {"score": 0.9 * carries, "score_low": 0.8 * carries, "score_high": 0.9 * carries}
-        row |= {"leakage_q": 0.01 if carries else 0.6}
+        row |= {"attribute_auc_q": 0.01 if carries else 0.6}
         right = (0.9, 0.1) if carries else (0.9, 0.9) if tells else (0.5, 0.5)
         for name, value in zip(("aligned", "conflicting"), right, strict=True):
             row |= {f"accuracy_{name}": value, f"accuracy_{name}_low": max(value - 0.1, 0)}
         rows.append(row)
-    # Groups of several columns are scored too, and are no plan's.
-    rows.append({**rows[0], "group": "hair_tone × hat", "score": 1.0})
+    # Attributes of several columns are scored too, and are no plan's.
+    rows.append({**rows[0], "attribute": "hair_tone × hat", "score": 1.0})
     pq.write_table(BIAS_SCORES.table(rows), store.bias_scores)
-    store.finish("bias_scores", f"{group_leaf} {label_leaf}", {}, [store.bias_scores])
+    store.finish("bias_scores", f"{attribute_leaf} {label_leaf}", {}, [store.bias_scores])
 
 
 @pytest.fixture(scope="module")
@@ -64,30 +69,30 @@ def store(tmp_path_factory):
     return store
 
 
-def plan(store, group_leaf="hair", label_leaf="mouth", **settings):
-    write_scores(store, group_leaf, label_leaf)
-    return make_plan(store, TAXONOMY, LABEL, GROUPS, RebalanceSettings(**settings), silent)
+def plan(store, attribute_leaf="hair", label_leaf="mouth", **settings):
+    write_scores(store, attribute_leaf, label_leaf)
+    return make_plan(store, TAXONOMY, LABEL, ATTRIBUTES, RebalanceSettings(**settings), silent)
 
 
 def test_plan_keeps_its_contracts_and_the_train_split(store):
     summary = plan(store).summary
-    edits, cells = pd.read_parquet(store.rebalance_plan), pd.read_parquet(store.planned_cells)
-    lists = ("groups", "nodes", "recoloured_nodes")
+    edits, groups = pd.read_parquet(store.rebalance_plan), pd.read_parquet(store.planned_groups)
+    lists = ("attributes", "nodes", "recolored_nodes")
     plain = [c.name for c in REBALANCE_PLAN.columns if c.name not in lists]
     REBALANCE_PLAN.validate(edits, plain)
-    PLANNED_CELLS.validate(cells, [c for c in PLANNED_CELLS.column_names if c != "groups"])
-    train = set(image_index(store, GROUPS).query("split == 'train'")["image_id"])
+    PLANNED_GROUPS.validate(groups, [c for c in PLANNED_GROUPS.column_names if c != "attributes"])
+    train = set(image_index(store, ATTRIBUTES).query("split == 'train'")["image_id"])
     assert set(edits["host_id"]) | set(edits["donor_id"]) <= train
-    assert cells["n_real"].sum() == len(train)
-    assert summary["would_make"] == cells["n_wanted"].sum() > 0
-    assert planned_roles(store).group_carriers == {"hair_tone": ("hair",)}
-    assert planned_roles(store).label_carriers == ("mouth",)
+    assert groups["n_real"].sum() == len(train)
+    assert summary["would_make"] == groups["n_wanted"].sum() > 0
+    assert planned_roles(store).attribute_nodes == {"hair_tone": ("hair",)}
+    assert planned_roles(store).label_nodes == ("mouth",)
 
 
 def test_donors_fit_better_than_any(store):
     plan(store)
-    edits = pd.read_parquet(store.rebalance_plan).query("direction == 'label_onto_donor'")
-    index = image_index(store, GROUPS).query("split == 'train'").reset_index(drop=True)
+    edits = pd.read_parquet(store.rebalance_plan).query("direction == 'swap_label'")
+    index = image_index(store, ATTRIBUTES).query("split == 'train'").reset_index(drop=True)
     layouts = read_layouts(store, TAXONOMY, index["image_id"].tolist())
     row_of = {image_id: row for row, image_id in enumerate(layouts.image_ids)}
     kept = [leaf for leaf in layouts.leaves if leaf not in ("mouth", "background")]
@@ -103,19 +108,19 @@ def test_donors_fit_better_than_any(store):
 
 def test_same_plan_is_kept_and_made_again_byte_for_byte(store, tmp_path):
     plan(store, seed=1)
-    first = [path.read_bytes() for path in (store.rebalance_plan, store.planned_cells)]
+    first = [path.read_bytes() for path in (store.rebalance_plan, store.planned_groups)]
     assert plan(store, seed=1).reused
     assert not plan(store, seed=2).reused
     plan(store, seed=1)
-    assert [p.read_bytes() for p in (store.rebalance_plan, store.planned_cells)] == first
+    assert [p.read_bytes() for p in (store.rebalance_plan, store.planned_groups)] == first
 
 
 def test_quotas_of_unknown_values_are_refused_and_nothing_is_written(store):
     plan(store)
-    before = store.planned_cells.read_bytes()
+    before = store.planned_groups.read_bytes()
     with pytest.raises(QuotaError, match="mouth 'smilng'; did you mean 'smiling'"):
         plan(store, target={"quotas": {"smilng": {"dark": 3}}})
-    assert store.planned_cells.read_bytes() == before
+    assert store.planned_groups.read_bytes() == before
 
 
 @pytest.mark.parametrize(
@@ -138,20 +143,20 @@ def test_terminal_and_picture_tell_what_would_be_made(store, leaves, settings, l
     plan(store, *leaves, **settings)
     text = "\n".join(plan_lines(store))
     assert line in text
-    for cell in pd.read_parquet(store.planned_cells)["cell"]:
-        assert cell in text
+    for group in pd.read_parquet(store.planned_groups)["group"]:
+        assert group in text
     png = plan_figure(store)
     assert png.startswith(b"\x89PNG")
 
 
-def test_no_record_with_a_group_still_gives_tables_and_a_picture(store, tmp_path):
+def test_no_record_with_a_attribute_still_gives_tables_and_a_picture(store, tmp_path):
     from heml.recombination.attribution.roles import Roles
     from heml.recombination.plan.planner import Planner
 
-    index = image_index(store, GROUPS).query("split == 'train'").assign(hair_tone=None)
+    index = image_index(store, ATTRIBUTES).query("split == 'train'").assign(hair_tone=None)
     layouts = read_layouts(store, TAXONOMY, index["image_id"].tolist())
-    made = Planner(index, GROUPS, Roles({}, ()), layouts, RebalanceSettings(), LABEL).plan()
+    made = Planner(index, ATTRIBUTES, Roles({}, ()), layouts, RebalanceSettings(), LABEL).plan()
     empty = Store(tmp_path / "empty")
     empty.root.mkdir()
-    pq.write_table(PLANNED_CELLS.table(made.cells), empty.planned_cells)
+    pq.write_table(PLANNED_GROUPS.table(made.groups), empty.planned_groups)
     assert Image.open(io.BytesIO(plan_figure(empty))).width > 100

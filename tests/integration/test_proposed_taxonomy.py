@@ -29,7 +29,7 @@ from pipelines.recipe.model import load_recipe
 
 PORTRAITS = builtin("portraits")
 FLAT = Taxonomy("flat", PORTRAITS.leaves, {"image": tuple(PORTRAITS.leaves)})
-SETTINGS = MetricSettings(neighbours=3)
+SETTINGS = MetricSettings(neighbors=3)
 
 
 @pytest.fixture(scope="module")

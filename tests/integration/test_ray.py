@@ -9,7 +9,7 @@ import pytest
 
 from heml.bias.bias_settings import BiasSettings
 from heml.bias.bias_stage import measure_bias
-from heml.compute.cluster_map import RayError, connect, spread
+from heml.compute.cluster_map import RayError, cluster_map, connect
 from heml.compute.processes import Job
 from heml.compute.progress import silent
 from heml.metrics.level import train_level
@@ -29,7 +29,7 @@ ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
 pytestmark = pytest.mark.timeout(600)
-GROUPS = ["hair_tone"]
+ATTRIBUTES = ["hair_tone"]
 TAXONOMY = Taxonomy(
     "heads",
     {"hair": ("hair",), "mouth": ("mouth",), "skin": ("skin",)},
@@ -66,11 +66,11 @@ def chain(store):
     ingest(store, SOURCE, store.root, TAXONOMY, True, silent)
     segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     for level in TAXONOMY.levels:
-        dict(train_level(store, TAXONOMY, level, GROUPS, METRIC, silent))
-    fit_tree(store, TAXONOMY, GROUPS, METRIC, silent)
-    measure_bias(store, TAXONOMY, "mouth", GROUPS, METRIC, silent, BIAS)
-    make_plan(store, TAXONOMY, "mouth", GROUPS, REBALANCE, silent)
-    recombine(store, TAXONOMY, GROUPS, REBALANCE, METRIC, silent)
+        dict(train_level(store, TAXONOMY, level, ATTRIBUTES, METRIC, silent))
+    fit_tree(store, TAXONOMY, ATTRIBUTES, METRIC, silent)
+    measure_bias(store, TAXONOMY, "mouth", ATTRIBUTES, METRIC, silent, BIAS)
+    make_plan(store, TAXONOMY, "mouth", ATTRIBUTES, REBALANCE, silent)
+    recombine(store, TAXONOMY, ATTRIBUTES, REBALANCE, METRIC, silent)
 
 
 def digests(store):
@@ -105,7 +105,7 @@ def test_cluster_that_is_not_there_is_a_clear_error(monkeypatch):
 
 def test_results_come_in_order_from_two_workers(address, monkeypatch):
     monkeypatch.setenv("HEML_RAY", address)
-    assert list(spread(Job("double", lambda: double), range(40))) == [2 * n for n in range(40)]
+    assert list(cluster_map(Job("double", lambda: double), range(40))) == [2 * n for n in range(40)]
     nodes = [node for node in ray.nodes() if node["Alive"] and node["Resources"].get("CPU")]
     assert len(nodes) == 2
 
@@ -113,7 +113,7 @@ def test_results_come_in_order_from_two_workers(address, monkeypatch):
 def test_killed_worker_loses_nothing(address, monkeypatch, tmp_path):
     monkeypatch.setenv("HEML_RAY", address)
     work = DieOnce(tmp_path / "died")
-    results = list(spread(Job("die once", lambda: work), range(12)))
+    results = list(cluster_map(Job("die once", lambda: work), range(12)))
     assert [number for _, number in results] == list(range(12))
     assert work.marker.exists()
     assert os.getpid() not in {pid for pid, _ in results}
@@ -126,7 +126,7 @@ def test_error_of_a_shard_is_told(address, monkeypatch):
         raise ValueError(f"shard {number} has no mask")
 
     with pytest.raises(ValueError, match="shard 0 has no mask"):
-        list(spread(Job("fail", lambda: fail), range(3)))
+        list(cluster_map(Job("fail", lambda: fail), range(3)))
 
 
 def test_segments_embeddings_and_samples_are_the_same_bytes(address, monkeypatch, tmp_path):

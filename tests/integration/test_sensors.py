@@ -8,7 +8,7 @@ from pipelines.recipe.model import RecipeError, load_recipe
 
 RECIPE = """\
 name: faces
-source: {{kind: folder, root: {root}, label: label, groups: [tone]}}
+source: {{kind: folder, root: {root}, label: label, attributes: [tone]}}
 taxonomy:
   leaves: {{background: [background], shape: [shape]}}
   tree: {{image: [background, shape]}}

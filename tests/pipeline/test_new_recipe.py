@@ -37,7 +37,7 @@ def draft(tmp_path, capsys):
 
 @pytest.fixture
 def faces(dataset):
-    """A label in the first column, a group that goes with it, and columns that are neither."""
+    """A label in the first column, an attribute that goes with it, and columns that are neither."""
     for number in range(160):
         label = "smile" if number % 2 else "serious"
         dataset.row(
@@ -65,7 +65,7 @@ def runs(recipe, tmp_path):
 
 def test_a_folder_gives_a_recipe_that_runs(draft, faces, tmp_path):
     recipe, said = draft(faces.root)
-    assert (recipe.name, recipe.label, recipe.groups) == ("data", "mouth", ["light"])
+    assert (recipe.name, recipe.label, recipe.attributes) == ("data", "mouth", ["light"])
     assert "light: goes with the label more than other columns" in said
     assert "person_id" in said
     assert "named like an id" in said
@@ -78,14 +78,14 @@ def test_a_folder_gives_a_recipe_that_runs(draft, faces, tmp_path):
 
 
 def test_what_is_said_on_the_command_line_wins(draft, faces):
-    recipe, said = draft(faces.root, "--label", "coin", "--group", "mouth", "--name", "mine")
-    assert (recipe.name, recipe.label, recipe.groups) == ("mine", "coin", ["mouth"])
+    recipe, said = draft(faces.root, "--label", "coin", "--attribute", "mouth", "--name", "mine")
+    assert (recipe.name, recipe.label, recipe.attributes) == ("mine", "coin", ["mouth"])
     assert "coin: as you said" in said
     recipe, said = draft(faces.root, "--label", "coinn")
     assert recipe is None
     assert "did you mean 'coin'" in said
-    assert draft(faces.root, "--label", "mouth", "--group", "mouth")[0] is None
-    assert draft(faces.root, "--group", "mouth")[0].label == "coin"
+    assert draft(faces.root, "--label", "mouth", "--attribute", "mouth")[0] is None
+    assert draft(faces.root, "--attribute", "mouth")[0].label == "coin"
 
 
 def test_a_table_below_the_root_is_enough(draft, faces):
@@ -112,12 +112,12 @@ def test_rows_without_masks_raise_the_limit(draft, faces, tmp_path):
     for row in faces.rows[1::2]:
         row["mouth"] = "smile" if int(row["person_id"]) % 2 else "serious"
     faces.write()
-    recipe, said = draft(faces.root, "--label", "mouth", "--group", "coin")
+    recipe, said = draft(faces.root, "--label", "mouth", "--attribute", "coin")
     assert "80 name no mask" in said
     assert recipe.source.max_refused == pytest.approx(0.55)
 
 
-def test_many_labelled_rows_without_a_mask_get_a_trained_segmenter(draft, faces):
+def test_many_labeled_rows_without_a_mask_get_a_trained_segmenter(draft, faces):
     for row in faces.rows[:40]:
         row["mask_name"] = ""
     faces.write()
@@ -154,7 +154,7 @@ def test_parquet_with_other_column_names(draft, tmp_path):
         recipe, _ = draft(tmp_path / given)
         assert (recipe.source.kind, recipe.source.image) == ("parquet", "photo")
         assert recipe.source.mask == "seg_mask"
-        assert (recipe.label, recipe.groups) == ("kind", ["camera"])
+        assert (recipe.label, recipe.attributes) == ("kind", ["camera"])
         assert runs(recipe, tmp_path)[0]["accepted"] == 200
 
 
@@ -163,7 +163,7 @@ def test_labels_are_read_off_masks_on_demand(draft, dataset):
         ids = np.full((16, 24), number % 2, np.uint8)
         dataset.row(mask=png(ids), tone=str(number % 4 // 2), label="same", split="train")
     dataset.write()
-    recipe, _ = draft(dataset.root, "--label", "has_shape", "--group", "tone")
+    recipe, _ = draft(dataset.root, "--label", "has_shape", "--attribute", "tone")
     assert recipe.label == "has_shape"
 
 
@@ -223,8 +223,8 @@ def test_labels_that_yaml_would_read_as_something_else_are_quoted(draft, faces):
         row["yes"] = row.pop("mouth")
         row["a: b #c"] = row.pop("light")
     faces.write()
-    recipe, _ = draft(faces.root, "--label", "yes", "--group", "a: b #c")
-    assert (recipe.label, recipe.groups) == ("yes", ["a: b #c"])
+    recipe, _ = draft(faces.root, "--label", "yes", "--attribute", "a: b #c")
+    assert (recipe.label, recipe.attributes) == ("yes", ["a: b #c"])
 
 
 def test_help_names_the_forms(capsys):

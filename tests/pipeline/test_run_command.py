@@ -26,7 +26,7 @@ def test_absent_data(tmp_path, capsys):
     recipe = tmp_path / "faces.yaml"
     recipe.write_text(
         "name: faces\n"
-        "source: {kind: folder, root: none, label: mouth, groups: [tone]}\n"
+        "source: {kind: folder, root: none, label: mouth, attributes: [tone]}\n"
         "taxonomy: celebamask_hq\n"
     )
     assert main([str(recipe)]) == 2

@@ -10,10 +10,10 @@ from data_contracts import BIAS_SCORES, DEBIAS_EFFECT, IMAGES, REBALANCED_DATASE
 from data_contracts.common import INPUT_PREFIX, input_columns
 from heml.storage.store import Store
 from pipelines.checks.contract_check import check_table, parquet_files
-from pipelines.checks.split_leakage_check import check_no_test_leakage
+from pipelines.checks.split_leakage_check import check_no_test_attribute_auc
 
 EFFECT = {
-    "arm": "as_is",
+    "arm": "erm",
     "seed": 0,
     "worst_group_accuracy": 0.3,
     "average_accuracy": 0.6,
@@ -51,9 +51,9 @@ def dataset_row(image_id, host_id=None, donor_ids=()):
         "host_id": host_id,
         "donor_ids": list(donor_ids),
         "nodes": [],
-        "recoloured_nodes": [],
+        "recolored_nodes": [],
         "weight": 1.0,
-        "cell": "label=open",
+        "group": "label=open",
         "recipe_fingerprint": "f",
         "code_fingerprint": "c",
         "segmenter": "annotated",
@@ -165,8 +165,8 @@ def stored(tmp_path):
     return dataset
 
 
-def test_descendants_of_train_images_are_no_leakage(stored):
-    counts = check_no_test_leakage(stored([dataset_row("r0", "i0", ["i1"])]))
+def test_descendants_of_train_images_are_no_attribute_auc(stored):
+    counts = check_no_test_attribute_auc(stored([dataset_row("r0", "i0", ["i1"])]))
     assert counts == {"recombined": 1, "validation": 1, "test": 2}
 
 
@@ -178,14 +178,14 @@ def test_descendants_of_train_images_are_no_leakage(stored):
         (dataset_row("r0", "i9", ["i0"]), "'r0' descends from 'i9', which is no image"),
     ],
 )
-def test_descendant_of_a_held_out_image_is_leakage(stored, row, message):
+def test_descendant_of_a_held_out_image_is_attribute_auc(stored, row, message):
     with pytest.raises(ContractError, match=message):
-        check_no_test_leakage(stored([row]))
+        check_no_test_attribute_auc(stored([row]))
 
 
 def test_changed_test_split_is_found(stored):
     with pytest.raises(ContractError, match=r"test split differs .* by 1 images, .* 'i4'"):
-        check_no_test_leakage(stored([], test=["i3"]))
+        check_no_test_attribute_auc(stored([], test=["i3"]))
 
 
 def test_changed_picture_of_a_held_out_row_is_found(stored):
@@ -194,4 +194,4 @@ def test_changed_picture_of_a_held_out_row_is_found(stored):
     changed = dataset_row("i4") | {"image": {"bytes": b"gnp", "path": None}}
     write(REBALANCED_DATASET.table([dataset_row("i3"), changed]), path)
     with pytest.raises(ContractError, match="picture of the held-out row 'i4' was changed"):
-        check_no_test_leakage(store)
+        check_no_test_attribute_auc(store)

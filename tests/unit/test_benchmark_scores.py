@@ -53,7 +53,7 @@ def test_snr_speed_compares_equal_distances():
     assert figures["library_bytes"] > 64 * 64 * 16 * 4 > figures["own_bytes"]
 
 
-def test_the_baseline_learns_a_colour():
+def test_the_baseline_learns_a_color():
     rng = np.random.default_rng(0)
     labels = torch.arange(16) % 2
     images = torch.from_numpy(rng.integers(0, 60, (16, 3, 32, 32), np.uint8))

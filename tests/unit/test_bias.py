@@ -8,19 +8,19 @@ from data_contracts import ASSOCIATION, BIAS_MEASURES, BIAS_SCORES, COVERAGE
 from heml.bias import tables
 from heml.bias.accuracy_gap import Reliance, out_of_fold_votes
 from heml.bias.association import association
-from heml.bias.attribute_auc import Leakage, weighted_wins
-from heml.bias.attributes import contingency, measured_groups
+from heml.bias.attribute_auc import AttributeAuc, weighted_wins
+from heml.bias.attributes import contingency, measured_attributes
 from heml.bias.bias_score import bias_score
 from heml.bias.bias_settings import BiasSettings
 from heml.bias.bias_stage import score_node
 from heml.bias.coverage import aligned_values, coverage
 from heml.bias.fdr import controlled
-from heml.bias.node_scores import GroupScorer, rank_scores
+from heml.bias.node_scores import AttributeScorer, rank_scores
 from heml.bias.simulation import expected_auc, simulated_index, simulated_node
-from heml.images.groups import MISSING, cell_codes, cell_name, combined
+from heml.images.groups import MISSING, combined, group_codes, group_name
 
 BIASED = {("a", "x"): 90, ("a", "y"): 10, ("b", "x"): 10, ("b", "y"): 90}
-TONE = measured_groups(["tone"])
+TONE = measured_attributes(["tone"])
 QUICK = BiasSettings(resamples=200, permutations=199)
 
 
@@ -28,10 +28,10 @@ def records(counts) -> pd.DataFrame:
     return simulated_index(counts, ["tone"])
 
 
-def scored(index, strengths, seed=0, groups=("tone",), settings=QUICK) -> dict:
-    """One node's row, for the last of the measured groups."""
+def scored(index, strengths, seed=0, attributes=("tone",), settings=QUICK) -> dict:
+    """One node's row, for the last of the measured attributes."""
     node = simulated_node(index, strengths, seed)
-    scorer = GroupScorer(index, measured_groups(groups)[-1], node.fold, settings)
+    scorer = AttributeScorer(index, measured_attributes(attributes)[-1], node.fold, settings)
     return score_node(node, index, [scorer], 10)[0]
 
 
@@ -39,31 +39,31 @@ def scored(index, strengths, seed=0, groups=("tone",), settings=QUICK) -> dict:
 
 
 def test_coverage_by_hand():
-    cells = coverage(records(BIASED), "letter", ["tone"]).set_index("cell")
-    row = cells.loc["letter=a · tone=x"]
+    groups = coverage(records(BIASED), "letter", ["tone"]).set_index("group")
+    row = groups.loc["letter=a · tone=x"]
     assert (row["n"], row["share"], row["representation_ratio"]) == (90, 0.45, 1.8)
     assert row["representation_ratio_low"] < 1.8 < row["representation_ratio_high"]
     assert row["aligned"]
-    assert not cells.loc["letter=a · tone=y", "aligned"]
+    assert not groups.loc["letter=a · tone=y", "aligned"]
 
 
-def test_empty_cells_are_counted():
-    cells = coverage(records({("a", "x"): 5, ("b", "y"): 5}), "l", ["tone"])
-    assert len(cells) == 4
-    assert sorted(cells["n"]) == [0, 0, 5, 5]
+def test_empty_groups_are_counted():
+    groups = coverage(records({("a", "x"): 5, ("b", "y"): 5}), "l", ["tone"])
+    assert len(groups) == 4
+    assert sorted(groups["n"]) == [0, 0, 5, 5]
 
 
-def test_cells_of_several_groups_are_all_combinations():
+def test_groups_of_several_attributes_are_all_combinations():
     train = records(BIASED).assign(hat="none")
-    cells = coverage(train, "l", ["tone", "hat"])
-    assert list(cells["groups"].iloc[0]) == ["x", "none"]
-    assert cell_name("l", "a", ["tone", "hat"], ["x", "none"]) == "l=a · tone=x · hat=none"
+    groups = coverage(train, "l", ["tone", "hat"])
+    assert list(groups["attributes"].iloc[0]) == ["x", "none"]
+    assert group_name("l", "a", ["tone", "hat"], ["x", "none"]) == "l=a · tone=x · hat=none"
 
 
-def test_without_groups_the_labels_are_the_cells():
-    cells = coverage(records(BIASED), "l", [])
-    assert cells["cell"].tolist() == ["l=a", "l=b"]
-    assert cells["n"].tolist() == [100, 100]
+def test_without_attributes_the_labels_are_the_groups():
+    groups = coverage(records(BIASED), "l", [])
+    assert groups["group"].tolist() == ["l=a", "l=b"]
+    assert groups["n"].tolist() == [100, 100]
 
 
 def test_aligned_values():
@@ -74,22 +74,22 @@ def test_aligned_values():
     assert not aligned[(train["label"] == "a") & (train["tone"] == "y")].any()
 
 
-def test_records_without_a_value_are_in_no_cell():
+def test_records_without_a_value_are_in_no_group():
     train = records({**BIASED, ("a", MISSING): 7})
-    cells = coverage(train, "l", ["tone"])
-    assert len(cells) == 4
-    assert cells["n"].sum() == 200
-    assert cells["share"].sum() == pytest.approx(1)
+    groups = coverage(train, "l", ["tone"])
+    assert len(groups) == 4
+    assert groups["n"].sum() == 200
+    assert groups["share"].sum() == pytest.approx(1)
     assert not aligned_values(train["label"], train["tone"], np.ones(207, bool))[-7:].any()
 
 
-def test_groups_taken_together():
+def test_attributes_taken_together():
     frame = pd.DataFrame({"tone": ["x", "y", MISSING], "sex": ["f", "m", "f"]})
-    names = [group.name for group in measured_groups(["tone", "sex", "age"])]
+    names = [attribute.name for attribute in measured_attributes(["tone", "sex", "age"])]
     assert names == ["tone", "sex", "age", "tone × sex", "tone × age", "sex × age",
                      "tone × sex × age"]  # fmt: skip
     assert combined(frame, ["tone", "sex"]).tolist() == ["x × f", "y × m", MISSING]
-    codes, words = cell_codes(frame, ["sex", "tone"])
+    codes, words = group_codes(frame, ["sex", "tone"])
     assert [words[code] for code in codes] == ["f · x", "m · y", f"f · {MISSING}"]
 
 
@@ -104,7 +104,7 @@ def test_planted_association_comes_back():
         index = records(dict(zip(keys, counts, strict=True)))
         links, measures = association(index, TONE, 200, 199, seed=0)
         assert links["cramers_v"].iloc[0] == pytest.approx(v, abs=0.02)
-        npmi = measures.query("measure == 'npmi' and label_value == 'a' and group_value == 'x'")
+        npmi = measures.query("measure == 'npmi' and label_value == 'a' and attribute_value == 'x'")
         assert npmi["value"].iloc[0] == pytest.approx(
             np.log(4 * same[0]) / -np.log(same[0]), abs=0.02
         )
@@ -127,11 +127,11 @@ def test_noise_is_no_association(labels):
 
 def test_measures_keep_their_contract_and_name_every_value():
     train = records(BIASED).assign(sex=["f", "m"] * 100)
-    links, measures = association(train, measured_groups(["tone", "sex"]), 100, 99, seed=0)
+    links, measures = association(train, measured_attributes(["tone", "sex"]), 100, 99, seed=0)
     BIAS_MEASURES.table(measures)
     ASSOCIATION.table(links)
     assert measures["value"].notna().all()
-    own = measures[measures["group"] == "tone"].set_index("measure")
+    own = measures[measures["attribute"] == "tone"].set_index("measure")
     assert own.loc["tv_equal", "value"] == pytest.approx(0.4)
     assert own.loc["kl_independent", "value"] == pytest.approx(own.loc["kl_equal", "value"])
     assert set(own.loc["label_difference", "value"].round(6)) == {0.8, -0.8}
@@ -152,22 +152,23 @@ def test_weighted_wins_by_hand():
     assert made.tolist() == [4, 9]
 
 
-def test_leakage_sees_nothing_across_labels():
-    """An embedding that tells the label, which tells the group, leaks nothing within a label."""
+def test_attribute_auc_sees_nothing_across_labels():
+    """An embedding that tells the label, which tells the attribute, leaks nothing within a label.
+    An embedding that tells the label, which tells the attribute, leaks nothing within a label."""
     rows = [scored(records(BIASED), {"label": 8}, seed) for seed in range(6)]
-    assert np.mean([row["leakage"] for row in rows]) == pytest.approx(0.5, abs=0.1)
-    assert sum(row["leakage_p"] <= 0.05 for row in rows) <= 1
+    assert np.mean([row["attribute_auc"] for row in rows]) == pytest.approx(0.5, abs=0.1)
+    assert sum(row["attribute_auc_p"] <= 0.05 for row in rows) <= 1
 
 
 @pytest.mark.parametrize("distance", [0.0, 1.0, 2.0])
-def test_planted_leakage_comes_back(distance):
+def test_planted_attribute_auc_comes_back(distance):
     counts = {("a", "x"): 1500, ("a", "y"): 1000, ("b", "x"): 1000, ("b", "y"): 1500}
     index = records(counts)
     node = simulated_node(index, {"tone": distance}, seed=1)
     settings = BiasSettings(resamples=100, permutations=50)
-    row = GroupScorer(index, TONE[0], node.fold, settings).score(node, np.zeros(5000, bool))
-    assert row["leakage"] == pytest.approx(expected_auc(distance), abs=0.02)
-    assert row["leakage_low"] <= row["leakage"] <= row["leakage_high"]
+    row = AttributeScorer(index, TONE[0], node.fold, settings).score(node, np.zeros(5000, bool))
+    assert row["attribute_auc"] == pytest.approx(expected_auc(distance), abs=0.02)
+    assert row["attribute_auc_low"] <= row["attribute_auc"] <= row["attribute_auc_high"]
 
 
 def test_a_rare_third_value_counts_as_much_as_the_others():
@@ -176,10 +177,10 @@ def test_a_rare_third_value_counts_as_much_as_the_others():
     rng = np.random.default_rng(0)
     node = simulated_node(index, {}, seed=0)
     node.cross_fitted[:, index["tone"] == "z", 0] += 9
-    row = GroupScorer(index, TONE[0], node.fold, QUICK).score(node, rng.random(600) < 0.5)
+    row = AttributeScorer(index, TONE[0], node.fold, QUICK).score(node, rng.random(600) < 0.5)
     # z against the rest is told surely. x and y are told from z, 20 of their 150 or 170 rivals.
     hidden = (0.5 * 130 + 20) / 150 + (0.5 * 150 + 20) / 170
-    assert row["leakage"] == pytest.approx((1 + hidden) / 3, abs=0.06)
+    assert row["attribute_auc"] == pytest.approx((1 + hidden) / 3, abs=0.06)
 
 
 @pytest.mark.parametrize(("labels", "tones"), [
@@ -196,31 +197,33 @@ def test_noise_is_seldom_significant(labels, tones):
             "tone": rng.choice(["x", "y", "z"][: len(tones)], 150, p=tones),
         }).assign(image_id=[str(i) for i in range(150)], split="train")  # fmt: skip
         node = simulated_node(index, {}, seed, dimensions=8)
-        row = GroupScorer(index, TONE[0], node.fold, settings).score(node, rng.random(150) < 0.8)
-        significant += row["leakage_p"] <= 0.05
-        # No record is aligned where label and group happen to be exactly independent.
-        gapped += row["gap"] is not None and row["gap_p"] <= 0.05
+        row = AttributeScorer(index, TONE[0], node.fold, settings).score(
+            node, rng.random(150) < 0.8
+        )
+        significant += row["attribute_auc_p"] <= 0.05
+        # No record is aligned where label and attribute happen to be exactly independent.
+        gapped += row["accuracy_gap"] is not None and row["accuracy_gap_p"] <= 0.05
     # The chance that 5% tests flag more than 9 of 80 is 0.9%.
     assert max(significant, gapped) <= 9
 
 
-def test_leakage_is_out_of_fold():
-    index = records({cell: 2 * n for cell, n in BIASED.items()})
+def test_attribute_auc_is_out_of_fold():
+    index = records({group: 2 * n for group, n in BIASED.items()})
     node = simulated_node(index, {}, seed=0)
-    # An embedding that spells out each record's group only in the spaces of other folds.
+    # An embedding that spells out each record's attribute only in the spaces of other folds.
     for fold in range(3):
         seen = node.fold != fold
         node.cross_fitted[fold][seen, 2] = 9 * np.where(index["tone"][seen] == "x", 1, -1)
-    row = GroupScorer(index, TONE[0], node.fold, QUICK).score(node, np.zeros(400, bool))
-    assert abs(row["leakage"] - 0.5) < 0.12
+    row = AttributeScorer(index, TONE[0], node.fold, QUICK).score(node, np.zeros(400, bool))
+    assert abs(row["attribute_auc"] - 0.5) < 0.12
 
 
 def test_strata_are_thinned_not_refused(monkeypatch):
     monkeypatch.setattr("heml.bias.attribute_auc.MAX_STRATUM", 40)
-    labels, groups = np.zeros(300, int), np.arange(300) % 2
-    leakage = Leakage(labels, groups, np.arange(300) // 100, 50, 50, seed=0)
+    labels, attributes = np.zeros(300, int), np.arange(300) % 2
+    leakage = AttributeAuc(labels, attributes, np.arange(300) // 100, 50, 50, seed=0)
     assert len(leakage.rows) == 120
-    features = np.random.default_rng(0).normal(size=(3, 300, 4)) + groups[None, :, None]
+    features = np.random.default_rng(0).normal(size=(3, 300, 4)) + attributes[None, :, None]
     assert leakage.measure(features)[0] > 0.8
 
 
@@ -255,20 +258,22 @@ def test_gap_by_hand():
     assert gap == pytest.approx((1 * 1 + 0.75 * 2 / 3) / 1.75)
 
 
-def test_a_node_that_holds_only_the_group_scores_high():
-    index = records({cell: 2 * n for cell, n in BIASED.items()})
+def test_a_node_that_holds_only_the_attribute_scores_high():
+    index = records({group: 2 * n for group, n in BIASED.items()})
     row = scored(index, {"tone": 12})
-    assert row["leakage"] > 0.98
+    assert row["attribute_auc"] > 0.98
     assert row["accuracy_aligned"] > 0.9
     assert row["accuracy_conflicting"] < 0.2
-    assert row["gap"] > 0.7
+    assert row["accuracy_gap"] > 0.7
     assert row["score"] > 0.8
     assert row["score_low"] <= row["score"] <= row["score_high"]
-    assert max(row["leakage_p"], row["gap_p"]) == row["score_p"] == pytest.approx(0.005)
+    assert (
+        max(row["attribute_auc_p"], row["accuracy_gap_p"]) == row["score_p"] == pytest.approx(0.005)
+    )
 
 
 def test_a_node_that_holds_only_the_label_scores_zero():
-    row = scored(records({cell: 2 * n for cell, n in BIASED.items()}), {"label": 12})
+    row = scored(records({group: 2 * n for group, n in BIASED.items()}), {"label": 12})
     assert row["accuracy_conflicting"] > 0.9
     assert row["score"] < 0.2
 
@@ -286,35 +291,35 @@ def test_the_planted_node_comes_first():
     assert first == 5
 
 
-def test_a_group_of_two_columns_sees_what_neither_shows():
+def test_a_attribute_of_two_columns_sees_what_neither_shows():
     """Label a meets x with f and y with m: no column alone goes with the label."""
     many = [("a", "x", "f"), ("a", "y", "m"), ("b", "x", "m"), ("b", "y", "f")]
     few = [("b" if label == "a" else "a", *values) for label, *values in many]
-    cells = dict.fromkeys(many, 90) | dict.fromkeys(few, 10)
-    index = simulated_index(cells, ["tone", "sex"]).assign(
+    groups = dict.fromkeys(many, 90) | dict.fromkeys(few, 10)
+    index = simulated_index(groups, ["tone", "sex"]).assign(
         both=lambda frame: frame["tone"] + frame["sex"]
     )
-    links, _ = association(index, measured_groups(["tone", "sex"]), 50, 99, seed=0)
+    links, _ = association(index, measured_attributes(["tone", "sex"]), 50, 99, seed=0)
     assert links["cramers_v"].round(2).tolist() == [0, 0, 0.8]
-    row = scored(index, {"both": 8}, groups=("tone", "sex"))
-    assert (row["group"], row["groups"]) == ("tone × sex", ["tone", "sex"])
+    row = scored(index, {"both": 8}, attributes=("tone", "sex"))
+    assert (row["attribute"], row["attributes"]) == ("tone × sex", ["tone", "sex"])
     assert row["score"] > 0.5
 
 
-def test_a_group_that_does_not_go_with_the_label_is_not_flagged():
-    """A node that shows nothing but the group can follow it even where it tells nothing."""
+def test_a_attribute_that_does_not_go_with_the_label_is_not_flagged():
+    """A node that shows nothing but the attribute can follow it even where it tells nothing."""
     index = records({("a", "x"): 103, ("a", "y"): 97, ("b", "x"): 97, ("b", "y"): 103})
     node = simulated_node(index, {"tone": 12}, seed=0)
     follows = ((index["label"] == "a") == (index["tone"] == "x")).to_numpy()
-    row = GroupScorer(index, TONE[0], node.fold, QUICK).score(node, follows)
-    assert max(row["leakage_p"], row["gap_p"]) <= 0.05
+    row = AttributeScorer(index, TONE[0], node.fold, QUICK).score(node, follows)
+    assert max(row["attribute_auc_p"], row["accuracy_gap_p"]) <= 0.05
     ranked = rank_scores(pd.DataFrame([{"node": "n", "kind": "leaf", **row}])).iloc[0]
     assert ranked["score_p"] > 0.3
     assert not ranked["flagged"]
 
 
 def test_votes_of_absent_nodes_are_the_frequencies():
-    index = records({cell: 2 * n for cell, n in BIASED.items()})
+    index = records({group: 2 * n for group, n in BIASED.items()})
     node = simulated_node(index, {"label": 12}, seed=0)
     node.index["present"] = False
     node.cross_fitted[:] = 0
@@ -326,34 +331,37 @@ def test_votes_of_absent_nodes_are_the_frequencies():
 
 HARD = {
     "one record of a value": ({**BIASED, ("a", "z"): 1}, "only one record has 'z'"),
-    "all in one cell": ({("a", "x"): 30}, "all records have the label 'a'"),
+    "all in one group": ({("a", "x"): 30}, "all records have the label 'a'"),
     "one label": ({("a", "x"): 20, ("a", "y"): 20}, "all records have the label 'a'"),
     "one value": ({("a", "x"): 20, ("b", "x"): 20}, "all records have the value 'x'"),
-    "group is the label": ({("a", "x"): 30, ("b", "y"): 30}, "the group is the label itself"),
-    "group tells the label": (
+    "attribute is the label": (
+        {("a", "x"): 30, ("b", "y"): 30},
+        "the attribute is the label itself",
+    ),
+    "attribute tells the label": (
         {("a", "x"): 30, ("b", "y"): 30, ("b", "z"): 30},
-        "every group value comes with one label only",
+        "every attribute value comes with one label only",
     ),
     "no value at all": ({("a", MISSING): 20, ("b", MISSING): 20}, "no record has a value"),
 }
 
 
 @pytest.mark.parametrize("name", HARD)
-def test_hard_groups_give_a_valid_table_and_a_line(name):
+def test_hard_attributes_give_a_valid_table_and_a_line(name):
     counts, line = HARD[name]
     index = records(counts)
     row = scored(index, {"tone": 3})
     assert line in row["note"]
     if name != "one record of a value":
-        assert row["gap"] is None
+        assert row["accuracy_gap"] is None
         assert row["score"] == 0
     scores = rank_scores(pd.DataFrame([{"node": "n", "kind": "leaf", **row}]))
     links, measures = association(index, TONE, 50, 50, seed=0)
     assert line in links["note"].iloc[0]
-    cells = coverage(index, "l", ["tone"])
-    for contract, frame in ((BIAS_SCORES, scores), (COVERAGE, cells), (ASSOCIATION, links),
+    groups = coverage(index, "l", ["tone"])
+    for contract, frame in ((BIAS_SCORES, scores), (COVERAGE, groups), (ASSOCIATION, links),
                             (BIAS_MEASURES, measures)):  # fmt: skip
-        contract.validate(frame, [c.name for c in contract.columns if c.name != "groups"])
+        contract.validate(frame, [c.name for c in contract.columns if c.name != "attributes"])
         assert contract.table(frame).num_rows == len(frame)
     unmeasured = measures[measures["value"].isna()]
     assert unmeasured["note"].ne("").all()
@@ -378,20 +386,20 @@ def test_ranks_and_q_values():
         {
             "node": ["p", "q", "r"],
             "kind": ["leaf", "leaf", "root"],
-            "group": "tone",
+            "attribute": "tone",
             "score": [0.2, 0.7, 0.1],
             "score_low": [0.0, 0.5, 0.0],
-            "leakage": [0.6, 0.9, 0.5],
-            "leakage_low": [0.5, 0.8, 0.4],
-            "leakage_p": [0.04, 0.01, None],
-            "gap_p": [0.5, 0.02, None],
+            "attribute_auc": [0.6, 0.9, 0.5],
+            "attribute_auc_low": [0.5, 0.8, 0.4],
+            "attribute_auc_p": [0.04, 0.01, None],
+            "accuracy_gap_p": [0.5, 0.02, None],
             "score_p": [0.5, 0.02, None],
         }
     )
     ranked = rank_scores(rows).set_index("node")
     assert ranked["rank"].to_dict() == {"q": 1, "p": 2, "r": 1}
-    assert ranked.loc["q", "leakage_q"] == pytest.approx(0.02)
-    assert np.isnan(ranked.loc["r", "leakage_q"])
+    assert ranked.loc["q", "attribute_auc_q"] == pytest.approx(0.02)
+    assert np.isnan(ranked.loc["r", "attribute_auc_q"])
     assert ranked["flagged"].to_dict() == {"q": True, "p": False, "r": False}
 
 

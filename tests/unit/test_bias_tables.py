@@ -1,4 +1,4 @@
-"""Statistics of label × group tables: closed forms, libraries' values, invariants."""
+"""Statistics of label × attribute tables: closed forms, libraries' values, invariants."""
 
 import numpy as np
 import pytest

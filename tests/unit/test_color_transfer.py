@@ -1,4 +1,4 @@
-"""Colours of what stays the host's: on flat pictures one can say what must come out."""
+"""Colors of what stays the host's: on flat pictures one can say what must come out."""
 
 from dataclasses import replace
 
@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from heml.compute.threads import worker_pool
-from heml.recombination.attribution.label_colors import told_by_colour
+from heml.recombination.attribution.label_colors import told_by_color
 from heml.recombination.imaging.segmented_image import Picture
-from heml.recombination.operators.color_transfer import LEAST, measure_colours
+from heml.recombination.operators.color_transfer import LEAST, measure_colors
 from heml.recombination.operators.compose import Edit, compose_batch
 from heml.taxonomy import Taxonomy
 
@@ -29,20 +29,20 @@ BOXES = {
     "face": (20, 2, 44, 20),
     "mouth": (28, 12, 36, 16),
 }
-GREY, RED, BLUE, PINK = (120, 120, 120), (200, 60, 60), (60, 60, 200), (210, 120, 130)
-#: Nothing lies within this of a segment's outline: there colours pass into one another.
+GRAY, RED, BLUE, PINK = (120, 120, 120), (200, 60, 60), (60, 60, 200), (210, 120, 130)
+#: Nothing lies within this of a segment's outline: there colors pass into one another.
 EDGE = 3
 
 
-def picture(noise=0, **colours) -> Picture:
-    """Flat segments before white, those that are given a colour."""
+def picture(noise=0, **colors) -> Picture:
+    """Flat segments before white, those that are given a color."""
     image, masks = np.full((64, 64, 3), 250, np.uint8), {}
     free = np.ones((64, 64), bool)
-    for name, colour in colours.items():
+    for name, color in colors.items():
         left, top, right, bottom = BOXES[name]
         masks[name] = np.zeros((64, 64), bool)
         masks[name][top:bottom, left:right] = True
-        image[masks[name]] = colour
+        image[masks[name]] = color
         free &= ~masks[name]
     if "mouth" in masks and "face" in masks:
         masks["face"] &= ~masks["mouth"]
@@ -50,21 +50,21 @@ def picture(noise=0, **colours) -> Picture:
     return Picture((image + grain).clip(0, 255).astype(np.uint8), {**masks, "background": free})
 
 
-def recoloured(host, donor, leaves, protected=()):
-    # Nothing is moved: neither has a shoe, so colours are all that changes.
+def recolored(host, donor, leaves, protected=()):
+    # Nothing is moved: neither has a shoe, so colors are all that changes.
     edit = Edit("transplant", host, donor, ["shoe"], protected, leaves)
     return compose_batch([edit], TAXONOMY)[0]
 
 
 def inner(picture: Picture, name: str) -> np.ndarray:
-    """Mean colour of a segment away from its outline."""
+    """Mean color of a segment away from its outline."""
     left, top, right, bottom = BOXES[name]
     return picture.image[top + EDGE : bottom - EDGE, left + EDGE : right - EDGE].mean(axis=(0, 1))
 
 
-def test_named_segments_get_the_donors_colours_and_nothing_else_changes():
-    host, donor = picture(shirt=GREY, coat=BLUE), picture(shirt=RED, coat=GREY)
-    made = recoloured(host, donor, ["shirt"])
+def test_named_segments_get_the_donors_colors_and_nothing_else_changes():
+    host, donor = picture(shirt=GRAY, coat=BLUE), picture(shirt=RED, coat=GRAY)
+    made = recolored(host, donor, ["shirt"])
     np.testing.assert_allclose(inner(made, "shirt"), RED, atol=2)
     outside = ~host.masks["shirt"]
     assert (made.image[outside] == host.image[outside]).all()
@@ -72,44 +72,44 @@ def test_named_segments_get_the_donors_colours_and_nothing_else_changes():
 
 
 def test_each_segment_gets_its_own():
-    made = recoloured(
-        picture(shirt=GREY, coat=BLUE), picture(shirt=RED, coat=GREY), ["shirt", "coat"]
+    made = recolored(
+        picture(shirt=GRAY, coat=BLUE), picture(shirt=RED, coat=GRAY), ["shirt", "coat"]
     )
     np.testing.assert_allclose(inner(made, "shirt"), RED, atol=2)
-    np.testing.assert_allclose(inner(made, "coat"), GREY, atol=2)
+    np.testing.assert_allclose(inner(made, "coat"), GRAY, atol=2)
 
 
 def test_texture_stays():
-    host, donor = picture(noise=8, shirt=GREY), picture(noise=8, shirt=RED)
-    made = recoloured(host, donor, ["shirt"])
+    host, donor = picture(noise=8, shirt=GRAY), picture(noise=8, shirt=RED)
+    made = recolored(host, donor, ["shirt"])
     left, top, right, bottom = BOXES["shirt"]
     before, after = (p.image[top:bottom, left:right].mean(axis=2) for p in (host, made))
     assert np.corrcoef(before.ravel(), after.ravel())[0, 1] > 0.9
 
 
-def test_an_image_with_its_own_colours_stays():
-    host = picture(noise=8, shirt=GREY, coat=BLUE)
-    made = recoloured(host, host, ["shirt", "coat"])
+def test_an_image_with_its_own_colors_stays():
+    host = picture(noise=8, shirt=GRAY, coat=BLUE)
+    made = recolored(host, host, ["shirt", "coat"])
     assert np.abs(made.image.astype(int) - host.image).max() <= 1
 
 
-def test_a_segment_that_the_donor_lacks_gets_its_kins_colours():
-    made = recoloured(picture(coat=BLUE), picture(shirt=RED), ["coat"])
+def test_a_segment_that_the_donor_lacks_gets_its_kins_colors():
+    made = recolored(picture(coat=BLUE), picture(shirt=RED), ["coat"])
     np.testing.assert_allclose(inner(made, "coat"), RED, atol=2)
 
 
 def test_without_kin_it_keeps_its_own():
     # The branch above a shoe joins more than leaves.
-    host = picture(shoe=GREY, shirt=GREY)
+    host = picture(shoe=GRAY, shirt=GRAY)
     made = compose_batch(
-        [Edit("recolour", host, picture(shirt=RED), ["coat"], (), ["shoe"])], TAXONOMY
+        [Edit("recolor", host, picture(shirt=RED), ["coat"], (), ["shoe"])], TAXONOMY
     )[0]
     assert (made.image == host.image).all()
 
 
-def test_what_keeps_its_colours_stands_in_the_light_around_it():
+def test_what_keeps_its_colors_stands_in_the_light_around_it():
     host, donor = picture(face=(200, 170, 150), mouth=PINK), picture(face=(120, 90, 70), mouth=RED)
-    made = recoloured(host, donor, ["face"], protected=["mouth"])
+    made = recolored(host, donor, ["face"], protected=["mouth"])
     mouth, face = (made.image[masks].mean(axis=0) for masks in (host.masks["mouth"], _core(host)))
     np.testing.assert_allclose(face, (120, 90, 70), atol=3)
     # Darker than it was, pinker than the face, and not the donor's mouth.
@@ -119,18 +119,18 @@ def test_what_keeps_its_colours_stands_in_the_light_around_it():
 
 
 def test_what_looks_like_a_larger_segment_that_stays_stays_too():
-    # A mouth in the colour of its face: a nose, so to say.
+    # A mouth in the color of its face: a nose, so to say.
     host, donor = picture(face=PINK, mouth=(205, 118, 128)), picture(face=BLUE, mouth=RED)
-    made = recoloured(host, donor, ["mouth"], protected=["face"])
+    made = recolored(host, donor, ["mouth"], protected=["face"])
     assert (made.image == host.image).all()
     other = picture(face=PINK, mouth=(90, 30, 40))
-    assert (recoloured(other, donor, ["mouth"], protected=["face"]).image != other.image).any()
+    assert (recolored(other, donor, ["mouth"], protected=["face"]).image != other.image).any()
 
 
 def test_a_larger_segment_does_not_take_the_light_of_a_smaller_one():
     # Nor of one that only touches it.
     host, donor = picture(face=PINK, mouth=RED), picture(face=PINK, mouth=BLUE)
-    made = recoloured(host, donor, ["mouth"], protected=["face"])
+    made = recolored(host, donor, ["mouth"], protected=["face"])
     core = _core(host)
     assert (made.image[core] == host.image[core]).all()
     np.testing.assert_allclose(made.image[host.masks["mouth"]].mean(axis=0), BLUE, atol=60)
@@ -142,28 +142,28 @@ def _core(host):
     return core & host.masks["face"]
 
 
-def test_grey_photographs_stay_grey():
-    made = recoloured(picture(shirt=GREY), picture(shirt=(60, 60, 200)), ["shirt"])
+def test_gray_photographs_stay_gray():
+    made = recolored(picture(shirt=GRAY), picture(shirt=(60, 60, 200)), ["shirt"])
     spread = made.image.astype(int).max(axis=2) - made.image.min(axis=2)
     assert spread.max() <= 1
     assert inner(made, "shirt").mean() < 110
 
 
-def test_a_few_pixels_have_no_colours_to_give_or_take():
-    host, donor = picture(shirt=GREY), picture(shirt=RED)
+def test_a_few_pixels_have_no_colors_to_give_or_take():
+    host, donor = picture(shirt=GRAY), picture(shirt=RED)
     few = np.zeros((64, 64), bool)
     few[30, : LEAST - 1] = True
     small = replace(donor, masks={**donor.masks, "shirt": few}, _known={})
-    assert "shirt" not in measure_colours(small, TAXONOMY)
-    assert (recoloured(host, small, ["shirt"]).image == host.image).all()
-    assert (recoloured(small, host, ["shirt"]).image == small.image).all()
+    assert "shirt" not in measure_colors(small, TAXONOMY)
+    assert (recolored(host, small, ["shirt"]).image == host.image).all()
+    assert (recolored(small, host, ["shirt"]).image == small.image).all()
 
 
 def test_results_do_not_depend_on_the_batch():
-    hosts = [picture(noise=9, shirt=GREY), picture(noise=5, shirt=BLUE, coat=RED, shoe=GREY)]
-    donors = [picture(noise=7, shirt=RED, shoe=BLUE), picture(noise=6, coat=GREY, shirt=PINK)]
+    hosts = [picture(noise=9, shirt=GRAY), picture(noise=5, shirt=BLUE, coat=RED, shoe=GRAY)]
+    donors = [picture(noise=7, shirt=RED, shoe=BLUE), picture(noise=6, coat=GRAY, shirt=PINK)]
     edits = [
-        Edit("recolour", host, donor, ["shoe"], (), ["shirt", "coat"])
+        Edit("recolor", host, donor, ["shoe"], (), ["shirt", "coat"])
         for host in hosts
         for donor in donors
     ]
@@ -174,7 +174,7 @@ def test_results_do_not_depend_on_the_batch():
         assert (made.image == alone[number % len(edits)]).all()
 
 
-# --- labels that are a matter of colour ---------------------------------------------------------
+# --- labels that are a matter of color ---------------------------------------------------------
 
 
 class Shelf:
@@ -187,22 +187,22 @@ class Shelf:
         return [self._pictures[image_id] for image_id in image_ids]
 
 
-@pytest.mark.parametrize(("by_colour", "expected"), [(True, ("shirt",)), (False, ())])
-def test_labels_told_by_colours_are_known(by_colour, expected):
+@pytest.mark.parametrize(("by_color", "expected"), [(True, ("shirt",)), (False, ())])
+def test_labels_told_by_colors_are_known(by_color, expected):
     rng = np.random.default_rng(0)
     labels = np.array(["a", "b"] * 40)
     pictures = {}
     for number, label in enumerate(labels):
-        base = RED if by_colour and label == "a" else BLUE
+        base = RED if by_color and label == "a" else BLUE
         pictures[str(number)] = picture(shirt=tuple(np.add(base, rng.integers(-40, 40, 3))))
-    told = told_by_colour(Shelf(pictures), list(pictures), labels, {"shirt": 0.45}, TAXONOMY)
+    told = told_by_color(Shelf(pictures), list(pictures), labels, {"shirt": 0.45}, TAXONOMY)
     assert told == expected
 
 
-def test_a_leaf_of_one_label_tells_nothing_by_its_colours():
+def test_a_leaf_of_one_label_tells_nothing_by_its_colors():
     labels = np.array(["a", "b"] * 20)
     pictures = {
         str(n): picture(shirt=RED) if label == "a" else picture(coat=RED)
         for n, label in enumerate(labels)
     }
-    assert told_by_colour(Shelf(pictures), list(pictures), labels, {"shirt": 0.4}, TAXONOMY) == ()
+    assert told_by_color(Shelf(pictures), list(pictures), labels, {"shirt": 0.4}, TAXONOMY) == ()

@@ -7,8 +7,8 @@ import torch
 from heml.compute.threads import worker_pool
 from heml.recombination.imaging.blend import laplacian_blend, match_tone
 from heml.recombination.imaging.fill import fill_holes, fill_scenery
-from heml.recombination.imaging.masked import choose
-from heml.recombination.imaging.pyramid import double, grow, halve
+from heml.recombination.imaging.masked import where
+from heml.recombination.imaging.pyramid import dilate, downsample2x, upsample2x
 from heml.recombination.operators.align import align_donor, fit_similarity_transform
 from heml.recombination.operators.compose import Edit, Picture, compose, compose_batch
 from heml.taxonomy import Taxonomy
@@ -23,14 +23,14 @@ TAXONOMY = Taxonomy(
 def picture(
     background: tuple[int, int, int],
     spot: tuple[int, int, int] | None,
-    centre: tuple[int, int] = (32, 32),
+    center: tuple[int, int] = (32, 32),
     size: tuple[int, int] = (64, 64),
 ) -> Picture:
-    """A grey disc with two eyes and perhaps a spot, before a plain background."""
+    """A gray disc with two eyes and perhaps a spot, before a plain background."""
     rows, columns = np.mgrid[: size[0], : size[1]]
 
     def circle(y: float, x: float, radius: float) -> np.ndarray:
-        return (rows - centre[1] - y) ** 2 + (columns - centre[0] - x) ** 2 <= radius**2
+        return (rows - center[1] - y) ** 2 + (columns - center[0] - x) ** 2 <= radius**2
 
     parts = {"eye": circle(-7, -8, 3) | circle(-7, 8, 3), "spot": circle(8, 0, 5)}
     if spot is None:
@@ -39,10 +39,10 @@ def picture(
     for mask in parts.values():
         disc = disc & ~mask
     masks = {**parts, "disc": disc, "background": ~circle(0, 0, 20)}
-    colours = {"background": background, "disc": (128, 128, 128), "eye": (10, 10, 10), "spot": spot}
+    colors = {"background": background, "disc": (128, 128, 128), "eye": (10, 10, 10), "spot": spot}
     image = np.zeros((*size, 3), np.uint8)
     for name, mask in masks.items():
-        image[mask] = colours[name]
+        image[mask] = colors[name]
     return Picture(image, {name: mask for name, mask in masks.items() if mask.any()})
 
 
@@ -66,7 +66,7 @@ def test_one_point_gives_a_shift():
 
 
 def test_donor_is_brought_to_the_host():
-    host, donor = picture(WHITE, RED, centre=(40, 30)), picture(WHITE, RED, centre=(28, 34))
+    host, donor = picture(WHITE, RED, center=(40, 30)), picture(WHITE, RED, center=(28, 34))
     matrix = align_donor(TAXONOMY, ["spot"], host, donor)
     np.testing.assert_allclose(matrix, [[1, 0, 12], [0, 1, -4]], atol=0.2)
 
@@ -102,7 +102,9 @@ def test_blend_is_exact_where_one_image_shows_alone():
 
 def test_halving_undoes_doubling_of_smooth_images():
     ramp = torch.linspace(0, 1, 16).expand(1, 1, 12, 16)
-    torch.testing.assert_close(halve(double(ramp))[..., 1:-1], ramp[..., 1:-1], atol=1e-6, rtol=0)
+    torch.testing.assert_close(
+        downsample2x(upsample2x(ramp))[..., 1:-1], ramp[..., 1:-1], atol=1e-6, rtol=0
+    )
 
 
 @pytest.mark.parametrize("radius", range(10))
@@ -111,13 +113,13 @@ def test_growing_by_a_radius(radius):
     mask[..., 7, 8] = True
     rows, columns = np.mgrid[:15, :17]
     wanted = (abs(rows - 7) <= radius) & (abs(columns - 8) <= radius)
-    np.testing.assert_array_equal(grow(mask, radius)[0, 0].numpy(), wanted)
+    np.testing.assert_array_equal(dilate(mask, radius)[0, 0].numpy(), wanted)
 
 
 def test_tone_of_the_reference():
     image = torch.full((1, 3, 8, 8), 0.2)
-    lab = {0.2: (21.25, 0, 0), 0.7: (72.94, 0, 0)}  # CIE 1976 of these greys
-    own, wanted = (torch.tensor([[lab[grey], (0, 0, 0)]]).float() for grey in (0.2, 0.7))
+    lab = {0.2: (21.25, 0, 0), 0.7: (72.94, 0, 0)}  # CIE 1976 of these grays
+    own, wanted = (torch.tensor([[lab[gray], (0, 0, 0)]]).float() for gray in (0.2, 0.7))
     toned = match_tone(image, torch.ones(1, 1, 8, 8), own, wanted)
     torch.testing.assert_close(toned, torch.full_like(image, 0.7), atol=0.01, rtol=0)
     untouched = match_tone(image, torch.zeros(1, 1, 8, 8), own, wanted)
@@ -125,7 +127,7 @@ def test_tone_of_the_reference():
 
 
 def test_transplant_moves_the_segment_and_leaves_the_rest():
-    host, donor = picture(WHITE, RED), picture(BLACK, BLUE, centre=(30, 34))
+    host, donor = picture(WHITE, RED), picture(BLACK, BLUE, center=(30, 34))
     result = compose("transplant", host, donor, ["spot"], TAXONOMY)
     spot = result.image[result.masks["spot"]].mean(axis=0)
     assert spot[2] > 150
@@ -136,9 +138,9 @@ def test_transplant_moves_the_segment_and_leaves_the_rest():
     np.testing.assert_array_equal(result.image[far], host.image[far])
 
 
-def test_recolour_keeps_masks_and_everything_outside():
+def test_recolor_keeps_masks_and_everything_outside():
     host, donor = picture(WHITE, RED), picture(BLACK, BLUE)
-    result = compose("recolour", host, donor, ["background"], TAXONOMY)
+    result = compose("recolor", host, donor, ["background"], TAXONOMY)
     assert result.image[result.masks["background"]].mean() < 60
     inner = host.masks["eye"]
     np.testing.assert_array_equal(result.image[inner], host.image[inner])
@@ -147,17 +149,17 @@ def test_recolour_keeps_masks_and_everything_outside():
 
 
 def test_background_exchange_hides_the_donor():
-    host = picture(WHITE, RED, centre=(20, 32))
-    donor = picture(BLUE, RED, centre=(44, 32))
+    host = picture(WHITE, RED, center=(20, 32))
+    donor = picture(BLUE, RED, center=(44, 32))
     result = compose("background", host, donor, ["background"], TAXONOMY)
     behind = result.image[result.masks["background"]].astype(int)
-    # No trace of the donor's grey disc: all of it is filled with the donor's background.
+    # No trace of the donor's gray disc: all of it is filled with the donor's background.
     assert np.abs(behind - BLUE).max(axis=1).mean() < 12
     assert result.image[result.masks["spot"]][:, 0].mean() > 190
 
 
 def test_insert_and_remove():
-    cream = (240, 235, 205)  # a host without any colour would take a grey spot
+    cream = (240, 235, 205)  # a host without any color would take a gray spot
     bare, spotted = picture(cream, None), picture(cream, RED)
     inserted = compose("insert", bare, spotted, ["spot"], TAXONOMY)
     assert inserted.masks["spot"].sum() > 40
@@ -181,7 +183,7 @@ def test_what_a_removal_uncovers_is_the_donors():
     result = compose("remove", Picture(host.image, masks), donor, ["spot"], TAXONOMY)
     assert "spot" not in result.masks
     eyes = donor.masks["eye"]
-    # The bar takes from the disc, whose centre is what aligns the two: it is off by a pixel.
+    # The bar takes from the disc, whose center is what aligns the two: it is off by a pixel.
     assert (result.masks["eye"] & eyes).sum() > 0.6 * eyes.sum()
     assert result.image[result.masks["eye"]].mean() < 60
 
@@ -194,8 +196,8 @@ def test_a_removal_without_another_image_fills_from_the_surroundings():
 
 
 def test_masks_stay_a_partition():
-    host, donor = picture(WHITE, RED), picture(BLACK, BLUE, centre=(29, 35))
-    for operator in ("transplant", "recolour", "background"):
+    host, donor = picture(WHITE, RED), picture(BLACK, BLUE, center=(29, 35))
+    for operator in ("transplant", "recolor", "background"):
         nodes = ["background"] if operator == "background" else ["spot"]
         result = compose(operator, host, donor, nodes, TAXONOMY)
         assert (np.sum(list(result.masks.values()), axis=0) == 1).all()
@@ -207,7 +209,7 @@ def test_host_and_donor_of_other_sizes():
     for operator, node in (
         ("transplant", "spot"),
         ("background", "background"),
-        ("recolour", "spot"),
+        ("recolor", "spot"),
     ):
         result = compose(operator, host, donor, [node], TAXONOMY)
         assert result.image.shape == host.image.shape
@@ -238,15 +240,15 @@ def test_unknown_operator():
 
 def noisy(seed: int, size: tuple[int, int] = (64, 64)) -> Picture:
     rng = np.random.default_rng(seed)
-    colour = tuple(rng.integers(60, 250, 3).tolist())
-    centre = (int(rng.integers(28, 36)), int(rng.integers(28, 36)))
-    drawn = picture(tuple(rng.integers(0, 255, 3).tolist()), colour, centre, size)
+    color = tuple(rng.integers(60, 250, 3).tolist())
+    center = (int(rng.integers(28, 36)), int(rng.integers(28, 36)))
+    drawn = picture(tuple(rng.integers(0, 255, 3).tolist()), color, center, size)
     image = np.clip(drawn.image + rng.normal(0, 6, drawn.image.shape), 0, 255).astype(np.uint8)
     return Picture(image, drawn.masks)
 
 
 def test_a_sample_does_not_depend_on_its_batch():
-    kinds = [("transplant", "spot"), ("recolour", "disc"), ("background", "background")]
+    kinds = [("transplant", "spot"), ("recolor", "disc"), ("background", "background")]
     edits = [
         Edit(operator, noisy(seed), noisy(seed + 100, size), [node])
         for seed, size in enumerate([(64, 64), (64, 80), (96, 64), (64, 64), (64, 64)])
@@ -266,7 +268,7 @@ def test_a_sample_does_not_depend_on_its_batch():
 
 def test_an_image_recombined_with_itself_hardly_changes():
     host = noisy(3)
-    for operator, node in (("transplant", "spot"), ("recolour", "disc")):
+    for operator, node in (("transplant", "spot"), ("recolor", "disc")):
         result = compose(operator, host, host, [node], TAXONOMY)
         difference = np.abs(result.image.astype(int) - host.image)
         assert difference.mean() < 0.3
@@ -295,22 +297,22 @@ def test_what_was_behind_comes_from_the_donor():
     assert result.image[host.masks["spot"]].astype(float).std() > 10
 
 
-def test_a_grey_host_stays_grey():
+def test_a_gray_host_stays_gray():
     host, donor = picture(WHITE, RED), picture(WHITE, BLUE)
-    grey = Picture(np.repeat(host.image.mean(2, keepdims=True).astype(np.uint8), 3, 2), host.masks)
-    result = compose("transplant", grey, donor, ["spot"], TAXONOMY)
+    gray = Picture(np.repeat(host.image.mean(2, keepdims=True).astype(np.uint8), 3, 2), host.masks)
+    result = compose("transplant", gray, donor, ["spot"], TAXONOMY)
     assert np.ptp(result.image.astype(int), axis=2).max() <= 3
 
 
 def test_a_segment_that_its_photograph_cuts_is_told():
-    donor = picture(WHITE, RED, centre=(32, 54))  # the spot reaches beyond the lower border
+    donor = picture(WHITE, RED, center=(32, 54))  # the spot reaches beyond the lower border
     cut = compose("transplant", picture(WHITE, RED), donor, ["spot"], TAXONOMY)
     whole = compose("transplant", picture(WHITE, RED), picture(WHITE, RED), ["spot"], TAXONOMY)
     assert whole.cut_off == 0
     assert cut.cut_off > 0.1
 
 
-@pytest.mark.parametrize("operator", ["transplant", "insert", "remove", "recolour", "background"])
+@pytest.mark.parametrize("operator", ["transplant", "insert", "remove", "recolor", "background"])
 def test_bad_input_gives_a_valid_picture(operator):
     node = "background" if operator == "background" else "spot"
     plain = picture(WHITE, RED)
@@ -367,7 +369,7 @@ def test_places_of_segments_that_overlap():
         y, x = np.nonzero(own)
         place = picture.place(classes)
         assert place.area == own.sum()
-        np.testing.assert_allclose(place.centre, [x.mean(), y.mean()])
+        np.testing.assert_allclose(place.center, [x.mean(), y.mean()])
         np.testing.assert_allclose(place.spread, [x.std(), y.std()])
         assert place.box == (x.min(), y.min(), x.max() + 1, y.max() + 1)
 
@@ -377,4 +379,4 @@ def test_choosing_by_a_mask_is_exact(dtype):
     rng = np.random.default_rng(0)
     inside, outside = (torch.from_numpy(rng.normal(0, 99, (2, 3, 5, 7))).to(dtype) for _ in "ab")
     mask = torch.from_numpy(rng.random((2, 1, 5, 7)) < 0.5)
-    assert torch.equal(choose(mask, inside, outside), torch.where(mask, inside, outside))
+    assert torch.equal(where(mask, inside, outside), torch.where(mask, inside, outside))

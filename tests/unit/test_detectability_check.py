@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from heml.audit import detector_images, edit_detectability
-from heml.audit.edit_detectability import Artefacts, Measured
-from pipelines.checks.detectability_check import FEWEST, check_artefacts
+from heml.audit.edit_detectability import EditDetectability, Measured
+from pipelines.checks.detectability_check import FEWEST, check_edit_detectability
 from pipelines.checks.limits import OverLimit
 
 
@@ -14,13 +14,15 @@ def check(store, monkeypatch):
     """Checks a dataset whose detector predicts the label with this accuracy, ± 3 points."""
 
     def checked(accuracy, recombined=100, within=0.5):
-        summary = {"recombined": recombined, "label_column": "mouth", "group_columns": []}
+        summary = {"recombined": recombined, "label_column": "mouth", "attribute_columns": []}
         store.finish("rebalanced_dataset", "a", summary, [])
         told = (Measured(value, value - 0.03, value + 0.03, 200) for value in (accuracy, within))
-        found = Artefacts(Measured(0.9, 0.85, 0.95, 200), *told, 0.5, np.zeros(200))
+        found = EditDetectability(Measured(0.9, 0.85, 0.95, 200), *told, 0.5, np.zeros(200))
         monkeypatch.setattr(detector_images, "read_train_images", lambda *_: (None,) * 6)
-        monkeypatch.setattr(edit_detectability, "measure_artefacts", lambda *_, **__: found)
-        return check_artefacts(store)
+        monkeypatch.setattr(
+            edit_detectability, "measure_edit_detectability", lambda *_, **__: found
+        )
+        return check_edit_detectability(store)
 
     return checked
 
@@ -39,8 +41,10 @@ def test_mark_that_tells_the_label_warns_and_then_stops(check, accuracy, severe)
     assert told.value.counts["detector_auc"] == 0.9
 
 
-def test_mark_that_tells_the_label_within_a_group_warns(check):
-    with pytest.raises(OverLimit, match=r"from the mark alone, among images of one group, .* 58%"):
+def test_mark_that_tells_the_label_within_a_attribute_warns(check):
+    with pytest.raises(
+        OverLimit, match=r"from the mark alone, among images of one attribute, .* 58%"
+    ):
         check(0.5, within=0.58)
 
 

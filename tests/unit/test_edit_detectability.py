@@ -1,9 +1,9 @@
-"""The artefact detector finds a planted mark, and nothing where there is none."""
+"""The artifact detector finds a planted mark, and nothing where there is none."""
 
 import numpy as np
 import pytest
 
-from heml.audit.edit_detectability import measure_artefacts
+from heml.audit.edit_detectability import measure_edit_detectability
 
 
 def images(count: int, seed: int) -> np.ndarray:
@@ -27,9 +27,9 @@ LABELS = np.where(np.arange(N) % 2, "open", "closed")
 FAMILIES = np.arange(N) // 3
 
 
-def measure(pictures: np.ndarray, recombined: np.ndarray, groups=None, weights=None):
-    return measure_artefacts(
-        pictures, recombined, LABELS, FAMILIES, groups, weights, steps=40, batch_size=32, seed=1
+def measure(pictures: np.ndarray, recombined: np.ndarray, attributes=None, weights=None):
+    return measure_edit_detectability(
+        pictures, recombined, LABELS, FAMILIES, attributes, weights, steps=40, batch_size=32, seed=1
     )
 
 
@@ -58,18 +58,19 @@ def test_no_mark_is_not_found():
     assert found.describe()["n"] == N
 
 
-#: In one group the common label is real and the other recombined; in the second it is the opposite.
-GROUPS = np.where(np.arange(N) // 2 % 2, "dark", "light")
-AGAINST = (LABELS == "open") == (GROUPS == "dark")
+#: In one attribute the common label is real and the other recombined; in the second it is the
+#: opposite.
+ATTRIBUTES = np.where(np.arange(N) // 2 % 2, "dark", "light")
+AGAINST = (LABELS == "open") == (ATTRIBUTES == "dark")
 
 
-def test_a_mark_that_tells_the_label_within_groups_alone_is_found():
+def test_a_mark_that_tells_the_label_within_attributes_alone_is_found():
     pictures = marked(images(N, 5), AGAINST)
-    found = measure(pictures, AGAINST, groups=GROUPS)
+    found = measure(pictures, AGAINST, attributes=ATTRIBUTES)
     assert found.label.low <= 0.5 + 0.02
     assert found.label_within.low > 0.8
     assert found.tells_label
-    assert found.describe()["label_accuracy_within_groups"] == found.label_within.value
+    assert found.describe()["label_accuracy_within_attributes"] == found.label_within.value
 
 
 def test_weights_take_out_what_a_mark_tells():
@@ -85,14 +86,14 @@ def test_weights_take_out_what_a_mark_tells():
     assert not measure(pictures, recombined, weights=weights).tells_label
 
 
-def test_groups_of_one_label_or_one_kind_are_not_asked():
+def test_attributes_of_one_label_or_one_kind_are_not_asked():
     recombined = np.random.default_rng(8).random(N) < 0.5
-    for groups in (LABELS, recombined):
-        assert measure(images(N, 9), recombined, groups=groups).label_within is None
+    for attributes in (LABELS, recombined):
+        assert measure(images(N, 9), recombined, attributes=attributes).label_within is None
 
 
 def test_one_kind_of_image_is_an_error():
     with pytest.raises(ValueError, match="one kind alone"):
         measure(images(N, 0), np.zeros(N, bool))
     with pytest.raises(ValueError, match="of one length"):
-        measure_artefacts(images(4, 0), np.zeros(3, bool), LABELS[:4], FAMILIES[:4])
+        measure_edit_detectability(images(4, 0), np.zeros(3, bool), LABELS[:4], FAMILIES[:4])

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-from heml.effect.accuracy import cell_accuracy
+from heml.effect.accuracy import group_accuracy
 from heml.effect.arms import TRAINERS
 from heml.effect.arms.dfr import NEVER, _layer
-from heml.effect.arms.subg import smallest_cells
+from heml.effect.arms.subg import smallest_groups
 from heml.effect.effect_settings import EffectSettings
 from heml.effect.intervals import Trial, bootstrap, difference, interval, share_closed
 from heml.effect.probe_network import predict, run
@@ -19,24 +19,24 @@ SETTINGS = EffectSettings(size=16, steps=12, batch_size=16)
 
 
 def planted(counts: dict[tuple[int, int], int], seed: int = 0, size: int = 16) -> TrainingSet:
-    """Images of (label, group) cells: the label is a faint mark at one of the places, the group the
-    colour of everything."""
+    """Images of (label, attribute) groups: the label is a faint mark at one of the places, the
+    attribute the color of everything."""
     rng = np.random.default_rng(seed)
-    groups = 1 + max(group for _, group in counts)
-    labels, cells, images = [], [], []
-    for (label, group), count in counts.items():
+    attributes = 1 + max(attribute for _, attribute in counts)
+    labels, groups, images = [], [], []
+    for (label, attribute), count in counts.items():
         for _ in range(count):
-            image = rng.normal(70 + 80 * group, 25, (3, size, size))
+            image = rng.normal(70 + 80 * attribute, 25, (3, size, size))
             image[:, 3 + 4 * label : 6 + 4 * label, 3:13] += 30
             images.append(image.clip(0, 255))
             labels.append(label)
-            cells.append(label * groups + group)
+            groups.append(label * attributes + attribute)
     segments = np.zeros((len(labels), size, size), np.uint8)
     segments[:, :, 8:] = 1
     return TrainingSet(
         np.array(images, np.uint8),
         np.array(labels),
-        np.array(cells),
+        np.array(groups),
         np.ones(len(labels)),
         segments,
     )
@@ -63,26 +63,30 @@ def test_every_arm_repeats_itself_and_differs_by_seed(arm):
 
 
 @pytest.mark.parametrize("arm", TRAINERS)
-def test_every_arm_takes_three_labels_four_groups_and_unknown_cells(arm):
-    counts = {(label, group): 2 + 3 * (group == label) for label in range(3) for group in range(4)}
+def test_every_arm_takes_three_labels_four_attributes_and_unknown_groups(arm):
+    counts = {
+        (label, attribute): 2 + 3 * (attribute == label)
+        for label in range(3)
+        for attribute in range(4)
+    }
     own = problem(counts, classes=4)  # one label value is in the test split only
-    own.train.cells[::7] = -1
+    own.train.groups[::7] = -1
     told = []
     outputs = run(TRAINERS[arm](own, 0, told.append), own.train.images)
     assert outputs.shape == (len(own.train), 4)
     assert told == [3, 6, 9, 12]
 
 
-def test_balance_gives_every_cell_the_same_weight():
+def test_balance_gives_every_group_the_same_weight():
     data = planted(BIASED)
-    sums = np.bincount(data.cells, data.cell_balance())
+    sums = np.bincount(data.groups, data.group_balance())
     np.testing.assert_allclose(sums, len(data) / 4)
 
 
-def test_undersampling_takes_as_many_of_each_cell_without_repeats():
+def test_undersampling_takes_as_many_of_each_group_without_repeats():
     data = planted(BIASED)
-    rows = smallest_cells(data, np.random.default_rng(0))
-    assert np.bincount(data.cells[rows]).tolist() == [2, 2, 2, 2]
+    rows = smallest_groups(data, np.random.default_rng(0))
+    assert np.bincount(data.groups[rows]).tolist() == [2, 2, 2, 2]
     assert len(set(rows)) == len(rows)
 
 
@@ -93,11 +97,11 @@ def test_an_unbiased_set_teaches_what_a_biased_one_hides():
     even = planted(dict.fromkeys(BIASED, 30), seed=1)
     own = Problem(train, 2, settings, rebalanced=even)
     worst = {}
-    for arm in ("as_is", "rebalanced"):
+    for arm in ("erm", "rebalanced"):
         network = TRAINERS[arm](own, 0, lambda step: None)
         correct = predict(network, test.images) == test.labels
-        worst[arm] = cell_accuracy(correct, test.cells).worst_group
-    assert worst["as_is"] < 0.5 < 0.8 < worst["rebalanced"]
+        worst[arm] = group_accuracy(correct, test.groups).worst_group
+    assert worst["erm"] < 0.5 < 0.8 < worst["rebalanced"]
 
 
 def test_refitted_layer_never_predicts_what_it_never_saw():
@@ -112,29 +116,29 @@ def test_refitted_layer_never_predicts_what_it_never_saw():
 
 def test_random_paste_without_segments_says_so():
     own = planted(BIASED)
-    bare = TrainingSet(own.images, own.labels, own.cells, own.weights)
+    bare = TrainingSet(own.images, own.labels, own.groups, own.weights)
     with pytest.raises(ValueError, match="needs the segments"):
         TRAINERS["random_paste"](Problem(bare, 2, SETTINGS), 0, lambda step: None)
 
 
-def test_accuracy_of_cells():
+def test_accuracy_of_groups():
     correct = np.array([1, 1, 0, 1, 0, 0, 0, 1], bool)
-    found = cell_accuracy(correct, np.array([0, 0, 0, 1, 2, 2, 2, 2]))
-    np.testing.assert_allclose(found.by_cell, [2 / 3, 1, 1 / 4])
+    found = group_accuracy(correct, np.array([0, 0, 0, 1, 2, 2, 2, 2]))
+    np.testing.assert_allclose(found.by_group, [2 / 3, 1, 1 / 4])
     assert (found.worst, found.worst_group) == (2, 0.25)
     assert found.average == pytest.approx((2 / 3 + 1 + 1 / 4) / 3)
-    with pytest.raises(ValueError, match="every test cell needs an image"):
-        cell_accuracy(correct, np.array([0, 0, 0, 2, 2, 2, 2, 2]))
+    with pytest.raises(ValueError, match="every test group needs an image"):
+        group_accuracy(correct, np.array([0, 0, 0, 2, 2, 2, 2, 2]))
 
 
-def one_cell(right: int, n: int, prefix: str = "image") -> Trial:
+def one_group(right: int, n: int, prefix: str = "image") -> Trial:
     correct = (np.arange(n) < right)[None]
     return Trial([f"{prefix}-{i}" for i in range(n)], np.zeros(n, int), {"arm": correct})
 
 
 @pytest.mark.parametrize(("right", "n"), [(30, 60), (60, 60), (3, 45)])
 def test_one_network_has_jeffreys_interval(right, n):
-    drawn = bootstrap([one_cell(right, n)], draws=20000)["arm"]
+    drawn = bootstrap([one_group(right, n)], draws=20000)["arm"]
     low, high = np.quantile(drawn.worst_draws, [0.025, 0.975])
     expected = beta.ppf([0.025, 0.975], right + 0.5, n - right + 0.5)
     np.testing.assert_allclose([low, high], expected, atol=0.005)
@@ -153,16 +157,16 @@ def test_seeds_add_variance_without_bias():
 
 
 def test_an_image_in_two_splits_counts_once():
-    once = bootstrap([one_cell(20, 40)])["arm"].worst_draws.std()
-    same = bootstrap([one_cell(20, 40), one_cell(20, 40)])["arm"].worst_draws.std()
+    once = bootstrap([one_group(20, 40)])["arm"].worst_draws.std()
+    same = bootstrap([one_group(20, 40), one_group(20, 40)])["arm"].worst_draws.std()
     assert same == pytest.approx(once, rel=0.05)
 
 
-def test_the_worst_cell_is_not_chosen_again_in_every_draw():
-    """The lowest of many equal cells, drawn again and again, would err far low."""
-    cells = np.repeat(np.arange(20), 30)
+def test_the_worst_group_is_not_chosen_again_in_every_draw():
+    """The lowest of many equal groups, drawn again and again, would err far low."""
+    groups = np.repeat(np.arange(20), 30)
     correct = np.tile(np.arange(30) < 15, 20)[None]
-    drawn = bootstrap([Trial(list(map(str, range(600))), cells, {"arm": correct})])["arm"]
+    drawn = bootstrap([Trial(list(map(str, range(600))), groups, {"arm": correct})])["arm"]
     assert drawn.worst == 0.5
     assert drawn.worst_draws.mean() == pytest.approx(0.5, abs=0.01)
 
@@ -172,20 +176,20 @@ def test_intervals_hold_the_truth_as_often_as_they_say():
     held = 0
     for _ in range(200):
         right = int(binom.rvs(50, 0.8, random_state=rng))
-        drawn = bootstrap([one_cell(right, 50)], draws=400)["arm"]
+        drawn = bootstrap([one_group(right, 50)], draws=400)["arm"]
         own = interval(drawn.worst, drawn.worst_draws)
         held += own.low <= 0.8 <= own.high
     assert 0.9 <= held / 200 <= 1.0
 
 
 def test_share_of_the_gap():
-    cells = np.repeat([0, 1], 50)
+    groups = np.repeat([0, 1], 50)
     right = {"plain": 10, "half": 25, "oracle": 40}
     correct = {
         arm: np.concatenate([np.arange(50) < k, np.ones(50, bool)])[None]
         for arm, k in right.items()
     }
-    drawn = bootstrap([Trial(list(map(str, range(100))), cells, correct)])
+    drawn = bootstrap([Trial(list(map(str, range(100))), groups, correct)])
     half = share_closed(drawn["half"], drawn["plain"], drawn["oracle"])
     assert half.mean == pytest.approx(0.5)
     assert 0.3 < half.low < 0.5 < half.high < 0.7

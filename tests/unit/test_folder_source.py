@@ -293,16 +293,16 @@ def test_missing_columns_are_named_with_the_nearest(dataset):
     message = refused(dataset, label="labell")
     assert "source.label" in message
     assert "no column 'labell'; did you mean 'label'?" in message
-    message = refused(dataset, groups=["tones"])
-    assert "source.groups" in message
+    message = refused(dataset, attributes=["tones"])
+    assert "source.attributes" in message
     assert "did you mean 'tone'?" in message
 
 
-def test_group_must_be_another_column(dataset):
+def test_attribute_must_be_another_column(dataset):
     dataset.good()
     dataset.write()
-    assert "HEML's own" in refused(dataset, groups=["label"])
-    assert "twice" in refused(dataset, groups=["tone", "tone"])
+    assert "HEML's own" in refused(dataset, attributes=["label"])
+    assert "twice" in refused(dataset, attributes=["tone", "tone"])
     assert "is the label" in refused(dataset, label="tone")
 
 
@@ -331,7 +331,7 @@ def test_tables_that_are_none_are_refused(dataset, text, words):
     assert words in refused(dataset)
 
 
-def test_label_and_group_need_two_values(dataset):
+def test_label_and_attribute_need_two_values(dataset):
     dataset.good()
     for row in dataset.rows:
         row["label"] = "round"
@@ -341,13 +341,13 @@ def test_label_and_group_need_two_values(dataset):
     assert "only 'round'" in message
 
 
-def test_the_group_needs_two_values_in_the_train_split(dataset):
+def test_the_attribute_needs_two_values_in_the_train_split(dataset):
     dataset.good()
     for row in dataset.rows:
         if row["split"] == "train":
             row["tone"] = "light"
     dataset.write()
-    assert "group column 'tone' has only 'light' in the train split" in refused(dataset)
+    assert "attribute 'tone' has only 'light' in the train split" in refused(dataset)
 
 
 def test_train_rows_are_needed(dataset):

@@ -121,15 +121,15 @@ def test_tiny_pictures_are_measured_without_a_crash(size):
 
 
 def test_votes_ask_for_a_majority_unless_real_records_miss_it():
-    cells = np.repeat([0, 1], 100)
+    groups = np.repeat([0, 1], 100)
     sure = np.full(200, 0.9)
-    assert vote_limit(sure, cells, values=2).value == 0.5
+    assert vote_limit(sure, groups, values=2).value == 0.5
     unsure = sure.copy()
-    unsure[:20] = 0.3  # a tenth of all, counting cells equally
-    limit = vote_limit(unsure, cells, values=2)
+    unsure[:20] = 0.3  # a tenth of all, counting groups equally
+    limit = vote_limit(unsure, groups, values=2)
     assert limit.value == 0.3
     assert limit.refused == 0
-    # Cells count equally: a small cell's failures are not outvoted by a large one.
+    # Groups count equally: a small group's failures are not outvoted by a large one.
     uneven = np.concatenate([np.full(1000, 0.9), np.full(2, 0.2)])
     assert vote_limit(uneven, np.repeat([0, 1], [1000, 2]), values=2).value == 0.2
     assert vote_limit(np.zeros(0), np.zeros(0, int), values=4).value == 0.25

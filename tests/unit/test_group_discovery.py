@@ -1,4 +1,4 @@
-"""Groups found where no column gives one: clusters, candidates, and which one is chosen."""
+"""Attributes found where no column gives one: clusters, candidates, and which one is chosen."""
 
 import numpy as np
 import pandas as pd
@@ -14,10 +14,10 @@ from heml.bias.group_discovery import (
     discover_groups,
     rank_candidates,
 )
-from heml.bias.leaf_appearance import mean_colour
+from heml.bias.leaf_appearance import mean_color
 from heml.bias.simulation import simulated_node
 from heml.compute.progress import silent
-from heml.images.groups import MISSING, groups_in_use
+from heml.images.groups import MISSING, attributes_in_use
 from heml.images.images_table import image_index
 from heml.metrics.artifacts import save_node
 from heml.metrics.metric_settings import MetricSettings
@@ -34,10 +34,10 @@ IGNORED = ("eyes", "brows", "nose", "neck", "clothes", "hat")
 TAXONOMY = Taxonomy("few", LEAVES, {"image": list(LEAVES)}, IGNORED)
 
 
-def blobs(centres, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
+def blobs(centers, n: int, seed: int = 0) -> tuple[np.ndarray, np.ndarray]:
     rng = np.random.default_rng(seed)
-    truth = rng.integers(len(centres), size=n)
-    return np.asarray(centres, float)[truth] + rng.normal(size=(n, 3)), truth
+    truth = rng.integers(len(centers), size=n)
+    return np.asarray(centers, float)[truth] + rng.normal(size=(n, 3)), truth
 
 
 @pytest.mark.parametrize("k", [2, 3, 4, 5])
@@ -45,7 +45,7 @@ def test_as_many_clusters_as_there_are(k):
     points, truth = blobs(np.eye(5, 3)[:k] * 0 + np.random.default_rng(1).normal(size=(k, 3)) * 30,
                           300)  # fmt: skip
     found = find_clusters(points, np.arange(300) % 3, 5, seed=0)
-    assert len(found.centres) == k
+    assert len(found.centers) == k
     assert adjusted_rand_score(truth, found.assign(points)) > 0.99
     assert (np.diff(np.bincount(found.assign(points))) <= 0).all()
 
@@ -62,46 +62,46 @@ def test_points_that_are_all_alike_have_no_clusters():
     assert find_clusters(np.zeros((0, 3)), np.zeros(0, int), 5, seed=0) is None
 
 
-def test_mean_colour_is_lab():
+def test_mean_color_is_lab():
     image = np.zeros((4, 4, 3), np.uint8)
     image[:2] = 255
     mask = np.ones((4, 4), bool)
-    np.testing.assert_allclose(mean_colour(image, mask), [50, 0, 0], atol=0.1)
+    np.testing.assert_allclose(mean_color(image, mask), [50, 0, 0], atol=0.1)
     red = np.tile(np.array([255, 0, 0], np.uint8), (4, 4, 1))
-    np.testing.assert_allclose(mean_colour(red, mask), [53.24, 80.09, 67.20], atol=0.1)
+    np.testing.assert_allclose(mean_color(red, mask), [53.24, 80.09, 67.20], atol=0.1)
 
 
-def test_values_are_named_by_exemplars_and_absence_has_no_colour():
+def test_values_are_named_by_exemplars_and_absence_has_no_color():
     points, truth = blobs([[20, 0, 0], [80, 0, 0]], 120)
     points[:12] = np.nan
     index = pd.DataFrame({"image_id": [f"i{n}" for n in range(120)], "split": "train"})
     index.loc[100:, "split"] = "test"
     fold = np.where(index["split"] == "train", np.arange(120) % 3, -1)
-    colour, presence = candidates("hat", points, index, fold, QUICK)
-    assert (colour.group, colour.aspect, presence.aspect) == (
+    color, presence = candidates("hat", points, index, fold, QUICK)
+    assert (color.attribute, color.aspect, presence.aspect) == (
         "discovered.hat",
-        "colour",
+        "color",
         "presence",
     )
-    assert (colour.values[:12] == MISSING).all()
-    assert adjusted_rand_score(truth[12:], colour.values[12:]) == 1
-    for name, exemplars in zip(colour.names, colour.exemplars, strict=True):
+    assert (color.values[:12] == MISSING).all()
+    assert adjusted_rand_score(truth[12:], color.values[12:]) == 1
+    for name, exemplars in zip(color.names, color.exemplars, strict=True):
         assert name == f"like {exemplars[0]}"
         rows = [int(image_id[1:]) for image_id in exemplars]
-        assert (colour.values[rows] == name).all()
+        assert (color.values[rows] == name).all()
         assert (index["split"].iloc[rows] == "train").all()
     assert presence.names == ["present", "absent"]
     assert presence.values.tolist() == ["absent"] * 12 + ["present"] * 108
 
 
-def test_a_leaf_that_all_images_have_gives_no_presence_group():
+def test_a_leaf_that_all_images_have_gives_no_presence_attribute():
     points, _ = blobs([[20, 0, 0], [80, 0, 0]], 100)
     index = pd.DataFrame({"image_id": [str(n) for n in range(100)], "split": "train"})
     found = candidates("skin", points, index, np.arange(100) % 3, QUICK)
-    assert [candidate.aspect for candidate in found] == ["colour"]
+    assert [candidate.aspect for candidate in found] == ["color"]
 
 
-def test_groups_that_do_not_go_with_the_label_come_last():
+def test_attributes_that_do_not_go_with_the_label_come_last():
     rows = pd.DataFrame(
         {
             "node": ["loud", "planted", "label"],
@@ -126,7 +126,13 @@ def planted(request, tmp_path_factory):
     attribute, leaf = request.param
     store = Store(tmp_path_factory.mktemp(attribute))
     source = PortraitsSource(
-        kind="portraits", count=140, association=0.9, size=40, groups=[], planted=attribute, seed=1
+        kind="portraits",
+        count=140,
+        association=0.9,
+        size=40,
+        attributes=[],
+        planted=attribute,
+        seed=1,
     )
     ingest(store, source, store.root, TAXONOMY, True, silent)
     segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
@@ -146,8 +152,8 @@ def planted(request, tmp_path_factory):
 def test_the_planted_attribute_is_recovered(planted):
     store, attribute, leaf = planted
     outcome = discover_groups(store, TAXONOMY, MetricSettings(), QUICK, silent)
-    assert outcome.summary["group"] == f"discovered.{leaf}"
-    assert groups_in_use(store, []) == [f"discovered.{leaf}"]
+    assert outcome.summary["attribute"] == f"discovered.{leaf}"
+    assert attributes_in_use(store, []) == [f"discovered.{leaf}"]
     index = image_index(store, [attribute, f"discovered.{leaf}"])
     assert adjusted_rand_score(index[attribute], index[f"discovered.{leaf}"]) >= 0.8
     nodes = pd.read_parquet(store.discovered_nodes)
@@ -156,19 +162,19 @@ def test_the_planted_attribute_is_recovered(planted):
     DISCOVERED_NODES.validate(
         nodes, [c.name for c in DISCOVERED_NODES.columns if not str(c.type).startswith("list")]
     )
-    groups = pd.read_parquet(store.discovered_groups)
-    DISCOVERED_GROUPS.validate(groups)
-    assert len(groups) == len(LEAVES) * len(index)
-    with pytest.raises(KeyError, match=r"no group 'discovered\.nose' was discovered"):
+    attributes = pd.read_parquet(store.discovered_groups)
+    DISCOVERED_GROUPS.validate(attributes)
+    assert len(attributes) == len(LEAVES) * len(index)
+    with pytest.raises(KeyError, match=r"no attribute 'discovered\.nose' was discovered"):
         image_index(store, ["discovered.nose"])
     assert discover_groups(store, TAXONOMY, MetricSettings(), QUICK, silent).reused
 
 
 def test_nothing_to_discover_is_said(planted, monkeypatch):
     monkeypatch.setattr(
-        "heml.bias.group_discovery.leaf_colours",
+        "heml.bias.group_discovery.leaf_colors",
         lambda store, taxonomy, count, progress: {leaf: np.ones((count, 3)) for leaf in LEAVES},
     )
     other = BiasSettings(seed=9)  # so that an earlier result is not kept
-    with pytest.raises(NothingDiscovered, match="name group columns"):
+    with pytest.raises(NothingDiscovered, match="name attributes"):
         discover_groups(planted[0], TAXONOMY, MetricSettings(), other, silent)

@@ -27,7 +27,12 @@ def ids(number: int) -> bytes:
 
 
 def source(root: Path | str, base: Path = Path("/"), **changes) -> HuggingFaceSource:
-    content = {"kind": "huggingface", "dataset": str(root), "label": "label", "groups": ["tone"]}
+    content = {
+        "kind": "huggingface",
+        "dataset": str(root),
+        "label": "label",
+        "attributes": ["tone"],
+    }
     content |= {"classes": {0: "background", 1: "shape"}}
     return HuggingFaceSource(Settings.model_validate(content | changes), base)
 
@@ -111,7 +116,7 @@ def test_pictures_in_an_archive_of_the_folder_are_read(tmp_path):
                 file.writestr(f"{n}.png", image(n + 9 * len(split)))
                 lines.append(f"{n}.png,{'cat' if n % 2 else 'dog'}")
             file.writestr("metadata.csv", "\n".join(lines))
-    reader = source(tmp_path / "set", groups=[])
+    reader = source(tmp_path / "set", attributes=[])
     reader.check(annotated=False)
     rows = list(reader.records())
     assert rows[0].columns == {"label": "dog"}

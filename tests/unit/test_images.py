@@ -42,9 +42,9 @@ def test_rgb_is_unchanged():
     np.testing.assert_array_equal(pixels_of(Image.fromarray(pixels)), pixels)
 
 
-def test_grey_has_three_equal_channels():
-    grey = np.arange(12, dtype=np.uint8).reshape(3, 4)
-    np.testing.assert_array_equal(pixels_of(Image.fromarray(grey)), np.dstack([grey] * 3))
+def test_gray_has_three_equal_channels():
+    gray = np.arange(12, dtype=np.uint8).reshape(3, 4)
+    np.testing.assert_array_equal(pixels_of(Image.fromarray(gray)), np.dstack([gray] * 3))
 
 
 def test_black_and_white_is_0_and_255():
@@ -59,7 +59,7 @@ def test_16_bits_are_scaled_not_cut(form):
     np.testing.assert_array_equal(decoded[0, :, 0], [0, 1, 1, 128, 255])
 
 
-def test_palette_gives_its_colours():
+def test_palette_gives_its_colors():
     image = Image.fromarray(np.array([[0, 1]], np.uint8))
     image.putpalette([10, 20, 30, 200, 100, 50])
     np.testing.assert_array_equal(pixels_of(image), [[[10, 20, 30], [200, 100, 50]]])
@@ -73,7 +73,7 @@ def test_palette_transparency_is_white():
     )
 
 
-def test_cmyk_gives_its_colours():
+def test_cmyk_gives_its_colors():
     inks = np.zeros((8, 8, 4), np.uint8)
     inks[..., 0] = 255  # cyan alone
     decoded = pixels_of(Image.fromarray(inks, "CMYK"), "TIFF")
@@ -89,7 +89,7 @@ def test_transparency_is_put_on_white():
     np.testing.assert_allclose(decoded[0, 2].astype(int), [227, 127, 127], atol=1)
 
 
-def test_transparent_grey_is_put_on_white():
+def test_transparent_gray_is_put_on_white():
     la = np.array([[[10, 0], [10, 255]]], np.uint8)
     decoded = pixels_of(Image.fromarray(la, "LA"))
     np.testing.assert_array_equal(decoded, [[[255] * 3, [10] * 3]])
@@ -129,7 +129,7 @@ def test_broken_exif_data_turn_nothing():
     np.testing.assert_array_equal(decode_image(data)[..., 0], pixels)
 
 
-def test_mask_ids_are_palette_indices_not_colours():
+def test_mask_ids_are_palette_indices_not_colors():
     ids = np.array([[0, 3], [1, 2]], np.uint8)
     image = Image.fromarray(ids)
     image.putpalette([255, 255, 255] * 4)

@@ -82,7 +82,7 @@ def test_a_good_dataset_is_accepted_whole(dataset, run, store):
     )
     assert counts["accepted_by_split"] == {"test": 8, "train": 8}
     assert counts["classes"] == {"0": "background", "1": "shape", "2": "void"}
-    assert counts["cells"] == {
+    assert counts["groups"] == {
         f"label={label} · tone={tone}": 2
         for label in ("round", "square")
         for tone in ("dark", "light")
@@ -154,7 +154,7 @@ def bad_rows(dataset) -> dict[int, str]:
     return expected
 
 
-def test_a_record_without_a_group_value_is_kept(dataset, run, store):
+def test_a_record_without_a_attribute_value_is_kept(dataset, run, store):
     dataset.good(16)
     dataset.row(tone="")
     dataset.row(tone="  ")
@@ -164,7 +164,7 @@ def test_a_record_without_a_group_value_is_kept(dataset, run, store):
     values = image_index(store, ["tone"])["tone"].tolist()
     assert values[16:] == [MISSING, MISSING]
     assert MISSING not in values[:16]
-    assert sum(n for cell, n in summary["cells"].items() if MISSING in cell) == 2
+    assert sum(n for group, n in summary["groups"].items() if MISSING in group) == 2
 
 
 def test_every_reason_at_once_gives_one_row_each_and_the_run_goes_on(dataset, run, store):
@@ -462,7 +462,8 @@ def test_progress_tells_the_counts(dataset, store, taxonomy, monkeypatch):
     dataset.write()
     lines: list[str] = []
     monkeypatch.setattr(
-        "heml.compute.throttled_progress.Pace.tell", lambda self, line: lines.append(line)
+        "heml.compute.throttled_progress.ThrottledProgress.tell",
+        lambda self, line: lines.append(line),
     )
     ingest(store, dataset.settings(), Path("/"), taxonomy, True, silent)
     assert lines[-1] == "images: 17 read, 1 refused"
@@ -483,11 +484,11 @@ def ingest_portraits(store, **changes):
 def test_portraits_have_the_planted_bias_and_balanced_other_splits(store):
     summary = ingest_portraits(store, association=0.8).summary
     assert summary["accepted_by_split"] == {"test": 30, "train": 50, "validation": 20}
-    assert sorted(summary["cells"].values()) == [5, 5, 20, 20]
+    assert sorted(summary["groups"].values()) == [5, 5, 20, 20]
     index = image_index(store, ["hair_tone"])
-    cells = index.groupby(["split", "label", "hair_tone"]).size()
-    assert set(cells["validation"]) == {5}
-    assert set(cells["test"]) <= {7, 8}
+    groups = index.groupby(["split", "label", "hair_tone"]).size()
+    assert set(groups["validation"]) == {5}
+    assert set(groups["test"]) <= {7, 8}
     assert index["image_id"].iloc[0] == "portrait-000000"
     assert ingest_portraits(store, association=0.8).reused
     assert not ingest_portraits(store, association=0.8, seed=1).reused
@@ -505,8 +506,8 @@ def test_portraits_carry_all_attributes_as_columns(store):
     ("changes", "words"),
     [
         ({"label": "mout"}, "source.label.*'mout'; did you mean 'mouth'"),
-        ({"groups": ["hair"]}, "source.groups.*'hair'; did you mean 'hair_tone'"),
-        ({"groups": ["mouth"]}, "also the label"),
+        ({"attributes": ["hair"]}, "source.attributes.*'hair'; did you mean 'hair_tone'"),
+        ({"attributes": ["mouth"]}, "also the label"),
         ({"test_share": 0.9, "validation_share": 0.3}, "no train portraits"),
     ],
 )

@@ -1,4 +1,4 @@
-"""Inpainting with a real, tiny, randomly initialised pipeline saved to a folder."""
+"""Inpainting with a real, tiny, randomly initialized pipeline saved to a folder."""
 
 import json
 from pathlib import Path

@@ -18,7 +18,7 @@ def every_corner():
 def test_as_kornia_has_it(every_corner):
     lab = rgb_to_lab(every_corner)
     torch.testing.assert_close(lab, kornia_rgb_to_lab(every_corner), atol=1e-3, rtol=0)
-    # Colours beyond sRGB too, as shifts of light make them.
+    # Colors beyond sRGB too, as shifts of light make them.
     for shift in (0, -30, 40):
         moved = lab + shift
         torch.testing.assert_close(lab_to_rgb(moved), kornia_lab_to_rgb(moved), atol=1e-5, rtol=0)
@@ -30,9 +30,9 @@ def test_there_and_back(every_corner):
     assert torch.equal(every_corner, kept)
 
 
-def test_white_black_and_grey_by_hand():
-    grey = torch.tensor([1.0, 0.0, 0.5]).view(3, 1, 1, 1).expand(3, 3, 1, 1)
-    lab = rgb_to_lab(grey).view(3, 3)
+def test_white_black_and_gray_by_hand():
+    gray = torch.tensor([1.0, 0.0, 0.5]).view(3, 1, 1, 1).expand(3, 3, 1, 1)
+    lab = rgb_to_lab(gray).view(3, 3)
     # CIE: white has L 100, black 0; half of sRGB is 0.2140 linear, 116 · 0.2140^(1/3) − 16.
     expected = torch.tensor([100.0, 0.0, 53.389])
     torch.testing.assert_close(lab[:, 0], expected, atol=2e-3, rtol=0)

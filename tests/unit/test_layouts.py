@@ -78,7 +78,7 @@ def celeba(tmp_path) -> Path:
         hair[:4, :] = 255
         for part, pixels in (("skin", skin), ("hair", hair)):
             folder = root / f"CelebAMask-HQ-mask-anno/{number // 2000}"
-            # some copies of the set hold the masks in colour
+            # some copies of the set hold the masks in color
             shown = np.dstack([pixels] * 3) if number % 2 else pixels
             put(folder / f"{number:05d}_{part}.png", png(shown))
     put(root / "CelebAMask-HQ-attribute-anno.txt", "\n".join(attributes) + "\n")
@@ -87,7 +87,12 @@ def celeba(tmp_path) -> Path:
 
 
 def faces(root: Path, **changes) -> dict[str, object]:
-    content = {"kind": "celebamask_hq", "root": str(root), "label": "Smiling", "groups": ["Male"]}
+    content = {
+        "kind": "celebamask_hq",
+        "root": str(root),
+        "label": "Smiling",
+        "attributes": ["Male"],
+    }
     return content | changes
 
 
@@ -241,7 +246,7 @@ CLOTHES = Taxonomy(
 def test_atr_labels_are_read_off_the_masks(form, request, store):
     root = request.getfixturevalue(form)
     source = TypeAdapter(settings.Source).validate_python(
-        {"kind": "atr", "root": str(root), "label": "has_dress", "groups": ["has_bag"]}
+        {"kind": "atr", "root": str(root), "label": "has_dress", "attributes": ["has_bag"]}
     )
     counts = ingest(store, source, Path("/"), CLOTHES, True, silent).summary
     assert (counts["accepted"], counts["quarantined"]) == (12, 0)
@@ -298,7 +303,7 @@ def ade20k(tmp_path) -> Path:
 
 
 def test_ade20k_scenes_and_splits(ade20k):
-    rows = records(kind="ade20k", root=str(ade20k), groups=["has_sky"])
+    rows = records(kind="ade20k", root=str(ade20k), attributes=["has_sky"])
     assert len(rows) == 12
     assert rows[0].columns == {"scene": "street", "has_sky": None}
     assert [row.split for row in rows] == ["train"] * 8 + ["validation"] * 4
@@ -337,7 +342,7 @@ def test_ade20k_of_another_layout_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("layout", "kind", "label", "group", "taxonomy"),
+    ("layout", "kind", "label", "attribute", "taxonomy"),
     [
         ("celeba", "celebamask_hq", "Male", "Smiling", "celebamask_hq"),
         ("atr", "atr", "has_dress", "has_bag", "atr"),
@@ -345,12 +350,12 @@ def test_ade20k_of_another_layout_is_refused(tmp_path):
     ],
 )
 def test_an_original_layout_gives_a_recipe_that_runs(
-    request, tmp_path, store, layout, kind, label, group, taxonomy
+    request, tmp_path, store, layout, kind, label, attribute, taxonomy
 ):
     root, out = request.getfixturevalue(layout), tmp_path / "drafted.yaml"
     if layout == "ade20k":
         put(root / "objectInfo150.txt", "".join(OBJECTS.splitlines(keepends=True)[:4]))
-    assert main([str(root), "--label", label, "--group", group, "--out", str(out)]) == 0
+    assert main([str(root), "--label", label, "--attribute", attribute, "--out", str(out)]) == 0
     recipe = load_recipe(out)
     assert (recipe.source.kind, recipe.taxonomy.name) == (kind, taxonomy)
     counts = ingest(store, recipe.source, recipe.folder, recipe.taxonomy, True, silent).summary

@@ -21,7 +21,7 @@ SIDE, COUNT = 16, 160
 
 @pytest.fixture(scope="module")
 def planted():
-    """Views whose label is the orientation of stripes, under noise; colour says nothing."""
+    """Views whose label is the orientation of stripes, under noise; color says nothing."""
     rng = np.random.default_rng(0)
     labels = np.arange(COUNT) % 2
     stripes = np.tile([1, 1, -1, -1], SIDE // 4)

@@ -140,9 +140,9 @@ def test_large_taxonomies_are_drawn():
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 def test_text_is_readable_on_every_fill(theme):
-    def luminance(colour: str) -> float:
+    def luminance(color: str) -> float:
         linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4
-                  for c in to_rgb(colour)]  # fmt: skip
+                  for c in to_rgb(color)]  # fmt: skip
         return float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
 
     def contrast(a: str, b: str) -> float:
@@ -153,7 +153,7 @@ def test_text_is_readable_on_every_fill(theme):
         assert contrast(theme.ink, fill) >= 7  # WCAG 2.2, level AAA
         assert contrast(ink_on(fill), fill) >= 7
     assert contrast(theme.muted, theme.paper) >= 4.5
-    for bar in (theme.blue, theme.orange, theme.grey):
+    for bar in (theme.blue, theme.orange, theme.gray):
         assert contrast(bar, theme.paper) >= 3  # graphical objects
 
 

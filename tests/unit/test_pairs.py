@@ -1,4 +1,4 @@
-"""Held-out pairs: drawn evenly over cells, measured by the fold's network, few of very many."""
+"""Held-out pairs: drawn evenly over groups, measured by the fold's network, few of very many."""
 
 import tracemalloc
 
@@ -10,14 +10,14 @@ from heml.metrics.artifacts import NodeMetric
 from heml.tree.pairs import draw_pairs, held_out_pairs
 
 
-def drawn(cells: list[int], label_of: list[int], limit: int):
+def drawn(groups: list[int], label_of: list[int], limit: int):
     """Pairs of the first half of some images with the second."""
-    cells = np.array(cells)
-    labels = np.array(label_of)[cells]
-    half = len(cells) // 2
-    queries, references = np.arange(half), np.arange(half, len(cells))
+    groups = np.array(groups)
+    labels = np.array(label_of)[groups]
+    half = len(groups) // 2
+    queries, references = np.arange(half), np.arange(half, len(groups))
     rng = np.random.default_rng(0)
-    return labels, cells, *draw_pairs(queries, references, labels, cells, limit, rng)
+    return labels, groups, *draw_pairs(queries, references, labels, groups, limit, rng)
 
 
 def test_few_pairs_are_all_taken_once():
@@ -26,11 +26,11 @@ def test_few_pairs_are_all_taken_once():
     assert stands_for.tolist() == [1, 1, 1, 1]
 
 
-def test_half_are_of_one_label_and_cells_take_part_evenly():
-    # Three cells of label 0 and one of label 1, in very different numbers.
+def test_half_are_of_one_label_and_groups_take_part_evenly():
+    # Three groups of label 0 and one of label 1, in very different numbers.
     rng = np.random.default_rng(1)
-    cells = rng.choice(4, 2000, p=[0.9, 0.04, 0.03, 0.03]).tolist()
-    labels, found, first, second, stands_for = drawn(cells, [0, 0, 0, 1], limit=1000)
+    groups = rng.choice(4, 2000, p=[0.9, 0.04, 0.03, 0.03]).tolist()
+    labels, found, first, second, stands_for = drawn(groups, [0, 0, 0, 1], limit=1000)
     assert len(set(zip(first, second, strict=True))) == len(first) == 1000
     same = labels[first] == labels[second]
     assert same.sum() == 500
@@ -42,18 +42,18 @@ def test_half_are_of_one_label_and_cells_take_part_evenly():
 
 
 def test_what_one_kind_lacks_the_other_gives():
-    cells = [0] * 30 + [1] + [0] * 30 + [1]
-    *_, first, second, _ = drawn(cells, [0, 1], limit=200)
+    groups = [0] * 30 + [1] + [0] * 30 + [1]
+    *_, first, second, _ = drawn(groups, [0, 1], limit=200)
     assert len(first) == len(second) == 200
-    one_label = [[0, 1][c] for c in cells]
+    one_label = [[0, 1][c] for c in groups]
     different = [one_label[a] != one_label[b] for a, b in zip(first, second, strict=True)]
     assert sum(different) == 60  # all there are; 140 of one label
 
 
-def test_more_cells_than_can_be_looked_at():
+def test_more_groups_than_can_be_looked_at():
     labels, _, first, second, _ = drawn(list(range(1000)) * 2, list(range(1000)), limit=400)
     assert len(first) == 400
-    assert (labels[first] == labels[second]).sum() == 200  # one pair of each of 200 cells
+    assert (labels[first] == labels[second]).sum() == 200  # one pair of each of 200 groups
 
 
 def node(count: int, folds: int = 2) -> NodeMetric:

@@ -47,7 +47,7 @@ def table(count: int = 16, first: int = 0, **columns: Any) -> pa.Table:
 
 
 def source(root: Path | str, **changes: Any) -> ParquetSource:
-    content = {"kind": "parquet", "root": str(root), "label": "label", "groups": ["tone"]}
+    content = {"kind": "parquet", "root": str(root), "label": "label", "attributes": ["tone"]}
     return ParquetSource(
         Settings.model_validate(content | {"classes": CLASSES} | changes), Path("/")
     )
@@ -265,7 +265,7 @@ def test_every_row_is_accepted_or_has_its_reason(tmp_path, store, taxonomy):
     assert counts["read"] == counts["accepted"] + counts["quarantined"] + counts["excluded"]
 
 
-def test_a_cell_far_above_the_limit_is_refused(tmp_path):
+def test_a_group_far_above_the_limit_is_refused(tmp_path):
     images = [image(n) for n in range(15)] + [bytes((1 << 24) + 9000)]
     pq.write_table(table(image=pa.array(images)), tmp_path / "data.parquet")
     rows = records(tmp_path, max_pixels=1000, split=None)
@@ -278,7 +278,7 @@ def test_a_cell_far_above_the_limit_is_refused(tmp_path):
         ({"image": "imag"}, r"source\.image: .* no column 'imag'; did you mean 'image'"),
         ({"mask": "masks"}, r"source\.mask: .* did you mean 'mask'"),
         ({"label": "labell"}, r"source\.label: .* did you mean 'label'"),
-        ({"groups": ["tones"]}, r"source\.groups: .* did you mean 'tone'"),
+        ({"attributes": ["tones"]}, r"source\.attributes: .* did you mean 'tone'"),
         ({"split": "part"}, r"source\.split: .* no column 'part'"),
         ({"id": "idd"}, r"source\.id: .* no column 'idd'"),
         ({"classes": None}, r"source\.classes: is missing"),

@@ -7,21 +7,21 @@ from pydantic import ValidationError
 
 from heml.recombination.plan.allocation import (
     budget_of,
-    count_cells,
-    wanted_controls,
-    wanted_fill,
-    wanted_variety,
+    count_groups,
+    wanted_balancing,
+    wanted_min_synthetic,
+    wanted_within_group,
 )
 from heml.recombination.plan.quotas import QuotaError, check_values, quota_problems, quota_targets
-from heml.recombination.plan.targets import cell_targets
+from heml.recombination.plan.targets import group_targets
 from heml.recombination.rebalance_settings import Quotas, RebalanceSettings
 
 
-def cells(*counts: int) -> pd.DataFrame:
-    """Cells a·x, a·y, b·x, b·y, c·x, ..."""
-    keys = [(label, group) for label in "abc" for group in "xy"][: len(counts)]
+def groups(*counts: int) -> pd.DataFrame:
+    """Groups a·x, a·y, b·x, b·y, c·x, ..."""
+    keys = [(label, attribute) for label in "abc" for attribute in "xy"][: len(counts)]
     return pd.DataFrame(
-        {"label": [k[0] for k in keys], "groups": [[k[1]] for k in keys], "n": counts}
+        {"label": [k[0] for k in keys], "attributes": [[k[1]] for k in keys], "n": counts}
     )
 
 
@@ -31,28 +31,29 @@ def quotas(content) -> Quotas:
     return target
 
 
-def test_equal_is_the_largest_cell():
-    assert cell_targets(cells(40, 4, 4, 40), "equal").tolist() == [40] * 4
+def test_equal_is_the_largest_group():
+    assert group_targets(groups(40, 4, 4, 40), "equal").tolist() == [40] * 4
 
 
 def test_independent_keeps_the_margins():
-    # Labels 60:30, groups 60:30. What fits without removing is 2:1 in both: 50 is the binding cell.
-    target = cell_targets(cells(50, 10, 10, 20), "independent")
+    # Labels 60:30, attributes 60:30. What fits without removing is 2:1 in both: 50 is the binding
+    # group.
+    target = group_targets(groups(50, 10, 10, 20), "independent")
     assert target.tolist() == [80, 40, 40, 20]
     table = target.reshape(2, 2)
     assert table[0, 0] * table[1, 1] == table[0, 1] * table[1, 0]
 
 
 def test_independent_data_need_nothing():
-    assert cell_targets(cells(20, 10, 40, 20), "independent").tolist() == [20, 10, 40, 20]
+    assert group_targets(groups(20, 10, 40, 20), "independent").tolist() == [20, 10, 40, 20]
 
 
-def test_groups_that_never_occur_stay_empty_when_independent():
-    assert cell_targets(cells(20, 0, 10, 0), "independent").tolist() == [20, 0, 10, 0]
+def test_attributes_that_never_occur_stay_empty_when_independent():
+    assert group_targets(groups(20, 0, 10, 0), "independent").tolist() == [20, 0, 10, 0]
 
 
 def test_quotas_are_counts_and_shares():
-    counts = cells(40, 4, 4, 40)
+    counts = groups(40, 4, 4, 40)
     assert quota_targets(counts, quotas({"a": {"x": 50, "y": 20}})).tolist() == [50, 20, 4, 40]
     # Half of all: the others hold 48, so 48 more.
     assert quota_targets(counts, quotas({"a": {"x": "50%"}})).tolist() == [48, 4, 4, 40]
@@ -61,56 +62,65 @@ def test_quotas_are_counts_and_shares():
 
 
 def test_full_shares_beside_other_records_cannot_be_met_and_do_not_divide_by_zero():
-    target = quota_targets(cells(40, 4, 4, 40), quotas({"a": {"x": "100%"}}))
+    target = quota_targets(groups(40, 4, 4, 40), quotas({"a": {"x": "100%"}}))
     assert np.isfinite(target).all()
 
 
 def test_short_budget_goes_to_what_is_scarcest():
-    wanted = wanted_fill(cells(40, 10, 0, 40), RebalanceSettings(budget=0.5), records=90)
-    # 45 samples: label b's cells get as many as label a's, here with controls.
-    assert wanted["n_fill"].tolist() == [0, 12, 22, 0]
+    wanted = wanted_balancing(groups(40, 10, 0, 40), RebalanceSettings(budget=0.5), records=90)
+    # 45 samples: label b's groups get as many as label a's, here with controls.
+    assert wanted["n_balancing"].tolist() == [0, 12, 22, 0]
 
 
 def test_capacity_leaves_the_budget_to_others():
-    settings = RebalanceSettings(budget=0.5, controls=0)
-    free = wanted_fill(cells(40, 10, 10, 40), settings, 100)
-    held = wanted_fill(cells(40, 10, 10, 40), settings, 100, np.array([40, 40, 3, 40]))
-    assert free["n_fill"].tolist() == [0, 25, 25, 0]
-    assert held["n_fill"].tolist() == [0, 25, 3, 0]
+    settings = RebalanceSettings(budget=0.5, within_group=0)
+    free = wanted_balancing(groups(40, 10, 10, 40), settings, 100)
+    held = wanted_balancing(groups(40, 10, 10, 40), settings, 100, np.array([40, 40, 3, 40]))
+    assert free["n_balancing"].tolist() == [0, 25, 25, 0]
+    assert held["n_balancing"].tolist() == [0, 25, 3, 0]
 
 
 def test_controls_by_hand():
-    filled = wanted_fill(cells(40, 4, 4, 40), RebalanceSettings(), records=88)
-    assert filled["n_fill"].tolist() == [0, 36, 36, 0]
-    fill = filled["n_fill"].to_numpy()
-    # Half of what the neediest cell gets.
-    assert wanted_controls(filled, fill, RebalanceSettings(), 88).tolist() == [18, 0, 0, 18]
+    filled = wanted_balancing(groups(40, 4, 4, 40), RebalanceSettings(), records=88)
+    assert filled["n_balancing"].tolist() == [0, 36, 36, 0]
+    fill = filled["n_balancing"].to_numpy()
+    # Half of what the neediest group gets.
+    assert wanted_within_group(filled, fill, RebalanceSettings(), 88).tolist() == [18, 0, 0, 18]
     # 88 - 72 = 16 are left of a budget of one per record.
-    assert wanted_controls(filled, fill, RebalanceSettings(budget=1), 88).tolist() == [8, 0, 0, 8]
-    assert wanted_controls(filled, fill, RebalanceSettings(controls=0), 88).tolist() == [0] * 4
+    assert wanted_within_group(filled, fill, RebalanceSettings(budget=1), 88).tolist() == [
+        8,
+        0,
+        0,
+        8,
+    ]
+    assert (
+        wanted_within_group(filled, fill, RebalanceSettings(within_group=0), 88).tolist() == [0] * 4
+    )
 
 
 def test_controls_make_up_for_a_label_that_gets_nothing_else():
-    filled = wanted_fill(cells(30, 30, 40, 10), RebalanceSettings(controls=0.1, budget=5), 110)
+    filled = wanted_balancing(
+        groups(30, 30, 40, 10), RebalanceSettings(within_group=0.1, budget=5), 110
+    )
     fill = np.array([0, 0, 0, 30])
-    controls = wanted_controls(filled, fill, RebalanceSettings(controls=0.1, budget=5), 110)
+    controls = wanted_within_group(filled, fill, RebalanceSettings(within_group=0.1, budget=5), 110)
     assert controls[:2].sum() == fill[2:].sum() + controls[2:].sum()
 
 
 def test_variety_by_hand():
-    filled = wanted_fill(cells(40, 4, 4, 40), RebalanceSettings(), records=88)
+    filled = wanted_balancing(groups(40, 4, 4, 40), RebalanceSettings(), records=88)
     made, able = np.array([18, 36, 36, 18]), np.ones(4, bool)
-    # 440 samples, 220 a label: 98 records and samples become 264, half of them in each cell.
-    extra = wanted_variety(filled, made, able, RebalanceSettings(budget=5), 88)
+    # 440 samples, 220 a label: 98 records and samples become 264, half of them in each group.
+    extra = wanted_min_synthetic(filled, made, able, RebalanceSettings(budget=5), 88)
     assert extra.tolist() == [132 - 58, 132 - 40, 132 - 40, 132 - 58]
-    fewer = wanted_variety(filled, made, able, RebalanceSettings(variety=200), 88)
+    fewer = wanted_min_synthetic(filled, made, able, RebalanceSettings(min_synthetic=200), 88)
     assert (made + fewer).sum() == 200
     # Twice as many real records, twice as many recombined ones.
-    filled = wanted_fill(cells(80, 40, 4, 56), RebalanceSettings(), records=180)
-    extra = wanted_variety(filled, np.zeros(4, int), able, RebalanceSettings(budget=1), 180)
+    filled = wanted_balancing(groups(80, 40, 4, 56), RebalanceSettings(), records=180)
+    extra = wanted_min_synthetic(filled, np.zeros(4, int), able, RebalanceSettings(budget=1), 180)
     assert [extra[:2].sum(), extra[2:].sum()] == [120, 60]
-    for none in ({"variety": 100}, {"controls": 0}, {"budget": 1}):
-        assert not wanted_variety(filled, made, able, RebalanceSettings(**none), 88).any()
+    for none in ({"min_synthetic": 100}, {"within_group": 0}, {"budget": 1}):
+        assert not wanted_min_synthetic(filled, made, able, RebalanceSettings(**none), 88).any()
 
 
 def test_small_datasets_get_more():
@@ -118,29 +128,29 @@ def test_small_datasets_get_more():
         return budget_of(RebalanceSettings(**settings), records)
 
     assert [most(100), most(1000), most(10_000)] == [500, 2000, 15_000]
-    assert most(100, variety=0) == 150
+    assert most(100, min_synthetic=0) == 150
     assert most(100, budget=0.5) == 50
 
 
-def test_variety_leaves_no_label_behind_and_no_cell_beyond_its_quota():
-    filled = wanted_fill(cells(40, 4, 4, 40), RebalanceSettings(), records=88)
+def test_variety_leaves_no_label_behind_and_no_group_beyond_its_quota():
+    filled = wanted_balancing(groups(40, 4, 4, 40), RebalanceSettings(), records=88)
     made = np.array([18, 36, 36, 18])
     unable = np.array([False, False, True, True])
-    assert not wanted_variety(filled, made, unable, RebalanceSettings(), 88).any()
+    assert not wanted_min_synthetic(filled, made, unable, RebalanceSettings(), 88).any()
     one = np.array([False, True, True, True])
-    extra = wanted_variety(filled, made, one, RebalanceSettings(), 88)
+    extra = wanted_min_synthetic(filled, made, one, RebalanceSettings(), 88)
     assert extra[0] == 0
     assert extra[1] == extra[2:].sum()
     settings = RebalanceSettings(target={"quotas": {"a": {"y": 0}}})
-    filled = wanted_fill(cells(40, 4, 4, 40), settings, records=88)
-    extra = wanted_variety(filled, np.zeros(4, int), np.ones(4, bool), settings, 88)
+    filled = wanted_balancing(groups(40, 4, 4, 40), settings, records=88)
+    extra = wanted_min_synthetic(filled, np.zeros(4, int), np.ones(4, bool), settings, 88)
     assert extra[1] == 0
     assert extra[[0, 2, 3]].all()
 
 
-def test_records_without_a_group_are_in_no_cell():
+def test_records_without_a_attribute_are_in_no_group():
     train = pd.DataFrame({"label": list("aabb"), "tone": ["x", None, "", "y"]})
-    assert count_cells(train, "l", ["tone"])["n"].tolist() == [1, 0, 0, 1]
+    assert count_groups(train, "l", ["tone"])["n"].tolist() == [1, 0, 0, 1]
 
 
 # --- naming quotas ------------------------------------------------------------------------------

@@ -16,8 +16,8 @@ TAXONOMY = Taxonomy(
 )
 
 
-def scores(group="tone", **changes):
-    """Scores in which hair carries the group, mouth the label and skin nothing."""
+def scores(attribute="tone", **changes):
+    """Scores in which hair carries the attribute, mouth the label and skin nothing."""
     rows = {
         "background": (0.0, 0.5, 0.6, 0.5, 0.5),
         "hair": (0.9, 0.99, 0.01, 0.9, 0.1),
@@ -29,25 +29,31 @@ def scores(group="tone", **changes):
         "image": (0.95, 0.99, 0.01, 0.9, 0.1),
     }
     rows |= changes
-    names = ["score", "leakage", "leakage_q", "accuracy_aligned", "accuracy_conflicting"]
+    names = [
+        "score",
+        "attribute_auc",
+        "attribute_auc_q",
+        "accuracy_aligned",
+        "accuracy_conflicting",
+    ]
     frame = pd.DataFrame([[node, *row] for node, row in rows.items()], columns=["node", *names])
     frame["score_low"] = frame["score"] * 0.9
     for name in names[3:]:
         frame[f"{name}_low"] = frame[name] - 0.1
-    return frame.assign(kind=[TAXONOMY.kind(n) for n in frame["node"]], group=group)
+    return frame.assign(kind=[TAXONOMY.kind(n) for n in frame["node"]], attribute=attribute)
 
 
-def test_leaf_that_carries_the_group_and_leaf_that_tells_the_label():
+def test_leaf_that_carries_the_attribute_and_leaf_that_tells_the_label():
     roles = find_roles(scores(), 2, TAXONOMY)
-    assert roles.group_carriers == {"tone": ("hair",)}
-    assert roles.label_carriers == ("mouth",)
+    assert roles.attribute_nodes == {"tone": ("hair",)}
+    assert roles.label_nodes == ("mouth",)
     assert roles.remarks == ()
 
 
 def test_branch_is_moved_where_no_leaf_stands_out():
     weak = (0.2, 0.7, 0.01, 0.7, 0.5)
     roles = find_roles(scores(hair=weak, hat=weak), 2, TAXONOMY)
-    assert roles.group_carriers == {"tone": ("top",)}
+    assert roles.attribute_nodes == {"tone": ("top",)}
     assert "the branch top does" in roles.remarks[0]
 
 
@@ -56,17 +62,17 @@ def test_branch_that_holds_the_label_is_not_moved():
     roles = find_roles(
         scores(hair=nothing, top=nothing, face=(0.9, 0.99, 0.01, 0.9, 0.2)), 2, TAXONOMY
     )
-    assert roles.group_carriers == {"tone": ()}
+    assert roles.attribute_nodes == {"tone": ()}
 
 
 def test_no_node_stands_out():
     nothing = (0.0, 0.5, 0.6, 0.5, 0.5)
     roles = find_roles(scores(hair=nothing, top=nothing, image=nothing), 2, TAXONOMY)
-    assert roles.group_carriers == {"tone": ()}
+    assert roles.attribute_nodes == {"tone": ()}
     assert roles.remarks == ("tone: no node carries it clearly enough to be moved",)
     shows = (0.0, 0.9, 0.01, 0.5, 0.5)
     roles = find_roles(scores(hair=shows, top=nothing, image=nothing), 2, TAXONOMY)
-    assert roles.group_carriers == {"tone": ("hair",)}
+    assert roles.attribute_nodes == {"tone": ("hair",)}
     assert "no node stands out" in roles.remarks[0]
 
 
@@ -76,26 +82,28 @@ def test_score_that_may_be_chance_is_called_so():
     assert "touches 0" in find_roles(table, 2, TAXONOMY).remarks[0]
 
 
-def test_group_that_always_goes_with_the_label():
+def test_attribute_that_always_goes_with_the_label():
     table = scores()
-    table[["leakage", "leakage_q", "accuracy_conflicting", "accuracy_conflicting_low"]] = np.nan
+    table[
+        ["attribute_auc", "attribute_auc_q", "accuracy_conflicting", "accuracy_conflicting_low"]
+    ] = np.nan
     table["score"] = 0.0
     roles = find_roles(table, 2, TAXONOMY)
-    assert (roles.group_carriers, roles.label_carriers) == ({"tone": ()}, ())
+    assert (roles.attribute_nodes, roles.label_nodes) == ({"tone": ()}, ())
     assert "always goes with the label" in roles.remarks[0]
 
 
 def test_background_is_never_moved_with_something_else():
     also = (0.8, 0.99, 0.01, 0.9, 0.1)
-    assert find_roles(scores(background=also), 2).group_carriers["tone"] == ("hair",)
+    assert find_roles(scores(background=also), 2).attribute_nodes["tone"] == ("hair",)
     best = (1.0, 0.99, 0.01, 0.9, 0.1)
-    assert find_roles(scores(background=best), 2).group_carriers["tone"] == ("background",)
+    assert find_roles(scores(background=best), 2).attribute_nodes["tone"] == ("background",)
 
 
 def test_leaf_that_guesses_the_common_label_tells_nothing():
     # Nine in ten have one label: .9 on both sides is what guessing gives.
     roles = find_roles(scores(), 2, TAXONOMY, chance={"tone": 0.9})
-    assert roles.label_carriers == ()
+    assert roles.label_nodes == ()
 
 
 def test_guessing_by_hand():
@@ -113,7 +121,7 @@ def test_roles_survive_being_stored():
     values = np.array(["yes"] * 10 + ["no"] * 10, object)
     found = find_presence(values, np.zeros(20), areas)
     roles = find_roles(scores(), 2, TAXONOMY, presence={"tone": found})
-    assert roles.group_carriers == {"tone": ("hat",)}
+    assert roles.attribute_nodes == {"tone": ("hat",)}
     assert roles_from(json.loads(json.dumps(roles.describe()))) == roles
 
 
@@ -137,13 +145,13 @@ def test_tiny_segments_do_not_count_where_the_attribute_ignores_them():
     assert 0.0004 <= person.least_area < 0.004
 
 
-def test_leaf_that_is_there_because_of_the_label_is_not_the_group():
+def test_leaf_that_is_there_because_of_the_label_is_not_the_attribute():
     # 97% of the records follow the habit; the leaf follows the label alone.
     labels = np.array(["a"] * 100 + ["b"] * 100)
-    groups = np.array(["x"] * 97 + ["y"] * 3 + ["y"] * 97 + ["x"] * 3, object)
+    attributes = np.array(["x"] * 97 + ["y"] * 3 + ["y"] * 97 + ["x"] * 3, object)
     areas = {"tooth": np.where(labels == "a", 0.01, 0.0)}
-    assert find_presence(groups, labels, areas) == ()
-    assert [p.leaf for p in find_presence(labels.astype(object), groups, areas)] == ["tooth"]
+    assert find_presence(attributes, labels, areas) == ()
+    assert [p.leaf for p in find_presence(labels.astype(object), attributes, areas)] == ["tooth"]
 
 
 def test_many_values_are_told_by_several_leaves():

@@ -221,19 +221,19 @@ def test_other_wrong_arguments() -> None:
         plan_attributes(1, "mouth", "hat", 0.5, -1)
 
 
-def cells(plan: list[dict[str, str]], label: str, group: str) -> dict[tuple[str, str], int]:
-    return dict(Counter((row[label], row[group]) for row in plan))
+def groups(plan: list[dict[str, str]], label: str, attribute: str) -> dict[tuple[str, str], int]:
+    return dict(Counter((row[label], row[attribute]) for row in plan))
 
 
-def test_planned_cells_by_hand() -> None:
-    assert cells(plan_attributes(200, "mouth", "hair_tone", 0.95, 3), "mouth", "hair_tone") == {
+def test_planned_groups_by_hand() -> None:
+    assert groups(plan_attributes(200, "mouth", "hair_tone", 0.95, 3), "mouth", "hair_tone") == {
         ("smiling", "light"): 95,
         ("smiling", "dark"): 5,
         ("serious", "dark"): 95,
         ("serious", "light"): 5,
     }
-    # Three group values, two of them aligned: 0.8 of 50, and 10 shared by two.
-    assert cells(plan_attributes(100, "mouth", "skin_tone", 0.8, 3), "mouth", "skin_tone") == {
+    # Three attribute values, two of them aligned: 0.8 of 50, and 10 shared by two.
+    assert groups(plan_attributes(100, "mouth", "skin_tone", 0.8, 3), "mouth", "skin_tone") == {
         ("smiling", "light"): 40,
         ("smiling", "medium"): 5,
         ("smiling", "dark"): 5,
@@ -241,21 +241,21 @@ def test_planned_cells_by_hand() -> None:
         ("serious", "medium"): 40,
         ("serious", "dark"): 5,
     }
-    # Three label values: the third is aligned with the first group value again.
-    assert cells(plan_attributes(30, "skin_tone", "hat", 1.0, 3), "skin_tone", "hat") == {
+    # Three label values: the third is aligned with the first attribute value again.
+    assert groups(plan_attributes(30, "skin_tone", "hat", 1.0, 3), "skin_tone", "hat") == {
         ("light", "none"): 10,
         ("medium", "worn"): 10,
         ("dark", "none"): 10,
     }
     # Rounding: 4 and 3 records; 0.5 of 3 rounds up to 2.
-    assert cells(plan_attributes(7, "mouth", "eyes", 0.5, 3), "mouth", "eyes") == {
+    assert groups(plan_attributes(7, "mouth", "eyes", 0.5, 3), "mouth", "eyes") == {
         ("smiling", "open"): 2,
         ("smiling", "narrow"): 2,
         ("serious", "narrow"): 2,
         ("serious", "open"): 1,
     }
     # 0.35 of 10 is 3.5 on paper and less in binary.
-    assert cells(plan_attributes(20, "mouth", "eyes", 0.35, 3), "mouth", "eyes") == {
+    assert groups(plan_attributes(20, "mouth", "eyes", 0.35, 3), "mouth", "eyes") == {
         ("smiling", "open"): 4,
         ("smiling", "narrow"): 6,
         ("serious", "narrow"): 4,
@@ -273,24 +273,24 @@ def test_planned_cells_by_hand() -> None:
 def test_planned_counts_are_exact(
     count: int, words: list[str], association: float, seed: int
 ) -> None:
-    label, group = words[:2]
-    plan = plan_attributes(count, label, group, association, seed)
-    assert plan == plan_attributes(count, label, group, association, seed)
+    label, attribute = words[:2]
+    plan = plan_attributes(count, label, attribute, association, seed)
+    assert plan == plan_attributes(count, label, attribute, association, seed)
     assert len(plan) == count
-    found = cells(plan, label, group)
-    values, groups = ATTRIBUTES[label], ATTRIBUTES[group]
-    totals = [sum(found.get((value, g), 0) for g in groups) for value in values]
+    found = groups(plan, label, attribute)
+    values, attributes = ATTRIBUTES[label], ATTRIBUTES[attribute]
+    totals = [sum(found.get((value, g), 0) for g in attributes) for value in values]
     assert max(totals) - min(totals) <= 1
     for index, (value, total) in enumerate(zip(values, totals, strict=True)):
-        aligned = index % len(groups)
-        assert abs(found.get((value, groups[aligned]), 0) - association * total) <= 0.5 + 1e-6
-        rest = [found.get((value, g), 0) for i, g in enumerate(groups) if i != aligned]
+        aligned = index % len(attributes)
+        assert abs(found.get((value, attributes[aligned]), 0) - association * total) <= 0.5 + 1e-6
+        rest = [found.get((value, g), 0) for i, g in enumerate(attributes) if i != aligned]
         assert max(rest) - min(rest) <= 1
     assert all(row[name] in ATTRIBUTES[name] for row in plan for name in ATTRIBUTES)
 
 
-def test_independent_when_association_is_one_over_groups() -> None:
-    found = cells(plan_attributes(180, "mouth", "skin_tone", 1 / 3, 0), "mouth", "skin_tone")
+def test_independent_when_association_is_one_over_attributes() -> None:
+    found = groups(plan_attributes(180, "mouth", "skin_tone", 1 / 3, 0), "mouth", "skin_tone")
     assert set(found.values()) == {30}
 
 

@@ -13,7 +13,7 @@ source:
   kind: folder
   root: data
   label: mouth
-  groups: [hair_tone]
+  attributes: [hair_tone]
 taxonomy: celebamask_hq
 """
 
@@ -46,7 +46,7 @@ def write(tmp_path):
 
 def test_short_recipe_has_every_default(write):
     recipe = load_recipe(write(PORTRAITS))
-    assert (recipe.name, recipe.label, recipe.groups) == ("faces", "mouth", ["hair_tone"])
+    assert (recipe.name, recipe.label, recipe.attributes) == ("faces", "mouth", ["hair_tone"])
     assert recipe.taxonomy.name == "portraits"
     assert recipe.settings.metric.epochs == 25
     assert recipe.settings.schedule is None
@@ -77,7 +77,7 @@ def test_shipped_recipes_load():
         ),
         (
             "rebalance: {operators: [insert, recolor]}",
-            ", line 3: rebalance.operators[1]: 'recolor' is unknown; did you mean 'recolour'?",
+            ", line 3: rebalance.operators[1]: 'recolor' is unknown; did you mean 'recolor'?",
         ),
         (
             "taxonomy: portrait",
@@ -103,7 +103,7 @@ def test_shipped_recipes_load():
         ),
         (
             "rebalance:\n  target:\n    quotas:\n      smiling: 20",
-            ", line 6: rebalance.target.quotas.smiling: a cell is named by value of mouth → value "
+            ", line 6: rebalance.target.quotas.smiling: a group is named by value of mouth → value "
             "of hair_tone, then its quota; found 1 value",
         ),
         (
@@ -152,12 +152,12 @@ def test_mistake_is_named_with_the_nearest_word(refused, addition, message):
             ", line 2: source.label: portraits have no 'mouht'; did you mean 'mouth'?",
         ),
         (
-            "name: faces\nsource: {kind: portraits, groups: [mouth]}",
-            ", line 2: source.groups[0]: 'mouth' is the label; name another column",
+            "name: faces\nsource: {kind: portraits, attributes: [mouth]}",
+            ", line 2: source.attributes[0]: 'mouth' is the label; name another column",
         ),
         (
-            FOLDER.replace("groups: [hair_tone]", "groups: hair_tone"),
-            ", line 6: source.groups: must be a list, such as [hair_tone]",
+            FOLDER.replace("attributes: [hair_tone]", "attributes: hair_tone"),
+            ", line 6: source.attributes: must be a list, such as [hair_tone]",
         ),
         (
             FOLDER.replace("label: mouth", "label: yes"),
@@ -286,8 +286,8 @@ def test_missing_folder_of_recipes_is_named(tmp_path):
     ("budget", "message"),
     [
         ("{score: {warn: 0.6, error: 0.3}}", r"budget.score: warn \(0.6\) must not be above error"),
-        ("{groups: {hair_ton: {warn: 0.3}}}", "no such group; did you mean 'hair_tone'"),
-        ("{groups: {hair_tone: {wran: 0.3}}}", "unknown key; did you mean 'warn'"),
+        ("{attributes: {hair_ton: {warn: 0.3}}}", "no such attribute; did you mean 'hair_tone'"),
+        ("{attributes: {hair_tone: {wran: 0.3}}}", "unknown key; did you mean 'warn'"),
         ("{scores: {warn: 0.3}}", "unknown key; did you mean 'score'"),
         ("{quarantined: {warn: 5}}", "less than or equal to 1"),
     ],

@@ -25,7 +25,7 @@ from data_contracts import (
     COVERAGE,
     DEBIAS_EFFECT,
     IMAGES,
-    PLANNED_CELLS,
+    PLANNED_GROUPS,
     QUARANTINE,
     RECOMBINED_SAMPLES,
     SEGMENTS,
@@ -33,7 +33,7 @@ from data_contracts import (
 from data_contracts.common import INPUT_PREFIX, input_columns
 from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.bias.association import association
-from heml.bias.attributes import measured_groups
+from heml.bias.attributes import measured_attributes
 from heml.bias.coverage import coverage
 from heml.bias.history import remember_scores
 from heml.compute.progress import silent
@@ -75,11 +75,11 @@ class ReportStore:
     ----------
     root : Path
     labels, tones : pairs of str
-        Label and group values.
-    group : str
-        Name of the group column.
+        Label and attribute values.
+    attribute : str
+        Name of the attribute.
     more : sequence of str
-        Further group columns, which have nothing to do with the label.
+        Further attributes, which have nothing to do with the label.
     """
 
     def __init__(
@@ -87,19 +87,19 @@ class ReportStore:
         root: Path,
         labels: tuple[str, str] = ("round", "square"),
         tones: tuple[str, str] = ("dark", "light"),
-        group: str = "tone",
+        attribute: str = "tone",
         more: Sequence[str] = (),
     ) -> None:
         self.store = Store(root)
-        self.label, self.groups = "outline", [group, *more]
+        self.label, self.attributes = "outline", [attribute, *more]
         self._rng = np.random.default_rng(0)
-        # Aligned eight times, conflicting once, in train; every cell twice in test.
-        cells = [(label, tone) for label in labels for tone in tones]
-        habit = {cells[0]: 8, cells[1]: 1, cells[2]: 1, cells[3]: 8}
+        # Aligned eight times, conflicting once, in train; every group twice in test.
+        groups = [(label, tone) for label in labels for tone in tones]
+        habit = {groups[0]: 8, groups[1]: 1, groups[2]: 1, groups[3]: 8}
         self.index = pd.DataFrame(
-            [(*cell, "train") for cell, count in habit.items() for _ in range(count)]
-            + [(*cell, "test") for cell in cells for _ in range(2)],
-            columns=["label", group, "split"],
+            [(*group, "train") for group, count in habit.items() for _ in range(count)]
+            + [(*group, "test") for group in groups for _ in range(2)],
+            columns=["label", attribute, "split"],
         )
         self.index["image_id"] = [f"image-{n:02d}" for n in range(len(self.index))]
         for name in more:
@@ -133,12 +133,12 @@ class ReportStore:
         return buffer.getvalue()
 
     def _images(self) -> None:
-        contract = IMAGES.with_columns(input_columns(self.groups))
+        contract = IMAGES.with_columns(input_columns(self.attributes))
         with ShardWriter(self.store.images, contract) as writer:
             for row in self.index.to_dict("records"):
                 image = {"bytes": self._png(), "path": f"{row['image_id']}.png"}
                 known = {k: row[k] for k in ("image_id", "split", "label")}
-                known |= {INPUT_PREFIX + g: row[g] for g in self.groups}
+                known |= {INPUT_PREFIX + g: row[g] for g in self.attributes}
                 size = {"width": SIDE, "height": SIDE, "sha256": "0", "mask": None}
                 writer.write([known | size | {"image": image}], 1000)
         refused = [{"row": 5, "file_name": f"{EVIL}.png", "reason": "missing_file", "detail": EVIL}]
@@ -193,7 +193,7 @@ class ReportStore:
                 "debiased": Similarity(tuple(nodes), weights[::-1].copy(), weights / 10, 1.2),
             },
             Embedded(vectors, present),
-            self.train[["image_id", "label", *self.groups]].to_dict("records"),
+            self.train[["image_id", "label", *self.attributes]].to_dict("records"),
             3,
         )
         tree.save(self.store.metric_tree)
@@ -217,17 +217,17 @@ class ReportStore:
     def _bias(self) -> None:
         rows = []
         known = {"shape": 0.91, "background": 0.33, "hat": None, "thing": 0.71, "image": 0.55}
-        for group, (node, score) in product(self.groups, known.items()):
+        for attribute, (node, score) in product(self.attributes, known.items()):
             row: dict[str, Any] = dict.fromkeys(BIAS_SCORES.column_names)
             row |= {
                 "node": node,
                 "kind": TAXONOMY.kind(node),
-                "group": group,
+                "attribute": attribute,
                 "rank": {"shape": 1, "background": 2, "hat": 3}.get(node, 1),
                 "n": 18,
                 "n_conflicting": 2,
                 "present": 0.25 if node == "hat" else 1.0,
-                "groups": [group],
+                "attributes": [attribute],
                 "n_missing": 0,
                 "flagged": False,
                 "note": "",
@@ -236,71 +236,73 @@ class ReportStore:
                 "score_high": (score or 0.0) * 1.05,
             }
             if score is not None:
-                for name, value in (("leakage", 0.87), ("accuracy_aligned", 0.94),
+                for name, value in (("attribute_auc", 0.87), ("accuracy_aligned", 0.94),
                                     ("accuracy_conflicting", 0.06)):  # fmt: skip
                     row |= {name: value, f"{name}_low": value - 0.05, f"{name}_high": value + 0.05}
-                row |= {"leakage_p": 0.002, "leakage_q": 0.004}
+                row |= {"attribute_auc_p": 0.002, "attribute_auc_q": 0.004}
             rows.append(row)
         pq.write_table(BIAS_SCORES.table(rows), self.store.bias_scores)
-        cells = coverage(self.train, self.label, self.groups)
-        pq.write_table(COVERAGE.table(cells), self.store.coverage)
+        groups = coverage(self.train, self.label, self.attributes)
+        pq.write_table(COVERAGE.table(groups), self.store.coverage)
         links = [
-            {"group": group, "n": 18, "cramers_v": 0.77 / place, "cramers_v_low": 0.61 / place,
-             "cramers_v_high": 0.89 / place, "p_value": 0.0001, "groups": [group],
+            {"attribute": attribute, "n": 18, "cramers_v": 0.77 / place,
+             "cramers_v_low": 0.61 / place,
+             "cramers_v_high": 0.89 / place, "p_value": 0.0001, "attributes": [attribute],
              "permutation_p": 0.001, "permutation_q": 0.001, "n_missing": 0, "note": ""}
-            for place, group in enumerate(self.groups, start=1)
+            for place, attribute in enumerate(self.attributes, start=1)
         ]  # fmt: skip
         pq.write_table(ASSOCIATION.table(links), self.store.association)
-        measured = measured_groups(self.groups)
+        measured = measured_attributes(self.attributes)
         measures = association(self.train, measured, resamples=50, permutations=50, seed=0)[1]
         pq.write_table(BIAS_MEASURES.table(measures), self.store.bias_measures)
-        uncovered = cells.loc[cells["n"] == 0, "cell"].tolist()
+        uncovered = groups.loc[groups["n"] == 0, "group"].tolist()
         self._finish("bias_scores", {"uncovered": uncovered, "notes": {}})
 
     def _plan(self) -> None:
-        cells = coverage(self.train, self.label, self.groups).to_dict("records")
+        groups = coverage(self.train, self.label, self.attributes).to_dict("records")
         planned = [
             {
-                **{k: cell[k] for k in ("cell", "label", "groups")},
-                "n_real": cell["n"],
+                **{k: group[k] for k in ("group", "label", "attributes")},
+                "n_real": group["n"],
                 "n_target": 8,
-                "n_wanted": 8 - cell["n"],
-                "n_planned": 2 * (8 - cell["n"]),
+                "n_wanted": 8 - group["n"],
+                "n_planned": 2 * (8 - group["n"]),
                 "note": "",
-                "n_missing": 8 - cell["n"],
-                "n_fill": 8 - cell["n"],
-                "n_control": 0,
+                "n_missing": 8 - group["n"],
+                "n_balancing": 8 - group["n"],
+                "n_within_group": 0,
                 "n_reached": 8,
                 "reason": "",
             }
-            for cell in cells
+            for group in groups
         ]
-        pq.write_table(PLANNED_CELLS.table(planned), self.store.planned_cells)
-        summary = {"edits": 28, "wanted": 14, "group_carriers": dict.fromkeys(self.groups, "shape"),
-                   "label_carriers": "hat", "notes": {}, "words": "planned",
-                   "recoloured": ["frame"], "roles": {"label_colours": ["hat"]},
-                   "presence_groups": {}, "remarks": ["<b> belongs to no cell"],
-                   "self_recombinations": 3}  # fmt: skip
+        pq.write_table(PLANNED_GROUPS.table(planned), self.store.planned_groups)
+        summary = {"edits": 28, "wanted": 14,
+                   "attribute_nodes": dict.fromkeys(self.attributes, "shape"),
+                   "label_nodes": "hat", "notes": {}, "words": "planned",
+                   "recolored": ["frame"], "roles": {"label_colors": ["hat"]},
+                   "presence_attributes": {}, "remarks": ["<b> belongs to no group"],
+                   "identity_edits": 3}  # fmt: skip
         self._finish("rebalance_plan", summary)
 
     def _samples(self) -> None:
         ids = self.train["image_id"].tolist()
-        sizes = self.train.groupby(["label", self.groups[0]])["split"].transform("size")
+        sizes = self.train.groupby(["label", self.attributes[0]])["split"].transform("size")
         rare = self.train[sizes == 1]
         rows = []
         for number in range(12):
-            cell = rare.iloc[number % 2]
+            group = rare.iloc[number % 2]
             reason = ("", "", "label_kept", "in_distribution")[number % 4]
             rows.append(
                 dict.fromkeys(column.name for column in GATE_COLUMNS)
                 | {
                     "edit_id": f"edit-{number:06d}",
-                    "label": cell["label"],
-                    "groups": [cell[g] for g in self.groups],
-                    "direction": ("group_onto_host", "control")[number % 3 == 0],
-                    "operator": ("transplant", "recolour")[number % 2],
+                    "label": group["label"],
+                    "attributes": [group[g] for g in self.attributes],
+                    "direction": ("swap_attribute", "within_group")[number % 3 == 0],
+                    "operator": ("transplant", "recolor")[number % 2],
                     "nodes": ["shape"],
-                    "recoloured_nodes": ["frame"] if number % 2 else [],
+                    "recolored_nodes": ["frame"] if number % 2 else [],
                     "host_id": ids[number],
                     "donor_id": ids[-1 - number],
                     "seed": number,
@@ -308,7 +310,7 @@ class ReportStore:
                     "reason": reason,
                     "refused_by": [reason] if reason else [],
                     "gate_label": 0.9,
-                    "gate_group": 0.8,
+                    "gate_attribute": 0.8,
                     "gate_distribution": None if reason else 0.7,
                     "gate_change": 0.1,
                     "gate_donor_distance": 0.4,
@@ -325,23 +327,23 @@ class ReportStore:
         path = self.store.recombined_samples / "part-00000.parquet"
         pq.write_table(RECOMBINED_SAMPLES.table(rows), path)
         summary = {"wanted": 14, "tried": 12, "accepted": 6, "refused": 6,
-                   "accepted_by_operator": {"recolour": 3, "transplant": 3},
+                   "accepted_by_operator": {"recolor": 3, "transplant": 3},
                    "refused_by_reason": {"label_kept": 3, "in_distribution": 3}}  # fmt: skip
         self._finish("recombined_samples", summary)
 
     def _dataset(self) -> None:
-        cells = coverage(self.train, self.label, self.groups)["cell"]
+        groups = coverage(self.train, self.label, self.attributes)["group"]
         counts = {
-            cell: {"real": 1, "recombined": 1, "weight_real": 1.25, "weight_recombined": 0.75}
-            for cell in cells
+            group: {"real": 1, "recombined": 1, "weight_real": 1.25, "weight_recombined": 0.75}
+            for group in groups
         }
-        summary = {"rows": 32, "real": 26, "recombined": 6, "cells": counts,
+        summary = {"rows": 32, "real": 26, "recombined": 6, "groups": counts,
                    "recipe_fingerprint": "0123456789abcdef", "code_fingerprint": "fedcba9876543210",
                    "files": {"data/train-00000-of-00001.parquet": "5" * 64}}  # fmt: skip
         self._finish("rebalanced_dataset", summary)
 
     def _effect(self) -> None:
-        worst = {"as_is": (0.11, 0.15, 0.13), "group_balanced": (0.2, 0.3, 0.25),
+        worst = {"erm": (0.11, 0.15, 0.13), "group_balanced": (0.2, 0.3, 0.25),
                  "rebalanced": (0.71, 0.69, 0.73)}  # fmt: skip
         self.effect(worst, n=60)
 
@@ -387,7 +389,7 @@ class ReportStore:
             self.store,
             taxonomy=TAXONOMY,
             label_name=self.label,
-            groups=self.groups,
+            attributes=self.attributes,
             progress=silent,
             **arguments,
         )
@@ -456,14 +458,14 @@ def undrawn(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 FIGURES = {
-    "images": lambda m: by_name.images_figure(m.store, m.label, m.groups),
+    "images": lambda m: by_name.images_figure(m.store, m.label, m.attributes),
     "segments": lambda m: by_name.segments_figure(m.store, TAXONOMY),
     "segments_alone": lambda m: by_name.segments_alone_figure(m.store, TAXONOMY),
     "node": lambda m: by_name.node_figure(m.store, "shape", TAXONOMY),
     "node_without_views": lambda m: by_name.node_figure(m.store, "shape"),
     "untrained_node": lambda m: by_name.node_figure(m.store, "hat", TAXONOMY),
-    "tree": lambda m: by_name.tree_figure(m.store, TAXONOMY, m.groups[0]),
-    "bias": lambda m: by_name.bias_figure(m.store, m.groups[0]),
+    "tree": lambda m: by_name.tree_figure(m.store, TAXONOMY, m.attributes[0]),
+    "bias": lambda m: by_name.bias_figure(m.store, m.attributes[0]),
     "coverage": lambda m: by_name.coverage_figure(m.store),
     "plan": lambda m: by_name.plan_figure(m.store),
     "plan_accepted": lambda m: by_name.plan_figure(m.store, accepted=True),
@@ -565,9 +567,9 @@ def test_pairs_and_segments_have_pictures_for_dark_pages(page: Page) -> None:
 def test_numbers_are_those_of_the_tables(page: Page) -> None:
     assert "30 records were read: 26 accepted, 1 quarantined, 3 excluded" in page.text
     assert "Cramér’s V 0.77 (95% interval 0.61 to 0.89" in page.text
-    assert "Of 3 segments of the images, shape carries the group tone most" in page.text
+    assert "Of 3 segments of the images, shape carries the attribute tone most" in page.text
     assert "on 94% of the aligned images and on 6% of the conflicting" in page.text
-    assert "frame of the host, where they are not moved, get the colours" in page.text
+    assert "frame of the host, where they are not moved, get the colors" in page.text
     assert "Those of hat stay: they tell outline" in page.text
     assert "0.82 to 0.96; 0 is harmless, 1 the worst; 18 images, 2 of them" in page.text
     assert "6 images were recombined" in page.text
@@ -594,11 +596,11 @@ def test_values_that_look_like_markup_stay_text(tmp_path: Path) -> None:
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_every_group_has_its_figures_and_its_table(tmp_path: Path) -> None:
+def test_every_attribute_has_its_figures_and_its_table(tmp_path: Path) -> None:
     page = Page(ReportStore(tmp_path / "s", more=["camera"]).render())
-    for group in ("tone", "camera"):
-        assert f"All nodes for {group}, most biased first" in page.text
-        assert any(f"bias score for {group}" in str(tag["alt"]) for tag in page.named("img"))
+    for attribute in ("tone", "camera"):
+        assert f"All nodes for {attribute}, most biased first" in page.text
+        assert any(f"bias score for {attribute}" in str(tag["alt"]) for tag in page.named("img"))
     assert "Also measured: camera (V 0.39)" in page.text
 
 
@@ -610,7 +612,7 @@ def test_same_input_gives_the_same_bytes_in_another_folder(
 
 @pytest.mark.usefixtures("undrawn")
 def test_an_unchanged_report_is_kept_and_a_changed_recipe_renders_again(own: ReportStore) -> None:
-    arguments = (own.store, "test", TAXONOMY, own.label, own.groups)
+    arguments = (own.store, "test", TAXONOMY, own.label, own.attributes)
     first = render_report(*arguments, RECIPE, silent)
     assert not first.reused
     assert set(first.summary) >= {"bytes", "pictures", "sections", "words"}
@@ -649,7 +651,7 @@ def test_no_samples_at_all_is_no_error(own: ReportStore) -> None:
 
 
 def doubts(made: ReportStore) -> list[str]:
-    facts = gather(made.store, made.label, made.groups, effect=True)
+    facts = gather(made.store, made.label, made.attributes, effect=True)
     return [doubt for finding in findings(facts) for doubt in finding.doubts]
 
 
@@ -664,10 +666,10 @@ def test_a_rival_within_the_interval_is_named(own: ReportStore) -> None:
     assert any("overlaps that of background" in doubt for doubt in doubts(own))
 
 
-def test_no_carrier_is_said_and_not_turned_into_a_finding(own: ReportStore) -> None:
+def test_no_node_is_said_and_not_turned_into_a_finding(own: ReportStore) -> None:
     scores = pd.read_parquet(own.store.bias_scores).assign(score=0.0, score_low=0.0)
     pq.write_table(BIAS_SCORES.table(scores), own.store.bias_scores)
-    facts = gather(own.store, own.label, own.groups, effect=True)
+    facts = gather(own.store, own.label, own.attributes, effect=True)
     assert "No segment was found" in findings(facts)[1].text
 
 
@@ -686,7 +688,7 @@ def test_an_effect_is_doubted_where_it_should_be(
     own: ReportStore, after: tuple[float, ...], n: int, expected: str | None
 ) -> None:
     before = (0.11, 0.15, 0.13)[: len(after)]
-    own.effect({"as_is": before, "rebalanced": after}, n)
+    own.effect({"erm": before, "rebalanced": after}, n)
     found = [d for d in doubts(own) if "wanted" not in d and "few" not in d]
     assert (expected is None) == (not found)
     assert expected is None or any(expected in doubt for doubt in found)
@@ -694,9 +696,9 @@ def test_an_effect_is_doubted_where_it_should_be(
 
 @pytest.mark.usefixtures("undrawn")
 def test_arms_are_read_in_the_contracts_order(own: ReportStore) -> None:
-    own.effect({"rebalanced": (0.7,), "cutmix": (0.2,), "as_is": (0.1,)}, 60, "no test image of x")
+    own.effect({"rebalanced": (0.7,), "cutmix": (0.2,), "erm": (0.1,)}, 60, "no test image of x")
     arms = arm_effects(pd.read_parquet(own.store.debias_effect))
-    assert [arm.arm for arm in arms] == ["as_is", "cutmix", "rebalanced"]
+    assert [arm.arm for arm in arms] == ["erm", "cutmix", "rebalanced"]
     assert arms[2].n_worst == 60
     assert arms[2].worst.low == proportion_confint(42, 60)[0]
     text = Page(own.render()).text
@@ -713,9 +715,9 @@ def test_the_report_says_why_the_effect_was_not_measured(own: ReportStore) -> No
     assert by_name.effect_figure(own.store) is None
 
 
-def test_pairs_share_the_label_or_the_group_but_not_both(made: ReportStore) -> None:
+def test_pairs_share_the_label_or_the_attribute_but_not_both(made: ReportStore) -> None:
     tree = MetricTree.load(made.store.metric_tree)
-    pairs = telling_pairs(tree, made.groups)
+    pairs = telling_pairs(tree, made.attributes)
     assert [pair.same_label for pair in pairs] == [True, False]
     known = made.train.set_index("image_id")
     for pair in pairs:
@@ -728,7 +730,7 @@ def test_examples_of_samples_cover_every_kind(made: ReportStore) -> None:
     accepted = sample_examples(made.store, accepted=True)
     kinds = list(zip(accepted["direction"], accepted["operator"], strict=True))
     assert len(set(kinds)) == len(kinds) == 4
-    assert kinds[0][0] == "group_onto_host", "controls come last"
+    assert kinds[0][0] == "swap_attribute", "controls come last"
     refused = sample_examples(made.store, accepted=False, per_kind=2)
     assert sorted(refused["reason"]) == ["in_distribution"] * 2 + ["label_kept"] * 2
 
@@ -757,9 +759,9 @@ def test_text_contrasts_with_its_background() -> None:
     assert ink_on("#c04a00") == "#ffffff"
 
 
-def luminance(colour: str) -> float:
+def luminance(color: str) -> float:
     """Relative luminance of #rgb or #rrggbb (WCAG 2.2)."""
-    digits = colour.removeprefix("#")
+    digits = color.removeprefix("#")
     digits = "".join(d * 2 for d in digits) if len(digits) == 3 else digits
     channels = np.array([int(digits[i : i + 2], 16) / 255 for i in (0, 2, 4)])
     linear = np.where(channels <= 0.04045, channels / 12.92, ((channels + 0.055) / 1.055) ** 2.4)
@@ -789,5 +791,5 @@ def test_scores_of_earlier_measurements_are_shown_once_there_are_some(own: Repor
     (own.store.root / "manifests" / "report.json").unlink()
     page = Page(own.render())
     assert "Earlier measurements" in page.text
-    assert "NodeGroup#1#2" in page.text
+    assert "NodeAttribute#1#2" in page.text
     assert not page.open_tags

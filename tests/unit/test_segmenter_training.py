@@ -13,7 +13,7 @@ SIDE = 32
 
 
 class Pixelwise(torch.nn.Module):
-    """Classes from a pixel's own colour; remembers what it was shown."""
+    """Classes from a pixel's own color; remembers what it was shown."""
 
     def __init__(self):
         super().__init__()
@@ -55,7 +55,7 @@ def test_mirror_images_are_shown_if_wanted(mirror):
     assert left_is_bright.any() == mirror
 
 
-def test_what_colour_tells_is_learned_and_averaged():
+def test_what_color_tells_is_learned_and_averaged():
     _, average = fitted(*halves(8), steps=60)
     with torch.no_grad():
         logits = average(torch.tensor([0.0, 0.86])[:, None, None, None].expand(2, 3, 1, 1)).logits
@@ -88,7 +88,7 @@ def test_rarer_classes_weigh_more_and_absent_ones_nothing():
 
 def test_noise_passes_the_convolutions_of_an_untrained_model_at_its_own_strength():
     model = new_model(TrainedSegmentation(kind="trained"), ["a", "b"], None)
-    depthwise = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.groups > 1]
+    depthwise = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.attributes > 1]
     assert len(depthwise) == 8
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():

@@ -17,46 +17,46 @@ def selection(**targets):
     )
 
 
-def mass(weights, cell):
-    weight, chosen = weights[cell], selection()
-    return chosen.real[cell] * weight.real + chosen.recombined[cell] * weight.recombined
+def mass(weights, group):
+    weight, chosen = weights[group], selection()
+    return chosen.real[group] * weight.real + chosen.recombined[group] * weight.recombined
 
 
-def test_cells_of_equal_targets_weigh_the_same():
+def test_groups_of_equal_targets_weigh_the_same():
     weights = selection(open=30, closed=30).weights()
     masses = mass(weights, OPEN), mass(weights, CLOSED)
     assert masses[0] == pytest.approx(masses[1])
     assert sum(masses) == pytest.approx(50)
 
 
-def test_cells_weigh_as_their_targets():
+def test_groups_weigh_as_their_targets():
     """Two thirds and one third of 50 rows."""
     weights = selection(open=40, closed=20).weights()
     assert mass(weights, OPEN) == pytest.approx(50 * 2 / 3)
     assert mass(weights, CLOSED) == pytest.approx(50 / 3)
 
 
-def test_cells_that_no_plan_knows_keep_their_share():
+def test_groups_that_no_plan_knows_keep_their_share():
     weights = selection().weights()
     assert mass(weights, OPEN) == pytest.approx(30)
     assert mass(weights, CLOSED) == pytest.approx(20)
 
 
-#: A group that mostly comes with `open`: 6 real images of the other label, and what was made.
+#: An attribute that mostly comes with `open`: 6 real images of the other label, and what was made.
 SCARCE = Selection(
     real=Counter({("open", "dark"): 120, ("closed", "dark"): 6, ("open", "light"): 40}),
     recombined=Counter({("open", "dark"): 240, ("closed", "dark"): 480, ("open", "light"): 10}),
 )
 
 
-def share_of_real(chosen, cell):
-    weight = chosen.weights()[cell]
-    real = chosen.real[cell] * weight.real
-    return real / (real + chosen.recombined[cell] * weight.recombined)
+def share_of_real(chosen, group):
+    weight = chosen.weights()[group]
+    real = chosen.real[group] * weight.real
+    return real / (real + chosen.recombined[group] * weight.recombined)
 
 
-def test_being_real_tells_no_label_within_a_group():
-    """Six of 486 may count eight times: 48 of 528; the other cell's 120 follow."""
+def test_being_real_tells_no_label_within_a_attribute():
+    """Six of 486 may count eight times: 48 of 528; the other group's 120 follow."""
     scarce, common = (share_of_real(SCARCE, (label, "dark")) for label in ("closed", "open"))
     assert scarce == pytest.approx(48 / 528)
     assert common == pytest.approx(scarce)
@@ -86,6 +86,6 @@ def test_a_label_without_real_rows_is_no_error():
     assert weights["open", "dark"].real == pytest.approx(weights["open", "dark"].recombined / 8)
 
 
-def test_without_weighing_the_rows_of_a_cell_are_alike():
+def test_without_weighing_the_rows_of_a_group_are_alike():
     even = Selection(SCARCE.real, SCARCE.recombined, by_origin=False)
     assert all(w.real == pytest.approx(1) for w in even.weights().values())

@@ -65,22 +65,22 @@ def test_calibrated_distance():
     assert calibrate(np.array(0.3), 0.3) == pytest.approx(0.5)
 
 
-def test_balanced_weights_give_every_cell_pair_the_same():
+def test_balanced_weights_give_every_group_pair_the_same():
     first = np.array([0, 0, 0, 0, 1, 0])
     second = np.array([0, 0, 0, 1, 0, 2])
     same = np.array([True, True, True, True, True, False])
     weights = pair_weights(first, second, same, balanced=True)
     assert weights.sum() == pytest.approx(1)
     assert weights[same].sum() == pytest.approx(weights[~same].sum())
-    # Cells (0, 0) three times, (0, 1) twice in either order.
+    # Groups (0, 0) three times, (0, 1) twice in either order.
     assert weights[:3].sum() == pytest.approx(weights[3:5].sum())
 
 
 def test_plain_weights_count_pairs_as_often_as_they_occur():
-    cells = np.array([0, 0, 1, 1])
+    groups = np.array([0, 0, 1, 1])
     same = np.array([True, True, True, False])
     stands_for = np.array([6, 3, 1, 5])
-    weights = pair_weights(cells, cells, same, False, stands_for)
+    weights = pair_weights(groups, groups, same, False, stands_for)
     np.testing.assert_allclose(weights, [0.3, 0.15, 0.05, 0.5])
 
 

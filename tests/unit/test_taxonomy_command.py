@@ -102,7 +102,7 @@ def test_adjacency_counts_only_images_that_have_both():
     touching[0], touching[1] = 0, 1
     alone = np.full((4, 4), -1)
     alone[0] = 0
-    # Row 0 touches its neighbours with 4 sides in both images, in one of them with leaf 1.
+    # Row 0 touches its neighbors with 4 sides in both images, in one of them with leaf 1.
     assert adjacency([apart, touching], 2)[0, 1] == pytest.approx(0.5)
     assert adjacency([touching, alone, alone], 2)[0, 1] == 1
 

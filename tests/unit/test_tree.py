@@ -141,8 +141,8 @@ def test_every_form_of_an_image_is_the_same_image(tree):
     ]
     for form in forms:
         assert tree.distance((pixels, ids), form) == 0
-    grey = pixels[..., 0]
-    assert tree.distance((grey, ids), (np.repeat(grey[..., None], 3, axis=2), ids)) == 0
+    gray = pixels[..., 0]
+    assert tree.distance((gray, ids), (np.repeat(gray[..., None], 3, axis=2), ids)) == 0
 
 
 def test_ids_and_new_images_mix_in_any_order(tree):

@@ -25,14 +25,14 @@ Arm = Callable[[Problem, int, Tell], nn.Module]
 
 #: Arms by the names that recipes and tables use, in the order of tables.
 TRAINERS: Mapping[str, Arm] = {
-    "as_is": erm.train,
+    "erm": erm.train,
     "group_balanced": group_balanced.train,
-    "undersampled": subg.train,
-    "reweighted": reweighting.train,
+    "subg": subg.train,
+    "reweighting": reweighting.train,
     "group_dro": group_dro.train,
     "cutmix": cutmix.train,
     "random_paste": random_paste.train,
-    "last_layer": dfr.train,
+    "dfr": dfr.train,
     "rebalanced": rebalanced.train,
     "oracle": oracle.train,
 }

@@ -1,10 +1,10 @@
-"""Last-layer retraining (Kirichenko et al. 2023, DFR): features learnt on the data as it is, the
-last layer refitted on cell-balanced data.
+"""Last-layer retraining (Kirichenko et al. 2023, DFR): features learned on the data as it is, the
+last layer refitted on group-balanced data.
 
-The refit takes the validation split where it has every cell of train, otherwise the train split
+The refit takes the validation split where it has every group of train, otherwise the train split
 itself (the paper's variant DFR-Tr-Tr). As in the paper, the layer is the mean of logistic
 regressions with an L1 penalty on several balanced draws, and the penalty's strength is the one
-whose worst cell is best on the half of each draw that was not fitted.
+whose worst group is best on the half of each draw that was not fitted.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from sklearn.preprocessing import StandardScaler
 from torch import nn
 
 from heml.effect.arms import erm
-from heml.effect.arms.subg import smallest_cells
+from heml.effect.arms.subg import smallest_groups
 from heml.effect.probe_network import run
 from heml.effect.problem import Problem, Tell, TrainingSet
 
@@ -39,7 +39,7 @@ def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
     scaler = StandardScaler().fit(features)
     scaled = scaler.transform(features)
     weights, biases = np.zeros(tuple(head.weight.shape)), np.zeros(problem.classes)
-    draws = [smallest_cells(data, np.random.default_rng([seed, n])) for n in range(DRAWS)]
+    draws = [smallest_groups(data, np.random.default_rng([seed, n])) for n in range(DRAWS)]
     strength = _chosen(scaled, data, draws, problem.classes)
     for rows in draws:
         weight, bias = _layer(scaled[rows], data.labels[rows], problem.classes, strength)
@@ -54,31 +54,31 @@ def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
 
 
 def _refit_on(problem: Problem) -> TrainingSet:
-    train = problem.train.of_known_cells()
+    train = problem.train.of_known_groups()
     if problem.validation is None:
         return train
-    validation = problem.validation.of_known_cells()
-    return validation if np.isin(train.cells, validation.cells).all() else train
+    validation = problem.validation.of_known_groups()
+    return validation if np.isin(train.groups, validation.groups).all() else train
 
 
 def _chosen(
     features: np.ndarray, data: TrainingSet, draws: Sequence[np.ndarray], classes: int
 ) -> float:
-    """The strength whose worst cell is best on what it was not fitted on; the first of equals."""
+    """The strength whose worst group is best on what it was not fitted on; the first of equals."""
     scores = []
     for strength in STRENGTHS:
         worst = []
         for rows in draws:
-            # A draw has as many of each cell: every second one of each is fitted.
-            place = np.argsort(data.cells[rows], kind="stable")
-            each = len(rows) // len(np.unique(data.cells[rows]))
+            # A draw has as many of each group: every second one of each is fitted.
+            place = np.argsort(data.groups[rows], kind="stable")
+            each = len(rows) // len(np.unique(data.groups[rows]))
             fitted = rows[place[np.arange(len(rows)) % each % 2 == 0]]
             left = np.setdiff1d(rows, fitted)
             if len(left) == 0:
                 return STRENGTHS[0]
             weight, bias = _layer(features[fitted], data.labels[fitted], classes, strength)
             right = (features[left] @ weight.T + bias).argmax(1) == data.labels[left]
-            worst.append(min(right[data.cells[left] == c].mean() for c in set(data.cells[left])))
+            worst.append(min(right[data.groups[left] == c].mean() for c in set(data.groups[left])))
         scores.append(np.mean(worst))
     return STRENGTHS[int(np.argmax(scores))]
 

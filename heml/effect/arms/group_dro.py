@@ -1,5 +1,5 @@
-"""Group distributionally robust optimization (Sagawa et al. 2020, algorithm 1): the cells' losses
-are weighted by how bad they are, with cell-balanced batches as in the authors' code."""
+"""Group distributionally robust optimization (Sagawa et al. 2020, algorithm 1): the groups' losses
+are weighted by how bad they are, with group-balanced batches as in the authors' code."""
 
 from __future__ import annotations
 
@@ -10,23 +10,23 @@ from torch import Tensor, nn
 from heml.effect.problem import Problem, Tell
 from heml.effect.training_loop import train_network
 
-#: Step size of the cells' weights, the paper's.
+#: Step size of the groups' weights, the paper's.
 STEP = 0.01
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
-    known = problem.train.of_known_cells()
-    data = known.with_weights(known.cell_balance())
+    known = problem.train.of_known_groups()
+    data = known.with_weights(known.group_balance())
     labels = torch.from_numpy(data.labels)
-    names, places = np.unique(data.cells, return_inverse=True)
-    cells = torch.from_numpy(places)
+    names, places = np.unique(data.groups, return_inverse=True)
+    groups = torch.from_numpy(places)
     weights = torch.full((len(names),), 1 / len(names))
 
     def loss(outputs: Tensor, rows: np.ndarray) -> Tensor:
         nonlocal weights
         each = nn.functional.cross_entropy(outputs, labels[rows], reduction="none")
-        drawn = torch.bincount(cells[rows], minlength=len(names))
-        sums = torch.zeros(len(names)).index_add(0, cells[rows], each)
+        drawn = torch.bincount(groups[rows], minlength=len(names))
+        sums = torch.zeros(len(names)).index_add(0, groups[rows], each)
         means = sums / drawn.clamp(min=1)
         weights = weights * torch.exp(STEP * means.detach())
         weights = weights / weights.sum()

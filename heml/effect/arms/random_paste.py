@@ -14,8 +14,8 @@ SHARE = 0.5
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
-    known = problem.train.of_known_cells()
-    data = known.with_weights(known.cell_balance())
+    known = problem.train.of_known_groups()
+    data = known.with_weights(known.group_balance())
     segments = data.segments
     if segments is None:
         raise ValueError("pasting segments at random needs the segments of the train images")

@@ -1,4 +1,4 @@
-"""Reweighting: all images are drawn alike, their losses count by the inverse size of their cell
+"""Reweighting: all images are drawn alike, their losses count by the inverse size of their group
 (Sagawa et al. 2020)."""
 
 from __future__ import annotations
@@ -12,9 +12,9 @@ from heml.effect.training_loop import train_network
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
-    data = problem.train.of_known_cells()
+    data = problem.train.of_known_groups()
     labels = torch.from_numpy(data.labels)
-    weights = torch.from_numpy(data.cell_balance()).float()
+    weights = torch.from_numpy(data.group_balance()).float()
 
     def loss(outputs: Tensor, rows: np.ndarray) -> Tensor:
         each = nn.functional.cross_entropy(outputs, labels[rows], reduction="none")

@@ -1,4 +1,5 @@
-"""Undersampling: every cell is cut down to the size of the smallest (Idrissi et al. 2022, SUBG)."""
+"""Undersampling: every group is cut down to the size of the smallest (Idrissi et al. 2022, SUBG).
+Undersampling: every group is cut down to the size of the smallest (Idrissi et al. 2022, SUBG)."""
 
 from __future__ import annotations
 
@@ -10,13 +11,13 @@ from heml.effect.training_loop import train_network
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
-    known = problem.train.of_known_cells()
-    data = known.take(smallest_cells(known, np.random.default_rng(seed)))
+    known = problem.train.of_known_groups()
+    data = known.take(smallest_groups(known, np.random.default_rng(seed)))
     return train_network(data, problem.classes, problem.settings, seed, tell)
 
 
-def smallest_cells(data: TrainingSet, rng: np.random.Generator) -> np.ndarray:
-    """Rows with as many of every cell as the smallest has, int array, sorted."""
-    cells = [np.flatnonzero(data.cells == cell) for cell in np.unique(data.cells)]
-    least = min(map(len, cells))
-    return np.sort(np.concatenate([rng.choice(rows, least, replace=False) for rows in cells]))
+def smallest_groups(data: TrainingSet, rng: np.random.Generator) -> np.ndarray:
+    """Rows with as many of every group as the smallest has, int array, sorted."""
+    groups = [np.flatnonzero(data.groups == group) for group in np.unique(data.groups)]
+    least = min(map(len, groups))
+    return np.sort(np.concatenate([rng.choice(rows, least, replace=False) for rows in groups]))

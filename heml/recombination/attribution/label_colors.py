@@ -1,4 +1,4 @@
-"""Whether the label is a matter of a segment's colours: then they must stay the host's."""
+"""Whether the label is a matter of a segment's colors: then they must stay the host's."""
 
 from __future__ import annotations
 
@@ -12,24 +12,24 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from heml.recombination.imaging.image_reader import PictureReader
-from heml.recombination.operators.color_transfer import measure_colours
+from heml.recombination.operators.color_transfer import measure_colors
 from heml.taxonomy import Taxonomy
 
-#: A leaf tells the label by its colours if they alone tell this share of what all of it tells.
-BY_COLOUR = 0.5
+#: A leaf tells the label by its colors if they alone tell this share of what all of it tells.
+BY_COLOR = 0.5
 #: Train images that are looked at, and records of each label with the leaf that are needed.
 IMAGES, LEAST_RECORDS = 1000, 10
 FOLDS = 5
 
 
-def told_by_colour(
+def told_by_color(
     pictures: PictureReader,
     image_ids: Sequence[str],
     labels: np.ndarray,
     evidence: Mapping[str, float],
     taxonomy: Taxonomy,
 ) -> tuple[str, ...]:
-    """Leaves whose colours are much of what tells the label.
+    """Leaves whose colors are much of what tells the label.
 
     Parameters
     ----------
@@ -44,30 +44,30 @@ def told_by_colour(
     # Evenly spread over the records: the same ones every time.
     count = min(IMAGES, len(image_ids)) if evidence else 0
     rows = np.unique(np.linspace(0, len(image_ids) - 1, count).round().astype(int))
-    colours: dict[str, list[np.ndarray]] = {leaf: [] for leaf in evidence}
+    colors: dict[str, list[np.ndarray]] = {leaf: [] for leaf in evidence}
     having: dict[str, list[int]] = {leaf: [] for leaf in evidence}
     for row in rows:
-        measured = measure_colours(pictures.read([image_ids[row]])[0], taxonomy)
+        measured = measure_colors(pictures.read([image_ids[row]])[0], taxonomy)
         for leaf in evidence:
             if leaf in measured:
-                colours[leaf].append(np.concatenate(measured[leaf][1:]))
+                colors[leaf].append(np.concatenate(measured[leaf][1:]))
                 having[leaf].append(int(row))
     return tuple(
         leaf
         for leaf, whole in evidence.items()
-        if _evidence(colours[leaf], labels[having[leaf]]) >= BY_COLOUR * whole
+        if _evidence(colors[leaf], labels[having[leaf]]) >= BY_COLOR * whole
     )
 
 
-def _evidence(colours: Sequence[np.ndarray], labels: np.ndarray) -> float:
-    """How far mean and deviation of colours tell the label beyond guessing, cross-validated; 0
+def _evidence(colors: Sequence[np.ndarray], labels: np.ndarray) -> float:
+    """How far mean and deviation of colors tell the label beyond guessing, cross-validated; 0
     where fewer than two labels have enough records."""
     names, counts = np.unique(labels, return_counts=True)
     usual = names[counts >= LEAST_RECORDS]
     if len(usual) < 2:
         return 0.0
     chosen = np.isin(labels, usual)
-    features, own = np.stack(colours)[chosen], labels[chosen]
+    features, own = np.stack(colors)[chosen], labels[chosen]
     model = make_pipeline(StandardScaler(), LogisticRegression(class_weight="balanced"))
     folds = StratifiedKFold(FOLDS, shuffle=True, random_state=0)
     predicted = cross_val_predict(model, features, own, cv=folds)

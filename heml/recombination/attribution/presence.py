@@ -52,8 +52,9 @@ def find_presence(
     values : object array (N,)
         The attribute; None where missing.
     strata : array (N,)
-        What the attribute may be confounded with (the label, for a group). Agreement is the mean
-        over strata: a leaf that is there because of the label is absent in conflicting records.
+        What the attribute may be confounded with (the label, for an attribute). Agreement is the
+        mean over strata: a leaf that is there because of the label is absent in conflicting
+        records.
     areas : mapping of str to float array (N,)
         Leaf → share of each image that it fills, 0 where it is absent.
 

@@ -1,4 +1,4 @@
-"""Which nodes carry a group and which carry the label, read off scores and segments."""
+"""Which nodes carry an attribute and which carry the label, read off scores and segments."""
 
 from __future__ import annotations
 
@@ -28,27 +28,27 @@ class Roles:
 
     Parameters
     ----------
-    group_carriers : dict of str to tuple of str
-        Group attribute → nodes that carry it and are fooled by it, best first: leaves, or one
+    attribute_nodes : dict of str to tuple of str
+        Attribute → nodes that carry it and are fooled by it, best first: leaves, or one
         branch. Empty if none is known.
-    label_carriers : tuple of str
+    label_nodes : tuple of str
         Leaves that tell the label on aligned and conflicting records alike, best first.
     presence : dict of str to tuple of Presence
-        Group attributes that are the presence of leaves; their carriers are these leaves.
+        Attributes that are the presence of leaves; their carriers are these leaves.
     label_presence : tuple of Presence
         The same for the label.
     remarks : tuple of str
         What is not as certain as the scores alone make it look.
-    label_colours : tuple of str
-        Label carriers that tell it by their colours.
+    label_colors : tuple of str
+        Label carriers that tell it by their colors.
     """
 
-    group_carriers: dict[str, tuple[str, ...]]
-    label_carriers: tuple[str, ...]
+    attribute_nodes: dict[str, tuple[str, ...]]
+    label_nodes: tuple[str, ...]
     presence: dict[str, tuple[Presence, ...]] = field(default_factory=dict)
     label_presence: tuple[Presence, ...] = ()
     remarks: tuple[str, ...] = ()
-    label_colours: tuple[str, ...] = ()
+    label_colors: tuple[str, ...] = ()
 
     def describe(self) -> dict[str, Any]:
         """As plain data; `roles_from` reads it back."""
@@ -58,12 +58,12 @@ class Roles:
 def roles_from(content: Mapping[str, Any]) -> Roles:
     """Roles from what `Roles.describe` gave, also after JSON."""
     return Roles(
-        {group: tuple(nodes) for group, nodes in content["group_carriers"].items()},
-        tuple(content["label_carriers"]),
+        {attribute: tuple(nodes) for attribute, nodes in content["attribute_nodes"].items()},
+        tuple(content["label_nodes"]),
         {g: tuple(Presence(**p) for p in found) for g, found in content["presence"].items()},
         tuple(Presence(**p) for p in content["label_presence"]),
         tuple(content["remarks"]),
-        tuple(content["label_colours"]),
+        tuple(content["label_colors"]),
     )
 
 
@@ -86,29 +86,29 @@ def find_roles(
     taxonomy : Taxonomy, optional
         Needed to consider branches where no leaf stands out.
     chance : mapping of str to float, optional
-        Group → mean accuracy on aligned and conflicting records of the best constant guess;
+        Attribute → mean accuracy on aligned and conflicting records of the best constant guess;
         default one over `labels`.
     presence : mapping of str to tuple of Presence, optional
-        Groups that are the presence of leaves.
+        Attributes that are the presence of leaves.
     label_presence : tuple of Presence
         The same for the label.
 
     Returns
     -------
     Roles
-        No leaf has both roles: exchanging it would change label and group together.
+        No leaf has both roles: exchanging it would change label and attribute together.
     """
-    # A cell names the value of every column; what several columns share needs no move of its own.
-    scores = scores[~scores["group"].str.contains(TIMES, regex=False)]
-    presence = {group: found for group, found in (presence or {}).items() if found}
+    # A group names the value of every column; what several columns share needs no move of its own.
+    scores = scores[~scores["attribute"].str.contains(TIMES, regex=False)]
+    presence = {attribute: found for attribute, found in (presence or {}).items() if found}
     remarks: list[str] = []
     telling = label_evidence(scores, labels, chance or {})
     told_by_presence = tuple(p.leaf for p in label_presence)
     best_telling = telling[telling >= NEAR_BEST * telling.max()] if len(telling) else telling
     forbidden = {*told_by_presence, *best_telling.index}
     carriers: dict[str, tuple[str, ...]] = {}
-    for group, own in scores.groupby("group", sort=False):
-        name = str(group)
+    for attribute, own in scores.groupby("attribute", sort=False):
+        name = str(attribute)
         if name in presence:
             carriers[name] = tuple(p.leaf for p in presence[name])
             continue
@@ -121,20 +121,20 @@ def find_roles(
         for leaf in (taxonomy.leaves_of(node) if taxonomy and node in taxonomy.nodes else (node,))
     }
     if told_by_presence:
-        label_carriers = tuple(leaf for leaf in told_by_presence if leaf not in taken)
+        label_nodes = tuple(leaf for leaf in told_by_presence if leaf not in taken)
     else:
         rest = telling.drop(list(taken), errors="ignore")
         near = rest[rest >= NEAR_BEST * rest.max()] if len(rest) else rest
-        label_carriers = _background_alone(tuple(near.index))
-    return Roles(carriers, label_carriers, presence, label_presence, tuple(remarks))
+        label_nodes = _background_alone(tuple(near.index))
+    return Roles(carriers, label_nodes, presence, label_presence, tuple(remarks))
 
 
 def _carriers(
-    group: str, own: pd.DataFrame, forbidden: set[str], taxonomy: Taxonomy | None
+    attribute: str, own: pd.DataFrame, forbidden: set[str], taxonomy: Taxonomy | None
 ) -> tuple[tuple[str, ...], str]:
-    """Nodes that carry a group, and what is doubtful about them."""
-    own = own.sort_values(["score", "leakage"], ascending=False, kind="stable")
-    clear = own[(own["score"] > 0) & (own["leakage_q"] <= SIGNIFICANT)]
+    """Nodes that carry an attribute, and what is doubtful about them."""
+    own = own.sort_values(["score", "attribute_auc"], ascending=False, kind="stable")
+    clear = own[(own["score"] > 0) & (own["attribute_auc_q"] <= SIGNIFICANT)]
     leaves, branches = clear[clear["kind"] == "leaf"], clear[clear["kind"] == "branch"]
     best_leaf = float(leaves["score"].max()) if len(leaves) else 0.0
     if taxonomy is not None and len(branches):
@@ -144,36 +144,41 @@ def _carriers(
         if best_leaf < NEAR_BEST * top:
             near = free[free["score"] >= NEAR_BEST * top]
             small = min(near["node"], key=lambda n: len(taxonomy.leaves_of(str(n))))
-            return (str(small),), f"{group}: no single leaf carries it, the branch {small} does"
+            return (str(small),), f"{attribute}: no single leaf carries it, the branch {small} does"
     if len(leaves):
         chosen = leaves[leaves["score"] >= NEAR_BEST * best_leaf]
         remark = ""
         if "score_low" in chosen and chosen["score_low"].iloc[0] < TOUCHES_ZERO:
             remark = (
-                f"{group}: no node stands out; {chosen['node'].iloc[0]} scores highest, but the "
+                f"{attribute}: no node stands out; {chosen['node'].iloc[0]} scores highest, "
+                "but the "
                 "interval of its score touches 0"
             )
         return _background_alone(tuple(map(str, chosen["node"]))), remark
-    return _most_leaking(group, own, forbidden)
+    return _most_leaking(attribute, own, forbidden)
 
 
 def _most_leaking(
-    group: str, own: pd.DataFrame, forbidden: set[str]
+    attribute: str, own: pd.DataFrame, forbidden: set[str]
 ) -> tuple[tuple[str, ...], str]:
-    """Where no node is known to be fooled: the leaf that shows the group best, if one does."""
+    """Where no node is known to be fooled: the leaf that shows the attribute best, if one does."""
     leaves = own[(own["kind"] == "leaf") & ~own["node"].isin(forbidden)]
-    showing = leaves[(leaves["leakage_q"] <= SIGNIFICANT) & (leaves["leakage"] > 0.5)]
+    showing = leaves[(leaves["attribute_auc_q"] <= SIGNIFICANT) & (leaves["attribute_auc"] > 0.5)]
     if len(showing):
-        best = str(showing.sort_values("leakage", ascending=False, kind="stable")["node"].iloc[0])
-        return (best,), (
-            f"{group}: no node stands out as fooled by it; {best}, which shows it best, is moved"
+        best = str(
+            showing.sort_values("attribute_auc", ascending=False, kind="stable")["node"].iloc[0]
         )
-    if own["leakage"].isna().all():
+        return (best,), (
+            f"{attribute}: no node stands out as fooled by it; {best}, which shows it best, is "
+            "moved"
+        )
+    if own["attribute_auc"].isna().all():
         return (), (
-            f"{group}: it always goes with the label, so nothing tells which node carries which; "
+            f"{attribute}: it always goes with the label, so nothing tells which node carries "
+            "which; "
             "a few records that go against the habit are needed"
         )
-    return (), f"{group}: no node carries it clearly enough to be moved"
+    return (), f"{attribute}: no node carries it clearly enough to be moved"
 
 
 def _background_alone(nodes: tuple[str, ...]) -> tuple[str, ...]:
@@ -185,13 +190,17 @@ def _background_alone(nodes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def label_evidence(scores: pd.DataFrame, labels: int, chance: Mapping[str, float]) -> pd.Series:
-    """How far leaves tell the label beyond guessing, the least over groups; positive ones only.
+    """How far leaves tell the label beyond guessing, the least over attributes; positive ones only.
 
-    Aligned and conflicting records count equally, so a leaf fooled by the group gains nothing. A
-    leaf whose interval reaches down to guessing is left out.
+    Aligned and conflicting records count equally, so a leaf fooled by the attribute gains nothing.
+    A leaf whose interval reaches down to guessing is left out.
     """
     leaves = scores[scores["kind"] == "leaf"]
-    guess = leaves["group"].map(lambda group: chance.get(str(group), 1 / labels)).astype(float)
+    guess = (
+        leaves["attribute"]
+        .map(lambda attribute: chance.get(str(attribute), 1 / labels))
+        .astype(float)
+    )
 
     def mean_of(suffix: str) -> pd.Series:
         columns = [f"accuracy_{which}{suffix}" for which in ("aligned", "conflicting")]
@@ -213,7 +222,7 @@ def guessing(labels: np.ndarray, values: np.ndarray) -> float:
     Parameters
     ----------
     labels, values : object arrays (N,)
-        Label and group value; None where missing.
+        Label and attribute value; None where missing.
     """
     known = np.array([value is not None for value in values], bool)
     table = pd.crosstab(labels[known].astype(str), values[known].astype(str)).to_numpy(float)

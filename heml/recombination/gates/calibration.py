@@ -1,6 +1,6 @@
 """Limits of the gates: what the dataset's real images keep themselves.
 
-Every limit is set on real train images (or on self-recombinations, which change nothing), and the
+Every limit is set on real train images (or on identity edits, which change nothing), and the
 share of real images that it would refuse is kept with it.
 """
 
@@ -18,10 +18,10 @@ from heml.recombination.gates.seam import SeamLimits, SeamNumbers, calibrate_sea
 from heml.recombination.imaging.segmented_image import Picture
 from heml.tree.metric_tree import Embedded, MetricTree
 
-#: Share of real records of a cell whose votes may fall below the limit, where it is not the
+#: Share of real records of a group whose votes may fall below the limit, where it is not the
 #: majority that is asked for.
 REFUSED_VOTES = 0.05
-#: Quantile of a cell's held-out real images' distances that the distribution gate allows.
+#: Quantile of a group's held-out real images' distances that the distribution gate allows.
 DISTRIBUTION_QUANTILE = 0.99
 #: Hashes with at most this share of differing bits are called near-duplicates (10 of 64, as is
 #: customary), or fewer where unlike real images are as near.
@@ -59,24 +59,24 @@ def root_distance(distances: np.ndarray, k: int) -> np.ndarray:
     return np.partition(distances, k - 1, axis=1)[:, :k].mean(axis=1)
 
 
-def distribution_limit(root: NodeMetric, cells: np.ndarray, k: int) -> Limit:
+def distribution_limit(root: NodeMetric, groups: np.ndarray, k: int) -> Limit:
     """How far from the others a real image that the network never saw lies at the root.
 
     Parameters
     ----------
     root : NodeMetric
-    cells : int array (N,)
-        Cell of each image. A scarce cell lies far from the others by nature, and its like is what
-        recombination makes: the limit is that of the farthest cell.
+    groups : int array (N,)
+        Group of each image. A scarce group lies far from the others by nature, and its like is what
+        recombination makes: the limit is that of the farthest group.
     k : int
-        Neighbours whose distance counts.
+        Neighbors whose distance counts.
 
     Returns
     -------
     Limit
-        The largest of the cells' quantiles over the train split, cross-fitted.
+        The largest of the groups' quantiles over the train split, cross-fitted.
     """
-    distances = np.full(len(cells), np.nan)
+    distances = np.full(len(groups), np.nan)
     for fold, embeddings in enumerate(root.cross_fitted):
         queries = (root.fold == fold) & root.present
         references = (root.fold != fold) & (root.fold >= 0) & root.present
@@ -90,31 +90,31 @@ def distribution_limit(root: NodeMetric, cells: np.ndarray, k: int) -> Limit:
             distances[queries] = root_distance(measured.distance, k)
     known = ~np.isnan(distances)
     limits = [
-        np.quantile(distances[known & (cells == cell)], DISTRIBUTION_QUANTILE)
-        for cell in np.unique(cells[known])
+        np.quantile(distances[known & (groups == group)], DISTRIBUTION_QUANTILE)
+        for group in np.unique(groups[known])
     ]
     limit = float(max(limits, default=1.0))
     beyond = float((distances[known] > limit).mean()) if known.any() else np.nan
     return Limit(max(limit, 1e-6), beyond, int(known.sum()))
 
 
-def vote_limit(own: np.ndarray, cells: np.ndarray, values: int) -> Limit:
+def vote_limit(own: np.ndarray, groups: np.ndarray, values: int) -> Limit:
     """The least share of the vote for the intended value.
 
     A fair majority is asked for, one over the number of values, unless more than `REFUSED_VOTES`
-    of the real records, cells counting equally, fall short of it themselves.
+    of the real records, groups counting equally, fall short of it themselves.
 
     Parameters
     ----------
     own : float array (N,)
         Held-out votes of real records for their own value.
-    cells : int array (N,)
+    groups : int array (N,)
     values : int
         Number of values.
     """
     if not len(own):
         return Limit(1 / values, np.nan, 0)
-    _, codes, counts = np.unique(cells, return_inverse=True, return_counts=True)
+    _, codes, counts = np.unique(groups, return_inverse=True, return_counts=True)
     weights = 1 / counts[codes]
     order = np.argsort(own, kind="stable")
     reached = np.cumsum(weights[order]) / weights.sum()
@@ -133,7 +133,7 @@ def held_out_votes(
     metrics : sequence of NodeMetric
         Of all nodes of the tree, over one list of images.
     values : array (N,)
-        Label or group value of each image.
+        Label or attribute value of each image.
     nodes : sequence of str, optional
         Vote by these nodes, averaged; by the debiased similarity if None.
 
@@ -163,7 +163,7 @@ def held_out_votes(
             else [tree.node_distances(n, asked, known).total() for n in nodes]
         )
         shares = np.mean(
-            [knn_votes(d, codes[references], len(names), tree.neighbours) for d in distances],
+            [knn_votes(d, codes[references], len(names), tree.neighbors) for d in distances],
             axis=0,
         )
         rows.append(queries)

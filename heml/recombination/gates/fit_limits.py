@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 import pandas as pd
 
-from heml.images.groups import cell_codes
+from heml.images.groups import group_codes
 from heml.metrics.artifacts import load_node, measured_images
 from heml.recombination.attribution.roles import Roles
 from heml.recombination.gates.calibration import (
@@ -33,7 +33,7 @@ def fit_gates(
     tree: MetricTree,
     roles: Roles,
     index: pd.DataFrame,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     pictures: PictureReader,
     resegment: Resegment | None = None,
     appearance: AppearanceLimits | None = None,
@@ -46,8 +46,8 @@ def fit_gates(
     tree : MetricTree
     roles : Roles
     index : DataFrame
-        All images of the store: columns image_id, split, label and the groups.
-    groups : sequence of str
+        All images of the store: columns image_id, split, label and the attributes.
+    attributes : sequence of str
     pictures : PictureReader
         Kept by the gates, for limits that are set when they are first asked for.
     resegment : callable, optional
@@ -57,22 +57,22 @@ def fit_gates(
     """
     metrics = [load_node(store, node) for node in tree.taxonomy.nodes]
     index = measured_images(index, metrics[0])
-    cells, _ = cell_codes(index, ["label", *groups])
+    groups, _ = group_codes(index, ["label", *attributes])
     root = metrics[tree.taxonomy.nodes.index(tree.taxonomy.root)]
     train = index.loc[index["split"] == "train"]
 
     def limit(column: str, nodes: Sequence[str] | None) -> Limit:
         rows, votes = held_out_votes(tree, metrics, index[column].to_numpy(str), nodes)
-        return vote_limit(votes, cells[rows], train[column].nunique())
+        return vote_limit(votes, groups[rows], train[column].nunique())
 
     limits = Limits(
         label=limit("label", None),
-        groups={
-            group: limit(group, roles.group_carriers[group])
-            for group in groups
-            if roles.group_carriers.get(group)
+        attributes={
+            attribute: limit(attribute, roles.attribute_nodes[attribute])
+            for attribute in attributes
+            if roles.attribute_nodes.get(attribute)
         },
-        distribution=distribution_limit(root, cells, tree.neighbours),
+        distribution=distribution_limit(root, groups, tree.neighbors),
     )
     ids = train["image_id"].to_numpy(str)
 
@@ -82,4 +82,4 @@ def fit_gates(
         for start in range(0, len(rows), _BATCH):
             yield pictures.read(ids[rows[start : start + _BATCH]].tolist())
 
-    return Gates(tree, roles, groups, limits, real, resegment, appearance)
+    return Gates(tree, roles, attributes, limits, real, resegment, appearance)

@@ -12,7 +12,7 @@ from data_contracts.recombined_samples import GATES
 from heml.recombination.attribution.roles import Roles
 from heml.recombination.gates.calibration import Limit, Resegment, root_distance
 from heml.recombination.gates.pixel_gates import (
-    GROUP_CHANGED,
+    ATTRIBUTE_CHANGED,
     IN_DISTRIBUTION,
     LABEL_KEPT,
     AppearanceGates,
@@ -51,14 +51,14 @@ class Limits:
     ----------
     label : Limit
         Least share of the vote.
-    groups : mapping of str to Limit
-        Likewise, per group attribute that has carriers.
+    attributes : mapping of str to Limit
+        Likewise, per attribute that has carriers.
     distribution : Limit
         Largest distance at the root.
     """
 
     label: Limit
-    groups: Mapping[str, Limit]
+    attributes: Mapping[str, Limit]
     distribution: Limit
 
 
@@ -69,8 +69,8 @@ class Gates:
     ----------
     tree : MetricTree
     roles : Roles
-    groups : sequence of str
-        In the order of an edit's `groups`.
+    attributes : sequence of str
+        In the order of an edit's `attributes`.
     limits : Limits
     real : callable
         Gives some real train pictures in batches, the same in every call.
@@ -84,7 +84,7 @@ class Gates:
         self,
         tree: MetricTree,
         roles: Roles,
-        groups: Sequence[str],
+        attributes: Sequence[str],
         limits: Limits,
         real: Callable[[int], Iterator[Sequence[Picture]]],
         resegment: Resegment | None = None,
@@ -92,13 +92,13 @@ class Gates:
     ) -> None:
         self._tree = tree
         self._roles = roles
-        self._groups = list(groups)
+        self._attributes = list(attributes)
         self._limits = limits
         self._appearance = AppearanceGates(tree.taxonomy.classes_of, real, resegment, appearance)
         similarity = tree.similarities["debiased"]
         weights = zip(similarity.nodes, similarity.distance, similarity.absence, strict=True)
         asked = {node for node, distance, absence in weights if distance or absence}
-        asked.update(node for nodes in roles.group_carriers.values() for node in nodes)
+        asked.update(node for nodes in roles.attribute_nodes.values() for node in nodes)
         asked.add(tree.taxonomy.root)
         #: Views of nodes that no gate asks need not be made.
         self._nodes = [node for node in tree.taxonomy.nodes if node in asked]
@@ -135,24 +135,24 @@ class Gates:
         labels, votes = tree.votes(embedded, "label", "debiased", without=own)
         label = np.array([v[labels.index(e["label"])] for v, e in zip(votes, edits, strict=True)])
 
-        group = np.ones(len(samples))
+        attribute = np.ones(len(samples))
         changes = np.ones(len(samples), bool)
-        for place, name in enumerate(self._groups):
-            carriers = self._roles.group_carriers.get(name, ())
+        for place, name in enumerate(self._attributes):
+            carriers = self._roles.attribute_nodes.get(name, ())
             if not carriers:
                 continue
             parts = [tree.votes(embedded, name, node=n, without=own) for n in carriers]
             values, shares = parts[0][0], np.mean([v for _, v in parts], axis=0)
-            wanted = np.array([values.index(e["groups"][place]) for e in edits])
+            wanted = np.array([values.index(e["attributes"][place]) for e in edits])
             vote = shares[np.arange(len(edits)), wanted]
-            group = np.minimum(group, vote)
-            changes &= vote >= limits.groups[name].value
+            attribute = np.minimum(attribute, vote)
+            changes &= vote >= limits.attributes[name].value
 
         root = tree.taxonomy.root
         distances = tree.node_distances(root, embedded, tree.references).distance
         for row, ids in enumerate(own):
             distances[row, tree.known_rows(ids)] = np.inf
-        far = root_distance(distances, tree.neighbours) / limits.distribution.value
+        far = root_distance(distances, tree.neighbors) / limits.distribution.value
 
         looks = self._appearance.judge(samples, hosts, donors, edits)
         verdicts = []
@@ -160,12 +160,12 @@ class Gates:
             finite = float(far[i]) if np.isfinite(far[i]) else None
             failed = {
                 LABEL_KEPT: label[i] < limits.label.value,
-                GROUP_CHANGED: not changes[i],
+                ATTRIBUTE_CHANGED: not changes[i],
                 IN_DISTRIBUTION: finite is None or finite > 1,
             } | refused
             votes_and_distance = {
                 "gate_label": float(label[i]),
-                "gate_group": float(group[i]),
+                "gate_attribute": float(attribute[i]),
                 "gate_distribution": finite,
             }
             verdicts.append(
@@ -176,7 +176,9 @@ class Gates:
     def describe(self) -> dict[str, Any]:
         """Limits, the share of real images that each refuses, and behind how many images."""
         limits = {LABEL_KEPT: self._limits.label, IN_DISTRIBUTION: self._limits.distribution}
-        limits |= {f"{GROUP_CHANGED}/{g}": limit for g, limit in self._limits.groups.items()}
+        limits |= {
+            f"{ATTRIBUTE_CHANGED}/{g}": limit for g, limit in self._limits.attributes.items()
+        }
         described = {
             name: {"limit": limit.value, "refused_of_real": limit.refused, "n": limit.n}
             for name, limit in limits.items()

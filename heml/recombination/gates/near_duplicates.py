@@ -12,7 +12,7 @@ _SIDE, _LOW = 32, 8
 
 
 def perceptual_hash(image: np.ndarray) -> np.ndarray:
-    """Signs of the low frequencies of a small grey version (pHash; Zauner 2010).
+    """Signs of the low frequencies of a small gray version (pHash; Zauner 2010).
 
     Parameters
     ----------

@@ -24,7 +24,7 @@ from heml.recombination.gates.near_duplicates import changed, hash_distance, per
 from heml.recombination.gates.seam import SeamLimits, SeamNumbers, real_border, sample_seam
 from heml.recombination.imaging.segmented_image import Picture, Recombined
 
-LABEL_KEPT, GROUP_CHANGED, IN_DISTRIBUTION, NOT_DUPLICATE, SEAM_HIDDEN, SEGMENT_FOUND = GATES
+LABEL_KEPT, ATTRIBUTE_CHANGED, IN_DISTRIBUTION, NOT_DUPLICATE, SEAM_HIDDEN, SEGMENT_FOUND = GATES
 
 #: A sample with fewer visibly changed pixels than this share is a duplicate of its host.
 LEAST_CHANGE = 0.002
@@ -145,7 +145,7 @@ class AppearanceGates:
         apart = hash_distance(sample.image, donor.image)
         assert self.limits.duplicates is not None
         # A control that recombines an image with itself is to be its duplicate.
-        itself = edit["direction"] == "self"
+        itself = edit["direction"] == "identity"
         numbers: dict[str, float | None] = {
             "gate_change": change,
             "gate_donor_distance": apart,

@@ -99,24 +99,24 @@ def seam_numbers(
     return SeamNumbers(step, border, amount, patch)
 
 
-def _lab(colours: np.ndarray) -> np.ndarray:
-    """LAB of colours, uint8 (..., 3)."""
-    batch = torch.from_numpy(np.ascontiguousarray(colours.reshape(-1, 3).T))
+def _lab(colors: np.ndarray) -> np.ndarray:
+    """LAB of colors, uint8 (..., 3)."""
+    batch = torch.from_numpy(np.ascontiguousarray(colors.reshape(-1, 3).T))
     lab: np.ndarray = rgb_to_lab(batch[None, :, None].float() / 255)[0, :, 0].numpy()
-    return lab.T.reshape(colours.shape)
+    return lab.T.reshape(colors.shape)
 
 
 def _detail(plane: np.ndarray) -> np.ndarray:
     """Absolute Laplacian of each pixel."""
     around = np.pad(plane, 1, mode="edge")
-    neighbours = around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]
-    return np.abs(4 * plane - neighbours)
+    neighbors = around[:-2, 1:-1] + around[2:, 1:-1] + around[1:-1, :-2] + around[1:-1, 2:]
+    return np.abs(4 * plane - neighbors)
 
 
 def _log_ratio(inside: np.ndarray, outside: np.ndarray) -> float:
     if len(inside) < 8 or len(outside) < 8:
         return np.nan
-    # One grey level of noise keeps flat drawings from dividing by nothing.
+    # One gray level of noise keeps flat drawings from dividing by nothing.
     return float(np.log((inside.mean() + 1) / (outside.mean() + 1)))
 
 
@@ -211,7 +211,7 @@ def real_border(image: np.ndarray, segment: np.ndarray) -> SeamNumbers:
     segment : bool array (H, W)
     """
     numbers = seam_numbers(image, segment, np.zeros_like(segment), segment)
-    # What a fill must resemble: the detail of two neighbouring pieces of the segment's ring.
+    # What a fill must resemble: the detail of two neighboring pieces of the segment's ring.
     ring = binary_dilation(segment, iterations=_RING) & ~segment
     columns = np.flatnonzero(ring.any(axis=0))
     if not len(columns):

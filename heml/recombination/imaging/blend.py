@@ -7,12 +7,12 @@ from torch import Tensor
 
 from heml.recombination.imaging.fill import fill_holes
 from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
-from heml.recombination.imaging.pyramid import blur, double, halve
+from heml.recombination.imaging.pyramid import blur, downsample2x, upsample2x
 
 #: Contrast of a segment is stretched or squeezed by at most this factor.
 MAX_CONTRAST = 2.0
 #: Share of the lighting difference around a moved segment that is taken out of it, in L, a and b.
-#: All of its colour would be too much: a tanned face would tint teeth.
+#: All of its color would be too much: a tanned face would tint teeth.
 LIGHT_MATCH = (0.9, 0.6, 0.6)
 #: Largest such correction in LAB units: beyond it, it would change what the segment is.
 MAX_LIGHT = (25.0, 10.0, 10.0)
@@ -39,8 +39,8 @@ def laplacian_blend(base: Tensor, top: Tensor, narrow: Tensor, wide: Tensor) -> 
     difference = top - base
     # The pyramid is linear, so the bands of the difference are weighted:
     # (difference - low) * narrow + low * wide.
-    low = double(halve(difference))
-    low *= double(wide) - narrow
+    low = upsample2x(downsample2x(difference))
+    low *= upsample2x(wide) - narrow
     return difference.mul_(narrow).add_(low).add_(base).clamp_(0, 1)
 
 
@@ -65,7 +65,7 @@ def lighting_field(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
     return blur(fill_holes(base - top, comparable), 1.0)
 
 
-#: A donor's contrast is stretched or squeezed towards the host's by at most this factor.
+#: A donor's contrast is stretched or squeezed toward the host's by at most this factor.
 MATCHED_CONTRAST = 1.5
 
 
@@ -107,9 +107,9 @@ def limited(field: Tensor) -> Tensor:
 
 
 def match_tone(image: Tensor, inside: Tensor, own: Tensor, wanted: Tensor) -> Tensor:
-    """Gives a segment other colour statistics (Reinhard et al., IEEE CG&A 2001, in LAB).
+    """Gives a segment other color statistics (Reinhard et al., IEEE CG&A 2001, in LAB).
 
-    Pixels that fit the segment's colours badly keep theirs: they show through between its parts.
+    Pixels that fit the segment's colors badly keep theirs: they show through between its parts.
     The change fades from 0.8 of it at twice the standard deviation to about 0.1 at five times.
 
     Parameters
@@ -134,7 +134,7 @@ def match_tone(image: Tensor, inside: Tensor, own: Tensor, wanted: Tensor) -> Te
 
 
 def unlike_own(apart: Tensor, deviation: Tensor) -> Tensor:
-    """How badly pixels fit their segment's colours: 1 at three times the standard deviation.
+    """How badly pixels fit their segment's colors: 1 at three times the standard deviation.
 
     Parameters
     ----------

@@ -6,8 +6,8 @@ import torch
 from torch import Tensor
 from torch.nn.functional import pad
 
-from heml.recombination.imaging.masked import choose, weights
-from heml.recombination.imaging.pyramid import double, halve, quarter_mask, shrink
+from heml.recombination.imaging.masked import weights, where
+from heml.recombination.imaging.pyramid import downsample2x, erode, quarter_mask, upsample2x
 
 
 def fill_holes(values: Tensor, known: Tensor) -> Tensor:
@@ -34,9 +34,9 @@ def fill_holes(values: Tensor, known: Tensor) -> Tensor:
     if height % 2 or width % 2:
         to_even = (0, width % 2, 0, height % 2)
         trusted, weight = pad(trusted, to_even), pad(weight, to_even)
-    weight = halve(weight)
-    coarse = fill_holes(halve(trusted).div_(weight.clamp_min(1e-6)), weight.ceil_())
-    return torch.lerp(double(coarse)[..., :height, :width], values, known)
+    weight = downsample2x(weight)
+    coarse = fill_holes(downsample2x(trusted).div_(weight.clamp_min(1e-6)), weight.ceil_())
+    return torch.lerp(upsample2x(coarse)[..., :height, :width], values, known)
 
 
 #: How far beside a hole its texture is looked for, in pixels.
@@ -66,14 +66,14 @@ def fill_scenery(
         All other pixels unchanged.
     """
     weight = quarter_mask(known)
-    mean = halve(halve(image * weights(known))) / weight.clamp_min(1e-6)
-    shading = double(double(fill_holes(mean, weights(weight > 0.25))))
+    mean = downsample2x(downsample2x(image * weights(known))) / weight.clamp_min(1e-6)
+    shading = upsample2x(upsample2x(fill_holes(mean, weights(weight > 0.25))))
     wanted = ~known if holes is None else holes & ~known
-    result = choose(wanted, shading, image)
+    result = where(wanted, shading, image)
     if not bool(textured.any()):
         # Small segments as a rule lie before no scenery at all.
         return result
-    places, sources = _nearest_texture(shrink(known, _EDGE), wanted & textured)
+    places, sources = _nearest_texture(erode(known, _EDGE), wanted & textured)
     if len(places):
         # Of each pixel the three channels: flat places count pixels of all images.
         pixels = known.shape[-2] * known.shape[-1]

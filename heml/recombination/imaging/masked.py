@@ -16,7 +16,7 @@ def weights(mask: Tensor) -> Tensor:
     return mask.view(torch.uint8).float()
 
 
-def choose(mask: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
+def where(mask: Tensor, inside: Tensor, outside: Tensor) -> Tensor:
     """`inside` where a mask is set, `outside` elsewhere.
 
     Parameters

@@ -1,4 +1,4 @@
-"""Halving, doubling, blurring and growing of batches, from plain slices.
+"""Resampling, blurring and morphology of batches, from plain slices.
 
 A sample's result must not depend on what shares its batch, to the last bit: convolutions may take
 another path for another batch size, sums of slices do not. On a CPU they are also several times
@@ -14,14 +14,15 @@ from torch import Tensor
 from torch.nn.functional import pad
 
 
-def halve(values: Tensor) -> Tensor:
+def downsample2x(values: Tensor) -> Tensor:
     """Means of 2 × 2 pixels; both sides of (B, C, H, W) must be even."""
     rows = values[..., ::2, :] + values[..., 1::2, :]
     return (rows[..., ::2] + rows[..., 1::2]).mul_(0.25)
 
 
-def halve_mask(mask: Tensor) -> Tensor:
-    """`halve` of a bool mask (B, 1, H, W) as float: counted while a pixel is still a byte."""
+def downsample2x_mask(mask: Tensor) -> Tensor:
+    """`downsample2x` of a bool mask (B, 1, H, W) as float: counted while a pixel is still a byte.
+    `downsample2x` of a bool mask (B, 1, H, W) as float: counted while a pixel is still a byte."""
     return _squares(mask.view(torch.uint8)).float().mul_(1 / 4)
 
 
@@ -37,12 +38,12 @@ def _squares(counts: Tensor) -> Tensor:
     return ((pairs & 255) + (pairs >> 8)).to(torch.uint8)
 
 
-def double(values: Tensor) -> Tensor:
-    """Bilinear enlargement of (B, C, H, W) to (B, C, 2 H, 2 W), pixel centres kept."""
-    return _double(_double(values, -1), -2)
+def upsample2x(values: Tensor) -> Tensor:
+    """Bilinear enlargement of (B, C, H, W) to (B, C, 2 H, 2 W), pixel centers kept."""
+    return _upsample2x(_upsample2x(values, -1), -2)
 
 
-def _double(values: Tensor, dim: int) -> Tensor:
+def _upsample2x(values: Tensor, dim: int) -> Tensor:
     count = values.shape[dim]
     shape = list(values.shape)
     shape[dim] = 2 * count
@@ -61,13 +62,14 @@ def _every_second(values: Tensor, dim: int, first: int) -> Tensor:
     return values[..., first::2] if dim == -1 else values[..., first::2, :]
 
 
-def soften(values: Tensor) -> Tensor:
+def binomial_blur(values: Tensor) -> Tensor:
     """Binomial blur of (B, C, H, W) over 3 × 3 pixels, borders repeated."""
     return _filter(_filter(values, (0.5, 0.25), -1), (0.5, 0.25), -2)
 
 
-def soften_mask(mask: Tensor) -> Tensor:
-    """`soften` of a bool mask (B, 1, H, W) as float: counted while a pixel is still a byte."""
+def binomial_blur_mask(mask: Tensor) -> Tensor:
+    """`binomial_blur` of a bool mask (B, 1, H, W) as float: counted while a pixel is still a byte.
+    `binomial_blur` of a bool mask (B, 1, H, W) as float: counted while a pixel is still a byte."""
     counts = mask.view(torch.uint8)
     for dim in (-1, -2):
         length = counts.shape[dim] - 1
@@ -81,7 +83,7 @@ def soften_mask(mask: Tensor) -> Tensor:
 
 
 def gaussian_taps(sigma: float) -> list[float]:
-    """One side of a normalized Gaussian of some pixels, the centre first."""
+    """One side of a normalized Gaussian of some pixels, the center first."""
     radius = max(int(3 * sigma + 0.5), 1)
     weights = torch.exp(-0.5 * (torch.arange(radius + 1, dtype=torch.float64) / sigma) ** 2)
     total = float(weights[0] + 2 * weights[1:].sum())
@@ -105,7 +107,7 @@ def _filter(values: Tensor, taps: Sequence[float], dim: int) -> Tensor:
     return result
 
 
-def grow(mask: Tensor, radius: int) -> Tensor:
+def dilate(mask: Tensor, radius: int) -> Tensor:
     """Dilation of a bool mask (B, 1, H, W) by a square of 2 radius + 1 pixels."""
     for dim in (-1, -2):
         left = radius
@@ -125,6 +127,6 @@ def grow(mask: Tensor, radius: int) -> Tensor:
     return mask
 
 
-def shrink(mask: Tensor, radius: int) -> Tensor:
+def erode(mask: Tensor, radius: int) -> Tensor:
     """Erosion of a bool mask (B, 1, H, W); outside counts as inside."""
-    return ~grow(~mask, radius)
+    return ~dilate(~mask, radius)

@@ -14,15 +14,15 @@ Masks = Mapping[str, np.ndarray]
 Box = tuple[int, int, int, int]
 #: Label of pixels of no class.
 NO_CLASS = -1
-#: Channels of a grey picture differ by no more than this (of 255): JPEG rounds.
-_GREY = 2
+#: Channels of a gray picture differ by no more than this (of 255): JPEG rounds.
+_GRAY = 2
 
 
 class Place(NamedTuple):
     """Area, centroid (x, y), spread (standard deviations) and box of a segment, in pixels."""
 
     area: int
-    centre: np.ndarray
+    center: np.ndarray
     spread: np.ndarray
     box: Box
 
@@ -90,21 +90,21 @@ class Picture:
             return None
         # A handful of numbers: plain floats are faster than arrays.
         n, x, y, xx, yy = map(sum, zip(*(sums.moments[row] for row in rows), strict=True))
-        centre = np.array([x / n, y / n])
+        center = np.array([x / n, y / n])
         spread = np.array([xx / n - (x / n) ** 2, yy / n - (y / n) ** 2]).clip(0) ** 0.5
         lefts, tops, rights, bottoms = zip(*(sums.boxes[row] for row in rows), strict=True)
-        return Place(int(n), centre, spread, (min(lefts), min(tops), max(rights), max(bottoms)))
+        return Place(int(n), center, spread, (min(lefts), min(tops), max(rights), max(bottoms)))
 
     @property
-    def grey(self) -> bool:
-        """Whether the picture has no colour."""
-        return self.once("grey", self._is_grey)
+    def gray(self) -> bool:
+        """Whether the picture has no color."""
+        return self.once("gray", self._is_gray)
 
-    def _is_grey(self) -> bool:
+    def _is_gray(self) -> bool:
         red, green, blue = np.moveaxis(self.image[::4, ::4], -1, 0)
         brightest = np.maximum(np.maximum(red, green), blue)
         darkest = np.minimum(np.minimum(red, green), blue)
-        return bool((brightest - darkest).max() <= _GREY)
+        return bool((brightest - darkest).max() <= _GRAY)
 
     def once(self, key: object, measure: Callable[[], T]) -> T:
         """What `measure` gives, measured at the first call with a key."""

@@ -92,7 +92,7 @@ def cut_labels(labels: np.ndarray, window: Window) -> np.ndarray:
     return piece
 
 
-def colours(pieces: Sequence[np.ndarray], device: torch.device) -> Tensor:
+def colors(pieces: Sequence[np.ndarray], device: torch.device) -> Tensor:
     """uint8 pieces (H, W, 3) as a float batch (B, 3, H, W) in [0, 1]."""
     # Channel by channel in memory while a pixel is still a byte: all that follows runs along rows.
     batch = np.empty((len(pieces), 3, *pieces[0].shape[:2]), np.uint8)

@@ -98,7 +98,7 @@ def align_donor(
         start, end = places[leaf]
         ratio = extent / max(float(end.spread.mean()), 1e-6)
         share = float(np.clip(ratio - 1, 0, 1)) * OWN_WEIGHT / (1 + OWN_WEIGHT) / len(own)
-        matrix[:, 2] += share * (end.centre - matrix @ [*start.centre, 1.0])
+        matrix[:, 2] += share * (end.center - matrix @ [*start.center, 1.0])
     return matrix
 
 
@@ -107,8 +107,8 @@ def _points(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Points of leaves in the donor and in the host, float arrays (P, 2)."""
     pairs = [places[leaf] for leaf in leaves]
-    source = np.concatenate([start.centre + _DIRECTIONS * start.spread for start, _ in pairs])
-    target = np.concatenate([end.centre + _DIRECTIONS * end.spread for _, end in pairs])
+    source = np.concatenate([start.center + _DIRECTIONS * start.spread for start, _ in pairs])
+    target = np.concatenate([end.center + _DIRECTIONS * end.spread for _, end in pairs])
     return source, target
 
 

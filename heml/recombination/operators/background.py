@@ -12,9 +12,9 @@ from torch import Tensor
 from heml.metrics.views import union
 from heml.recombination.imaging.fill import fill_scenery
 from heml.recombination.imaging.masked import weights
-from heml.recombination.imaging.pyramid import shrink, soften_mask
+from heml.recombination.imaging.pyramid import binomial_blur_mask, erode
 from heml.recombination.imaging.segmented_image import Picture, Recombined
-from heml.recombination.imaging.windows import Window, colours, cut, pixels, side_for, warp
+from heml.recombination.imaging.windows import Window, colors, cut, pixels, side_for, warp
 from heml.taxonomy import Taxonomy
 
 #: Width of the donor's outline that is not trusted to be scenery, as a share of the shorter side.
@@ -67,8 +67,8 @@ def prepare(
     hole, cast = _box(~scenery), _box(front)
     middle = np.array([width / 2, height / 2])
     # The donor's foreground is brought behind the host's; where nothing stands, all stays central.
-    start = np.array([wide / 2, tall / 2]) if hole is None else _centre(hole)
-    end = middle if cast is None else _centre(cast)
+    start = np.array([wide / 2, tall / 2]) if hole is None else _center(hole)
+    end = middle if cast is None else _center(cast)
     # Enlarged about the match just enough that the scenery still reaches every border.
     room = np.array([start, [wide, tall] - start])
     asked = np.array([end, [width, height] - end])
@@ -87,7 +87,7 @@ def _box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
     return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
 
 
-def _centre(box: tuple[int, int, int, int]) -> np.ndarray:
+def _center(box: tuple[int, int, int, int]) -> np.ndarray:
     return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
 
 
@@ -95,20 +95,20 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     """Recombined pictures of edits with one key."""
     tall, wide, donor_tall, donor_wide = edits[0].key
     whole, piece = Window(0, 0, tall, wide), Window(0, 0, donor_tall, donor_wide)
-    host = colours([cut(e.host.image, whole) for e in edits], device)
+    host = colors([cut(e.host.image, whole) for e in edits], device)
     front = _planes([cut(e.front, whole) for e in edits], device)
-    donor = colours([cut(e.donor.image, piece) for e in edits], device)
+    donor = colors([cut(e.donor.image, piece) for e in edits], device)
     known = _planes([_inside(e.scenery, piece) for e in edits], device)
     matrices = np.stack([e.matrix for e in edits])
     # Outlines are drawn by hand: what is beside the donor may still be a piece of it.
-    trusted = weights(shrink(known, max(round(RIM * min(donor_tall, donor_wide)), 2)))
+    trusted = weights(erode(known, max(round(RIM * min(donor_tall, donor_wide)), 2)))
     warped, seen = warp(donor, trusted, matrices, (tall, wide))
     # Beside the outline the interpolation mixes.
-    seen = shrink(seen > 0.5, 1)
+    seen = erode(seen > 0.5, 1)
     # A real outline is hard; only the pixel where both mix is left out.
-    kept = shrink(front, 1)
-    scenery = fill_scenery(warped, seen, seen.new_ones(len(edits), 1, 1, 1), ~shrink(kept, 1))
-    result = pixels(torch.lerp(scenery, host, soften_mask(kept)))
+    kept = erode(front, 1)
+    scenery = fill_scenery(warped, seen, seen.new_ones(len(edits), 1, 1, 1), ~erode(kept, 1))
+    result = pixels(torch.lerp(scenery, host, binomial_blur_mask(kept)))
     planes_of = (plane.squeeze(1).cpu().numpy() for plane in (kept, seen))
     return [_picture(*each) for each in zip(edits, result, *planes_of, strict=True)]
 

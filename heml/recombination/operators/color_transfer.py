@@ -1,9 +1,9 @@
-"""Colour transfer: segments that stay the host's take on the donor's colours.
+"""Color transfer: segments that stay the host's take on the donor's colors.
 
-Whoever moves the one segment that carries a group leaves the rest of the host as it was, and more
-goes with a group than its carrier: clothes are lighter before dark scenery, brows darker below dark
-hair. With the donor's colours in all its segments a sample has what goes with the donor's group,
-whatever its label is.
+Whoever moves the one segment that carries an attribute leaves the rest of the host as it was, and
+more goes with an attribute than its carrier: clothes are lighter before dark scenery, brows darker
+below dark hair. With the donor's colors in all its segments a sample has what goes with the donor's
+attribute, whatever its label is.
 """
 
 from __future__ import annotations
@@ -20,11 +20,11 @@ from heml.metrics.views import union
 from heml.recombination.imaging.blend import MAX_CONTRAST, unlike_own
 from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
 from heml.recombination.imaging.masked import weights
-from heml.recombination.imaging.pyramid import soften
+from heml.recombination.imaging.pyramid import binomial_blur
 from heml.recombination.imaging.segmented_image import Picture, Recombined
 from heml.recombination.imaging.windows import (
     Window,
-    colours,
+    colors,
     cut,
     pasted_back,
     pixels,
@@ -32,12 +32,12 @@ from heml.recombination.imaging.windows import (
 )
 from heml.taxonomy import Taxonomy
 
-#: Pixels of a segment whose colours are measured. One with fewer than the least has none to tell.
+#: Pixels of a segment whose colors are measured. One with fewer than the least has none to tell.
 SAMPLE, LEAST = 256, 16
-#: How far around a segment that keeps its colours others are looked for, in pixels, and the share
+#: How far around a segment that keeps its colors others are looked for, in pixels, and the share
 #: of it that one must fill to light it.
 AROUND, SURROUNDS = 3, 0.5
-#: Segments whose mean colours are at most this far apart in LAB look like one: a face and its nose.
+#: Segments whose mean colors are at most this far apart in LAB look like one: a face and its nose.
 ALIKE = 12.0
 
 #: Count of pixels, mean and standard deviation in LAB, by leaf.
@@ -54,7 +54,7 @@ class Transfer:
     window : Window
         Where pixels change.
     parts : int16 array (H, W)
-        Number of each pixel's segment, from 1 on; 0 keeps its colour.
+        Number of each pixel's segment, from 1 on; 0 keeps its color.
     own, wanted : float32 array (parts, 2, 3)
         Mean and standard deviation in LAB, as they are and as they should be.
     """
@@ -78,21 +78,21 @@ def prepare(
     lit: Sequence[str],
     taxonomy: Taxonomy,
 ) -> Transfer | None:
-    """Which pixels get which colours; None if sample and donor share no segment.
+    """Which pixels get which colors; None if sample and donor share no segment.
 
     Parameters
     ----------
     sample : Recombined
     donor : Picture
     leaves : sequence of str
-        Leaves of the sample to be recoloured. A leaf that the donor lacks gets the colours of its
+        Leaves of the sample to be recolored. A leaf that the donor lacks gets the colors of its
         nearest kin there: of the branch above it, if that joins leaves alone.
     lit : sequence of str
-        Leaves that keep their colours. One that lies in a larger leaf takes part in the change of
+        Leaves that keep their colors. One that lies in a larger leaf takes part in the change of
         light there; smaller ones beside it that look like it stay too.
     taxonomy : Taxonomy
     """
-    here, there = measure_colours(sample, taxonomy), measure_colours(donor, taxonomy)
+    here, there = measure_colors(sample, taxonomy), measure_colors(donor, taxonomy)
     parts = np.zeros(sample.size, np.int16)
     own, wanted = [], []
     masks = {leaf: union(sample.masks, taxonomy.classes_of(leaf)) for leaf in (*leaves, *lit)}
@@ -110,7 +110,7 @@ def prepare(
     if not own:
         return None
     have, get = np.array(own, np.float32), np.array(wanted, np.float32)
-    if sample.grey and not donor.grey:
+    if sample.gray and not donor.gray:
         get[..., 1:] = have[..., 1:]
     rows, columns = np.flatnonzero(parts.any(axis=1)), np.flatnonzero(parts.any(axis=0))
     box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
@@ -130,7 +130,7 @@ def _around(
         inside = masks[leaf]
         if inside is None or leaf not in here:
             continue
-        size, colour, _ = here[leaf]
+        size, color, _ = here[leaf]
         ring = binary_dilation(inside, iterations=AROUND) & ~inside
         beside = {
             name: int((mask & ring).sum())
@@ -144,17 +144,17 @@ def _around(
         staying |= {
             name
             for name, touching in beside.items()
-            if touching and here[name][0] < size and np.linalg.norm(here[name][1] - colour) <= ALIKE
+            if touching and here[name][0] < size and np.linalg.norm(here[name][1] - color) <= ALIKE
         }
     return lying, staying
 
 
-def measure_colours(picture: Picture, taxonomy: Taxonomy) -> Measured:
-    """Colours of the leaves of a picture that are large enough to have some."""
-    return picture.once(("colours", taxonomy.name), lambda: _colours(picture, taxonomy))
+def measure_colors(picture: Picture, taxonomy: Taxonomy) -> Measured:
+    """Colors of the leaves of a picture that are large enough to have some."""
+    return picture.once(("colors", taxonomy.name), lambda: _colors(picture, taxonomy))
 
 
-def _colours(picture: Picture, taxonomy: Taxonomy) -> Measured:
+def _colors(picture: Picture, taxonomy: Taxonomy) -> Measured:
     found, chosen = {}, []
     flat = picture.image.reshape(-1, 3)
     for leaf in taxonomy.leaves:
@@ -178,7 +178,7 @@ def _colours(picture: Picture, taxonomy: Taxonomy) -> Measured:
 def _kin(
     leaf: str, there: Measured, taxonomy: Taxonomy
 ) -> tuple[int, np.ndarray, np.ndarray] | None:
-    """Colours of a leaf's siblings taken together, or None."""
+    """Colors of a leaf's siblings taken together, or None."""
     for children in taxonomy.tree.values():
         if leaf in children and all(child in taxonomy.leaves for child in children):
             known = [there[child] for child in children if child in there]
@@ -192,13 +192,13 @@ def _kin(
     return None
 
 
-def transfer_colours(edits: Sequence[Transfer], device: torch.device) -> list[Recombined]:
-    """Recoloured samples of edits with one key (Reinhard et al., IEEE CG&A 2001, in LAB).
+def transfer_colors(edits: Sequence[Transfer], device: torch.device) -> list[Recombined]:
+    """Recolored samples of edits with one key (Reinhard et al., IEEE CG&A 2001, in LAB).
 
-    Shapes and masks stay. Pixels unlike their segment's own colours keep theirs, as `match_tone`
+    Shapes and masks stay. Pixels unlike their segment's own colors keep theirs, as `match_tone`
     does.
     """
-    image = colours([cut(e.sample.image, e.window) for e in edits], device)
+    image = colors([cut(e.sample.image, e.window) for e in edits], device)
     parts = torch.from_numpy(np.stack([cut(e.parts, e.window) for e in edits])).to(device)
     rows = 1 + max(len(e.own) for e in edits)
     # Part 0 comes first: nothing changes there.
@@ -220,14 +220,14 @@ def transfer_colours(edits: Sequence[Transfer], device: torch.device) -> list[Re
 
     lab = rgb_to_lab(image)
     unlike = unlike_own(lab - spread(own[:, :, 0]), spread(own[:, :, 1]))
-    # Neighbouring segments pass into one another over a few pixels.
-    toned = lab.mul_(soften(spread(contrast))).add_(soften(spread(shift)))
+    # Neighboring segments pass into one another over a few pixels.
+    toned = lab.mul_(binomial_blur(spread(contrast))).add_(binomial_blur(spread(shift)))
     amount = weights((parts > 0)[:, None]) / (1 + unlike)
     result = pixels(lab_to_rgb(toned).clamp_(0, 1).sub_(image).mul_(amount).add_(image))
-    return [_recoloured(edit, piece) for edit, piece in zip(edits, result, strict=True)]
+    return [_recolored(edit, piece) for edit, piece in zip(edits, result, strict=True)]
 
 
-def _recoloured(edit: Transfer, piece: np.ndarray) -> Recombined:
+def _recolored(edit: Transfer, piece: np.ndarray) -> Recombined:
     sample = edit.sample
     return Recombined(
         pasted_back(sample.image, piece, edit.window),

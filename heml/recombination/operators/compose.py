@@ -25,15 +25,15 @@ class Edit:
     Parameters
     ----------
     operator : str
-        transplant, insert, remove, recolour or background.
+        transplant, insert, remove, recolor or background.
     host, donor : Picture
     nodes : sequence of str
         Leaves that are exchanged. What a removal uncovers is taken from the donor, as far as it
         shows something else there.
     protected : sequence of str
         Leaves of the host that nothing may cover.
-    recoloured : sequence of str
-        Leaves of the host that get the donor's colours too. Protected ones that are not among them
+    recolored : sequence of str
+        Leaves of the host that get the donor's colors too. Protected ones that are not among them
         only stand in another light.
     """
 
@@ -42,7 +42,7 @@ class Edit:
     donor: Picture
     nodes: Sequence[str]
     protected: Sequence[str] = ()
-    recoloured: Sequence[str] = ()
+    recolored: Sequence[str] = ()
 
 
 def compute_device() -> torch.device:
@@ -79,7 +79,7 @@ def compose_batch(
     made = [Recombined(edit.host.image, edit.host.masks) for edit in edits]
     made = run([_prepare(edit, taxonomy) for edit in edits], made)
     every = map if pool is None else pool.map
-    return run(list(every(_prepare_colours, edits, made, [taxonomy] * len(edits))), made)
+    return run(list(every(_prepare_colors, edits, made, [taxonomy] * len(edits))), made)
 
 
 #: Kind of computation, and what its module prepared; None for nothing to do.
@@ -98,12 +98,12 @@ class _Batches:
         self, prepared: Sequence[_Prepared], pictures: Sequence[Recombined]
     ) -> list[Recombined]:
         """Pictures, those with something to do replaced."""
-        groups: dict[tuple[Any, ...], list[tuple[int, Any]]] = defaultdict(list)
+        attributes: dict[tuple[Any, ...], list[tuple[int, Any]]] = defaultdict(list)
         for place, (kind, edit) in enumerate(prepared):
             if edit is not None:
-                groups[kind, *edit.key].append((place, edit))
+                attributes[kind, *edit.key].append((place, edit))
         jobs = []
-        for (kind, height, width, *_), members in groups.items():
+        for (kind, height, width, *_), members in attributes.items():
             size = max(BATCH_PIXELS // (height * width), 1)
             jobs += [(kind, members[at : at + size]) for at in range(0, len(members), size)]
         done = map(self._run, jobs) if self.pool is None else self.pool.map(self._run, jobs)
@@ -141,23 +141,23 @@ def _prepare(edit: Edit, taxonomy: Taxonomy) -> _Prepared:
             edit.protected,
             edit.operator == "remove",
         )
-    if edit.operator == "recolour":
-        return "recolour", recolor.prepare(edit.host, edit.donor, edit.nodes, taxonomy)
+    if edit.operator == "recolor":
+        return "recolor", recolor.prepare(edit.host, edit.donor, edit.nodes, taxonomy)
     if edit.operator == "background":
         return "background", background.prepare(edit.host, edit.donor, edit.nodes, taxonomy)
     raise ValueError(f"unknown operator '{edit.operator}'")
 
 
-def _prepare_colours(edit: Edit, made: Recombined, taxonomy: Taxonomy) -> _Prepared:
-    if not edit.recoloured:
-        return "colours", None
-    lit = [leaf for leaf in edit.protected if leaf not in edit.recoloured]
-    return "colours", color_transfer.prepare(made, edit.donor, edit.recoloured, lit, taxonomy)
+def _prepare_colors(edit: Edit, made: Recombined, taxonomy: Taxonomy) -> _Prepared:
+    if not edit.recolored:
+        return "colors", None
+    lit = [leaf for leaf in edit.protected if leaf not in edit.recolored]
+    return "colors", color_transfer.prepare(made, edit.donor, edit.recolored, lit, taxonomy)
 
 
 _RUN: dict[str, Callable[[list[Any], Taxonomy, torch.device], list[Recombined]]] = {
     "transplant": transplant.transplant,
-    "recolour": lambda edits, _, device: recolor.recolour(edits, device),
+    "recolor": lambda edits, _, device: recolor.recolor(edits, device),
     "background": lambda edits, _, device: background.exchange_background(edits, device),
-    "colours": lambda edits, _, device: color_transfer.transfer_colours(edits, device),
+    "colors": lambda edits, _, device: color_transfer.transfer_colors(edits, device),
 }

@@ -1,4 +1,4 @@
-"""Recolour: the host's segments get the donor's colours; shapes and masks stay."""
+"""Recolor: the host's segments get the donor's colors; shapes and masks stay."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heml.recombination.imaging.pyramid import blur
 from heml.recombination.imaging.segmented_image import Picture, Recombined
 from heml.recombination.imaging.windows import (
     Window,
-    colours,
+    colors,
     cut,
     pasted_back,
     pixels,
@@ -26,12 +26,12 @@ from heml.taxonomy import Taxonomy
 
 #: Softness of the outline, as standard deviation in pixels.
 EDGE = 1.0
-#: Pixels of a segment whose colours are measured.
+#: Pixels of a segment whose colors are measured.
 SAMPLE = 2048
 
 
 @dataclass(frozen=True)
-class Recolouring:
+class Recoloring:
     """One prepared edit.
 
     Parameters
@@ -56,8 +56,8 @@ class Recolouring:
 
 def prepare(
     host: Picture, donor: Picture, nodes: Sequence[str], taxonomy: Taxonomy
-) -> Recolouring | None:
-    """What is to be recoloured; None if one of the two lacks it."""
+) -> Recoloring | None:
+    """What is to be recolored; None if one of the two lacks it."""
     classes = [c for node in nodes for c in taxonomy.classes_of(node)]
     place = host.place(classes)
     inside, reference = union(host.masks, classes), union(donor.masks, classes)
@@ -65,21 +65,21 @@ def prepare(
         return None
     left, top, right, bottom = place.box
     window = window_around((left - 4, top - 4, right + 4, bottom + 4), host.size)
-    return Recolouring(
-        host, inside, window, _colours(host.image, inside), _colours(donor.image, reference)
+    return Recoloring(
+        host, inside, window, _colors(host.image, inside), _colors(donor.image, reference)
     )
 
 
-def _colours(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
+def _colors(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
     """Evenly spread pixels of a mask, repeated if it has fewer."""
     places = np.flatnonzero(mask)
     chosen = places[np.arange(SAMPLE) * len(places) // SAMPLE]
     return image.reshape(-1, 3)[chosen].astype(np.float32) / 255
 
 
-def recolour(edits: Sequence[Recolouring], device: torch.device) -> list[Recombined]:
+def recolor(edits: Sequence[Recoloring], device: torch.device) -> list[Recombined]:
     """Recombined pictures of edits with one key."""
-    image = colours([cut(e.host.image, e.window) for e in edits], device)
+    image = colors([cut(e.host.image, e.window) for e in edits], device)
     inside = torch.from_numpy(np.stack([cut(e.inside, e.window) for e in edits])).to(device)
     own, wanted = (
         _statistics(np.stack([getattr(e, which) for e in edits]), device)
@@ -96,5 +96,5 @@ def _statistics(samples: np.ndarray, device: torch.device) -> torch.Tensor:
     return torch.stack([lab.mean(dim=2), lab.std(dim=2, unbiased=False)], dim=1)
 
 
-def _picture(edit: Recolouring, image: np.ndarray) -> Recombined:
+def _picture(edit: Recoloring, image: np.ndarray) -> Recombined:
     return Recombined(pasted_back(edit.host.image, image, edit.window), edit.host.masks)

@@ -18,22 +18,22 @@ from heml.recombination.imaging.blend import (
 )
 from heml.recombination.imaging.fill import fill_scenery
 from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
-from heml.recombination.imaging.masked import choose, weights
+from heml.recombination.imaging.masked import weights, where
 from heml.recombination.imaging.pyramid import (
+    binomial_blur_mask,
     blur,
-    double,
-    grow,
-    halve,
-    halve_mask,
+    dilate,
+    downsample2x,
+    downsample2x_mask,
+    erode,
     quarter_mask,
-    shrink,
-    soften_mask,
+    upsample2x,
 )
 from heml.recombination.imaging.segmented_image import NO_CLASS, Box, Picture, Recombined
 from heml.recombination.imaging.windows import (
     PIECE_SIDES,
     Window,
-    colours,
+    colors,
     cut,
     cut_labels,
     pasted_back,
@@ -50,7 +50,7 @@ from heml.taxonomy import BACKGROUND, Taxonomy
 MARGIN, MARGIN_SHARE = 12, 0.12
 #: A kept class may come along from the donor behind a moved segment if it makes up this share of
 #: what surrounds the host's own, or the donor's.
-NEIGHBOUR_SHARE = 0.1
+NEIGHBOR_SHARE = 0.1
 #: Labels are shifted by this in tables and planes: outside the picture, no class, classes.
 _SHIFT = 2
 
@@ -152,11 +152,11 @@ def transplant(
     there (the skin around a mouth), from the surroundings elsewhere.
     """
     names = taxonomy.class_names
-    host = colours([cut(e.host.image, e.window) for e in edits], device)
+    host = colors([cut(e.host.image, e.window) for e in edits], device)
     own = [cut_labels(e.host.labels(names), e.window) for e in edits]
     kinds = np.stack([_kinds(e, names, taxonomy) for e in edits])
     here = planes(own, device) + _SHIFT
-    donor = colours([_shown(e) for e in edits], device)
+    donor = colors([_shown(e) for e in edits], device)
     there = planes([cut_labels(e.donor.labels(names), e.piece) for e in edits], device) + _SHIFT
     size = (host.shape[-2], host.shape[-1])
     warped, there = warp(donor, there.float(), np.stack([e.matrix for e in edits]), size)
@@ -169,7 +169,7 @@ def transplant(
     labels = (regions.labels - _SHIFT).squeeze(1).cpu().numpy()
     planes_of = [
         plane.squeeze(1).cpu().numpy()
-        for plane in (regions.unlabelled, regions.pasted, regions.filled)
+        for plane in (regions.unlabeled, regions.pasted, regions.filled)
     ]
     return [
         _picture(edit, image, own, *masks, cut_off=cut_off, names=names)
@@ -180,9 +180,9 @@ def transplant(
 
 
 def _shown(edit: Transplant) -> np.ndarray:
-    """The donor's piece, without colour for a host that has none."""
+    """The donor's piece, without color for a host that has none."""
     piece = cut(edit.donor.image, edit.piece)
-    if not edit.host.grey or edit.donor.grey:
+    if not edit.host.gray or edit.donor.gray:
         return piece
     luma = (piece @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
     return np.repeat(luma[..., None], 3, axis=2)
@@ -220,7 +220,7 @@ class _Regions:
         Where both show the same kept class of the foreground.
     labels : int16
         Classes afterwards, shifted.
-    unlabelled : bool
+    unlabeled : bool
         Holes whose class is still to be found.
     behind : bool
         What shows through holes is made of these pixels.
@@ -238,7 +238,7 @@ class _Regions:
     wide: Tensor
     lit: Tensor
     labels: Tensor
-    unlabelled: Tensor
+    unlabeled: Tensor
     behind: Tensor
     open_air: Tensor
     pasted: Tensor
@@ -264,17 +264,17 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Re
     segment = _has(host, _MOVED)
     scenery = _has(host, _SCENERY)
     # The outline of a segment against its scenery shows some of that scenery.
-    rim = grow(_has(donor, _SCENERY), 1 + (radius > 4))
+    rim = dilate(_has(donor, _SCENERY), 1 + (radius > 4))
     moved = _has(donor, _MOVED) & ~removes[:, None, None, None]
     new = moved & free & ~rim
-    old = grow(segment, 2) & free
-    near = grow(old | new, radius)
+    old = dilate(segment, 2) & free
+    near = dilate(old | new, radius)
     hole = old & ~new
 
     # Classes that surround the host's own segment, and what the donor has of them. What surrounds
     # the donor's alone was hidden by the host's: legs below a skirt, and eyes behind glasses.
     counts = _counts(here_places, near & ~old & ~segment & _has(host, _CLASS), kinds)
-    beside = grow(moved, radius) & ~moved & _has(donor, _CLASS)
+    beside = dilate(moved, radius) & ~moved & _has(donor, _CLASS)
     kept = ~_has(kinds, _MOVED)
     own = _frequent(counts) & kept
     hidden = _frequent(_counts(there_places, beside, kinds)) | removes[:, None]
@@ -284,25 +284,25 @@ def _regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> _Re
     borrowed = hole & _lookup(usual & ~_has(kinds, _SCENERY), there_places)
     same = (here == there) & _has(host, _CLASS) & ~segment
     core = new | borrowed
-    body = grow(core, 1) & (core | (same & free))
-    narrow = torch.maximum(weights(shrink(core, 1)), soften_mask(body).mul_(weights(body)))
-    spread = grow(core, radius // 2 + 1) & (core | (same & free))
-    wide = blur(halve_mask(spread), radius / 6).mul_(halve_mask(grow(spread, 1)))
-    wide = torch.maximum(wide, halve(narrow))
+    body = dilate(core, 1) & (core | (same & free))
+    narrow = torch.maximum(weights(erode(core, 1)), binomial_blur_mask(body).mul_(weights(body)))
+    spread = dilate(core, radius // 2 + 1) & (core | (same & free))
+    wide = blur(downsample2x_mask(spread), radius / 6).mul_(downsample2x_mask(dilate(spread, 1)))
+    wide = torch.maximum(wide, downsample2x(narrow))
 
-    labels = choose(new | (segment & borrowed), there, here)
+    labels = where(new | (segment & borrowed), there, here)
     air = (counts * _has(kinds, _SCENERY)).argmax(dim=1)[:, None, None, None]
     usual_scenery = air.to(labels.dtype)
-    edge = new & ~shrink(new | ~_has(host, _INSIDE), 1)
-    beyond = edge & grow(there == 0, 1)
+    edge = new & ~erode(new | ~_has(host, _INSIDE), 1)
+    beyond = edge & dilate(there == 0, 1)
     return _Regions(
         old=old,
         foreign=new | (borrowed & ~_lookup(own, there_places)),
         narrow=narrow,
         wide=wide,
         lit=same & ~near & ~scenery,
-        labels=choose(segment & ~core & open_air, usual_scenery, labels),
-        unlabelled=segment & ~core & ~open_air,
+        labels=where(segment & ~core & open_air, usual_scenery, labels),
+        unlabeled=segment & ~core & ~open_air,
         behind=_has(host, _INSIDE) & ~old & (scenery | ~open_air),
         open_air=open_air,
         pasted=core,
@@ -328,7 +328,7 @@ def _counts(labels: Tensor, where: Tensor, kinds: Tensor) -> Tensor:
 
 def _frequent(counts: Tensor) -> Tensor:
     """Classes that make up a fair share of some pixels, bool (B, classes + 2)."""
-    return counts > NEIGHBOUR_SHARE * counts.sum(dim=1, keepdim=True)
+    return counts > NEIGHBOR_SHARE * counts.sum(dim=1, keepdim=True)
 
 
 def _radius(window: Tensor) -> int:
@@ -338,7 +338,7 @@ def _radius(window: Tensor) -> int:
 
 def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
     """The donor's pixels in the host's light: at a quarter of the size, for light is smooth."""
-    small = [halve(halve(image)) for image in (host, warped)]
+    small = [downsample2x(downsample2x(image)) for image in (host, warped)]
     base, top = (rgb_to_lab(image) for image in small)
     lit = weights(quarter_mask(regions.lit) > 0.9)
     matched = match_contrast(base, top, lit)
@@ -346,7 +346,7 @@ def _relit(host: Tensor, warped: Tensor, regions: _Regions) -> Tensor:
     foreign = quarter_mask(regions.foreign)
     change = limited(field) * foreign + field * (1 - foreign)
     difference = lab_to_rgb(matched + change) - small[1]
-    return double(double(difference)).add_(warped).clamp_(0, 1)
+    return upsample2x(upsample2x(difference)).add_(warped).clamp_(0, 1)
 
 
 def _count(mask: Tensor) -> Tensor:

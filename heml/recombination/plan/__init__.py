@@ -1,1 +1,1 @@
-"""The plan: how many samples each group gets, and from which hosts and donors."""
+"""The plan: how many samples each attribute gets, and from which hosts and donors."""

@@ -1,4 +1,4 @@
-"""How many samples each cell should get: target, budget, controls against traces, variety."""
+"""How many samples each group should get: target, budget, controls against traces, variety."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import pandas as pd
 
 from heml.bias.coverage import coverage
 from heml.images.groups import MISSING
-from heml.recombination.plan.targets import cell_targets
+from heml.recombination.plan.targets import group_targets
 from heml.recombination.rebalance_settings import RebalanceSettings
 
 #: Budget of a recipe that gives none, and its most in a small dataset.
@@ -25,55 +25,55 @@ def texts(column: pd.Series) -> np.ndarray:
     )
 
 
-def known_records(train: pd.DataFrame, groups: Sequence[str]) -> np.ndarray:
-    """Which records have a value of every group: the others belong to no cell, bool (N,)."""
-    values = np.stack([texts(train[group]) for group in groups], axis=1)
+def known_records(train: pd.DataFrame, attributes: Sequence[str]) -> np.ndarray:
+    """Which records have a value of every attribute: the others belong to no group, bool (N,)."""
+    values = np.stack([texts(train[attribute]) for attribute in attributes], axis=1)
     return np.array([all(value is not None for value in row) for row in values], bool)
 
 
-def count_cells(train: pd.DataFrame, label_name: str, groups: Sequence[str]) -> pd.DataFrame:
-    """Cells of the records that belong to one.
+def count_groups(train: pd.DataFrame, label_name: str, attributes: Sequence[str]) -> pd.DataFrame:
+    """Groups of the records that belong to one.
 
     Returns
     -------
     DataFrame
-        As the `coverage` contract says; no rows if no record has a value of every group.
+        As the `coverage` contract says; no rows if no record has a value of every attribute.
     """
-    known = train[known_records(train, groups)]
+    known = train[known_records(train, attributes)]
     if known.empty:
-        return pd.DataFrame({"cell": [], "label": [], "groups": [], "n": np.zeros(0, int)})
+        return pd.DataFrame({"group": [], "label": [], "attributes": [], "n": np.zeros(0, int)})
     # Counts alone are used: intervals would cost more than the plan.
-    return coverage(known, label_name, groups, resamples=1)
+    return coverage(known, label_name, attributes, resamples=1)
 
 
-def wanted_fill(
-    cells: pd.DataFrame,
+def wanted_balancing(
+    groups: pd.DataFrame,
     settings: RebalanceSettings,
     records: int,
     most: np.ndarray | None = None,
 ) -> pd.DataFrame:
-    """Targets, and the samples that bring label and groups together, within the budget.
+    """Targets, and the samples that bring label and attributes together, within the budget.
 
-    If the budget is short, every cell is brought to the same share of its target: what is scarcest
+    If the budget is short, every group is brought to the same share of its target: what is scarcest
     gets most. Samples are counted with the controls that spread them over the labels.
 
     Parameters
     ----------
-    cells : DataFrame
-        Columns label, groups and n.
+    groups : DataFrame
+        Columns label, attributes and n.
     records : int
         Real train records, which the budget is a multiple of.
-    most : int array (cells,), optional
-        Samples that can be made for each cell, if that is known.
+    most : int array (groups,), optional
+        Samples that can be made for each group, if that is known.
 
     Returns
     -------
     DataFrame
-        `cells` with n_target and n_fill.
+        `groups` with n_target and n_balancing.
     """
-    n = cells["n"].to_numpy(int)
-    target = cell_targets(cells, settings.target)
-    label, margins = _label_margins(cells, target)
+    n = groups["n"].to_numpy(int)
+    target = group_targets(groups, settings.target)
+    label, margins = _label_margins(groups, target)
     budget = budget_of(settings, records)
 
     def fill_at(level: float) -> np.ndarray:
@@ -92,36 +92,36 @@ def wanted_fill(
             low = middle
         else:
             high = middle
-    return cells.assign(n_target=target, n_fill=fill_at(low))
+    return groups.assign(n_target=target, n_balancing=fill_at(low))
 
 
-def wanted_controls(
-    cells: pd.DataFrame, fill: np.ndarray, settings: RebalanceSettings, records: int
+def wanted_within_group(
+    groups: pd.DataFrame, fill: np.ndarray, settings: RebalanceSettings, records: int
 ) -> np.ndarray:
-    """Recombinations within a cell, so that being recombined tells neither label nor group.
+    """Recombinations within a group, so that being recombined tells neither label nor attribute.
 
-    Every label gets recombined samples in proportion to its share of the target, and cells that
-    need few get controls up to `settings.controls` of what the neediest gets, as far as the budget
-    goes and at most one per real record. `controls: 0` makes none at all.
+    Every label gets recombined samples in proportion to its share of the target, and groups that
+    need few get controls up to `settings.within_group` of what the neediest gets, as far as the
+    budget goes and at most one per real record. `controls: 0` makes none at all.
 
     Parameters
     ----------
-    cells : DataFrame
-        As `wanted_fill` returns.
-    fill : int array (cells,)
-        What can be made of `n_fill`.
+    groups : DataFrame
+        As `wanted_balancing` returns.
+    fill : int array (groups,)
+        What can be made of `n_balancing`.
 
     Returns
     -------
-    int array (cells,)
+    int array (groups,)
     """
-    n = cells["n"].to_numpy(int)
-    controls = np.zeros(len(cells), int)
-    if fill.sum() == 0 or settings.controls == 0:
+    n = groups["n"].to_numpy(int)
+    controls = np.zeros(len(groups), int)
+    if fill.sum() == 0 or settings.within_group == 0:
         return controls
-    label, margins = _label_margins(cells, cells["n_target"].to_numpy(int))
+    label, margins = _label_margins(groups, groups["n_target"].to_numpy(int))
     budget = budget_of(settings, records)
-    wish = np.clip(np.floor(settings.controls * fill.max()).astype(int) - fill, 0, n)
+    wish = np.clip(np.floor(settings.within_group * fill.max()).astype(int) - fill, 0, n)
     rate = min(_rate(fill + wish, label, margins), float(budget))
     filled = np.bincount(label, fill, len(margins))
     extra = np.maximum(np.floor(rate * margins + 1e-9) - filled, 0).astype(int)
@@ -133,41 +133,41 @@ def wanted_controls(
     return controls
 
 
-def wanted_variety(
-    cells: pd.DataFrame,
+def wanted_min_synthetic(
+    groups: pd.DataFrame,
     made: np.ndarray,
     able: np.ndarray,
     settings: RebalanceSettings,
     records: int,
 ) -> np.ndarray:
-    """Samples beyond what target and controls ask, up to `settings.variety` in all.
+    """Samples beyond what target and controls ask, up to `settings.min_synthetic` in all.
 
     The more hosts meet the more donors, the less but the label's own segments goes with the label.
     They are spread so that every label has the same share of recombined records, as far as its
-    cells are able, and within a label the cells come to one multiple of their targets: then neither
-    being recombined, nor being so before a certain group, tells the label. Without controls there
-    is none: only cells that lack records would grow.
+    groups are able, and within a label the groups come to one multiple of their targets: then
+    neither being recombined, nor being so before a certain attribute, tells the label. Without
+    controls there is none: only groups that lack records would grow.
 
     Parameters
     ----------
-    cells : DataFrame
-        As `wanted_fill` returns.
-    made : int array (cells,)
+    groups : DataFrame
+        As `wanted_balancing` returns.
+    made : int array (groups,)
         Samples that are planned already.
-    able : bool array (cells,)
-        Cells for which more can be made.
+    able : bool array (groups,)
+        Groups for which more can be made.
 
     Returns
     -------
-    int array (cells,)
+    int array (groups,)
     """
-    extra = np.zeros(len(cells), int)
-    n, target = cells["n"].to_numpy(int), cells["n_target"].to_numpy(int)
-    total = min(settings.variety, budget_of(settings, records))
-    if settings.controls == 0 or total <= made.sum():
+    extra = np.zeros(len(groups), int)
+    n, target = groups["n"].to_numpy(int), groups["n_target"].to_numpy(int)
+    total = min(settings.min_synthetic, budget_of(settings, records))
+    if settings.within_group == 0 or total <= made.sum():
         return extra
     able = able & (target > 0)
-    names, label = np.unique(cells["label"].astype(str), return_inverse=True)
+    names, label = np.unique(groups["label"].astype(str), return_inverse=True)
     real, sums, able_ones = (np.bincount(label, values, len(names)) for values in (n, made, able))
     rate = _even_rate(real, sums, able_ones > 0, total)
     for number in range(len(names)):
@@ -190,7 +190,8 @@ def _even_rate(real: np.ndarray, made: np.ndarray, able: np.ndarray, total: floa
 
 
 def _raised(have: np.ndarray, target: np.ndarray, extra: int) -> np.ndarray:
-    """Brings cells to one multiple of their targets, those above it aside, with at most `extra`."""
+    """Brings groups to one multiple of their targets, those above it aside, with at most `extra`.
+    Brings groups to one multiple of their targets, those above it aside, with at most `extra`."""
 
     def missing(level: float) -> np.ndarray:
         return np.floor(np.maximum(level * target - have, 0) + 1e-9).astype(int)
@@ -211,13 +212,13 @@ def _highest(fits: Callable[[float], bool], high: float) -> float:
 def budget_of(settings: RebalanceSettings, records: int) -> int:
     """Most recombined samples."""
     if settings.budget is None:
-        return int(max(BUDGET * records, min(SMALL_BUDGET * records, settings.variety)))
+        return int(max(BUDGET * records, min(SMALL_BUDGET * records, settings.min_synthetic)))
     return int(np.floor(settings.budget * records + 1e-9))
 
 
-def _label_margins(cells: pd.DataFrame, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """Label of each cell as int, and the labels' shares of the target."""
-    names, label = np.unique(cells["label"].astype(str), return_inverse=True)
+def _label_margins(groups: pd.DataFrame, target: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Label of each group as int, and the labels' shares of the target."""
+    names, label = np.unique(groups["label"].astype(str), return_inverse=True)
     sums = np.bincount(label, np.maximum(target, 0), len(names))
     return label, sums / max(sums.sum(), 1)
 
@@ -230,9 +231,9 @@ def _rate(samples: np.ndarray, label: np.ndarray, margins: np.ndarray) -> float:
 
 
 def _levelled(have: np.ndarray, most: np.ndarray, extra: int) -> np.ndarray:
-    """Spreads `extra` over cells, those with least first, at most `most` each."""
+    """Spreads `extra` over groups, those with least first, at most `most` each."""
     added = np.zeros(len(have), int)
     for _ in range(min(extra, int(most.sum()))):
-        open_cells = np.flatnonzero(added < most)
-        added[open_cells[np.argmin((have + added)[open_cells])]] += 1
+        open_groups = np.flatnonzero(added < most)
+        added[open_groups[np.argmin((have + added)[open_groups])]] += 1
     return added

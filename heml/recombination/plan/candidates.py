@@ -1,4 +1,4 @@
-"""The kinds of edit that can bring a label and group values together, with what each costs.
+"""The kinds of edit that can bring a label and attribute values together, with what each costs.
 
 A way says what is moved, how, from which donors onto which hosts. Choosing among hosts and donors
 is `planner`'s work.
@@ -17,14 +17,14 @@ from heml.recombination.attribution.roles import Roles
 from heml.recombination.plan.layout import Layouts
 from heml.taxonomy import BACKGROUND
 
-#: What an operator's outline shows of it, against a pasted segment's: a recoloured segment keeps
+#: What an operator's outline shows of it, against a pasted segment's: a recolored segment keeps
 #: its own outline, an exchanged background lies behind the host's.
-SEAM_WEIGHT = {"recolour": 0.25, "background": 0.5}
+SEAM_WEIGHT = {"recolor": 0.25, "background": 0.5}
 
 
 @dataclass(frozen=True, eq=False)
-class Way:
-    """One kind of edit for one cell.
+class EditCandidate:
+    """One kind of edit for one group.
 
     Parameters
     ----------
@@ -48,22 +48,22 @@ class Way:
 
 
 @dataclass(frozen=True)
-class NoWay:
-    """Why a cell cannot be reached: a reason of the `planned_cells` contract, and a sentence."""
+class Infeasible:
+    """Why a group cannot be reached: a reason of the `planned_groups` contract, and a sentence."""
 
     reason: str
     sentence: str
 
 
-class Ways:
-    """Finds the ways into cells of one train split.
+class EditCandidates:
+    """Finds the ways into groups of one train split.
 
     Parameters
     ----------
     labels : object array (N,)
-    values : object array (N, groups)
+    values : object array (N, attributes)
         None where missing.
-    groups : sequence of str
+    attributes : sequence of str
     label_name : str
     roles : Roles
     layouts : Layouts
@@ -78,7 +78,7 @@ class Ways:
         self,
         labels: np.ndarray,
         values: np.ndarray,
-        groups: Sequence[str],
+        attributes: Sequence[str],
         label_name: str,
         roles: Roles,
         layouts: Layouts,
@@ -87,90 +87,96 @@ class Ways:
     ) -> None:
         self._labels = labels
         self._values = values
-        self._groups = list(groups)
+        self._attributes = list(attributes)
         self._label_name = label_name
         self._roles = roles
         self._layouts = layouts
         self._operators = set(operators)
         self._known = np.array([[v is not None for v in row] for row in values], bool).reshape(
-            len(labels), len(self._groups)
+            len(labels), len(self._attributes)
         )
         self._moved = {
-            group: tuple(dict.fromkeys(x for n in roles.group_carriers.get(group, ())
+            attribute: tuple(dict.fromkeys(x for n in roles.attribute_nodes.get(attribute, ())
                                        for x in members.get(n, (n,))))
-            for group in self._groups
+            for attribute in self._attributes
         }  # fmt: skip
         self._label_moved = tuple(
-            dict.fromkeys(x for n in roles.label_carriers for x in members.get(n, (n,)))
+            dict.fromkeys(x for n in roles.label_nodes for x in members.get(n, (n,)))
         )
 
-    def into(self, label: str, values: Sequence[str]) -> tuple[list[Way], NoWay | None]:
-        """All ways into a cell, the cheapest first; without any, why there is none."""
+    def into(
+        self, label: str, values: Sequence[str]
+    ) -> tuple[list[EditCandidate], Infeasible | None]:
+        """All ways into a group, the cheapest first; without any, why there is none."""
         target = np.array(list(values), dtype=object)
-        found = [*self._group_ways(label, target), *self._label_ways(label, target)]
+        found = [*self._attribute_ways(label, target), *self._label_ways(label, target)]
         found.sort(key=lambda way: (way.cost, way.direction, way.operator, way.nodes))
         return (found, None) if found else ([], self._why_not(label, target))
 
-    def within(self, operator: str, nodes: tuple[str, ...], members: np.ndarray) -> Way | None:
-        """The way of a control: the same edit between two records of one cell."""
+    def within(
+        self, operator: str, nodes: tuple[str, ...], members: np.ndarray
+    ) -> EditCandidate | None:
+        """The way of a control: the same edit between two records of one group."""
         has = self._layouts.any_present(nodes)
         if operator in ("insert", "remove"):
-            # Within a cell both have the segment or neither has: what is left is to exchange it.
+            # Within a group both have the segment or neither has: what is left is to exchange it.
             operator = "transplant"
         own = members[has[members]]
         if len(own) < 2 or operator not in self._operators | {"transplant"}:
             return None
-        return Way("control", operator, nodes, own, own, self._cost(operator, nodes))
+        return EditCandidate("within_group", operator, nodes, own, own, self._cost(operator, nodes))
 
-    def itself(self, operator: str, nodes: tuple[str, ...], rows: np.ndarray) -> Way | None:
-        """The way of a self-recombination: donor and host are one image that has the nodes."""
+    def itself(
+        self, operator: str, nodes: tuple[str, ...], rows: np.ndarray
+    ) -> EditCandidate | None:
+        """The way of a identity edit: donor and host are one image that has the nodes."""
         operator = "transplant" if operator in ("insert", "remove") else operator
         own = rows[self._layouts.any_present(nodes)[rows]]
         if not len(own):
             return None
-        return Way("self", operator, nodes, own, own[:0], self._cost(operator, nodes))
+        return EditCandidate("identity", operator, nodes, own, own[:0], self._cost(operator, nodes))
 
-    def _group_ways(self, label: str, target: np.ndarray) -> list[Way]:
+    def _attribute_ways(self, label: str, target: np.ndarray) -> list[EditCandidate]:
         same_label = self._labels == label
         differs = (self._values != target) | ~self._known
         known = self._known.all(axis=1)
         ways = []
-        places = range(len(self._groups))
-        for size in range(1, len(self._groups) + 1):
+        places = range(len(self._attributes))
+        for size in range(1, len(self._attributes) + 1):
             for pattern in combinations(places, size):
-                moved = [self._moved[self._groups[p]] for p in pattern]
+                moved = [self._moved[self._attributes[p]] for p in pattern]
                 if not all(moved):
                     continue
                 nodes = tuple(dict.fromkeys(leaf for leaves in moved for leaf in leaves))
                 if set(nodes) & set(self._label_moved):
                     continue
-                wanted = np.isin(np.arange(len(self._groups)), pattern)
+                wanted = np.isin(np.arange(len(self._attributes)), pattern)
                 hosts = same_label & known & (differs == wanted).all(axis=1)
-                # Other groups that the same leaves carry come along: the donor's must fit too.
-                touched = [p for p in places if set(self._moved[self._groups[p]]) & set(nodes)]
+                # Other attributes that the same leaves carry come along: the donor's must fit too.
+                touched = [p for p in places if set(self._moved[self._attributes[p]]) & set(nodes)]
                 donors = self._known[:, touched].all(1) & ~differs[:, touched].any(1)
                 rules = []
                 for place in touched:
-                    for rule in self._roles.presence.get(self._groups[place], ()):
+                    for rule in self._roles.presence.get(self._attributes[place], ()):
                         rules.append((rule, str(target[place])))
                         donors &= self._as_told(rule, self._values[:, place])
                         hosts &= self._as_told(rule, self._values[:, place])
-                ways += self._operated("group_onto_host", nodes, hosts, donors, rules)
+                ways += self._operated("swap_attribute", nodes, hosts, donors, rules)
         return ways
 
-    def _label_ways(self, label: str, target: np.ndarray) -> list[Way]:
+    def _label_ways(self, label: str, target: np.ndarray) -> list[EditCandidate]:
         nodes = self._label_moved
         if not nodes:
             return []
         known = np.array([value is not None for value in self._labels], bool)
-        same_groups = (self._known & (self._values == target)).all(axis=1)
-        hosts = same_groups & known & (self._labels != label)
+        same_attributes = (self._known & (self._values == target)).all(axis=1)
+        hosts = same_attributes & known & (self._labels != label)
         donors = self._labels == label
         rules = [(rule, label) for rule in self._roles.label_presence]
         for rule, _ in rules:
             donors &= self._as_told(rule, self._labels)
             hosts &= self._as_told(rule, self._labels)
-        return self._operated("label_onto_donor", nodes, hosts, donors, rules)
+        return self._operated("swap_label", nodes, hosts, donors, rules)
 
     def _operated(
         self,
@@ -179,7 +185,7 @@ class Ways:
         hosts: np.ndarray,
         donors: np.ndarray,
         rules: Sequence[tuple[Presence, str]],
-    ) -> list[Way]:
+    ) -> list[EditCandidate]:
         """The ways of one move by operator: what host and donor have says which can be.
 
         Parameters
@@ -193,7 +199,9 @@ class Ways:
         def add(operator: str, own: np.ndarray, others: np.ndarray) -> None:
             if operator in self._operators and own.any() and others.any():
                 rows = np.flatnonzero(own), np.flatnonzero(others)
-                ways.append(Way(direction, operator, nodes, *rows, self._cost(operator, nodes)))
+                ways.append(
+                    EditCandidate(direction, operator, nodes, *rows, self._cost(operator, nodes))
+                )
 
         if nodes == (BACKGROUND,):
             add("background", hosts & has, donors & has)
@@ -204,9 +212,9 @@ class Ways:
             gone = {rule.leaf for rule, value in rules if not rule.present.get(value, True)}
             if rules and gone == set(nodes):
                 add("remove", hosts & has, donors & ~has)
-        if direction == "group_onto_host" and not rules:
-            # A label's segment differs in shape: its colours alone would not carry the label over.
-            add("recolour", hosts & has, donors & has)
+        if direction == "swap_attribute" and not rules:
+            # A label's segment differs in shape: its colors alone would not carry the label over.
+            add("recolor", hosts & has, donors & has)
         return ways
 
     def _as_told(self, rule: Presence, values: np.ndarray) -> np.ndarray:
@@ -220,36 +228,38 @@ class Ways:
             cost += sum(self._layouts.mean_area(leaf) for leaf in nodes)
         return cost
 
-    def _why_not(self, label: str, target: np.ndarray) -> NoWay:
+    def _why_not(self, label: str, target: np.ndarray) -> Infeasible:
         named = ", ".join(map(str, target))
         if not (self._labels == label).any():
-            return NoWay("no_host", f"no train record has {self._label_name} {label}")
-        same_groups = (self._known & (self._values == target)).all(axis=1)
-        for place, group in enumerate(self._groups):
+            return Infeasible("no_host", f"no train record has {self._label_name} {label}")
+        same_attributes = (self._known & (self._values == target)).all(axis=1)
+        for place, attribute in enumerate(self._attributes):
             if not (self._known[:, place] & (self._values[:, place] == target[place])).any():
-                return NoWay("no_donor", f"no train record has {group} {target[place]}")
-        unmoved = [group for group in self._groups if not self._moved[group]]
+                return Infeasible("no_donor", f"no train record has {attribute} {target[place]}")
+        unmoved = [attribute for attribute in self._attributes if not self._moved[attribute]]
         if unmoved and not self._label_moved:
-            return NoWay(
-                "no_carrier",
+            return Infeasible(
+                "no_node",
                 f"no node carries {', '.join(unmoved)} clearly enough to be moved, and none "
                 f"carries {self._label_name}",
             )
-        if not self._label_moved and not same_groups.any() and unmoved:
-            return NoWay("no_carrier", f"no node carries {', '.join(unmoved)}")
+        if not self._label_moved and not same_attributes.any() and unmoved:
+            return Infeasible("no_node", f"no node carries {', '.join(unmoved)}")
         if unmoved:
-            return NoWay(
+            return Infeasible(
                 "no_host",
                 f"no train record with {named} has another {self._label_name} and the segments "
                 f"that carry it, and no node carries {', '.join(unmoved)} clearly enough to be "
                 "moved",
             )
-        fitting = self._operators - {"recolour"}
+        fitting = self._operators - {"recolor"}
         if not fitting:
-            return NoWay("no_operator", "recolouring alone, the one operator allowed, cannot do it")
-        return NoWay(
+            return Infeasible(
+                "no_operator", "recoloring alone, the one operator allowed, cannot do it"
+            )
+        return Infeasible(
             "no_donor",
             "no two train records fit as host and donor: the segments that carry "
-            f"{', '.join([*self._groups, self._label_name])} are missing, or the allowed "
+            f"{', '.join([*self._attributes, self._label_name])} are missing, or the allowed "
             "operators cannot move them",
         )

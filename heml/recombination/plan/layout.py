@@ -27,7 +27,7 @@ class Layouts:
     image_ids : list of str
     leaves : tuple of str
     boxes : float32 array (N, leaves, 4)
-        Centre x, centre y, width, height as shares of the image; NaN where absent.
+        Center x, center y, width, height as shares of the image; NaN where absent.
     areas : float32 array (N, leaves)
         Share of the image's pixels, 0 where absent.
     aspects : float array (N,), optional
@@ -68,7 +68,7 @@ class Layouts:
     def mismatch(self, host: int, donors: np.ndarray, kept: Sequence[str]) -> np.ndarray:
         """How far donors' poses are from a host's, over leaves that stay the host's.
 
-        Donors are first brought onto the host by the similarity transform that fits the centres of
+        Donors are first brought onto the host by the similarity transform that fits the centers of
         the leaves best (closed form in complex numbers), as composing will do: place, size and
         turn count little, the arrangement of the leaves and the sizes of each count.
 
@@ -136,12 +136,12 @@ class Layouts:
         return np.nan_to_num(area - width * height)
 
     def _points(self, rows: np.ndarray, places: list[int]) -> tuple[np.ndarray, np.ndarray]:
-        """Centres as complex (M, K) and sizes (M, K, 2), in image heights."""
+        """Centers as complex (M, K) and sizes (M, K, 2), in image heights."""
         boxes = self.boxes[rows][:, places].astype(float)
         wide = np.ones(len(rows)) if self.aspects is None else self.aspects[rows]
-        centres = boxes[..., 0] * wide[:, None] + 1j * boxes[..., 1]
+        centers = boxes[..., 0] * wide[:, None] + 1j * boxes[..., 1]
         sizes = np.stack([boxes[..., 2] * wide[:, None], boxes[..., 3]], axis=-1)
-        return centres, sizes
+        return centers, sizes
 
     def _around(self, rows: np.ndarray, places: list[int]) -> np.ndarray:
         """Left, top, right and bottom of the box around leaves, (4, M); empty if all are absent."""
@@ -178,6 +178,6 @@ def read_layouts(store: Store, taxonomy: Taxonomy, image_ids: list[str]) -> Layo
             )  # fmt: skip
             areas[row, leaf] += s["area"] / (s["width"] * s["height"])
     size = corners[..., 2:] - corners[..., :2]
-    centre = (corners[..., 2:] + corners[..., :2]) / 2
-    boxes_found = np.concatenate([centre, size], axis=2)
+    center = (corners[..., 2:] + corners[..., :2]) / 2
+    boxes_found = np.concatenate([center, size], axis=2)
     return Layouts(image_ids, leaves, boxes_found, areas, aspects)

@@ -11,10 +11,10 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
-from data_contracts import PLANNED_CELLS, REBALANCE_PLAN
+from data_contracts import PLANNED_GROUPS, REBALANCE_PLAN
 from heml.compute.progress import Progress
 from heml.images.images_table import image_index
-from heml.recombination.attribution.label_colors import told_by_colour
+from heml.recombination.attribution.label_colors import told_by_color
 from heml.recombination.attribution.presence import find_presence
 from heml.recombination.attribution.roles import (
     Roles,
@@ -42,11 +42,11 @@ def make_plan(
     store: Store,
     taxonomy: Taxonomy,
     label_name: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     settings: RebalanceSettings,
     progress: Progress,
 ) -> Outcome:
-    """Writes `store.rebalance_plan` and `store.planned_cells`. No pixel is changed.
+    """Writes `store.rebalance_plan` and `store.planned_groups`. No pixel is changed.
 
     Raises
     ------
@@ -56,25 +56,25 @@ def make_plan(
     key = fingerprint(
         VERSION,
         label_name,
-        list(groups),
+        list(attributes),
         settings.model_dump(),
         store.fingerprint("bias_scores"),
         store.summary("segments")["content"],
     )
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
-        train = train_records(store, label_name, groups, settings)
+        train = train_records(store, label_name, attributes, settings)
         layouts = read_layouts(store, taxonomy, train["image_id"].tolist())
         scores = pd.read_parquet(store.bias_scores)
-        roles = roles_of(train, groups, layouts, scores, taxonomy)
-        if settings.donor_colours:
-            roles = _with_colours(store, train, groups, scores, roles, taxonomy)
+        roles = roles_of(train, attributes, layouts, scores, taxonomy)
+        if settings.donor_colors:
+            roles = _with_colors(store, train, attributes, scores, roles, taxonomy)
         members = {node: taxonomy.leaves_of(node) for node in taxonomy.nodes}
-        planner = Planner(train, groups, roles, layouts, settings, label_name, members)
+        planner = Planner(train, attributes, roles, layouts, settings, label_name, members)
         plan = planner.plan()
-        outputs = [store.rebalance_plan, store.planned_cells]
+        outputs = [store.rebalance_plan, store.planned_groups]
         for contract, frame, path in zip(
-            (REBALANCE_PLAN, PLANNED_CELLS), (plan.edits, plan.cells), outputs, strict=True
+            (REBALANCE_PLAN, PLANNED_GROUPS), (plan.edits, plan.groups), outputs, strict=True
         ):
             with write_aside(path) as aside:
                 pq.write_table(contract.table(frame), aside)
@@ -99,7 +99,7 @@ def planned_roles(store: Store) -> Roles:
 
 
 def train_records(
-    store: Store, label_name: str, groups: Sequence[str], settings: RebalanceSettings
+    store: Store, label_name: str, attributes: Sequence[str], settings: RebalanceSettings
 ) -> pd.DataFrame:
     """Train rows of `image_index`; refuses quotas that do not fit them.
 
@@ -107,20 +107,20 @@ def train_records(
     ------
     QuotaError
     """
-    index = image_index(store, list(groups))
+    index = image_index(store, list(attributes))
     train = index[index["split"] == "train"].reset_index(drop=True)
     if isinstance(settings.target, Quotas):
         known = [
             sorted({value for value in texts(train[column]) if value is not None})
-            for column in ("label", *groups)
+            for column in ("label", *attributes)
         ]
-        check_values(settings.target, label_name, groups, known)
+        check_values(settings.target, label_name, attributes, known)
     return train
 
 
 def roles_of(
     train: pd.DataFrame,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     layouts: Layouts,
     scores: pd.DataFrame,
     taxonomy: Taxonomy,
@@ -130,15 +130,16 @@ def roles_of(
     Parameters
     ----------
     train : DataFrame
-        Columns label and the groups; rows as in `layouts`.
+        Columns label and the attributes; rows as in `layouts`.
     scores : DataFrame
         The `bias_scores` table.
     """
     labels = texts(train["label"])
     areas = {leaf: layouts.areas[:, place] for place, leaf in enumerate(layouts.leaves)}
-    values = {group: texts(train[group]) for group in groups}
+    values = {attribute: texts(train[attribute]) for attribute in attributes}
     presence = {
-        group: find_presence(own, labels.astype(str), areas) for group, own in values.items()
+        attribute: find_presence(own, labels.astype(str), areas)
+        for attribute, own in values.items()
     }
     strata = np.array([" · ".join(map(str, row)) for row in zip(*values.values(), strict=True)])
     label_presence = find_presence(labels, strata, areas)
@@ -146,83 +147,84 @@ def roles_of(
     both = {p.leaf for p in label_presence} & {p.leaf for f in presence.values() for p in f}
     presence = {g: tuple(p for p in f if p.leaf not in both) for g, f in presence.items()}
     label_presence = tuple(p for p in label_presence if p.leaf not in both)
-    measured = scores[scores["group"].isin(list(groups))]
+    measured = scores[scores["attribute"].isin(list(attributes))]
     return find_roles(
         measured,
         max(len(set(labels)), 1),
         taxonomy,
-        _chance(train, groups),
+        _chance(train, attributes),
         presence,
         label_presence,
     )
 
 
-def _chance(train: pd.DataFrame, groups: Sequence[str]) -> dict[str, float]:
+def _chance(train: pd.DataFrame, attributes: Sequence[str]) -> dict[str, float]:
     labels = texts(train["label"])
-    return {group: guessing(labels, texts(train[group])) for group in groups}
+    return {attribute: guessing(labels, texts(train[attribute])) for attribute in attributes}
 
 
-def _with_colours(
+def _with_colors(
     store: Store,
     train: pd.DataFrame,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     scores: pd.DataFrame,
     roles: Roles,
     taxonomy: Taxonomy,
 ) -> Roles:
-    """Roles that know which label carriers tell it by their colours."""
+    """Roles that know which label carriers tell it by their colors."""
     if roles.label_presence:
-        return roles  # a presence is told by no colour
+        return roles  # a presence is told by no color
     labels = texts(train["label"])
-    measured = scores[scores["group"].isin(list(groups))]
-    evidence = label_evidence(measured, max(len(set(labels)), 1), _chance(train, groups))
-    told = told_by_colour(
+    measured = scores[scores["attribute"].isin(list(attributes))]
+    evidence = label_evidence(measured, max(len(set(labels)), 1), _chance(train, attributes))
+    told = told_by_color(
         PictureReader(store),
         train["image_id"].tolist(),
         labels.astype(str),
-        {leaf: float(evidence[leaf]) for leaf in roles.label_carriers},
+        {leaf: float(evidence[leaf]) for leaf in roles.label_nodes},
         taxonomy,
     )
-    return replace(roles, label_colours=told)
+    return replace(roles, label_colors=told)
 
 
 def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:
-    edits, cells = plan.edits, plan.cells
-    notes = cells.loc[cells["note"] != "", ["cell", "note"]]
-    real = edits[edits["direction"] != "self"]
-    made = cells["n_reached"] - cells["n_real"]
-    short = cells[(cells["reason"] != "") & (cells["n_missing"] > 0)]
+    edits, groups = plan.edits, plan.groups
+    notes = groups.loc[groups["note"] != "", ["group", "note"]]
+    real = edits[edits["direction"] != "identity"]
+    made = groups["n_reached"] - groups["n_real"]
+    short = groups[(groups["reason"] != "") & (groups["n_missing"] > 0)]
     moves = [
-        f"{group} is moved with {', '.join(nodes)}"
-        for group, nodes in roles.group_carriers.items()
+        f"{attribute} is moved with {', '.join(nodes)}"
+        for attribute, nodes in roles.attribute_nodes.items()
         if nodes
     ]
-    moves.append(f"{label_name} with {', '.join(roles.label_carriers) or 'no leaf'}")
-    if roles.label_colours:
-        moves.append(f"colours of {', '.join(roles.label_colours)} stay, they tell {label_name}")
+    moves.append(f"{label_name} with {', '.join(roles.label_nodes) or 'no leaf'}")
+    if roles.label_colors:
+        moves.append(f"colors of {', '.join(roles.label_colors)} stay, they tell {label_name}")
     return {
         "edits": len(edits),
-        "wanted": int(cells["n_wanted"].sum()),
+        "wanted": int(groups["n_wanted"].sum()),
         "would_make": int(made.sum()),
-        "missing": int(cells["n_missing"].sum()),
-        "cells_short": len(short),
+        "missing": int(groups["n_missing"].sum()),
+        "groups_short": len(short),
         "donors": int(real["donor_id"].nunique()),
         "hosts": int(real["host_id"].nunique()),
-        "self_recombinations": int((edits["direction"] == "self").sum()),
+        "identity_edits": int((edits["direction"] == "identity").sum()),
         "operators": real["operator"].value_counts().sort_index().to_dict(),
         "directions": edits["direction"].value_counts().sort_index().to_dict(),
-        "recombined_by_label": made.groupby(cells["label"]).sum().astype(int).to_dict(),
-        "group_carriers": {g: ", ".join(nodes) for g, nodes in roles.group_carriers.items()},
-        "label_carriers": ", ".join(roles.label_carriers),
-        "recoloured": sorted({leaf for leaves in edits["recoloured_nodes"] for leaf in leaves}),
-        "presence_groups": {
-            group: ", ".join(p.leaf for p in found) for group, found in roles.presence.items()
+        "recombined_by_label": made.groupby(groups["label"]).sum().astype(int).to_dict(),
+        "attribute_nodes": {g: ", ".join(nodes) for g, nodes in roles.attribute_nodes.items()},
+        "label_nodes": ", ".join(roles.label_nodes),
+        "recolored": sorted({leaf for leaves in edits["recolored_nodes"] for leaf in leaves}),
+        "presence_attributes": {
+            attribute: ", ".join(p.leaf for p in found)
+            for attribute, found in roles.presence.items()
         },
         "roles": roles.describe(),
         "remarks": plan.remarks,
         "notes": dict(notes.itertuples(index=False)),
         "words": (
-            f"{cells['n_wanted'].sum()} samples wanted, {len(real)} edits planned for them; "
+            f"{groups['n_wanted'].sum()} samples wanted, {len(real)} edits planned for them; "
             + "; ".join(moves)
         ),
     }

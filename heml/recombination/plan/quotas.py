@@ -1,6 +1,6 @@
-"""Explicit quotas: how many records single cells are to have, as the recipe names them.
+"""Explicit quotas: how many records single groups are to have, as the recipe names them.
 
-A quota names its cell by nesting: the label's value, then the value of every group column in the
+A quota names its group by nesting: the label's value, then the value of every attribute in the
 recipe's order. What stands there is a number of records (`200`) or a share of the train split as it
 will be (`25%`).
 """
@@ -16,7 +16,7 @@ import pandas as pd
 from heml.recombination.rebalance_settings import Quotas
 from heml.taxonomy import nearest
 
-#: Location below `quotas`: label value, then group values.
+#: Location below `quotas`: label value, then attribute values.
 Path = tuple[str, ...]
 
 
@@ -38,30 +38,30 @@ def _leaves(tree: Mapping[str, Any], above: Path) -> Iterator[tuple[Path, int | 
 
 
 def quota_problems(
-    quotas: Quotas, label_name: str, groups: Sequence[str]
+    quotas: Quotas, label_name: str, attributes: Sequence[str]
 ) -> Iterator[tuple[Path, str]]:
     """What is wrong with quotas whatever the data hold: (location, sentence) pairs."""
-    columns = [label_name, *groups]
+    columns = [label_name, *attributes]
     named = flat_quotas(quotas)
     for path in named:
         if len(path) != len(columns):
             nesting = " → ".join(f"value of {column}" for column in columns)
             found = f"{len(path)} value{'' if len(path) == 1 else 's'}"
-            yield path, f"a cell is named by {nesting}, then its quota; found {found}"
+            yield path, f"a group is named by {nesting}, then its quota; found {found}"
     shares = sum(value for value in named.values() if isinstance(value, float))
     if shares > 1 + 1e-9:
         yield (), f"the shares add up to {shares:.0%}; at most 100% can be given away"
 
 
 def check_values(
-    quotas: Quotas, label_name: str, groups: Sequence[str], known: Sequence[Sequence[str]]
+    quotas: Quotas, label_name: str, attributes: Sequence[str], known: Sequence[Sequence[str]]
 ) -> None:
     """Refuses quotas of values that no train record has.
 
     Parameters
     ----------
     known : sequence of sequences of str
-        Values of the label, then of every group, in the train split.
+        Values of the label, then of every attribute, in the train split.
 
     Raises
     ------
@@ -70,11 +70,11 @@ def check_values(
     """
     problems = [
         f"rebalance.target.quotas.{'.'.join(path)}: {sentence}"
-        for path, sentence in quota_problems(quotas, label_name, groups)
+        for path, sentence in quota_problems(quotas, label_name, attributes)
     ]
     for path in flat_quotas(quotas):
         for depth, (column, values) in enumerate(
-            zip((label_name, *groups), known, strict=True), start=1
+            zip((label_name, *attributes), known, strict=True), start=1
         ):
             if len(path) >= depth and path[depth - 1] not in values:
                 problems.append(
@@ -85,25 +85,25 @@ def check_values(
         raise QuotaError("; ".join(dict.fromkeys(problems)))
 
 
-def quota_targets(cells: pd.DataFrame, quotas: Quotas) -> np.ndarray:
-    """Records that every cell is to have.
+def quota_targets(groups: pd.DataFrame, quotas: Quotas) -> np.ndarray:
+    """Records that every group is to have.
 
-    Cells without a quota keep what they have. Shares are of the smallest train split in which they
+    Groups without a quota keep what they have. Shares are of the smallest train split in which they
     hold without taking a real record away.
 
     Parameters
     ----------
-    cells : DataFrame
-        Columns label, groups and n.
+    groups : DataFrame
+        Columns label, attributes and n.
 
     Returns
     -------
-    float array (cells,)
-        A quota below what a cell has stays below: the plan says that it cannot be met.
+    float array (groups,)
+        A quota below what a group has stays below: the plan says that it cannot be met.
     """
     named = flat_quotas(quotas)
-    n = cells["n"].to_numpy(float)
-    keys = [(str(c["label"]), *map(str, c["groups"])) for c in cells.to_dict("records")]
+    n = groups["n"].to_numpy(float)
+    keys = [(str(c["label"]), *map(str, c["attributes"])) for c in groups.to_dict("records")]
     given = [named.get(key) for key in keys]
     share = np.array([value if isinstance(value, float) else 0.0 for value in given])
     shared = np.array([isinstance(value, float) for value in given])

@@ -1,4 +1,4 @@
-"""How many records each cell is to have, before any budget."""
+"""How many records each group is to have, before any budget."""
 
 from __future__ import annotations
 
@@ -11,47 +11,47 @@ from heml.recombination.plan.quotas import quota_targets
 from heml.recombination.rebalance_settings import Quotas
 
 
-def cell_targets(
-    cells: pd.DataFrame, target: Literal["equal", "independent"] | Quotas
+def group_targets(
+    groups: pd.DataFrame, target: Literal["equal", "independent"] | Quotas
 ) -> np.ndarray:
-    """Targets of all cells.
+    """Targets of all groups.
 
     Real records are never removed, so every target is reached from below.
 
     Parameters
     ----------
-    cells : DataFrame
-        Columns label, groups and n; every combination once, empty ones included.
+    groups : DataFrame
+        Columns label, attributes and n; every combination once, empty ones included.
     target : str or Quotas
-        equal: as many as the largest cell has. independent: the smallest counts at which label
-        and groups are independent and no cell has to shrink; the shares of the labels, and of the
-        combinations of groups, stay what they are.
+        equal: as many as the largest group has. independent: the smallest counts at which label
+        and attributes are independent and no group has to shrink; the shares of the labels, and of
+        the combinations of attributes, stay what they are.
 
     Returns
     -------
-    int array (cells,)
+    int array (groups,)
     """
-    n = cells["n"].to_numpy(float)
+    n = groups["n"].to_numpy(float)
     if not len(n):
         return np.zeros(0, int)
     if target == "equal":
         wanted = np.full(len(n), n.max())
     elif target == "independent":
-        wanted = _independent(cells, n)
+        wanted = _independent(groups, n)
     else:
         assert isinstance(target, Quotas)
-        wanted = quota_targets(cells, target)
+        wanted = quota_targets(groups, target)
     # Whole records; what a product of shares misses by rounding is no record.
     return np.ceil(wanted - 1e-6).astype(int)
 
 
-def _independent(cells: pd.DataFrame, n: np.ndarray) -> np.ndarray:
+def _independent(groups: pd.DataFrame, n: np.ndarray) -> np.ndarray:
     if n.sum() == 0:
         return n
-    combination = cells["groups"].map(tuple)
+    combination = groups["attributes"].map(tuple)
     expected = (
-        cells.groupby("label")["n"].transform("sum").to_numpy(float)
-        * cells.groupby(combination)["n"].transform("sum").to_numpy(float)
+        groups.groupby("label")["n"].transform("sum").to_numpy(float)
+        * groups.groupby(combination)["n"].transform("sum").to_numpy(float)
         / n.sum()
     )
     possible = expected > 0

@@ -1,4 +1,4 @@
-"""What the report says of coverage, association and discovered groups, read from the tables."""
+"""What the report says of coverage, association and discovered attributes, read from the tables."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from heml.report.drawing.data_uris import Embedded, embed
 from heml.report.drawing.store_images import Pictures, encoded
 from heml.storage.store import Store
 
-#: Measure → how the report names it, for measures of a whole group.
+#: Measure → how the report names it, for measures of a whole attribute.
 MEASURE_WORDS = {
     "cramers_v": "Cramér’s V, bias-corrected",
     "normalized_mutual_information": "Normalized mutual information",
@@ -19,17 +19,17 @@ MEASURE_WORDS = {
     "kl_independent": "KL divergence from independence (nats)",
     "js_independent": "JS divergence from independence (nats)",
     "tv_independent": "Total variation to independence",
-    "kl_equal": "KL divergence from equal cells (nats)",
-    "js_equal": "JS divergence from equal cells (nats)",
-    "tv_equal": "Total variation to equal cells",
+    "kl_equal": "KL divergence from equal groups (nats)",
+    "js_equal": "JS divergence from equal groups (nats)",
+    "tv_equal": "Total variation to equal groups",
     "class_imbalance": "Class imbalance of",
     "npmi": "nPMI of",
     "label_difference": "Difference in proportions of",
 }
-#: Discovered groups shown with pictures, and the box of a picture in pixels.
+#: Discovered attributes shown with pictures, and the box of a picture in pixels.
 MOST_SHOWN, BOX, DENSITY = 3, 256, 1.6
-#: Cells and values listed per group and measure; the table has all.
-MOST_CELLS = 8
+#: Groups and values listed per attribute and measure; the table has all.
+MOST_GROUPS = 8
 
 
 @dataclass(frozen=True)
@@ -45,21 +45,21 @@ class MeasureRow:
     note: str
 
 
-def measures_by_group(store: Store) -> dict[str, list[MeasureRow]]:
-    """Measures of every group, those of cells strongest first."""
+def measures_by_attribute(store: Store) -> dict[str, list[MeasureRow]]:
+    """Measures of every attribute, those of groups strongest first."""
     table = pd.read_parquet(store.bias_measures)
     found: dict[str, list[MeasureRow]] = {}
-    for group, own in table.groupby("group", sort=False):
+    for attribute, own in table.groupby("attribute", sort=False):
         rows: list[MeasureRow] = []
         for _, kind in own.groupby("measure", sort=False):
             strongest = kind["value"].abs().sort_values(ascending=False, kind="stable").index
-            rows += [_row(r) for r in kind.loc[strongest[:MOST_CELLS]].to_dict("records")]
-        found[str(group)] = rows
+            rows += [_row(r) for r in kind.loc[strongest[:MOST_GROUPS]].to_dict("records")]
+        found[str(attribute)] = rows
     return found
 
 
 def _row(row: dict[Any, Any]) -> MeasureRow:
-    of = " · ".join(row[k] for k in ("label_value", "group_value") if not pd.isna(row[k]))
+    of = " · ".join(row[k] for k in ("label_value", "attribute_value") if not pd.isna(row[k]))
     numbers = {k: None if pd.isna(row[k]) else float(row[k]) for k in ("value", "low", "high", "q")}
     name = f"{MEASURE_WORDS[row['measure']]} {of}".strip()
     return MeasureRow(name, n=int(row["n"]), note=row["note"], **numbers)
@@ -67,7 +67,7 @@ def _row(row: dict[Any, Any]) -> MeasureRow:
 
 @dataclass(frozen=True)
 class DiscoveredValue:
-    """One value of a discovered group with its most typical images."""
+    """One value of a discovered attribute with its most typical images."""
 
     name: str
     count: int
@@ -76,26 +76,26 @@ class DiscoveredValue:
 
 @dataclass(frozen=True)
 class Discovered:
-    """A discovered group as the report shows it.
+    """A discovered attribute as the report shows it.
 
     Parameters
     ----------
     row : dict
         Of the `discovered_nodes` table.
     values : list of DiscoveredValue
-        Empty for groups that are listed without pictures.
+        Empty for attributes that are listed without pictures.
     """
 
     row: dict[str, Any]
     values: list[DiscoveredValue]
 
 
-def discovered(store: Store, pictures: Pictures, groups: tuple[str, ...]) -> list[Discovered]:
-    """The groups that were found, most misleading first; empty if columns gave them."""
+def discovered(store: Store, pictures: Pictures, attributes: tuple[str, ...]) -> list[Discovered]:
+    """The attributes that were found, most misleading first; empty if columns gave them."""
     if not store.discovered_nodes.exists():
         return []
     rows = pd.read_parquet(store.discovered_nodes).sort_values("rank")
-    if not set(rows["group"]) & set(groups):
+    if not set(rows["attribute"]) & set(attributes):
         return []
     rows = rows.astype(object).where(rows.notna(), None)
     return [

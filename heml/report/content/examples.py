@@ -14,7 +14,7 @@ from scipy.special import expit
 
 from data_contracts.rebalance_plan import DIRECTIONS, OPERATORS
 from data_contracts.recombined_samples import GATE_COLUMNS
-from heml.parts.wording import cell_of
+from heml.parts.wording import group_of
 from heml.storage.store import Store
 from heml.tree.metric_tree import MetricTree, Which
 
@@ -29,23 +29,24 @@ def spread(count: int, wanted: int) -> list[int]:
     return np.linspace(0, count - 1, wanted).round().astype(int).tolist()
 
 
-def examples_per_cell(
-    index: pd.DataFrame, groups: Sequence[str], wanted: int
+def examples_per_group(
+    index: pd.DataFrame, attributes: Sequence[str], wanted: int
 ) -> list[tuple[tuple[str, ...], int, list[str]]]:
-    """Per cell (label, group values): how many train records, and a few ids spread over them."""
+    """Per group (label, attribute values): how many train records, and a few ids spread over them.
+    Per group (label, attribute values): how many train records, and a few ids spread over them."""
     train = index[index["split"] == "train"]
-    cells = []
-    for key, own in train.groupby(["label", *groups], sort=True):
+    groups = []
+    for key, own in train.groupby(["label", *attributes], sort=True):
         ids = own["image_id"].tolist()
         chosen = [ids[i] for i in spread(len(ids), wanted)]
-        cells.append((tuple(map(str, key)), len(ids), chosen))
-    return cells
+        groups.append((tuple(map(str, key)), len(ids), chosen))
+    return groups
 
 
-def train_examples(index: pd.DataFrame, groups: Sequence[str], wanted: int) -> list[str]:
-    """A few train ids, in turn from every cell."""
-    per_cell = [ids for _, _, ids in examples_per_cell(index, groups, wanted)]
-    turns = [ids[turn] for turn in range(wanted) for ids in per_cell if turn < len(ids)]
+def train_examples(index: pd.DataFrame, attributes: Sequence[str], wanted: int) -> list[str]:
+    """A few train ids, in turn from every group."""
+    per_group = [ids for _, _, ids in examples_per_group(index, attributes, wanted)]
+    turns = [ids[turn] for turn in range(wanted) for ids in per_group if turn < len(ids)]
     return turns[:wanted]
 
 
@@ -68,15 +69,16 @@ class ChosenPair:
 _SIMILARITIES: tuple[Which, ...] = ("plain", "debiased")
 
 
-def telling_pairs(tree: MetricTree, groups: Sequence[str]) -> list[ChosenPair]:
-    """A pair of one label and different groups, and a pair of one group and different labels.
+def telling_pairs(tree: MetricTree, attributes: Sequence[str]) -> list[ChosenPair]:
+    """A pair of one label and different attributes, and a pair of one attribute and different
+    labels.
 
     Of each kind, the pair on which plain and debiased similarity disagree most in probability,
     among `CANDIDATES` pairs spread over all of them: where the bias makes the difference shows
     what either similarity looks at. Kinds that no two images form are left out.
     """
     labels = tree.column("label")
-    values = np.stack([tree.column(group) for group in groups], axis=1)
+    values = np.stack([tree.column(attribute) for attribute in attributes], axis=1)
     chosen = []
     for same_label in (True, False):
         pairs = _candidates(labels, values, same_label)
@@ -91,10 +93,10 @@ def telling_pairs(tree: MetricTree, groups: Sequence[str]) -> list[ChosenPair]:
 
 
 def _candidates(labels: np.ndarray, values: np.ndarray, same_label: bool) -> np.ndarray:
-    """Row pairs int (P, 2) that share label or groups, and only these."""
+    """Row pairs int (P, 2) that share label or attributes, and only these."""
     size = max(int(np.sqrt(CANDIDATES)), 1)
-    cells = pd.DataFrame(values).assign(label=labels).groupby(["label", *range(values.shape[1])])
-    rows = [own.to_numpy() for own in cells.groups.values()]
+    groups = pd.DataFrame(values).assign(label=labels).groupby(["label", *range(values.shape[1])])
+    rows = [own.to_numpy() for own in groups.attributes.values()]
     found: list[tuple[int, int]] = []
     for i, left in enumerate(rows):
         for right in rows[i + 1 :]:
@@ -119,7 +121,7 @@ def _probabilities(tree: MetricTree, pairs: np.ndarray, which: Which) -> np.ndar
     return expit(tree.similarities[which].offset - totals)
 
 
-_EDIT = ["edit_id", "label", "groups", "direction", "operator", "nodes", "recoloured_nodes"]
+_EDIT = ["edit_id", "label", "attributes", "direction", "operator", "nodes", "recolored_nodes"]
 _EDIT += ["host_id", "donor_id"]
 _GATES = ["accepted", "reason", *(column.name for column in GATE_COLUMNS)]
 
@@ -128,7 +130,7 @@ def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataF
     """A few samples of every kind, in the order in which they were tried.
 
     A kind is a direction and operator of accepted samples, a reason of refused ones. The first of
-    each kind are taken; cells, hosts and donors that are not yet shown come before others.
+    each kind are taken; groups, hosts and donors that are not yet shown come before others.
 
     Returns
     -------
@@ -139,7 +141,7 @@ def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataF
     wanted = ds.field("accepted") == accepted
     table = data.to_table(columns=[*_EDIT, *_GATES], filter=wanted).to_pandas()
     by = ["direction", "operator"] if accepted else ["reason"]
-    table["cell"] = [cell_of(row.label, row.groups) for row in table.itertuples()]
+    table["group"] = [group_of(row.label, row.attributes) for row in table.itertuples()]
     kinds = sorted(table.groupby(by), key=lambda kind: (*map(_order, kind[0]), kind[0]))
     shown: Counter[str] = Counter()
     chosen: list[int] = []
@@ -149,11 +151,11 @@ def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataF
             if rest.empty:
                 break
             seen = [
-                (shown[r.cell], shown[r.host_id] + shown[r.donor_id]) for r in rest.itertuples()
+                (shown[r.group], shown[r.host_id] + shown[r.donor_id]) for r in rest.itertuples()
             ]
             row = int(rest.index[min(range(len(seen)), key=seen.__getitem__)])
             chosen.append(row)
-            shown.update(table.loc[row, ["cell", "host_id", "donor_id"]])
+            shown.update(table.loc[row, ["group", "host_id", "donor_id"]])
     kept = table.loc[chosen].reset_index(drop=True)
     wanted_ids = pa.array(kept["edit_id"], pa.string())
     images = data.to_table(

@@ -46,27 +46,29 @@ class Finding:
 
 def findings(facts: Facts) -> list[Finding]:
     """What the dataset leans on, where it sits, what was done, what changed."""
-    group = leading_group(facts)
-    return [_leans(facts, group), _sits(facts, group), _done(facts), _changed(facts)]
+    attribute = leading_attribute(facts)
+    return [_leans(facts, attribute), _sits(facts, attribute), _done(facts), _changed(facts)]
 
 
-def leading_group(facts: Facts) -> str:
-    """The group attribute whose best leaf has the highest score."""
-    return max(facts.groups, key=lambda group: float(facts.leaves(group)["score"].max()))
+def leading_attribute(facts: Facts) -> str:
+    """The attribute whose best leaf has the highest score."""
+    return max(
+        facts.attributes, key=lambda attribute: float(facts.leaves(attribute)["score"].max())
+    )
 
 
-def _leans(facts: Facts, group: str) -> Finding:
-    link = facts.association.set_index("group").loc[group].to_dict()
-    leaves = facts.leaves(group)
+def _leans(facts: Facts, attribute: str) -> Finding:
+    link = facts.association.set_index("attribute").loc[attribute].to_dict()
+    leaves = facts.leaves(attribute)
     n, conflicting = int(leaves["n"].max()), int(leaves["n_conflicting"].max())
     text = Markup(
-        "In {n} train images, <b>{label}</b> and <b>{group}</b> go together with Cramér’s V "
+        "In {n} train images, <b>{label}</b> and <b>{attribute}</b> go together with Cramér’s V "
         "{v} (95% interval {low} to {high}; 0 is no more than by chance, 1 is always). {few} "
         "against this habit: those are called conflicting, the others aligned."
     ).format(
         n=n,
         label=facts.label,
-        group=group,
+        attribute=attribute,
         v=decimal(link["cramers_v"]),
         low=decimal(link["cramers_v_low"]),
         high=decimal(link["cramers_v_high"]),
@@ -75,35 +77,37 @@ def _leans(facts: Facts, group: str) -> Finding:
     doubts = []
     if link["cramers_v_low"] < TOUCHES_ZERO:
         doubts.append("The interval touches 0: the two may not be associated at all.")
-    others = [g for g in facts.groups if g != group]
+    others = [g for g in facts.attributes if g != attribute]
     if others:
-        values = facts.association.set_index("group")["cramers_v"].to_dict()
+        values = facts.association.set_index("attribute")["cramers_v"].to_dict()
         text += Markup(" Also measured: {}.").format(
             ", ".join(f"{g} (V {decimal(values[g])})" for g in others)
         )
-    title = f"association of {facts.label} with {group}"
+    title = f"association of {facts.label} with {attribute}"
     return Finding(decimal(link["cramers_v"]), title, text, doubts)
 
 
-def _sits(facts: Facts, group: str) -> Finding:
-    leaves = facts.leaves(group)
+def _sits(facts: Facts, attribute: str) -> Finding:
+    leaves = facts.leaves(attribute)
     first = leaves.iloc[0].to_dict()
     n = f"{first['n']} images, {first['n_conflicting']} of them conflicting"
     if not first["score"] > 0:
         text = Markup(
-            "No segment was found that both carries <b>{group}</b> and is fooled by it ({n})."
-        ).format(group=group, n=n)
+            "No segment was found that both carries <b>{attribute}</b> and is fooled by it ({n})."
+        ).format(attribute=attribute, n=n)
         return Finding("0", "highest bias score", text, ["That none was found does not prove "
                        "that there is none: see the intervals."])  # fmt: skip
     text = Markup(
-        "Of {count} segments of the images, <b>{leaf}</b> carries the group {group} most. Judging "
+        "Of {count} segments of the images, <b>{leaf}</b> carries the attribute {attribute} "
+        "most. Judging "
         "{label} by it alone is right on {aligned} of the aligned images and on {conflicting} of "
-        "the conflicting ones, so it goes by {group}: bias score {score} (95% interval {low} to "
+        "the conflicting ones, so it goes by {attribute}: bias score {score} (95% interval "
+        "{low} to "
         "{high}; 0 is harmless, 1 the worst; {n})."
     ).format(
         count=len(leaves),
         leaf=first["node"],
-        group=group,
+        attribute=attribute,
         label=facts.label,
         aligned=percent(first["accuracy_aligned"]),
         conflicting=percent(first["accuracy_conflicting"]),
@@ -120,8 +124,8 @@ def _score_doubts(leaves: list[dict[Any, Any]]) -> list[str]:
     first, doubts = leaves[0], []
     if first["score_low"] < TOUCHES_ZERO:
         doubts.append("The interval touches 0: this can be chance.")
-    if first["leakage_q"] is not None and first["leakage_q"] > 0.05:
-        doubts.append("That the segment shows the group at all is not significant.")
+    if first["attribute_auc_q"] is not None and first["attribute_auc_q"] > 0.05:
+        doubts.append("That the segment shows the attribute at all is not significant.")
     rivals = [row["node"] for row in leaves[1:] if row["score_high"] >= first["score_low"]]
     if rivals and first["score_low"] >= TOUCHES_ZERO:
         some = ", ".join(rivals[:3]) + (" and others" if len(rivals) > 3 else "")
@@ -138,7 +142,7 @@ def _done(facts: Facts) -> Finding:
     how = listed([OPERATOR_WORDS[o] for o in samples.get("accepted_by_operator", {})])
     text = Markup(
         "{made} recombined from segments of real train images{how} and added; {refused} refused. "
-        "No real image was changed. The dataset now has {rows} rows; weights make the cells of "
+        "No real image was changed. The dataset now has {rows} rows; weights make the groups of "
         "the train split count as the plan aims."
     ).format(
         made=plural(accepted, "image was", "images were"),
@@ -156,7 +160,7 @@ def _done(facts: Facts) -> Finding:
 
 
 def _changed(facts: Facts) -> Finding:
-    before, after = facts.arm("as_is"), facts.arm("rebalanced")
+    before, after = facts.arm("erm"), facts.arm("rebalanced")
     if before is None or after is None:
         text = Markup("The effect on a held-out test split was not measured{why}.").format(
             why=f": {facts.not_measured}" if facts.not_measured else ""
@@ -167,9 +171,9 @@ def _changed(facts: Facts) -> Finding:
     text = Markup(
         "A small network trained on the rebalanced dataset is right on {after} of its worst group, "
         "trained on the data as it is on {before} (means of {seeds}; 95% intervals over seeds and "
-        "the {n} test images of that group {after_low}–{after_high} and "
+        "the {n} test images of that attribute {after_low}–{after_high} and "
         "{before_low}–{before_high}). The "
-        "average over all groups went from {average_before} to {average_after}."
+        "average over all attributes went from {average_before} to {average_after}."
     ).format(
         after=percent(after.worst.mean),
         before=percent(before.worst.mean),
@@ -203,14 +207,14 @@ def effect_doubts(before: ArmEffect, after: ArmEffect, labels: int) -> list[str]
     if after.seeds < 2:
         doubts.append("One seed: how much trainings differ by chance is not known.")
     if after.average.mean < before.average.mean:
-        doubts.append("The average over all groups fell.")
+        doubts.append("The average over all attributes fell.")
     if after.note:
         doubts.append(f"The test split has {after.note}: that part is not judged.")
     guess = 1 / labels
     if after.average.mean < guess + HARDLY:
         doubts.append(
             f"With an average of {percent(after.average.mean)} the network hardly tells the label: "
-            f"guessing gets {percent(guess)}. It leans less on the group, but is no good model."
+            f"guessing gets {percent(guess)}. It leans less on the attribute, but is no good model."
         )
     elif after.worst.mean < guess:
         doubts.append(f"The worst group is still below guessing, {percent(guess)}.")

@@ -1,4 +1,4 @@
-"""The report's rows of small pictures: images of a cell, and samples as host, donor and result."""
+"""The report's rows of small pictures: images of a group, and samples as host, donor and result."""
 
 from __future__ import annotations
 
@@ -7,9 +7,9 @@ from typing import Any
 
 from data_contracts.recombined_samples import GATES
 from heml.images.images_table import decode_image
-from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, cell_of, moved_words
+from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, group_of, moved_words
 from heml.report.content.examples import sample_examples
-from heml.report.content.report_facts import Cell
+from heml.report.content.report_facts import Group
 from heml.report.drawing.data_uris import Embedded, embed
 from heml.report.drawing.store_images import Pictures, encoded
 from heml.storage.store import Store
@@ -26,7 +26,7 @@ class Sample:
 
     Parameters
     ----------
-    operator, nodes, direction, cell, reason : str
+    operator, nodes, direction, group, reason : str
         In words; `reason` is empty for accepted samples.
     refused : bool
         Whether a gate refused it; other samples are left out for what they are.
@@ -38,7 +38,7 @@ class Sample:
     operator: str
     nodes: str
     direction: str
-    cell: str
+    group: str
     reason: str
     refused: bool
     gates: list[tuple[str, float | None]]
@@ -47,11 +47,11 @@ class Sample:
     result: Embedded
 
 
-def cell_gallery(pictures: Pictures, cell: Cell) -> list[Embedded]:
-    """Example images of a cell."""
+def group_gallery(pictures: Pictures, group: Group) -> list[Embedded]:
+    """Example images of a group."""
     return [
-        _small(pictures.image(image_id), f"Train image {image_id}, {cell.name}")
-        for image_id in cell.examples
+        _small(pictures.image(image_id), f"Train image {image_id}, {group.name}")
+        for image_id in group.examples
     ]
 
 
@@ -62,25 +62,25 @@ def sample_gallery(store: Store, pictures: Pictures, accepted: bool) -> list[Sam
 
 
 def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
-    nodes = moved_words(row["nodes"], row["recoloured_nodes"])
+    nodes = moved_words(row["nodes"], row["recolored_nodes"])
     operator = OPERATOR_WORDS[row["operator"]]
-    cell = cell_of(row["label"], row["groups"])
+    group = group_of(row["label"], row["attributes"])
     return Sample(
         operator=operator,
         nodes=nodes,
         direction=DIRECTION_WORDS[row["direction"]],
-        cell=cell,
+        group=group,
         reason=REASON_WORDS.get(row["reason"], row["reason"]),
         refused=row["reason"] in GATES,
         gates=[
             ("Label vote", row["gate_label"]),
-            ("group vote", row["gate_group"]),
+            ("attribute vote", row["gate_attribute"]),
             ("distance", row["gate_distribution"]),
             ("seam", row["gate_seam"]),
         ],
         host=_small(pictures.image(row["host_id"]), f"Host {row['host_id']}"),
         donor=_small(pictures.image(row["donor_id"]), f"Donor {row['donor_id']}"),
-        result=_small(decode_image(row["image"]), f"Result: {operator} of {nodes}, as {cell}"),
+        result=_small(decode_image(row["image"]), f"Result: {operator} of {nodes}, as {group}"),
     )
 
 

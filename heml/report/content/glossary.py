@@ -3,19 +3,20 @@
 GLOSSARY = (
     ("label", "What a model is to learn to tell from an image, such as whether a mouth is open."),
     (
-        "group attribute",
+        "attribute",
         "Something else about the image that the label should not depend on, such as the tone of "
         "the hair.",
     ),
     (
-        "cell",
-        "All images with the same label and the same group values. The worst group is the cell on "
+        "group",
+        "All images with the same label and the same attribute values. The worst group is the "
+        "group on "
         "which a model is right least often.",
     ),
     (
         "aligned, conflicting",
-        "An image is aligned if its group is the one that its label usually comes with in the "
-        "train split, and conflicting otherwise. A model that has learnt the habit instead of the "
+        "An image is aligned if its attribute is the one that its label usually comes with in the "
+        "train split, and conflicting otherwise. A model that has learned the habit instead of the "
         "label is right on aligned images and wrong on conflicting ones.",
     ),
     (
@@ -25,13 +26,14 @@ GLOSSARY = (
     ),
     (
         "bias score",
-        "How far a node both shows the group and is fooled by it, from 0 (harmless) to 1. A node "
-        "that shows the group but judges the label rightly scores 0, and so does one that is "
+        "How far a node both shows the attribute and is fooled by it, from 0 (harmless) to 1. "
+        "A node "
+        "that shows the attribute but judges the label rightly scores 0, and so does one that is "
         "merely bad at the label.",
     ),
     (
-        "leakage",
-        "How well the group can be told from the node alone among images of one label: 0.5 is "
+        "attribute_auc",
+        "How well the attribute can be told from the node alone among images of one label: 0.5 is "
         "guessing, 1 is always. Its q is the probability of so much by chance, corrected for the "
         "number of nodes tested.",
     ),
@@ -52,11 +54,11 @@ GLOSSARY = (
     (
         "gate",
         "A test that every recombined image must pass before it is added: the label is still "
-        "told, the group has changed, it lies among real images, it is no copy of its host.",
+        "told, the attribute has changed, it lies among real images, it is no copy of its host.",
     ),
     (
-        "control",
-        "A recombined image whose host and donor are of the same cell. Controls are added so that "
-        "traces of editing do not give away the label or the group.",
+        "within_group",
+        "A recombined image whose host and donor are of the same group. Controls are added so that "
+        "traces of editing do not give away the label or the attribute.",
     ),
 )

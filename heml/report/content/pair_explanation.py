@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from matplotlib.figure import Figure
 
-from heml.parts.wording import cell_of
+from heml.parts.wording import group_of
 from heml.report.content.examples import ChosenPair, telling_pairs
 from heml.report.drawing.data_uris import Embedded, embed
 from heml.report.drawing.pair_drawing import draw_contributions, draw_pair_tree, draw_segment_strip
@@ -27,8 +27,8 @@ class PairStory:
     ----------
     title : str
     same_label : bool
-    cells : tuple of str
-        Cells of both images, by value.
+    groups : tuple of str
+        Groups of both images, by value.
     plain, debiased : float
         Probability of one label by each similarity.
     top_plain, top_debiased : str
@@ -40,7 +40,7 @@ class PairStory:
 
     title: str
     same_label: bool
-    cells: tuple[str, str]
+    groups: tuple[str, str]
     plain: float
     debiased: float
     top_plain: str
@@ -52,19 +52,19 @@ class PairStory:
     shares: Embedded
 
 
-def pair_stories(store: Store, taxonomy: Taxonomy, groups: Sequence[str]) -> list[PairStory]:
+def pair_stories(store: Store, taxonomy: Taxonomy, attributes: Sequence[str]) -> list[PairStory]:
     """The pairs that `telling_pairs` chooses, explained."""
     tree, records = MetricTree.load(store.metric_tree, taxonomy), Records(store.root)
-    return [_story(records, groups, tree, pair) for pair in telling_pairs(tree, groups)]
+    return [_story(records, attributes, tree, pair) for pair in telling_pairs(tree, attributes)]
 
 
 def _story(
-    records: Records, groups: Sequence[str], tree: MetricTree, pair: ChosenPair
+    records: Records, attributes: Sequence[str], tree: MetricTree, pair: ChosenPair
 ) -> PairStory:
     said = tree.explain(pair.first, pair.second)
     ids = pair.first, pair.second
     rows = [tree.index[tree.row(image_id)] for image_id in ids]
-    cells = [cell_of(row["label"], [row[g] for g in groups]) for row in rows]
+    groups = [group_of(row["label"], [row[g] for g in attributes]) for row in rows]
     leaves = [node for node in said.nodes if tree.taxonomy.kind(node.node) == "leaf"]
     totals = ", ".join(f"{which} {total:.2f}" for which, total in said.totals.items())
 
@@ -83,9 +83,11 @@ def _story(
         return embedded(embedded(None, width=NARROW) if phone else None)
 
     return PairStory(
-        title="Same label, different group" if pair.same_label else "Same group, different label",
+        title="Same label, different attribute"
+        if pair.same_label
+        else "Same attribute, different label",
         same_label=pair.same_label,
-        cells=(cells[0], cells[1]),
+        groups=(groups[0], groups[1]),
         plain=said.probability_same["plain"],
         debiased=said.probability_same["debiased"],
         top_plain=top("plain"),

@@ -13,32 +13,32 @@ import pandas as pd
 
 from heml.effect.summary import ArmEffect, arm_effects
 from heml.images.images_table import image_index
-from heml.report.content.examples import examples_per_cell
-from heml.report.figures.plan_figures import accepted_per_cell
+from heml.report.content.examples import examples_per_group
+from heml.report.figures.plan_figures import accepted_per_group
 from heml.sources.ingest import quarantined
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
 #: Quarantined rows and weights that the report lists; the tables hold all.
 MOST_QUARANTINED, MOST_WEIGHTS = 10, 6
-#: Examples of a cell, and cells with examples.
-EXAMPLES, CELLS_WITH_EXAMPLES = 6, 12
+#: Examples of a group, and groups with examples.
+EXAMPLES, GROUPS_WITH_EXAMPLES = 6, 12
 
 _PACKAGES = ("heml", "torch", "kornia", "scikit-learn", "scipy", "numpy", "pandas", "pyarrow")
 
 
 @dataclass(frozen=True)
-class Cell:
-    """One cell of the train split, before and after.
+class Group:
+    """One group of the train split, before and after.
 
     Parameters
     ----------
     name : str
     real, wanted, accepted, target : int
     controls, reached : int
-        Of the wanted, those made within the cell; records if all wanted are accepted.
+        Of the wanted, those made within the group; records if all wanted are accepted.
     share, ratio : float
-        Of the train split; records over those expected if label and groups were independent.
+        Of the train split; records over those expected if label and attributes were independent.
     weight_real, weight_recombined : float or None
         Sample weights of its rows in the rebalanced dataset.
     note : str
@@ -69,12 +69,12 @@ class Facts:
     Parameters
     ----------
     label : str
-    groups : tuple of str
+    attributes : tuple of str
     images, tree, bias, plan, samples, dataset : dict
         Summaries of the stages.
     quarantined : list of dict
         The first refused rows.
-    cells : list of Cell
+    groups : list of Group
         Largest first.
     association, scores : DataFrame
         Those tables; scores best first.
@@ -89,7 +89,7 @@ class Facts:
     """
 
     label: str
-    groups: tuple[str, ...]
+    attributes: tuple[str, ...]
     images: dict[str, Any]
     tree: dict[str, Any]
     bias: dict[str, Any]
@@ -97,7 +97,7 @@ class Facts:
     samples: dict[str, Any]
     dataset: dict[str, Any]
     quarantined: list[dict[str, Any]]
-    cells: list[Cell]
+    groups: list[Group]
     association: pd.DataFrame
     scores: pd.DataFrame
     arms: list[ArmEffect]
@@ -105,15 +105,15 @@ class Facts:
     weights: list[tuple[str, float, float]]
     labels: int
 
-    def leaves(self, group: str) -> pd.DataFrame:
-        """Scores of the leaves for one group, best first."""
-        own = self.scores[(self.scores["group"] == group) & (self.scores["kind"] == "leaf")]
+    def leaves(self, attribute: str) -> pd.DataFrame:
+        """Scores of the leaves for one attribute, best first."""
+        own = self.scores[(self.scores["attribute"] == attribute) & (self.scores["kind"] == "leaf")]
         return own.sort_values("rank").reset_index(drop=True)
 
-    def nodes(self, group: str) -> list[dict[str, Any]]:
-        """Scores of all nodes for one group, best first; missing values as None."""
-        own = self.scores[self.scores["group"] == group].sort_values(
-            ["score", "leakage", "node"], ascending=[False, False, True]
+    def nodes(self, attribute: str) -> list[dict[str, Any]]:
+        """Scores of all nodes for one attribute, best first; missing values as None."""
+        own = self.scores[self.scores["attribute"] == attribute].sort_values(
+            ["score", "attribute_auc", "node"], ascending=[False, False, True]
         )
         rows = own.astype(object).where(own.notna(), None).to_dict("records")
         return [{str(column): value for column, value in row.items()} for row in rows]
@@ -123,7 +123,7 @@ class Facts:
         return next((arm for arm in self.arms if arm.arm == name), None)
 
 
-def gather(store: Store, label_name: str, groups: Sequence[str], effect: bool) -> Facts:
+def gather(store: Store, label_name: str, attributes: Sequence[str], effect: bool) -> Facts:
     """Reads the finished stages.
 
     Parameters
@@ -138,10 +138,10 @@ def gather(store: Store, label_name: str, groups: Sequence[str], effect: bool) -
     """
     tree = store.summary("metric_tree")
     dataset = store.summary("rebalanced_dataset")
-    index = image_index(store, list(groups))
+    index = image_index(store, list(attributes))
     return Facts(
         label=label_name,
-        groups=tuple(groups),
+        attributes=tuple(attributes),
         images=store.summary("images"),
         tree=tree,
         bias=store.summary("bias_scores"),
@@ -149,7 +149,7 @@ def gather(store: Store, label_name: str, groups: Sequence[str], effect: bool) -
         samples=store.summary("recombined_samples"),
         dataset=dataset,
         quarantined=list(islice(quarantined(store), MOST_QUARANTINED)),
-        cells=_cells(store, index, groups, dataset),
+        groups=_groups(store, index, attributes, dataset),
         association=pd.read_parquet(store.association),
         scores=pd.read_parquet(store.bias_scores),
         arms=arm_effects(pd.read_parquet(store.debias_effect)) if effect else [],
@@ -159,38 +159,38 @@ def gather(store: Store, label_name: str, groups: Sequence[str], effect: bool) -
     )
 
 
-def _cells(
-    store: Store, index: pd.DataFrame, groups: Sequence[str], dataset: dict[str, Any]
-) -> list[Cell]:
-    coverage = pd.read_parquet(store.coverage).set_index("cell")
-    accepted = accepted_per_cell(store)
-    examples = {key: ids for key, _, ids in examples_per_cell(index, groups, EXAMPLES)}
-    planned = pd.read_parquet(store.planned_cells).sort_values(
-        ["n_real", "cell"], ascending=[False, True]
+def _groups(
+    store: Store, index: pd.DataFrame, attributes: Sequence[str], dataset: dict[str, Any]
+) -> list[Group]:
+    coverage = pd.read_parquet(store.coverage).set_index("group")
+    accepted = accepted_per_group(store)
+    examples = {key: ids for key, _, ids in examples_per_group(index, attributes, EXAMPLES)}
+    planned = pd.read_parquet(store.planned_groups).sort_values(
+        ["n_real", "group"], ascending=[False, True]
     )
-    cells = []
+    groups = []
     for number, row in enumerate(planned.to_dict("records")):
-        key = (row["label"], *row["groups"])
-        ratio = coverage.at[row["cell"], "representation_ratio"]
-        written = dataset["cells"].get(row["cell"], {})
-        cells.append(
-            Cell(
-                name=row["cell"],
+        key = (row["label"], *row["attributes"])
+        ratio = coverage.at[row["group"], "representation_ratio"]
+        written = dataset["groups"].get(row["group"], {})
+        groups.append(
+            Group(
+                name=row["group"],
                 real=int(row["n_real"]),
                 wanted=int(row["n_wanted"]),
                 accepted=accepted[key],
                 target=int(row["n_target"]),
-                controls=int(row["n_control"]),
+                controls=int(row["n_within_group"]),
                 reached=int(row["n_reached"]),
-                share=float(coverage.at[row["cell"], "share"]),  # type: ignore[arg-type]
+                share=float(coverage.at[row["group"], "share"]),  # type: ignore[arg-type]
                 ratio=None if pd.isna(ratio) else float(ratio),  # type: ignore[arg-type]
                 weight_real=written.get("weight_real"),
                 weight_recombined=written.get("weight_recombined"),
                 note=row["note"],
-                examples=examples.get(key, []) if number < CELLS_WITH_EXAMPLES else [],
+                examples=examples.get(key, []) if number < GROUPS_WITH_EXAMPLES else [],
             )
         )
-    return cells
+    return groups
 
 
 def _weights(weights: dict[str, dict[str, float]]) -> list[tuple[str, float, float]]:

@@ -72,8 +72,8 @@ def _columns(width: float) -> int:
     return STRIP_COLUMNS if width == WIDTH else NARROW_COLUMNS
 
 
-def _rgb(colour: str) -> np.ndarray:
-    return np.round(np.array(to_rgb(colour)) * 255).astype(np.uint8)
+def _rgb(color: str) -> np.ndarray:
+    return np.round(np.array(to_rgb(color)) * 255).astype(np.uint8)
 
 
 def draw_pair_tree(
@@ -257,15 +257,15 @@ def draw_contributions(
             axes[slot].imshow(fitted(image, WHOLE, WHOLE))
             axes[slot].set_ylabel(name, fontsize=9)
         widest = max(*explanation.totals.values(), *explanation.offsets.values(), 1e-9)
-        for which, colour in (("plain", theme.orange), ("debiased", theme.blue)):
+        for which, color in (("plain", theme.orange), ("debiased", theme.blue)):
             own, values = axes[which], np.array(shares[which])
             ends = np.cumsum(values)
             total, offset = explanation.totals[which], explanation.offsets[which]
-            own.barh(places_of, values, left=ends - values, height=0.68, color=colour)
-            own.barh([total_at], [total], height=0.68, color=theme.grey)
+            own.barh(places_of, values, left=ends - values, height=0.68, color=color)
+            own.barh([total_at], [total], height=0.68, color=theme.gray)
             for place, value, end in zip(places_of.tolist(), values, ends, strict=True):
                 if place < places_of[-1]:
-                    own.plot([end] * 2, [place + 0.34, place + 0.66], color=theme.grey, lw=0.7)
+                    own.plot([end] * 2, [place + 0.34, place + 0.66], color=theme.gray, lw=0.7)
                 own.text(end + widest * 0.02, place, f"{value:.2f}", va="center", fontsize=8.5)
             beyond = max(total, offset) if offset > 0 else total
             own.text(beyond + widest * 0.02, total_at, f"{total:.2f}", va="center", fontsize=8.5)
@@ -319,7 +319,7 @@ def draw_segments(
     width : float, default WIDTH
     """
     columns = _columns(width)
-    cells: list[list[tuple[str, np.ndarray]]] = []
+    groups: list[list[tuple[str, np.ndarray]]] = []
     for image, masks in images:
         shown = [("", fitted(image, SEGMENT, SEGMENT))]
         for leaf in taxonomy.leaves:
@@ -329,13 +329,13 @@ def draw_segments(
                 shown.append((leaf, fitted(alone, SEGMENT, SEGMENT)))
         # The whole image stands before every line of its segments.
         segments = shown[1:] or [("no segments", np.asarray(_blank(SEGMENT, theme)))]
-        cells += [
+        groups += [
             [shown[0] if start == 0 else ("", np.zeros((0, 0, 3), np.uint8)), *line]
             for start in range(0, len(segments), columns)
             for line in [segments[start : start + columns]]
         ]
     aspect = float(np.median([image.shape[0] / image.shape[1] for image, _ in images]))
-    height = len(cells) * (0.26 + min(aspect, 1.6) * 0.93 * width / (columns + 1))
+    height = len(groups) * (0.26 + min(aspect, 1.6) * 0.93 * width / (columns + 1))
     with new_figure(0.75 + height, theme, width) as figure:
         say(
             figure,
@@ -343,8 +343,8 @@ def draw_segments(
             "The image, then the pixels of each of its segments, at their place.",
             theme,
         )
-        grid = figure.subplots(len(cells), columns + 1, squeeze=False)
-        for axes_line, line in zip(grid, cells, strict=True):
+        grid = figure.subplots(len(groups), columns + 1, squeeze=False)
+        for axes_line, line in zip(grid, groups, strict=True):
             for axes in axes_line:
                 bare(axes)
             for axes, (name, picture) in zip(axes_line, line, strict=False):

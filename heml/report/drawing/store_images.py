@@ -15,7 +15,7 @@ from heml.segmentation.masks import SegmentReader
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-#: Colours of leaves in overlays: told apart by neighbours' lightness as well as by hue.
+#: Colors of leaves in overlays: told apart by neighbors' lightness as well as by hue.
 OVERLAY = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#7b5aa6",
     "#a6761d", "#66c2a5", "#e7298a", "#1f4e79", "#b2df8a", "#999999", "#6a3d3d", "#fdbf6f",
@@ -72,20 +72,20 @@ def encoded(image: np.ndarray, width: int, height: int) -> bytes:
     return buffer.getvalue()
 
 
-def leaf_colours(taxonomy: Taxonomy) -> dict[str, str]:
-    """A colour per leaf; they repeat if there are more leaves than colours."""
+def leaf_colors(taxonomy: Taxonomy) -> dict[str, str]:
+    """A color per leaf; they repeat if there are more leaves than colors."""
     return {leaf: OVERLAY[i % len(OVERLAY)] for i, leaf in enumerate(taxonomy.leaves)}
 
 
 def overlaid(
     image: np.ndarray, segments: Mapping[str, np.ndarray], taxonomy: Taxonomy, strength: float = 0.6
 ) -> np.ndarray:
-    """The image with the pixels of each leaf tinted in the leaf's colour."""
+    """The image with the pixels of each leaf tinted in the leaf's color."""
     result = image.astype(np.float32)
-    for leaf, colour in leaf_colours(taxonomy).items():
+    for leaf, color in leaf_colors(taxonomy).items():
         mask = union(segments, taxonomy.classes_of(leaf))
         if mask is not None:
-            rgb = np.array([int(colour[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
+            rgb = np.array([int(color[i : i + 2], 16) for i in (1, 3, 5)], np.float32)
             result[mask] = (1 - strength) * result[mask] + strength * rgb
     return np.clip(result + 0.5, 0, 255).astype(np.uint8)
 

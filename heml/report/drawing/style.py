@@ -1,6 +1,6 @@
-"""One look for every figure: colours, sizes, and how a figure becomes bytes.
+"""One look for every figure: colors, sizes, and how a figure becomes bytes.
 
-Colours are those of Okabe and Ito, which people with any colour vision tell apart; what colour says
+Colors are those of Okabe and Ito, which people with any color vision tell apart; what color says
 is always said by words or shape too. No picture content here.
 """
 
@@ -26,8 +26,8 @@ from PIL import Image
 from heml.report.drawing.theme import LIGHT, Theme
 
 INK, MUTED, LINE, PAPER = LIGHT.ink, LIGHT.muted, LIGHT.line, LIGHT.paper
-BLUE, ORANGE, GREY = LIGHT.blue, LIGHT.orange, LIGHT.grey
-PALE_BLUE, PALE_ORANGE, PALE_GREY = LIGHT.similar, LIGHT.different, LIGHT.absent
+BLUE, ORANGE, GRAY = LIGHT.blue, LIGHT.orange, LIGHT.gray
+PALE_BLUE, PALE_ORANGE, PALE_GRAY = LIGHT.similar, LIGHT.different, LIGHT.absent
 
 #: Aligned records, and what agrees; conflicting records, and what differs.
 ALIGNED, CONFLICTING = BLUE, ORANGE
@@ -106,12 +106,12 @@ def pixels(figure: Figure, scale: float = 1.0) -> Image.Image:
 
 
 def small_png(figure: Figure) -> bytes:
-    """PNG of at most `SMALL` bytes: fewer colours first, then fewer pixels."""
+    """PNG of at most `SMALL` bytes: fewer colors first, then fewer pixels."""
     image = pixels(figure)
     data = _png(image)
     scale = 1.0
     while len(data) > SMALL and scale > 0.3:
-        data = _png(_fewer_colours(image))
+        data = _png(_fewer_colors(image))
         scale *= 0.85
         image = pixels(figure, scale)
     return data
@@ -137,36 +137,36 @@ def _png(image: Image.Image) -> bytes:
     return buffer.getvalue()
 
 
-def _fewer_colours(image: Image.Image) -> Image.Image:
-    """At most 160 colours; those of flat areas (bars, legends, text) stay exactly as they are."""
-    colours, counts = np.unique(np.asarray(image).reshape(-1, 3), axis=0, return_counts=True)
+def _fewer_colors(image: Image.Image) -> Image.Image:
+    """At most 160 colors; those of flat areas (bars, legends, text) stay exactly as they are."""
+    colors, counts = np.unique(np.asarray(image).reshape(-1, 3), axis=0, return_counts=True)
     common = counts >= 60
-    flat = colours[common][np.argsort(-counts[common], kind="stable")][:64]
+    flat = colors[common][np.argsort(-counts[common], kind="stable")][:64]
     photo = np.asarray(image.quantize(96, Image.Quantize.MEDIANCUT).getpalette()).reshape(-1, 3)
     palette = Image.new("P", (1, 1))
     palette.putpalette(np.concatenate([flat, photo[:96]]).astype(np.uint8).tobytes())
-    # Pillow matches colours roughly, so the flat ones are put in by hand.
+    # Pillow matches colors roughly, so the flat ones are put in by hand.
     indices = np.asarray(image.quantize(palette=palette, dither=Image.Dither.NONE)).copy()
     packed = _packed(np.asarray(image))
-    for number, colour in enumerate(_packed(flat)):
-        indices[packed == colour] = number
+    for number, color in enumerate(_packed(flat)):
+        indices[packed == color] = number
     result = Image.fromarray(indices, "P")
     result.putpalette(palette.getpalette() or [])
     return result
 
 
-def _packed(colours: np.ndarray) -> np.ndarray:
+def _packed(colors: np.ndarray) -> np.ndarray:
     """RGB in one number, int32 (...)."""
-    return colours.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1])
+    return colors.astype(np.int32) @ np.array([1 << 16, 1 << 8, 1])
 
 
 #: As matplotlib takes it: a name, "#rrggbb", or RGBA in [0, 1].
-Colour = str | tuple[float, float, float, float]
+Color = str | tuple[float, float, float, float]
 
 
-def ink_on(colour: Colour) -> str:
+def ink_on(color: Color) -> str:
     """Dark or light text, whichever contrasts more with a background."""
-    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(colour)]
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in to_rgb(color)]
     luminance = float(np.dot(linear, [0.2126, 0.7152, 0.0722]))
     return INK if luminance > 0.2 else "#ffffff"
 

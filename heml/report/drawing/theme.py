@@ -1,4 +1,4 @@
-"""Colours of figures on light and on dark pages. Which of them means what is `style`'s to say."""
+"""Colors of figures on light and on dark pages. Which of them means what is `style`'s to say."""
 
 from __future__ import annotations
 
@@ -7,14 +7,14 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Theme:
-    """Colours of one page, each readable on `paper`.
+    """Colors of one page, each readable on `paper`.
 
     Parameters
     ----------
-    paper, ink, muted, line, grey : str
+    paper, ink, muted, line, gray : str
         Page, text, lesser text, frames, and what stands back.
     blue, orange : str
-        The two colours that are told apart: plain orange, debiased blue.
+        The two colors that are told apart: plain orange, debiased blue.
     similar, different, absent : str
         Fills of boxes, dark or light enough for `ink` on them.
     hole : str
@@ -25,7 +25,7 @@ class Theme:
     ink: str
     muted: str
     line: str
-    grey: str
+    gray: str
     blue: str
     orange: str
     similar: str
@@ -35,12 +35,12 @@ class Theme:
 
 
 LIGHT = Theme(
-    paper="#ffffff", ink="#1b2430", muted="#566170", line="#cfd6dd", grey="#8a949f",
+    paper="#ffffff", ink="#1b2430", muted="#566170", line="#cfd6dd", gray="#8a949f",
     blue="#0072b2", orange="#d55e00", similar="#d7e8f4", different="#fbe0cf", absent="#eef0f2",
     hole="#eef0f2",
 )  # fmt: skip
 DARK = Theme(
-    paper="#12161b", ink="#e7ebef", muted="#a4afbb", line="#333c46", grey="#7d8894",
+    paper="#12161b", ink="#e7ebef", muted="#a4afbb", line="#333c46", gray="#7d8894",
     blue="#56b4e9", orange="#f0813a", similar="#163a52", different="#5a2d12", absent="#222931",
     hole="#222931",
 )  # fmt: skip

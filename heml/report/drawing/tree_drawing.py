@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from heml.report.drawing.style import WIDTH, Colour, bare, ink_on
+from heml.report.drawing.style import WIDTH, Color, bare, ink_on
 from heml.report.drawing.theme import LIGHT, Theme
 from heml.taxonomy import Taxonomy
 
@@ -29,7 +29,7 @@ class Box:
     ----------
     title, text : str
         First line, bold, and second line.
-    fill : colour
+    fill : color
     dashed : bool
         For nodes that say nothing of this picture.
     pictures : sequence of uint8 arrays (S, S, 3)
@@ -38,7 +38,7 @@ class Box:
 
     title: str
     text: str = ""
-    fill: Colour = "#ffffff"
+    fill: Color = "#ffffff"
     dashed: bool = False
     pictures: Sequence[np.ndarray] = field(default=())
 
@@ -85,7 +85,7 @@ def draw_tree(
             to_depth, to_line = where[child]
             start, bend, stop = depth + 1 - GAP, depth + 1 - GAP / 2, to_depth
             lines = [line, line, to_line, to_line]
-            axes.plot([start, bend, bend, stop], lines, color=theme.grey, lw=1, zorder=1)
+            axes.plot([start, bend, bend, stop], lines, color=theme.gray, lw=1, zorder=1)
     for node, (depth, line) in where.items():
         _draw_box(axes, depth, line, boxes[node], theme)
 
@@ -100,7 +100,7 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box, theme: Theme) -> N
             boxstyle="round,pad=0,rounding_size=0.06",
             mutation_aspect=2,
             facecolor=box.fill,
-            edgecolor=theme.grey if box.dashed else theme.ink,
+            edgecolor=theme.gray if box.dashed else theme.ink,
             linewidth=0.8,
             linestyle=(0, (3, 2)) if box.dashed else "-",
             zorder=2,
@@ -127,7 +127,7 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box, theme: Theme) -> N
             )
         )
         text_left += square + 0.02
-    colour = ink_on(box.fill)
+    color = ink_on(box.fill)
     room = 72 * inch * (left + 1 - GAP - text_left - 0.03)
     # Bold letters are about 0.68 of the font's size wide on average, others 0.6.
     size = min(9.5, room / (0.68 * max(len(box.title), 1)))
@@ -135,9 +135,9 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box, theme: Theme) -> N
     up = 0.17 if box.text else 0
     axes.text(
         text_left, line - up, box.title, va="center", fontsize=size, fontweight="bold",
-        color=colour, zorder=5,
+        color=color, zorder=5,
     )  # fmt: skip
     if box.text:
         axes.text(
-            text_left, line + 0.2, box.text, va="center", fontsize=text_size, color=colour, zorder=5
+            text_left, line + 0.2, box.text, va="center", fontsize=text_size, color=color, zorder=5
         )

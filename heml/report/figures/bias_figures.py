@@ -1,4 +1,4 @@
-"""Figures of the bias scores: the tree coloured by score, and all leaves with intervals."""
+"""Figures of the bias scores: the tree colored by score, and all leaves with intervals."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ from heml.images.images_table import image_index
 from heml.report.drawing.style import (
     ALIGNED,
     CONFLICTING,
-    GREY,
-    PALE_GREY,
+    GRAY,
+    PALE_GRAY,
     SCORES,
     WIDTH,
     Encoder,
@@ -27,29 +27,33 @@ from heml.taxonomy import Taxonomy
 MOST_LEAVES = 30
 
 
-def scores_of(store: Store, group: str) -> pd.DataFrame:
-    """Rows of `bias_scores` of one group, best first within a kind.
+def scores_of(store: Store, attribute: str) -> pd.DataFrame:
+    """Rows of `bias_scores` of one attribute, best first within a kind.
 
     Raises
     ------
     KeyError
-        If the group was not measured.
+        If the attribute was not measured.
     """
     scores = pd.read_parquet(store.bias_scores)
-    own = scores[scores["group"] == group]
+    own = scores[scores["attribute"] == attribute]
     if own.empty:
-        raise KeyError(f"no bias scores of '{group}'; measured: {sorted(set(scores['group']))}")
+        raise KeyError(
+            f"no bias scores of '{attribute}'; measured: {sorted(set(scores['attribute']))}"
+        )
     return own.sort_values(["kind", "rank"]).reset_index(drop=True)
 
 
-def tree_figure(store: Store, taxonomy: Taxonomy, group: str, encode: Encoder = small_png) -> bytes:
-    """The metric tree, every node coloured by its bias score for one group attribute.
+def tree_figure(
+    store: Store, taxonomy: Taxonomy, attribute: str, encode: Encoder = small_png
+) -> bytes:
+    """The metric tree, every node colored by its bias score for one attribute.
 
     Parameters
     ----------
     store : Store
     taxonomy : Taxonomy
-    group : str
+    attribute : str
     encode : callable, default small_png
 
     Returns
@@ -57,13 +61,13 @@ def tree_figure(store: Store, taxonomy: Taxonomy, group: str, encode: Encoder = 
     bytes
         A PNG, unless `encode` makes something else.
     """
-    rows = scores_of(store, group).set_index("node")
+    rows = scores_of(store, attribute).set_index("node")
     boxes: dict[str, Box] = {}
     for node in taxonomy.nodes:
         row = rows.loc[node]
         aligned, conflicting = row["accuracy_aligned"], row["accuracy_conflicting"]
-        if pd.isna(row["leakage"]) or pd.isna(aligned) or pd.isna(conflicting):
-            boxes[node] = Box(node, "not measurable", PALE_GREY, dashed=True)
+        if pd.isna(row["attribute_auc"]) or pd.isna(aligned) or pd.isna(conflicting):
+            boxes[node] = Box(node, "not measurable", PALE_GRAY, dashed=True)
             continue
         boxes[node] = Box(
             f"{node}  {row['score']:.2f}",
@@ -74,8 +78,9 @@ def tree_figure(store: Store, taxonomy: Taxonomy, group: str, encode: Encoder = 
     with new_figure(tree_height(taxonomy) + 0.8) as figure:
         say(
             figure,
-            f"Where {group} sits in the tree",
-            "Bias score, 0 harmless to 1 orange: carries the group and is fooled by it. Below it, "
+            f"Where {attribute} sits in the tree",
+            "Bias score, 0 harmless to 1 orange: carries the attribute and is fooled by it. "
+            "Below it, "
             f"label accuracy on aligned → on conflicting records (n {first['n']}, "
             f"{first['n_conflicting']} of them conflicting).",
         )
@@ -84,14 +89,14 @@ def tree_figure(store: Store, taxonomy: Taxonomy, group: str, encode: Encoder = 
 
 
 def bias_figure(
-    store: Store, group: str, encode: Encoder = small_png, width: float = WIDTH
+    store: Store, attribute: str, encode: Encoder = small_png, width: float = WIDTH
 ) -> bytes:
     """Scores of all leaves with intervals, beside their accuracies on aligned and conflicting.
 
     Parameters
     ----------
     store : Store
-    group : str
+    attribute : str
     encode : callable, default small_png
     width : float, default WIDTH
 
@@ -100,7 +105,7 @@ def bias_figure(
     bytes
         A PNG, unless `encode` makes something else.
     """
-    rows = scores_of(store, group)
+    rows = scores_of(store, attribute)
     leaves = rows[rows["kind"] == "leaf"].head(MOST_LEAVES).reset_index(drop=True)
     chance = 1 / image_index(store, [])["label"].nunique()
     places = np.arange(len(leaves))
@@ -109,7 +114,7 @@ def bias_figure(
     with new_figure(height if beside else 2 * height - 0.7, width=width) as figure:
         say(
             figure,
-            f"Which segments carry {group}, and are fooled by it",
+            f"Which segments carry {attribute}, and are fooled by it",
             f"n {leaves['n'].max()} train records, {leaves['n_conflicting'].max()} of them "
             "conflicting; out of fold. Bars: 95% intervals (bootstrap, Wilson).",
         )
@@ -119,7 +124,7 @@ def bias_figure(
             else figure.subplots(2, 1, sharey=True)
         )
         left.barh(places, leaves["score"], height=0.62, color=SCORES(leaves["score"].astype(float)),
-                  edgecolor=GREY, linewidth=0.6)  # fmt: skip
+                  edgecolor=GRAY, linewidth=0.6)  # fmt: skip
         left.hlines(places, leaves["score_low"], leaves["score_high"], color="#1b2430", lw=1.4)
         for place, row in zip(places, leaves.itertuples(), strict=True):
             reach = max(float(row.score), float(row.score_high))  # type: ignore[arg-type]
@@ -140,23 +145,23 @@ def bias_figure(
 def _accuracies(
     axes: Axes, places: np.ndarray, leaves: pd.DataFrame, chance: float, wide: bool
 ) -> None:
-    axes.axvline(chance, color=GREY, lw=1, linestyle=(0, (4, 3)), zorder=1)
-    for name, colour, marker, offset in (
+    axes.axvline(chance, color=GRAY, lw=1, linestyle=(0, (4, 3)), zorder=1)
+    for name, color, marker, offset in (
         ("aligned", ALIGNED, "o", -0.13),
         ("conflicting", CONFLICTING, "D", 0.13),
     ):
         column = f"accuracy_{name}"
         axes.hlines(
-            places + offset, leaves[f"{column}_low"], leaves[f"{column}_high"], color=colour, lw=1.4
+            places + offset, leaves[f"{column}_low"], leaves[f"{column}_high"], color=color, lw=1.4
         )
         axes.plot(
-            leaves[column], places + offset, marker, color=colour, markersize=6, linestyle="none",
+            leaves[column], places + offset, marker, color=color, markersize=6, linestyle="none",
             label=f"on {name}",
         )  # fmt: skip
     axes.set_xlim(-0.02, 1.02)
     axes.set_xticks([0, 0.5, 1], ["0%", "50%", "100%"])
     axes.set_title("Label accuracy of the leaf alone" if wide else "Label accuracy, leaf alone")
-    axes.plot([], [], color=GREY, lw=1, linestyle=(0, (4, 3)), label="chance")
+    axes.plot([], [], color=GRAY, lw=1, linestyle=(0, (4, 3)), label="chance")
     axes.legend(
         loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, fontsize=9 if wide else 8,
         handletextpad=0.4, **({} if wide else {"columnspacing": 0.9, "handlelength": 1.2}),

@@ -1,4 +1,4 @@
-"""Figure of the coverage: every cell's records against what independence would give."""
+"""Figure of the coverage: every group's records against what independence would give."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from heml.report.drawing.style import (
 )
 from heml.storage.store import Store
 
-#: More combinations of group values than this are cut off, fewest records first.
+#: More combinations of attribute values than this are cut off, fewest records first.
 MOST_COLUMNS = 12
-#: Halved or doubled this many times, a cell has the full colour.
+#: Halved or doubled this many times, a group has the full color.
 FULL = 3
 _RATIOS = LinearSegmentedColormap.from_list("ratios", ["#c04a00", PAPER, "#0072b2"])
 
@@ -31,7 +31,7 @@ _RATIOS = LinearSegmentedColormap.from_list("ratios", ["#c04a00", PAPER, "#0072b
 def coverage_figure(
     store: Store, encode: Encoder = small_png, width: float = WIDTH
 ) -> bytes | None:
-    """All cells as a heat map: labels in rows, combinations of group values in columns.
+    """All groups as a heat map: labels in rows, combinations of attribute values in columns.
 
     Parameters
     ----------
@@ -45,28 +45,29 @@ def coverage_figure(
         A PNG, unless `encode` makes something else; None if there are too many columns for the
         width.
     """
-    cells = pd.read_parquet(store.coverage)
-    cells["column"] = [" ·\n".join(values) for values in cells["groups"]]
-    columns = cells.groupby("column", sort=False)["n"].sum()
+    groups = pd.read_parquet(store.coverage)
+    groups["column"] = [" ·\n".join(values) for values in groups["attributes"]]
+    columns = groups.groupby("column", sort=False)["n"].sum()
     shown = columns.sort_values(ascending=False, kind="stable").index[:MOST_COLUMNS]
     names = [column for column in columns.index if column in set(shown)]
     left = len(columns) - len(names)
-    labels = list(dict.fromkeys(cells["label"]))
+    labels = list(dict.fromkeys(groups["label"]))
     if len(names) > MOST_COLUMNS * width / WIDTH:
         return None
     small = len(names) > (4 if width == WIDTH else 2)
     with new_figure(0.62 * max(len(labels), 1) + 1.75, width=width) as figure:
         say(
             figure,
-            "Train records of every cell",
-            "In each cell: records, and in brackets how many times the number that independence of "
-            "label and group would give (95% interval). Blue: more, orange: fewer; hatched: no "
+            "Train records of every group",
+            "In each group: records, and in brackets how many times the number that "
+            "independence of "
+            "label and attribute would give (95% interval). Blue: more, orange: fewer; hatched: no "
             "record at all." + (f" {left} rarer columns are left out." if left else ""),
         )
         axes = figure.subplots()
-        for row in cells[cells["column"].isin(names)].itertuples():
+        for row in groups[groups["column"].isin(names)].itertuples():
             x, y = names.index(str(row.column)), labels.index(str(row.label))
-            _cell(axes, x, y, row, small)
+            _group(axes, x, y, row, small)
         axes.set_xlim(0, max(len(names), 1))
         axes.set_ylim(max(len(labels), 1), 0)
         axes.set_xticks(np.arange(len(names)) + 0.5, names)
@@ -76,19 +77,19 @@ def coverage_figure(
         return encode(figure)
 
 
-def _cell(axes, x: int, y: int, row, small: bool) -> None:  # type: ignore[no-untyped-def]
+def _group(axes, x: int, y: int, row, small: bool) -> None:  # type: ignore[no-untyped-def]
     ratio = row.representation_ratio
     strength = 0.0 if pd.isna(ratio) else np.clip(np.log2(max(ratio, 1e-9)) / FULL, -1, 1)
-    colour = _RATIOS((strength + 1) / 2)
+    color = _RATIOS((strength + 1) / 2)
     empty = row.n == 0
     axes.add_patch(
         Rectangle(
-            (x + 0.02, y + 0.04), 0.96, 0.92, facecolor=PAPER if empty else colour,
+            (x + 0.02, y + 0.04), 0.96, 0.92, facecolor=PAPER if empty else color,
             edgecolor=CONFLICTING if empty else MUTED, linewidth=1.4 if empty else 0.4,
             hatch="////" if empty else None,
         )
     )  # fmt: skip
-    ink = INK if empty else ink_on(colour)
+    ink = INK if empty else ink_on(color)
     text = f"{row.n}" if pd.isna(ratio) else f"{row.n}  ({ratio:.2f})"
     interval = "" if pd.isna(ratio) or small else (
         f"{row.representation_ratio_low:.2f} to {row.representation_ratio_high:.2f}"

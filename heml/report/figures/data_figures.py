@@ -1,4 +1,4 @@
-"""Figures of the input: images per cell, and images with their segments."""
+"""Figures of the input: images per group, and images with their segments."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.patches import Patch
 
 from data_contracts.segments import SEGMENTS
-from heml.images.groups import cell_name
+from heml.images.groups import group_name
 from heml.images.images_table import image_index
-from heml.report.content.examples import examples_per_cell, train_examples
+from heml.report.content.examples import examples_per_group, train_examples
 from heml.report.drawing.pair_drawing import draw_segments
-from heml.report.drawing.store_images import Pictures, fitted, leaf_colours, overlaid, side_by_side
+from heml.report.drawing.store_images import Pictures, fitted, leaf_colors, overlaid, side_by_side
 from heml.report.drawing.style import WIDTH, Encoder, bare, new_figure, say, small_png
 from heml.report.drawing.theme import LIGHT, Theme
 from heml.segmentation.segment_rows import ANNOTATED
@@ -24,8 +24,8 @@ from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.image_records import Records
 
-PER_CELL = 7
-MOST_CELLS = 8
+PER_GROUP = 7
+MOST_GROUPS = 8
 SEGMENTED = 6
 #: Images of which every segment is shown alone.
 ALONE = 2
@@ -36,16 +36,16 @@ TILE = 220
 
 
 def images_figure(
-    store: Store, label_name: str, groups: Sequence[str], encode: Encoder = small_png
+    store: Store, label_name: str, attributes: Sequence[str], encode: Encoder = small_png
 ) -> bytes:
-    """Example train images of every cell (label × groups), with the cell's count.
+    """Example train images of every group (label × attributes), with the group's count.
 
     Parameters
     ----------
     store : Store
     label_name : str
         What the label is called in the input.
-    groups : sequence of str
+    attributes : sequence of str
     encode : callable, default small_png
         How the figure becomes bytes.
 
@@ -54,24 +54,24 @@ def images_figure(
     bytes
         A PNG, unless `encode` makes something else.
     """
-    index = image_index(store, list(groups))
-    cells = examples_per_cell(index, groups, PER_CELL)
-    total = sum(count for _, count, _ in cells)
-    shown = sorted(cells, key=lambda cell: -cell[1])[:MOST_CELLS]
+    index = image_index(store, list(attributes))
+    groups = examples_per_group(index, attributes, PER_GROUP)
+    total = sum(count for _, count, _ in groups)
+    shown = sorted(groups, key=lambda group: -group[1])[:MOST_GROUPS]
     pictures = Pictures(store)
-    note = f"{total} train images; {PER_CELL} of each cell, evenly spread over the stored order."
-    if len(cells) > len(shown):
-        note += f" {len(cells) - len(shown)} smaller cells are not shown."
+    note = f"{total} train images; {PER_GROUP} of each group, evenly spread over the stored order."
+    if len(groups) > len(shown):
+        note += f" {len(groups) - len(shown)} smaller groups are not shown."
     with new_figure(0.62 + 1.14 * len(shown)) as figure:
-        say(figure, "Train images by cell", note)
+        say(figure, "Train images by group", note)
         grid = figure.subplots(
-            len(shown), PER_CELL + 1, squeeze=False, width_ratios=[1.55, *[1] * PER_CELL]
+            len(shown), PER_GROUP + 1, squeeze=False, width_ratios=[1.55, *[1] * PER_GROUP]
         )
         for row, (key, count, ids) in zip(grid, shown, strict=True):
             for axes in row:
                 bare(axes)
             row[0].axis("off")
-            words = cell_name(label_name, key[0], groups, key[1:]).replace(" · ", "\n")
+            words = group_name(label_name, key[0], attributes, key[1:]).replace(" · ", "\n")
             row[0].text(0.03, 0.97, words, va="top", fontsize=9.5, transform=row[0].transAxes)
             text = f"{count} ({count / total:.1%})"
             row[0].text(0.03, 0.03, text, fontweight="bold", transform=row[0].transAxes)
@@ -119,7 +119,7 @@ def segments_figure(
             f"{summary['mean_iou_high']:.2f}) on {summary['held_out_images']} held-out images."
         )
     classes = classes[:MOST_CLASSES]
-    colours = leaf_colours(taxonomy)
+    colors = leaf_colors(taxonomy)
     beside = width == WIDTH
     legend_columns = LEGEND_COLUMNS if beside else NARROW_LEGEND_COLUMNS
     legend = 0.22 * -(-len(taxonomy.leaves) // legend_columns)
@@ -149,13 +149,13 @@ def segments_figure(
         axes["images"].imshow(_tiled(pairs, (5.4 if beside else width) / room, theme.paper))
         axes["legend"].axis("off")
         axes["legend"].legend(
-            handles=[Patch(color=colours[leaf], label=leaf) for leaf in taxonomy.leaves],
+            handles=[Patch(color=colors[leaf], label=leaf) for leaf in taxonomy.leaves],
             loc="upper center",
             ncols=legend_columns,
             fontsize=9,
             handlelength=1,
         )
-        tints = [colours[of_leaf[name]] for name in classes]
+        tints = [colors[of_leaf[name]] for name in classes]
         _bars(axes["presence"], [presence[name] for name in classes], tints, "In images", theme)
         axes["presence"].set_yticks(range(len(classes)), classes, fontsize=8.5)
         _bars(axes["area"], [area.get(name, 0.0) for name in classes], tints, "Mean area", theme)
@@ -203,10 +203,10 @@ def _segmented_examples(store: Store) -> list[str]:
     return [ids[place] for place in places]
 
 
-def _bars(axes: Axes, shares: list[float], colours: list[str], title: str, theme: Theme) -> None:
+def _bars(axes: Axes, shares: list[float], colors: list[str], title: str, theme: Theme) -> None:
     places = range(len(shares))
     longest = max(shares, default=0.0) or 1.0
-    axes.barh(places, shares, color=colours, height=0.7)
+    axes.barh(places, shares, color=colors, height=0.7)
     axes.set_yticks([])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.5 * longest)  # room for the numbers

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from heml.effect.summary import ArmEffect, arm_effects
 from heml.report.drawing.style import (
     BLUE,
-    GREY,
+    GRAY,
     INK,
     ORANGE,
     WIDTH,
@@ -23,8 +23,8 @@ from heml.report.drawing.style import (
 )
 from heml.storage.store import Store
 
-#: Of other arms: grey.
-_COLOURS = {"as_is": ORANGE, "rebalanced": BLUE}
+#: Of other arms: gray.
+_COLORS = {"erm": ORANGE, "rebalanced": BLUE}
 
 
 def effect_figure(store: Store, encode: Encoder = small_png, width: float = WIDTH) -> bytes | None:
@@ -50,12 +50,12 @@ def effect_figure(store: Store, encode: Encoder = small_png, width: float = WIDT
         say(
             figure,
             "Accuracy on held-out images, by what the network was trained on",
-            f"{_seeds(arms[0].seeds)}, {arms[0].n_test} real test images. Worst group: the cell "
+            f"{_seeds(arms[0].seeds)}, {arms[0].n_test} real test images. Worst group: the group "
             f"with the lowest accuracy, {_range([arm.n_worst for arm in arms])} images.",
         )
         panels = figure.subplots(*((1, 2) if beside else (2, 1)), sharey=True)
         for axes, title, worst in zip(
-            panels, ("Worst group", "Average of all cells"), (True, False), strict=True
+            panels, ("Worst group", "Average of all groups"), (True, False), strict=True
         ):
             axes.set_title(title)
             for place, arm in enumerate(arms):
@@ -82,12 +82,12 @@ def effect_figure(store: Store, encode: Encoder = small_png, width: float = WIDT
 
 
 def _draw_arm(axes: Axes, place: int, arm: ArmEffect, worst: bool) -> None:
-    colour = _COLOURS.get(arm.arm, GREY)
+    color = _COLORS.get(arm.arm, GRAY)
     interval = arm.worst if worst else arm.average
     values = arm.worst_values if worst else arm.average_values
-    axes.hlines(place, interval.low, interval.high, color=colour, lw=5, alpha=0.35)
-    axes.plot(interval.mean, place, "o", color=colour, markersize=10)
-    axes.plot(values, np.full(len(values), place + 0.24), "o", color=colour, markersize=4.5,
+    axes.hlines(place, interval.low, interval.high, color=color, lw=5, alpha=0.35)
+    axes.plot(interval.mean, place, "o", color=color, markersize=10)
+    axes.plot(values, np.full(len(values), place + 0.24), "o", color=color, markersize=4.5,
               markerfacecolor="white")  # fmt: skip
     axes.text(interval.mean, place - 0.2, f"{interval.mean:.0%}", ha="center", va="bottom",
               fontweight="bold", color=INK)  # fmt: skip

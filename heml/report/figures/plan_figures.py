@@ -1,4 +1,4 @@
-"""Figures of the remedy: cells before and after, accepted samples, refused samples."""
+"""Figures of the remedy: groups before and after, accepted samples, refused samples."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ import pyarrow.dataset as ds
 from matplotlib.axes import Axes
 
 from heml.images.images_table import decode_image
-from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, cell_of, moved_words
+from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, group_of, moved_words
 from heml.report.content.examples import sample_examples
 from heml.report.drawing.store_images import Pictures, fitted
 from heml.report.drawing.style import (
     BLUE,
-    GREY,
+    GRAY,
     INK,
     MUTED,
     ORANGE,
@@ -30,12 +30,12 @@ from heml.report.drawing.style import (
 )
 from heml.storage.store import Store
 
-#: Cells and samples that a figure shows at most.
-MOST_CELLS, MOST_SAMPLES = 24, 10
+#: Groups and samples that a figure shows at most.
+MOST_GROUPS, MOST_SAMPLES = 24, 10
 
 
-def accepted_per_cell(store: Store, control: bool | None = None) -> Counter[tuple[str, ...]]:
-    """Accepted samples by (label, group values).
+def accepted_per_group(store: Store, control: bool | None = None) -> Counter[tuple[str, ...]]:
+    """Accepted samples by (label, attribute values).
 
     Parameters
     ----------
@@ -45,15 +45,15 @@ def accepted_per_cell(store: Store, control: bool | None = None) -> Counter[tupl
     samples = ds.dataset(store.recombined_samples, format="parquet")
     chosen = ds.field("accepted")
     if control is not None:
-        chosen &= (ds.field("direction") == "control") == control
-    table = samples.to_table(columns=["label", "groups"], filter=chosen)
-    return Counter((row["label"], *row["groups"]) for row in table.to_pylist())
+        chosen &= (ds.field("direction") == "within_group") == control
+    table = samples.to_table(columns=["label", "attributes"], filter=chosen)
+    return Counter((row["label"], *row["attributes"]) for row in table.to_pylist())
 
 
 def plan_figure(
     store: Store, accepted: bool = False, encode: Encoder = small_png, width: float = WIDTH
 ) -> bytes:
-    """Train records of every cell before and after, as stacked bars.
+    """Train records of every group before and after, as stacked bars.
 
     Parameters
     ----------
@@ -69,29 +69,30 @@ def plan_figure(
     bytes
         A PNG, unless `encode` makes something else.
     """
-    cells = pd.read_parquet(store.planned_cells)
-    total = len(cells)
-    cells = cells.sort_values("n_real", ascending=False, kind="stable").head(MOST_CELLS)
-    parts = [cells["n_fill"].to_numpy(int), cells["n_control"].to_numpy(int)]
+    groups = pd.read_parquet(store.planned_groups)
+    total = len(groups)
+    groups = groups.sort_values("n_real", ascending=False, kind="stable").head(MOST_GROUPS)
+    parts = [groups["n_balancing"].to_numpy(int), groups["n_within_group"].to_numpy(int)]
     if accepted:
-        made = [accepted_per_cell(store, control) for control in (False, True)]
-        keys = [(row["label"], *row["groups"]) for row in cells.to_dict("records")]
+        made = [accepted_per_group(store, control) for control in (False, True)]
+        keys = [(row["label"], *row["attributes"]) for row in groups.to_dict("records")]
         parts = [np.array([count[key] for key in keys], int) for count in made]
-    real, target = cells["n_real"].to_numpy(int), cells["n_target"].to_numpy(int)
+    real, target = groups["n_real"].to_numpy(int), groups["n_target"].to_numpy(int)
     word = "accepted" if accepted else "planned"
     note = (
-        f"Grey: real records. Blue: {word} samples that bring label and group together. Hatched: "
-        f"{word} controls, recombined within the cell. Orange line: what the cell aims at."
+        f"Gray: real records. Blue: {word} samples that bring label and attribute together. "
+        "Hatched: "
+        f"{word} controls, recombined within the group. Orange line: what the group aims at."
     )
-    if total > len(cells):
-        note += f" The {total - len(cells)} smallest cells are not shown."
-    title = "Train records of every cell, before and " + ("after" if accepted else "as planned")
+    if total > len(groups):
+        note += f" The {total - len(groups)} smallest groups are not shown."
+    title = "Train records of every group, before and " + ("after" if accepted else "as planned")
     line = 0.42 if width == WIDTH else 0.62
-    with new_figure(line * max(len(cells), 1) + 1.3, width=width) as figure:
-        say(figure, title, note if total else "There are no cells.")
+    with new_figure(line * max(len(groups), 1) + 1.3, width=width) as figure:
+        say(figure, title, note if total else "There are no groups.")
         if total:
             above = width < WIDTH
-            _stacked(figure.subplots(), cells["cell"].tolist(), real, parts, target, above)
+            _stacked(figure.subplots(), groups["group"].tolist(), real, parts, target, above)
         return encode(figure)
 
 
@@ -107,7 +108,7 @@ def _stacked(
     places = np.arange(len(names))
     fill, control = parts
     height = 0.42 if above else 0.66
-    axes.barh(places, real, color=GREY, height=height)
+    axes.barh(places, real, color=GRAY, height=height)
     axes.barh(places, fill, left=real, color=BLUE, height=height)
     axes.barh(
         places,
@@ -201,9 +202,9 @@ def _gallery(store: Store, samples: pd.DataFrame, title: str, note: str, encode:
 
 
 def _caption(row: dict[Any, Any]) -> str:
-    nodes = moved_words(row["nodes"], row["recoloured_nodes"])
+    nodes = moved_words(row["nodes"], row["recolored_nodes"])
     second = (
-        f"→ {cell_of(row['label'], row['groups'])}"
+        f"→ {group_of(row['label'], row['attributes'])}"
         if row["accepted"]
         else REASON_WORDS.get(row["reason"], row["reason"])
     )

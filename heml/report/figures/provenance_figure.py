@@ -39,12 +39,12 @@ def family_figure(
             else:
                 axes.imshow(picture)
         if origin.operator is None:
-            words = f"{origin.origin}, {origin.split}: {origin.cell}"
+            words = f"{origin.origin}, {origin.split}: {origin.group}"
         else:
-            nodes = moved_words(origin.nodes, origin.recoloured_nodes)
+            nodes = moved_words(origin.nodes, origin.recolored_nodes)
             direction = DIRECTION_WORDS.get(str(origin.direction), origin.direction)
             operator = OPERATOR_WORDS.get(origin.operator, origin.operator)
-            words = f"{operator} of {nodes}, {direction}: {origin.cell}"
+            words = f"{operator} of {nodes}, {direction}: {origin.group}"
         figure.suptitle(words, fontsize=10)
     return figure
 

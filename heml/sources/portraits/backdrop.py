@@ -1,4 +1,4 @@
-"""What is behind the person: ten kinds of background, in bright or dark colours."""
+"""What is behind the person: ten kinds of background, in bright or dark colors."""
 
 from collections.abc import Callable
 
@@ -7,10 +7,10 @@ from PIL import Image, ImageDraw
 
 from heml.sources.portraits.canvas import (
     Canvas,
-    Colour,
+    Color,
     Plane,
     Rng,
-    colour,
+    color,
     mix,
     smooth_noise,
     soft,
@@ -133,14 +133,14 @@ def _room(rng: Rng, size: int) -> Layers:
     rail = rng.uniform(0.62, 0.75)
     first.box(0.0, rail, 1.0, 1.0, 0.75)
     first.box(0.0, rail, 1.0, rail + 0.02, 0.4)
-    for centre in (rng.uniform(0.08, 0.2), rng.uniform(0.8, 0.92)):
+    for center in (rng.uniform(0.08, 0.2), rng.uniform(0.8, 0.92)):
         top, half = rng.uniform(0.08, 0.2), rng.uniform(0.1, 0.15)
         bottom = top + rng.uniform(0.2, 0.36)
-        first.box(centre - half - 0.015, top - 0.015, centre + half + 0.015, bottom + 0.015, 0.9)
-        second.box(centre - half, top, centre + half, bottom, 0.7)
-        ridge = [(centre - half, bottom), (centre - half * 0.3, (top + bottom) * 0.5)]
-        ridge += [(centre + half * 0.2, bottom - 0.07), (centre + half, (top + bottom) * 0.47)]
-        second.polygon([*ridge, (centre + half, bottom)], 0.25)
+        first.box(center - half - 0.015, top - 0.015, center + half + 0.015, bottom + 0.015, 0.9)
+        second.box(center - half, top, center + half, bottom, 0.7)
+        ridge = [(center - half, bottom), (center - half * 0.3, (top + bottom) * 0.5)]
+        ridge += [(center + half * 0.2, bottom - 0.07), (center + half, (top + bottom) * 0.47)]
+        second.polygon([*ridge, (center + half, bottom)], 0.25)
     return soft(first.plane(), 0.004), soft(second.plane(), 0.004)
 
 
@@ -185,7 +185,7 @@ _KINDS: tuple[Callable[[Rng, int], Layers], ...] = (
 )
 
 
-def _palette(rng: Rng, tone: str) -> tuple[Colour, Colour, Colour]:
+def _palette(rng: Rng, tone: str) -> tuple[Color, Color, Color]:
     hue, turn, accent, spread, strength = rng.random(5)
     if tone == "dark":
         # Dark yellows are mud.
@@ -198,7 +198,7 @@ def _palette(rng: Rng, tone: str) -> tuple[Colour, Colour, Colour]:
         saturations = (0.45 + 0.2 * strength, 0.5 + 0.2 * strength, 0.45 + 0.2 * strength)
         values = (0.22 + 0.08 * spread, 0.12 + 0.08 * spread, 0.46)
     first, second, third = (
-        colour(h, s, v) for h, s, v in zip(hues, saturations, values, strict=True)
+        color(h, s, v) for h, s, v in zip(hues, saturations, values, strict=True)
     )
     return first, second, third
 
@@ -213,7 +213,7 @@ def draw_background(canvas: Canvas, rng: Rng, tone: str) -> None:
     rng
         Source of the kind, its geometry and its hues.
     tone
-        "bright" or "dark"; changes colours only.
+        "bright" or "dark"; changes colors only.
     """
     palette = _palette(rng, tone)
     kind = _KINDS[int(rng.integers(len(_KINDS)))]

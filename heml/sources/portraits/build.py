@@ -42,7 +42,7 @@ class Head:
     forehead, cheek, jaw, chin
         Half widths of the face from top to bottom.
     eye_y, eye_x, brow_y, nose_y, mouth_y
-        Places: the eyes' centres at (±eye_x, eye_y), the nose's lower end, the lips' middle.
+        Places: the eyes' centers at (±eye_x, eye_y), the nose's lower end, the lips' middle.
     """
 
     forehead: float

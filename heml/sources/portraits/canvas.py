@@ -1,4 +1,4 @@
-"""Drawing tools shared by all parts: the canvas, head and body frames, curves, colours, noise.
+"""Drawing tools shared by all parts: the canvas, head and body frames, curves, colors, noise.
 
 Nothing here knows what a face is.
 """
@@ -19,11 +19,11 @@ SUPERSAMPLING = 3
 Points = NDArray[np.float64]
 # float32 throughout; the wider type only spares casts after every product.
 Plane = NDArray[np.floating]
-Colour = NDArray[np.floating]
+Color = NDArray[np.floating]
 Texture = NDArray[np.floating]
 Rng = np.random.Generator
 
-# Shadows of warm things lose blue first; grey shadows look dirty.
+# Shadows of warm things lose blue first; gray shadows look dirty.
 _SHADOW_TINT = np.array([1.0, 1.12, 1.2], np.float32).reshape(3, 1, 1)
 
 _CIRCLE = np.linspace(0.0, 2 * np.pi, 36, endpoint=False)
@@ -56,7 +56,7 @@ class Frame:
         return np.asarray(turned * self.scale + (self.x, self.y))
 
     def grid(self, size: int) -> tuple[Plane, Plane]:
-        """Coordinates in this frame of all pixel centres: two (size, size) planes."""
+        """Coordinates in this frame of all pixel centers: two (size, size) planes."""
         line = (np.arange(size, dtype=np.float32) + 0.5) / size
         x = (line[None, :] - np.float32(self.x)) / np.float32(self.scale)
         y = (line[:, None] - np.float32(self.y)) / np.float32(self.scale)
@@ -67,7 +67,7 @@ class Frame:
 class Canvas:
     """An image and its class ids, both drawn enlarged and reduced together at the end.
 
-    Every part is one binary shape that is painted and, with the same pixels, labelled: that is
+    Every part is one binary shape that is painted and, with the same pixels, labeled: that is
     what makes the mask exact.
 
     Parameters
@@ -139,7 +139,7 @@ class Canvas:
         shape
             Where; values between 0 and 255 mix, and are for details without a label only.
         texture
-            One colour, shape (3, 1, 1), or a colour for each finished pixel, (3, size, size), in
+            One color, shape (3, 1, 1), or a color for each finished pixel, (3, size, size), in
             [0, 1].
         name
             The class to label the pixels with; None for a detail of what is already there.
@@ -240,7 +240,7 @@ def symmetric(right: Sequence[tuple[float, float] | Points]) -> Points:
 
 
 def ellipse(x: float, y: float, rx: float, ry: float, turn: float = 0.0) -> Points:
-    """Points (36, 2) of an ellipse, turned by `turn` radians around its centre."""
+    """Points (36, 2) of an ellipse, turned by `turn` radians around its center."""
     return ellipses(*(np.array([number]) for number in (x, y, rx, ry, turn)))[0]
 
 
@@ -254,21 +254,21 @@ def ellipses(x: Points, y: Points, rx: Points, ry: Points, turn: Points | float 
     return np.stack([right, y[:, None] + across * sin + down * cos], axis=2)
 
 
-def colour(hue: float, saturation: float, value: float) -> Colour:
-    """Colour from hue (any number, 1 is a full turn), saturation and value: (3, 1, 1) float32.
+def color(hue: float, saturation: float, value: float) -> Color:
+    """Color from hue (any number, 1 is a full turn), saturation and value: (3, 1, 1) float32.
 
-    Colours lead with their channel, so that they multiply with planes (size, size) as they are.
+    Colors lead with their channel, so that they multiply with planes (size, size) as they are.
     """
     return rgb(*colorsys.hsv_to_rgb(hue % 1.0, saturation, value))
 
 
-def rgb(red: float, green: float, blue: float) -> Colour:
-    """Colour, or factors of one, from its channels: (3, 1, 1) float32."""
+def rgb(red: float, green: float, blue: float) -> Color:
+    """Color, or factors of one, from its channels: (3, 1, 1) float32."""
     return np.array([red, green, blue], np.float32).reshape(3, 1, 1)
 
 
 def mix(first: Texture, second: Texture, share: Plane | float) -> Texture:
-    """Blend two colours or textures; `share` of the second, a number or a (size, size) plane."""
+    """Blend two colors or textures; `share` of the second, a number or a (size, size) plane."""
     weight = np.asarray(share, np.float32)
     return first + (second - first) * weight
 
@@ -280,13 +280,13 @@ def lit(base: Texture, factor: Plane) -> Texture:
     return tinted * base
 
 
-def smooth_noise(rng: Rng, size: int, cells: int) -> Plane:
-    """Soft noise in about [0, 1], shape (size, size), that varies over 1/`cells` of the side.
+def smooth_noise(rng: Rng, size: int, groups: int) -> Plane:
+    """Soft noise in about [0, 1], shape (size, size), that varies over 1/`groups` of the side.
 
     The numbers taken from `rng` do not depend on `size`, so one seed draws the same picture at
     every size.
     """
-    grid = Image.fromarray(rng.random((cells, cells)).astype(np.float32))
+    grid = Image.fromarray(rng.random((groups, groups)).astype(np.float32))
     return np.asarray(grid.resize((size, size), Image.Resampling.BICUBIC), np.float32)
 
 

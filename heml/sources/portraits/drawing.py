@@ -14,10 +14,10 @@ from heml.sources.portraits.face import (
     draw_head_skin,
     draw_mouth,
     draw_nose,
-    skin_colour,
+    skin_color,
 )
 from heml.sources.portraits.hair import HairPainter
-from heml.sources.portraits.hairstyles import choose_hair, hair_colour
+from heml.sources.portraits.hairstyles import choose_hair, hair_color
 from heml.sources.portraits.outfit import draw_clothes, draw_hat, draw_neck, hat_rim
 from heml.sources.portraits.vocabulary import ATTRIBUTES, check_attributes, random_value
 
@@ -32,7 +32,7 @@ _STREAMS = (
     "skin",
     "face",
     "hair_style",
-    "hair_colour",
+    "hair_color",
     "hair_strands",
     "neck",
     "clothes",
@@ -99,13 +99,13 @@ def draw(attributes: Mapping[str, str], seed: int, size: int = 128) -> Portrait:
     chosen = _complete(attributes, seed)
     canvas = Canvas(size)
     pose, head = draw_pose(_stream(seed, "pose")), draw_head(_stream(seed, "head"))
-    skin = skin_colour(_stream(seed, "skin"), chosen["skin_tone"])
+    skin = skin_color(_stream(seed, "skin"), chosen["skin_tone"])
     hair = HairPainter(
         canvas,
         pose,
         head,
         choose_hair(_stream(seed, "hair_style")),
-        hair_colour(_stream(seed, "hair_colour"), chosen["hair_tone"]),
+        hair_color(_stream(seed, "hair_color"), chosen["hair_tone"]),
         _stream(seed, "hair_strands"),
         hat_rim(head) if chosen["hat"] == "worn" else None,
     )

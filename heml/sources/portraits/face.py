@@ -5,11 +5,11 @@ import numpy as np
 from heml.sources.portraits.build import Head, Pose
 from heml.sources.portraits.canvas import (
     Canvas,
-    Colour,
+    Color,
     Plane,
     Points,
     Rng,
-    colour,
+    color,
     curve,
     ellipse,
     ellipses,
@@ -27,12 +27,12 @@ _SKIN = {
 _SIDES = (-1.0, 1.0)
 
 
-def skin_colour(rng: Rng, tone: str) -> Colour:
-    """Choose a skin colour (3, 1, 1) within "light", "medium" or "dark"."""
+def skin_color(rng: Rng, tone: str) -> Color:
+    """Choose a skin color (3, 1, 1) within "light", "medium" or "dark"."""
     share = rng.random()
     start, end = _SKIN[tone]
     hue, saturation, value = (a + (b - a) * share for a, b in zip(start, end, strict=True))
-    return colour(hue, saturation, value)
+    return color(hue, saturation, value)
 
 
 def _relief(u: Plane, v: Plane, head: Head, light: float) -> Plane:
@@ -43,7 +43,7 @@ def _relief(u: Plane, v: Plane, head: Head, light: float) -> Plane:
 
 
 def draw_head_skin(
-    canvas: Canvas, rng: Rng, pose: Pose, head: Head, skin: Colour, shadow: Plane
+    canvas: Canvas, rng: Rng, pose: Pose, head: Head, skin: Color, shadow: Plane
 ) -> None:
     """Paint ears and face.
 
@@ -52,7 +52,7 @@ def draw_head_skin(
     canvas, rng, pose, head
         Where, and the choices.
     skin
-        Colour (3, 1, 1).
+        Color (3, 1, 1).
     shadow
         How much the hair keeps light off each pixel: (size, size), in [0, 1].
     """
@@ -75,10 +75,10 @@ def draw_head_skin(
         cheek = ((u - side * 0.43) / 0.2) ** 2 + ((v - 0.3) / 0.15) ** 2
         texture = mix(texture, rosy, (blush * np.exp(-cheek)).astype(np.float32))
     for side in _SIDES:
-        centre = (side * (head.cheek + 0.03), head.eye_y + ear_y + 0.08)
-        ear = canvas.fill(pose.head, ellipse(*centre, 0.11 * ear_size, 0.2 * ear_size, side * 0.15))
+        center = (side * (head.cheek + 0.03), head.eye_y + ear_y + 0.08)
+        ear = canvas.fill(pose.head, ellipse(*center, 0.11 * ear_size, 0.2 * ear_size, side * 0.15))
         canvas.paint(ear, texture * 0.95, "skin")
-        inner = ellipse(centre[0] + side * 0.015, centre[1], 0.055, 0.12, side * 0.15)
+        inner = ellipse(center[0] + side * 0.015, center[1], 0.055, 0.12, side * 0.15)
         canvas.paint(canvas.fill(pose.head, inner), texture * 0.8, "skin")
     face = canvas.fill(pose.head, curve(head.outline()))
     canvas.paint(face, texture, "skin")
@@ -100,7 +100,7 @@ def _eye_outline(x: float, y: float, width: float, height: float, slant: float) 
     return np.concatenate([upper, lower[::-1][1:-1]])
 
 
-def draw_eyes(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str, skin: Colour) -> None:
+def draw_eyes(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str, skin: Color) -> None:
     """Paint lids' folds, whites, irises, pupils, highlights and lashes.
 
     Parameters
@@ -110,7 +110,7 @@ def draw_eyes(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str, skin:
     kind
         "open" or "narrow"; the folds of the lids stay where they are, as they are skin.
     skin
-        Colour (3, 1, 1) of the skin around.
+        Color (3, 1, 1) of the skin around.
     """
     width, shape = rng.uniform(0.185, 0.215), rng.random()
     slant, gaze_x, gaze_y = rng.uniform(-0.10, 0.06), rng.uniform(-0.045, 0.045), rng.random()
@@ -118,18 +118,18 @@ def draw_eyes(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str, skin:
     hue, value = ((0.07, 0.35), (0.08, 0.5), (0.56, 0.72), (0.33, 0.5), (0.6, 0.5))[rng.integers(5)]
     lash, iris_size = rng.uniform(0.02, 0.042), rng.uniform(0.100, 0.112)
     height = 0.112 + 0.022 * shape if kind == "open" else 0.056 + 0.010 * shape
-    iris_colour = colour(hue, 0.65 if hue < 0.2 else 0.5, value)
+    iris_color = color(hue, 0.65 if hue < 0.2 else 0.5, value)
     whites, irises, inners, pupils, glints = (canvas.shape() for _ in range(5))
     lashes, folds, shades = canvas.shape(), canvas.shape(), canvas.shape()
     for side in _SIDES:
         x, y = side * head.eye_x, head.eye_y
         outline = _eye_outline(0.0, 0.0, width, height, slant) * (side, 1.0) + (x, y)
         canvas.fill(pose.head, outline, whites)
-        centre = (x + gaze_x, y - 0.012 + 0.02 * gaze_y)
-        canvas.fill(pose.head, ellipse(*centre, iris_size, iris_size), irises)
-        canvas.fill(pose.head, ellipse(*centre, iris_size * 0.8, iris_size * 0.8), inners)
-        canvas.fill(pose.head, ellipse(*centre, iris_size * 0.5, iris_size * 0.5), pupils)
-        glint = (centre[0] + 0.035 * pose.light, centre[1] - 0.032)
+        center = (x + gaze_x, y - 0.012 + 0.02 * gaze_y)
+        canvas.fill(pose.head, ellipse(*center, iris_size, iris_size), irises)
+        canvas.fill(pose.head, ellipse(*center, iris_size * 0.8, iris_size * 0.8), inners)
+        canvas.fill(pose.head, ellipse(*center, iris_size * 0.5, iris_size * 0.5), pupils)
+        glint = (center[0] + 0.035 * pose.light, center[1] - 0.032)
         canvas.fill(pose.head, ellipse(*glint, 0.03, 0.026), glints)
         top = outline[:13]
         canvas.stroke(pose.head, top, lash, lashes)
@@ -140,8 +140,8 @@ def draw_eyes(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str, skin:
         canvas.stroke(pose.head, fold + np.array([x, y - 0.048]), 0.018, folds, 110)
     canvas.paint(folds, skin * rgb(0.62, 0.52, 0.48))
     canvas.paint(whites, rgb(0.965, 0.96, 0.955), "eyes")
-    canvas.paint(irises, iris_colour * 0.55, within=whites)
-    canvas.paint(inners, iris_colour, within=whites)
+    canvas.paint(irises, iris_color * 0.55, within=whites)
+    canvas.paint(inners, iris_color, within=whites)
     canvas.paint(pupils, rgb(0.05, 0.04, 0.05), within=whites)
     canvas.paint(shades, rgb(0.25, 0.2, 0.25), within=whites)
     canvas.paint(glints, rgb(1.0, 1.0, 1.0), within=whites)
@@ -149,7 +149,7 @@ def draw_eyes(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str, skin:
 
 
 def draw_brows(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str) -> None:
-    """Paint two brows, "thin" or "thick"; their colour is independent of the hair's."""
+    """Paint two brows, "thin" or "thick"; their color is independent of the hair's."""
     hue, saturation, value = rng.uniform(0.03, 0.09), rng.uniform(0.3, 0.6), rng.uniform(0.1, 0.34)
     arch, tilt, length = (
         rng.uniform(0.03, 0.085),
@@ -169,11 +169,11 @@ def draw_brows(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str) -> N
         upper = np.stack([x, head.brow_y + bend - half], axis=1)
         lower = np.stack([x, head.brow_y + bend + half], axis=1)
         canvas.fill(pose.head, np.concatenate([upper, lower[::-1]]), shape)
-    canvas.paint(shape, colour(hue, saturation, value), "brows")
+    canvas.paint(shape, color(hue, saturation, value), "brows")
 
 
-def draw_nose(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str, skin: Colour) -> None:
-    """Paint bridge, tip and nostrils of a "small" or "large" nose in the skin's colour."""
+def draw_nose(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str, skin: Color) -> None:
+    """Paint bridge, tip and nostrils of a "small" or "large" nose in the skin's color."""
     grow, tip, bridge = rng.random(), rng.uniform(0.85, 1.15), rng.uniform(0.8, 1.2)
     wide = 0.125 + 0.02 * grow if kind == "small" else 0.225 + 0.03 * grow
     end = head.nose_y - (0.06 if kind == "small" else 0.0)
@@ -196,7 +196,7 @@ def draw_nose(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str, skin:
     reach = wide
     down = np.clip((v - top) / np.float32(end - top), 0.0, 1.2)
     factor = _relief(u, v, head, pose.light) + 0.02
-    # Shading grows towards the tip, so that the bridge melts into the forehead.
+    # Shading grows toward the tip, so that the bridge melts into the forehead.
     side = np.clip(u / reach, -1.0, 1.0) * pose.light
     factor = factor + down * (0.10 * side - 0.06 * side**2)
     ball = np.exp(-((u / (reach * 0.5)) ** 2) - ((v - (end - 0.05)) / 0.07) ** 2)
@@ -222,7 +222,7 @@ def draw_mouth(canvas: Canvas, rng: Rng, pose: Pose, head: Head, kind: str) -> N
     """
     bend, width, part, gap = rng.random(4)
     full_upper, full_lower = rng.uniform(0.05, 0.075), rng.uniform(0.075, 0.105)
-    lips = colour(rng.uniform(-0.04, 0.03), rng.uniform(0.38, 0.60), rng.uniform(0.60, 0.80))
+    lips = color(rng.uniform(-0.04, 0.03), rng.uniform(0.38, 0.60), rng.uniform(0.60, 0.80))
     if kind == "smiling":
         rise, half = 0.15 + 0.05 * bend, 0.28 + 0.06 * width
         opening = 0.09 + 0.05 * gap if part < 0.5 else 0.0

@@ -6,7 +6,7 @@ from PIL import Image
 from heml.sources.portraits.build import Head, Pose
 from heml.sources.portraits.canvas import (
     Canvas,
-    Colour,
+    Color,
     Plane,
     Rng,
     curve,
@@ -94,7 +94,7 @@ def _strands(rng: Rng, canvas: Canvas, pose: Pose, hair: Hair) -> tuple[Plane, P
     thick = np.interp(turn, np.linspace(0, 1, len(broad)), broad).reshape(u.shape)
     factor = 0.80 + 0.22 * thick + 0.16 * thin
     radius = np.hypot(u, v + 0.05)
-    # A ring of shine around the crown, broken up by the strands, brighter towards the light.
+    # A ring of shine around the crown, broken up by the strands, brighter toward the light.
     ring = np.exp(-(((radius - 0.93 + 0.05 * thick) / 0.07) ** 2)) * step(-v - 0.3, 0.5)
     shine = ring * (0.25 + 0.75 * thick) * (0.6 + 0.4 * np.clip(u * pose.light, -1, 1))
     return factor.astype(np.float32), shine.astype(np.float32)
@@ -115,7 +115,7 @@ def _coils(rng: Rng, canvas: Canvas, pose: Pose, hair: Hair) -> tuple[Plane, Pla
     return 0.78 + 0.26 * broad - 0.14 * shade, shine
 
 
-def _texture(rng: Rng, canvas: Canvas, pose: Pose, hair: Hair, base: Colour) -> Plane:
+def _texture(rng: Rng, canvas: Canvas, pose: Pose, hair: Hair, base: Color) -> Plane:
     """Hair texture (3, size, size) for both layers."""
     paint = _coils if hair.style in CURLY else _strands
     factor, shine = paint(rng, canvas, pose, hair)
@@ -125,14 +125,14 @@ def _texture(rng: Rng, canvas: Canvas, pose: Pose, hair: Hair, base: Colour) -> 
 
 
 class HairPainter:
-    """Paints the two layers of one hair style in one colour.
+    """Paints the two layers of one hair style in one color.
 
     Parameters
     ----------
     canvas, pose, head, hair
         Where, and the choices.
     base
-        Colour (3, 1, 1).
+        Color (3, 1, 1).
     rng
         Source of the strands.
     rim
@@ -145,7 +145,7 @@ class HairPainter:
         pose: Pose,
         head: Head,
         hair: Hair,
-        base: Colour,
+        base: Color,
         rng: Rng,
         rim: float | None,
     ) -> None:
@@ -173,9 +173,9 @@ class HairPainter:
     def _knot(self) -> None:
         """Paint the coil of a bun, lines around its middle."""
         x, size = (0.05, 0.36) if self._hair.style == "bun" else (0.3, 0.24)
-        centre = (x * self._hair.flip, -1.28 if self._hair.style == "bun" else -1.24)
+        center = (x * self._hair.flip, -1.28 if self._hair.style == "bun" else -1.24)
         for share, value in ((0.72, 100), (0.4, 100)):
-            ring = ellipse(*centre, size * share, size * 0.82 * share, 0.4 * self._hair.flip)
+            ring = ellipse(*center, size * share, size * 0.82 * share, 0.4 * self._hair.flip)
             shape = self._canvas.stroke(self._pose.head, ring[4:34], 0.03, value=value)
             self._canvas.paint(shape, self._base * 0.5)
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from heml.sources.portraits.build import Head
-from heml.sources.portraits.canvas import Colour, Points, Rng, colour, curve
+from heml.sources.portraits.canvas import Color, Points, Rng, color, curve
 
 # Hue, saturation and value: blond, golden, platinum, ginger, ash and silver; black, blue-black,
 # brown, chestnut, auburn and espresso.
@@ -92,11 +92,11 @@ def choose_hair(rng: Rng) -> Hair:
     )
 
 
-def hair_colour(rng: Rng, tone: str) -> Colour:
-    """Choose a hair colour (3, 1, 1) within "light" or "dark"."""
+def hair_color(rng: Rng, tone: str) -> Color:
+    """Choose a hair color (3, 1, 1) within "light" or "dark"."""
     which, shift = int(rng.integers(6)), rng.random()
     hue, saturation, value = _TONES[tone][which]
-    return colour(hue + 0.012 * (shift - 0.5), saturation, value * (0.94 + 0.12 * shift))
+    return color(hue + 0.012 * (shift - 0.5), saturation, value * (0.94 + 0.12 * shift))
 
 
 def _curls(style: str, jitter: Points) -> Points:

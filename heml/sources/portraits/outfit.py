@@ -8,11 +8,11 @@ from PIL import Image, ImageChops
 from heml.sources.portraits.build import Head, Pose
 from heml.sources.portraits.canvas import (
     Canvas,
-    Colour,
+    Color,
     Plane,
     Points,
     Rng,
-    colour,
+    color,
     curve,
     ellipse,
     lit,
@@ -26,7 +26,7 @@ from heml.sources.portraits.canvas import (
 _NECKLINES = ("crew", "v", "scoop", "collar", "turtle", "jacket", "boat")
 
 
-def draw_neck(canvas: Canvas, rng: Rng, pose: Pose, head: Head, skin: Colour) -> None:
+def draw_neck(canvas: Canvas, rng: Rng, pose: Pose, head: Head, skin: Color) -> None:
     """Paint neck and chest with the shadow of the head; clothes cover what they leave."""
     half = rng.uniform(0.33, 0.42)
     points = symmetric(
@@ -43,14 +43,14 @@ def draw_neck(canvas: Canvas, rng: Rng, pose: Pose, head: Head, skin: Colour) ->
     canvas.paint(shape, lit(skin, factor), "neck")
 
 
-def _cloth_colours(rng: Rng, tone: str) -> tuple[Colour, Colour]:
+def _cloth_colors(rng: Rng, tone: str) -> tuple[Color, Color]:
     hue, turn, strength, depth = rng.random(4)
     second_hue = hue + 0.5 * (turn - 0.5)
     if tone == "light":
-        first = colour(hue, 0.06 + 0.34 * strength, 0.97 - 0.12 * depth)
-        return first, colour(second_hue, 0.2 + 0.25 * strength, 0.80 - 0.08 * depth)
-    first = colour(hue, 0.4 + 0.35 * strength, 0.15 + 0.13 * depth)
-    return first, colour(second_hue, 0.4 + 0.25 * strength, 0.34 + 0.08 * depth)
+        first = color(hue, 0.06 + 0.34 * strength, 0.97 - 0.12 * depth)
+        return first, color(second_hue, 0.2 + 0.25 * strength, 0.80 - 0.08 * depth)
+    first = color(hue, 0.4 + 0.35 * strength, 0.15 + 0.13 * depth)
+    return first, color(second_hue, 0.4 + 0.25 * strength, 0.34 + 0.08 * depth)
 
 
 def _wave(position: Plane, pitch: float, sharp: float = 0.7) -> Plane:
@@ -58,7 +58,7 @@ def _wave(position: Plane, pitch: float, sharp: float = 0.7) -> Plane:
 
 
 def _pattern(rng: Rng, u: Plane, v: Plane, size: int) -> Plane:
-    """How much of the second colour each pixel of the cloth has: (size, size), in [0, 1]."""
+    """How much of the second color each pixel of the cloth has: (size, size), in [0, 1]."""
     kind, pitch = int(rng.integers(8)), rng.uniform(0.2, 0.32)
     level, turn = rng.uniform(1.6, 1.8), rng.uniform(-0.8, 0.8)
     noise = smooth_noise(rng, size, 14)
@@ -96,8 +96,8 @@ def _opening(kind: str, depth: float) -> Points:
 
 
 def draw_clothes(canvas: Canvas, rng: Rng, pose: Pose, tone: str) -> None:
-    """Paint clothes with a neckline and a pattern in "light" or "dark" colours."""
-    first, second = _cloth_colours(rng, tone)
+    """Paint clothes with a neckline and a pattern in "light" or "dark" colors."""
+    first, second = _cloth_colors(rng, tone)
     kind = _NECKLINES[int(rng.integers(len(_NECKLINES)))]
     depth, broad = rng.random(), rng.uniform(1.2, 1.42)
     u, v = pose.body.grid(canvas.size)
@@ -135,7 +135,7 @@ def draw_clothes(canvas: Canvas, rng: Rng, pose: Pose, tone: str) -> None:
 
 
 def _lapels(
-    canvas: Canvas, pose: Pose, kind: str, first: Colour, second: Colour, shape: Image.Image
+    canvas: Canvas, pose: Pose, kind: str, first: Color, second: Color, shape: Image.Image
 ) -> None:
     """Paint the collar of a shirt, or a jacket's lapels with their buttons."""
     long = 1.62 if kind == "collar" else 2.3
@@ -158,9 +158,9 @@ def hat_rim(head: Head) -> float:
     return head.brow_y - 0.21
 
 
-def _hat_colours(rng: Rng) -> tuple[Colour, Colour]:
+def _hat_colors(rng: Rng) -> tuple[Color, Color]:
     hue, saturation, value = rng.random(), rng.uniform(0.25, 0.75), rng.uniform(0.3, 0.92)
-    return colour(hue, saturation, value), colour(
+    return color(hue, saturation, value), color(
         hue + rng.uniform(-0.3, 0.3), saturation * 0.8, (value + 0.45) % 0.9 + 0.1
     )
 
@@ -199,7 +199,7 @@ HatPainter = Callable[[Canvas, Rng, Pose, float, float], None]
 
 
 def _beanie(canvas: Canvas, rng: Rng, pose: Pose, rim: float, width: float) -> None:
-    first, second = _hat_colours(rng)
+    first, second = _hat_colors(rng)
     u, _ = pose.head.grid(canvas.size)
     top, ball = rng.uniform(-1.4, -1.3), rng.random() < 0.5
     ribs = pose.glow(u) * (0.92 + 0.1 * np.sin(u * (2 * np.pi / 0.13)))
@@ -214,7 +214,7 @@ def _beanie(canvas: Canvas, rng: Rng, pose: Pose, rim: float, width: float) -> N
 
 
 def _cap(canvas: Canvas, rng: Rng, pose: Pose, rim: float, width: float) -> None:
-    first, second = _hat_colours(rng)
+    first, second = _hat_colors(rng)
     u, v = pose.head.grid(canvas.size)
     turn = rng.uniform(-0.16, 0.16)
     factor = pose.glow(u, 0.12) - 0.1 * np.abs(u) ** 2
@@ -234,7 +234,7 @@ def _cap(canvas: Canvas, rng: Rng, pose: Pose, rim: float, width: float) -> None
 
 
 def _brimmed(canvas: Canvas, rng: Rng, pose: Pose, rim: float, width: float) -> None:
-    first, second = _hat_colours(rng)
+    first, second = _hat_colors(rng)
     u, v = pose.head.grid(canvas.size)
     reach, tall = rng.uniform(1.25, 1.5), rng.uniform(-1.42, -1.3)
     weave = 1.0 + 0.05 * np.sin(v * (2 * np.pi / 0.08))
@@ -253,7 +253,7 @@ def _brimmed(canvas: Canvas, rng: Rng, pose: Pose, rim: float, width: float) -> 
 
 
 def _beret(canvas: Canvas, rng: Rng, pose: Pose, rim: float, width: float) -> None:
-    first, _ = _hat_colours(rng)
+    first, _ = _hat_colors(rng)
     u, v = pose.head.grid(canvas.size)
     lean = float(rng.choice([-1.0, 1.0])) * rng.uniform(0.12, 0.24)
     felt = pose.glow(u, 0.12) + 0.1 * (smooth_noise(rng, canvas.size, 30) - 0.5) - 0.1 * (v + 0.9)

@@ -43,7 +43,7 @@ CARRIERS: dict[str, tuple[str, ...]] = {
     "eyes": ("eyes",),
     "brows": ("brows",),
     "nose": ("nose",),
-    # A neck or nose of another colour than the face would be no portrait of a person.
+    # A neck or nose of another color than the face would be no portrait of a person.
     "skin_tone": ("skin", "nose", "neck"),
 }
 
@@ -116,14 +116,14 @@ def random_value(attribute: str, rng: np.random.Generator) -> str:
 
 
 def plan_attributes(
-    count: int, label: str, group: str, association: float, seed: int
+    count: int, label: str, attribute: str, association: float, seed: int
 ) -> list[dict[str, str]]:
     """Plan the attribute values of a dataset with a known bias.
 
-    The cell counts are exact, not drawn. Label values are equally frequent: where `count` does
+    The group counts are exact, not drawn. Label values are equally frequent: where `count` does
     not divide evenly, the first values get one more. Given the i-th label value, its aligned
-    group value, the (i mod number of group values)-th, has `association` of the portraits,
-    rounded half up; the other group values share the rest as evenly as possible, those that
+    attribute value, the (i mod number of attribute values)-th, has `association` of the portraits,
+    rounded half up; the other attribute values share the rest as evenly as possible, those that
     follow the aligned one first.
 
     Parameters
@@ -132,30 +132,30 @@ def plan_attributes(
         Number of portraits, 0 or more.
     label
         The attribute that users of the dataset train for.
-    group
+    attribute
         The attribute that the label is associated with; another one than `label`.
     association
         Share of aligned portraits within each label value, in [0, 1]. One divided by the number
-        of group values makes the two independent.
+        of attribute values makes the two independent.
     seed
         Non-negative seed of the order and of all other attributes.
 
     Returns
     -------
     list of dict
-        `count` mappings with a value for every attribute. Attributes other than label and group
+        `count` mappings with a value for every attribute. Attributes other than label and attribute
         are independent and uniform, but "hat" is worn in about 20 percent.
 
     Raises
     ------
     ValueError
-        For an unknown attribute (naming the nearest), `label` equal to `group`, or a negative
+        For an unknown attribute (naming the nearest), `label` equal to `attribute`, or a negative
         `count` or `seed`, or an `association` outside [0, 1].
     """
     check_word("attribute", label, ATTRIBUTES)
-    check_word("attribute", group, ATTRIBUTES)
-    if label == group:
-        raise ValueError(f"label and group are both {label!r}; a bias needs two attributes")
+    check_word("attribute", attribute, ATTRIBUTES)
+    if label == attribute:
+        raise ValueError(f"label and attribute are both {label!r}; a bias needs two attributes")
     if count < 0:
         raise ValueError(f"count must be 0 or more, got {count}")
     if not 0.0 <= association <= 1.0:
@@ -163,18 +163,20 @@ def plan_attributes(
     if seed < 0:
         raise ValueError(f"seed must be 0 or more, got {seed}")
     rng = np.random.default_rng([seed, 0])
-    cells: list[tuple[str, str]] = []
-    label_values, group_values = ATTRIBUTES[label], ATTRIBUTES[group]
+    groups: list[tuple[str, str]] = []
+    label_values, attribute_values = ATTRIBUTES[label], ATTRIBUTES[attribute]
     for index, (value, members) in enumerate(
         zip(label_values, _even_shares(count, len(label_values)), strict=True)
     ):
-        counts = _group_counts(members, index % len(group_values), len(group_values), association)
-        for group_value, cell_count in zip(group_values, counts, strict=True):
-            cells += [(value, group_value)] * cell_count
+        counts = _attribute_counts(
+            members, index % len(attribute_values), len(attribute_values), association
+        )
+        for attribute_value, group_count in zip(attribute_values, counts, strict=True):
+            groups += [(value, attribute_value)] * group_count
     plan = []
     for position in rng.permutation(count):
         row = {name: random_value(name, rng) for name in ATTRIBUTES}
-        row[label], row[group] = cells[position]
+        row[label], row[attribute] = groups[position]
         plan.append(row)
     return plan
 
@@ -183,7 +185,7 @@ def _even_shares(total: int, parts: int) -> list[int]:
     return [total // parts + (1 if part < total % parts else 0) for part in range(parts)]
 
 
-def _group_counts(members: int, aligned: int, values: int, association: float) -> list[int]:
+def _attribute_counts(members: int, aligned: int, values: int, association: float) -> list[int]:
     # The small term keeps products such as 0.35 * 10 = 3.4999… on the side that a reader expects.
     aligned_count = min(members, math.floor(association * members + 0.5 + 1e-9))
     counts = [0] * values

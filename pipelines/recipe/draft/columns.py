@@ -1,4 +1,5 @@
-"""The columns of a dataset: their values, which may be labels or groups, and how they go together.
+"""The columns of a dataset: their values, which may be labels or attributes, and how they go
+together.
 
 Looks at metadata only; choosing is explained in words, because a person decides in the end.
 """
@@ -54,7 +55,7 @@ class Column:
 
     @property
     def unfit(self) -> str | None:
-        """Why it can be neither label nor group; None if it can."""
+        """Why it can be neither label nor attribute; None if it can."""
         if self.name in SPLITS or self.name == "split":
             return "the split"
         if self.name in ("image_id",) or _words(self.name) & _NO_ATTRIBUTE:
@@ -89,7 +90,7 @@ class Findings:
     Parameters
     ----------
     content : dict
-        Source settings without label and groups.
+        Source settings without label and attributes.
     columns : dict of str to Column
     splits : Counter of str
         Rows by split as the source reads them.
@@ -116,7 +117,7 @@ def look(content: Content, off_masks: bool = False) -> Findings:
     Parameters
     ----------
     content : dict
-        Source settings without label and groups.
+        Source settings without label and attributes.
     off_masks : bool, default False
         Read masks in any case.
     """
@@ -146,8 +147,8 @@ def look(content: Content, off_masks: bool = False) -> Findings:
     return Findings(content, found, splits, rows, all_rows, classes, _unmasked(reader))
 
 
-def best_label(findings: Findings, groups: Sequence[str] = ()) -> Column | None:
-    """The column that is most like a label: named so, even, complete, early, and no group."""
+def best_label(findings: Findings, attributes: Sequence[str] = ()) -> Column | None:
+    """The column that is most like a label: named so, even, complete, early, and no attribute."""
 
     def score(entry: tuple[int, Column]) -> float:
         position, column = entry
@@ -155,7 +156,7 @@ def best_label(findings: Findings, groups: Sequence[str] = ()) -> Column | None:
         return named + column.evenness - column.missing - 0.05 * position
 
     fit = [(n, c) for n, c in enumerate(findings.columns.values())]
-    fit = [(n, c) for n, c in fit if c.unfit is None and c.name not in groups]
+    fit = [(n, c) for n, c in fit if c.unfit is None and c.name not in attributes]
     return max(fit, key=score)[1] if fit else None
 
 

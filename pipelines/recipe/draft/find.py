@@ -31,7 +31,7 @@ Content = dict[str, Any]
 
 
 def find_source(given: str) -> Content:
-    """Source settings, as a recipe writes them, without label and groups.
+    """Source settings, as a recipe writes them, without label and attributes.
 
     Parameters
     ----------
@@ -58,9 +58,9 @@ def find_source(given: str) -> Content:
     )
 
 
-def read(content: Content, label: str = "", groups: list[str] | None = None) -> GivenSource:
+def read(content: Content, label: str = "", attributes: list[str] | None = None) -> GivenSource:
     """The reader of drafted settings."""
-    whole = {**content, "label": label, "groups": groups or []}
+    whole = {**content, "label": label, "attributes": attributes or []}
     settings: SourceSettings = TypeAdapter(SourceSettings).validate_python(whole)
     reader = open_source(settings, Path.cwd())
     assert isinstance(reader, GivenSource)

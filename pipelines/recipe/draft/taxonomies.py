@@ -11,7 +11,7 @@ from typing import Any
 from heml.taxonomy import Taxonomy, builtin, builtin_names
 
 #: Names of classes that mark what nobody annotated.
-_NO_CLASS = ("void", "unlabeled", "unlabelled", "unknown", "ignore", "other", "unannotated")
+_NO_CLASS = ("void", "unlabeled", "unlabeled", "unknown", "ignore", "other", "unannotated")
 
 #: A taxonomy that knows a smaller share of the classes says little about the others.
 _LEAST_KNOWN = 0.5

@@ -28,7 +28,7 @@ def recipe_text(
     name: str,
     findings: Findings,
     label: str,
-    groups: Sequence[str],
+    attributes: Sequence[str],
     taxonomy: Choice | None,
     max_refused: float | None,
     trained: bool = False,
@@ -46,7 +46,7 @@ def recipe_text(
     """
     lines = [
         "# Drafted by python -m pipelines.cli.init from what the data looks like. Check label",
-        "# and groups: only you know what the dataset is for. Keys left out have defaults.",
+        "# and attributes: only you know what the dataset is for. Keys left out have defaults.",
         "",
         f"name: {name}   # prefix of the asset keys and folder in the store",
         "",
@@ -55,9 +55,11 @@ def recipe_text(
     content = findings.content
     lines += [f"  {key}: {_yaml(content[key])}" for key in _ORDER if key in content]
     lines.append(f"  label: {_yaml(label)}   # {findings.columns[label].shown()}")
-    shown = "; ".join(f"{group}: {findings.columns[group].shown()}" for group in groups)
+    shown = "; ".join(
+        f"{attribute}: {findings.columns[attribute].shown()}" for attribute in attributes
+    )
     lines.append("  # what the label should not lean on" + (f": {shown}" if shown else ""))
-    lines.append(f"  groups: {_yaml(list(groups))}")
+    lines.append(f"  attributes: {_yaml(list(attributes))}")
     if max_refused is not None:
         lines += [
             "  # rows without a mask or a label are refused; more than this stops the run",
