@@ -33,6 +33,7 @@ lint: $(VENV)/.ready-dev ## style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports --no-cache
 
 clean: ## remove .venv and caches; results (store, .dagster) stay
 	rm -rf $(VENV) heml.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

@@ -71,7 +71,7 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
         )  # fmt: skip
 
     def debias_effect(progress: Progress) -> object:
-        from heml.effect import measure_effect
+        from heml.effect.effect_stage import measure_effect
 
         return measure_effect(store, recipe.label, attributes, settings.effect, progress)
 

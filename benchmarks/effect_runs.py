@@ -20,9 +20,9 @@ from torch import nn
 from benchmarks.effect_detectability import self_recombined
 from benchmarks.effect_pipeline import rebalanced_data
 from benchmarks.effect_tasks import Task, TaskData, read_task
-from heml.effect import VERSION
 from heml.effect.arms import TRAINERS
 from heml.effect.effect_settings import EffectSettings
+from heml.effect.effect_stage import VERSION
 from heml.effect.probe_network import predict, small_network
 from heml.effect.problem import Problem, TrainingSet
 from heml.storage.atomic_write import write_aside

@@ -13,6 +13,8 @@ import pandas as pd
 import pandera.pandas as pa_model
 import pyarrow as pa
 
+from data_contracts.vocabulary import Vocabulary
+
 _VERSION_KEY = b"heml.contract_version"
 _NAME_KEY = b"heml.contract"
 
@@ -35,7 +37,7 @@ class Column:
     unique : bool, default False
     at_least, at_most : float, optional
         Inclusive bounds of numeric columns.
-    among : sequence of str, optional
+    among : sequence of str or Vocabulary, optional
         The allowed values of text columns.
     """
 
@@ -46,7 +48,7 @@ class Column:
     unique: bool = False
     at_least: float | None = None
     at_most: float | None = None
-    among: Sequence[str] | None = None
+    among: Sequence[str] | Vocabulary | None = None
 
     def checks(self) -> list[pa_model.Check]:
         """The value rules as pandera checks."""
@@ -55,9 +57,13 @@ class Column:
             checks.append(pa_model.Check.ge(self.at_least))
         if self.at_most is not None:
             checks.append(pa_model.Check.le(self.at_most))
-        if self.among is not None:
-            checks.append(pa_model.Check.isin(list(self.among)))
+        if (words := self.words()) is not None:
+            checks.append(pa_model.Check.isin(list(words)))
         return checks
+
+    def words(self) -> Sequence[str] | None:
+        """The allowed values, as far as they are known."""
+        return self.among.words() if isinstance(self.among, Vocabulary) else self.among
 
 
 @dataclass(frozen=True)

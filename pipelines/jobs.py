@@ -91,13 +91,6 @@ def revoke_job_name(recipe: LoadedRecipe) -> str:
     return f"{recipe.name}_revoke"
 
 
-def stored_job(name: str) -> dg.JobDefinition:
-    """The job of a recipe as step processes load it again."""
-    from pipelines.definitions import defs
-
-    return defs.resolve_job_def(name)
-
-
 def stages_up_to(defs: dg.Definitions, name: str, stage: str) -> list[dg.AssetKey]:
     """Keys of a recipe's stage and of everything that it rests on.
 

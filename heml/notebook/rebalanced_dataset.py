@@ -5,7 +5,6 @@ from __future__ import annotations
 import hashlib
 import io
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -18,6 +17,7 @@ from PIL import Image
 
 from data_contracts import REBALANCED_DATASET
 from data_contracts.recombined_samples import GATE_COLUMNS
+from heml.dataset.provenance import Provenance
 from heml.dataset_folder.features import class_names, named
 from heml.dataset_folder.manifest_file import DatasetError, read_manifest, verify
 from heml.dataset_folder.reader import read_split, schema_of, split_files, splits_of
@@ -35,58 +35,8 @@ class _Place(NamedTuple):
 
     split: str
     path: Path
-    attribute: int
+    row_group: int
     offset: int
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where a row came from.
-
-    Parameters
-    ----------
-    image_id, split, origin, group : str
-        `origin` is "real" or "recombined".
-    path : str or None
-        Of the image, relative to the input's root.
-    sha256 : str
-        Of the encoded image, hexadecimal.
-    host_id : str or None
-    donor_ids, nodes, recolored_nodes : list of str
-        Empty for real rows.
-    operator, direction : str or None
-    seed : int or None
-    gates : dict of str to float
-        What each gate measured.
-    weight : float
-    licence, segmenter, segmenter_licence : str or None
-    recipe_fingerprint, code_fingerprint : str
-    """
-
-    image_id: str
-    split: str
-    origin: str
-    group: str
-    path: str | None
-    sha256: str
-    host_id: str | None
-    donor_ids: list[str]
-    nodes: list[str]
-    recolored_nodes: list[str]
-    operator: str | None
-    direction: str | None
-    seed: int | None
-    gates: dict[str, float]
-    weight: float
-    licence: str | None
-    segmenter: str
-    segmenter_licence: str | None
-    recipe_fingerprint: str
-    code_fingerprint: str
-
-    def to_dict(self) -> dict[str, Any]:
-        """Plain values, such as JSON wants."""
-        return asdict(self)
 
 
 class RebalancedDataset:
@@ -158,8 +108,8 @@ class RebalancedDataset:
         place = self._place(image_id)
         chosen = list(columns or self.schema.names)
         with pq.ParquetFile(place.path) as file:
-            attribute = file.read_row_group(place.attribute, columns=chosen).select(chosen)
-        batch = attribute.slice(place.offset, 1).combine_chunks().to_batches()[0]
+            table = file.read_row_group(place.row_group, columns=chosen).select(chosen)
+        batch = table.slice(place.offset, 1).combine_chunks().to_batches()[0]
         return dict(named(batch, self.classes).to_pylist()[0])
 
     def image(self, image_id: str) -> Image.Image:
@@ -274,10 +224,10 @@ class RebalancedDataset:
         for split in self.splits:
             for path in split_files(self.folder, split):
                 with pq.ParquetFile(path) as file:
-                    for attribute in range(file.num_row_groups):
-                        ids = file.read_row_group(attribute, columns=["image_id"])["image_id"]
+                    for row_group in range(file.num_row_groups):
+                        ids = file.read_row_group(row_group, columns=["image_id"])["image_id"]
                         for offset, image_id in enumerate(ids.to_pylist()):
-                            places[image_id] = _Place(split, path, attribute, offset)
+                            places[image_id] = _Place(split, path, row_group, offset)
         return places
 
     def _place(self, image_id: str) -> _Place:

@@ -19,7 +19,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 from urllib.parse import urlsplit
 
+from heml.storage.atomic_write import write_aside
 from heml.storage.locks import locked
+from heml.storage.manifest import manifest_path
 
 log = logging.getLogger(__name__)
 
@@ -72,7 +74,7 @@ class Remote:
         StoreError
             If the object store cannot be written to.
         """
-        local = json.loads(_manifest(root, stage).read_text())
+        local = json.loads(manifest_path(root, stage).read_text())
         with locked(root / _LOCK), self._talking() as (files, base):
             there = self._remote_manifest(files, base, stage)
             if there is not None and _core(there) == local:
@@ -127,7 +129,7 @@ class Remote:
 
     def _pull(self, files: Any, base: str, root: Path, stage: str) -> bool:
         there = self._remote_manifest(files, base, stage)
-        synced, local = root / _SYNCED / f"{stage}.json", _manifest(root, stage)
+        synced, local = root / _SYNCED / f"{stage}.json", manifest_path(root, stage)
         if there is None:
             return False
         before = synced.read_bytes() if synced.exists() else None
@@ -163,8 +165,6 @@ class Remote:
             for name in there["files"]:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(aside / name, root / name)
-            from heml.storage.atomic_write import write_aside
-
             with write_aside(local) as path:
                 path.write_text(json.dumps(_core(there), indent=1, sort_keys=True))
             self._remember(root, stage, _dumped(there))
@@ -188,8 +188,6 @@ class Remote:
         return content
 
     def _remember(self, root: Path, stage: str, data: bytes) -> None:
-        from heml.storage.atomic_write import write_aside
-
         with write_aside(root / _SYNCED / f"{stage}.json") as path:
             path.write_bytes(data)
 
@@ -209,10 +207,6 @@ class Remote:
                 f"{self.url} cannot be used: {reason}; check the bucket, the network and the "
                 "credentials in the environment. What is finished is kept on this machine"
             ) from error
-
-
-def _manifest(root: Path, stage: str) -> Path:
-    return root / "manifests" / f"{stage}.json"
 
 
 def _core(manifest: dict[str, Any]) -> dict[str, Any]:

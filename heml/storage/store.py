@@ -1,19 +1,17 @@
-"""Where everything of one recipe is kept: paths, and writing that never leaves half a result.
+"""Where everything of one recipe is kept: the paths, and which stages are finished.
 
-No table contents here. A stage writes aside, renames, and writes its manifest last; a stage whose
-manifest carries the wanted fingerprint is finished and is not computed again.
+A stage whose manifest carries the wanted fingerprint is finished and is not computed again.
 """
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.manifest import read_manifest, write_manifest
 from heml.storage.remote import Remote
 
 
@@ -120,9 +118,6 @@ class Store:
         """What the process holds that works on a stage."""
         return self.root / ".locks" / stage.replace("/", "-")
 
-    def _manifest(self, stage: str) -> Path:
-        return self.root / "manifests" / f"{stage}.json"
-
     def fingerprint(self, stage: str) -> str:
         """Fingerprint under which a stage was last finished.
 
@@ -131,34 +126,30 @@ class Store:
         FileNotFoundError
             If it never was.
         """
-        return str(self._read(stage)["fingerprint"])
+        return read_manifest(self.root, stage).fingerprint
 
     def summary(self, stage: str) -> dict[str, Any]:
-        """What the finished stage counted and measured."""
-        return dict(self._read(stage)["summary"])
+        """What the finished stage counted and measured.
 
-    def _read(self, stage: str) -> dict[str, Any]:
-        path = self._manifest(stage)
-        if not path.exists():
-            raise FileNotFoundError(f"stage '{stage}' has not run yet in {self.root}: run it first")
-        return dict(json.loads(path.read_text()))
+        Raises
+        ------
+        FileNotFoundError
+            If it never finished.
+        """
+        return read_manifest(self.root, stage).summary
 
     def finished(self, stage: str, fingerprint: str) -> dict[str, Any] | None:
         """Summary of the stage if it is finished under this fingerprint and its files are whole."""
         try:
-            manifest = self._read(stage)
-        except (FileNotFoundError, json.JSONDecodeError):
+            manifest = read_manifest(self.root, stage)
+        except (FileNotFoundError, ValueError):
             return None
-        if manifest["fingerprint"] != fingerprint:
+        if manifest.fingerprint != fingerprint or not manifest.files_are_whole(self.root):
             return None
-        for name, size in manifest["files"].items():
-            path = self.root / name
-            if not path.is_file() or path.stat().st_size != size:
-                return None
         if self.remote is not None:
             # An upload may have been interrupted.
             self.remote.push(self.root, stage)
-        return dict(manifest["summary"])
+        return manifest.summary
 
     def pull(self) -> None:
         """Brings finished stages from the object store; nothing to do without one.
@@ -181,17 +172,7 @@ class Store:
         self, stage: str, fingerprint: str, summary: dict[str, Any], outputs: list[Path]
     ) -> None:
         """Marks a stage finished: its fingerprint, its summary, its files with their sizes."""
-        files: dict[str, int] = {}
-        for output in outputs:
-            members = sorted(output.rglob("*")) if output.is_dir() else [output]
-            files |= {
-                m.relative_to(self.root).as_posix(): m.stat().st_size
-                for m in members
-                if m.is_file()
-            }
-        manifest = {"fingerprint": fingerprint, "summary": summary, "files": files}
-        with write_aside(self._manifest(stage)) as path:
-            path.write_text(json.dumps(manifest, indent=1, sort_keys=True))
+        write_manifest(self.root, stage, fingerprint, summary, outputs)
         if self.remote is not None:
             self.remote.push(self.root, stage)
 

@@ -12,7 +12,7 @@ from pipelines.recipe.model import LoadedRecipe
 
 def debias_effect_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     def compute(progress: Progress) -> Outcome:
-        from heml.effect import measure_effect
+        from heml.effect.effect_stage import measure_effect
 
         return measure_effect(
             store, recipe.label, recipe.attributes_in(store), recipe.settings.effect, progress

@@ -33,7 +33,7 @@ def column_schema(contract: Contract) -> dict[str, dg.TableSchemaMetadataValue]:
             dg.TableColumnConstraints(
                 nullable=column.nullable,
                 unique=column.unique,
-                other=[text for text in (_bounds(column), _words(column.among)) if text],
+                other=[text for text in (_bounds(column), _words(column.words())) if text],
             ),
         )
         for column in contract.columns

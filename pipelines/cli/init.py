@@ -19,8 +19,8 @@ from pipelines.recipe.model import RecipeError, load_recipe
 
 HELP = """\
 Looks at a dataset, says what it found, chooses label, attributes and taxonomy, and writes a
-commented recipe. PATH_OR_NAME is a folder, a metadata table (.csv, .jsonl, .parquet), a Parquet file with
-images, a URL, or owner/name on the Hugging Face Hub. Only metadata is read.
+commented recipe. PATH_OR_NAME is a folder, a metadata table (.csv, .jsonl, .parquet), a Parquet
+file with images, a URL, or owner/name on the Hugging Face Hub. Only metadata is read.
 """
 EPILOG = """\
 examples:

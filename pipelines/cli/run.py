@@ -87,8 +87,9 @@ def _executed(recipe: LoadedRecipe, dry_run: bool, log: Path, terminal: TextIO) 
     from pipelines.cli.run_progress import Watcher
     from pipelines.cli.run_summary import summary_lines
     from pipelines.definitions import defs
-    from pipelines.jobs import stages_up_to, stored_job
+    from pipelines.jobs import stages_up_to
     from pipelines.runtime.run_processes import end_dead_runs, process_tags
+    from pipelines.stored_job import stored_job
 
     invocation = ("heml/invocation", uuid.uuid4().hex)
     with dg.DagsterInstance.get() as instance:

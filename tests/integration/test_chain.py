@@ -14,8 +14,8 @@ from data_contracts import BIAS_SCORES, REBALANCED_DATASET, RECOMBINED_SAMPLES
 from heml.bias.bias_stage import measure_bias
 from heml.compute.progress import silent
 from heml.dataset.dataset_stage import write_dataset
-from heml.effect import measure_effect
 from heml.effect.effect_settings import EffectSettings
+from heml.effect.effect_stage import measure_effect
 from heml.images.images_table import ImageReader, decode_image, image_index
 from heml.metrics.level import train_level
 from heml.metrics.metric_settings import MetricSettings, Resolution

@@ -27,7 +27,6 @@ import heml
 from benchmarks.write import make_store, write
 from data_contracts import DEBIAS_EFFECT, ContractError
 from heml.compute.progress import silent
-from heml.dataset.__main__ import main
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.documents import complete_documents
 from heml.dataset.export import KINDS, export_dataset, write_exports
@@ -42,6 +41,7 @@ from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.checks.dataset_check import check_nothing_revoked
 from pipelines.checks.split_leakage_check import check_no_test_attribute_auc
+from pipelines.cli.dataset import main
 
 #: Columns that every reader gives in a form that compares.
 PLAIN = [

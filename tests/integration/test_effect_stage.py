@@ -12,8 +12,8 @@ import pytest
 import heml.effect.training_images
 from data_contracts import DEBIAS_EFFECT, ContractError
 from heml.compute.progress import silent
-from heml.effect import measure_effect
 from heml.effect.effect_settings import EffectSettings
+from heml.effect.effect_stage import measure_effect
 from heml.images.images_table import decode_image, image_index, iterate_images
 from heml.segmentation.segmentation_settings import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment

@@ -20,11 +20,11 @@ from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
-from heml.taxonomy.__main__ import main
 from heml.tree.image_records import Records
 from heml.tree.metric_tree import MetricTree
 from heml.tree.tree_error import TreeError
 from heml.tree.tree_stage import build_tree, fit_tree
+from pipelines.cli.taxonomy import main
 from pipelines.recipe.model import load_recipe
 
 PORTRAITS = builtin("portraits")

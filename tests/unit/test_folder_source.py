@@ -347,7 +347,7 @@ def test_the_attribute_needs_two_values_in_the_train_split(dataset):
         if row["split"] == "train":
             row["tone"] = "light"
     dataset.write()
-    assert "attribute 'tone' has only 'light' in the train split" in refused(dataset)
+    assert "attribute column 'tone' has only 'light' in the train split" in refused(dataset)
 
 
 def test_train_rows_are_needed(dataset):

@@ -56,7 +56,7 @@ def test_short_recipe_has_every_default(write):
 def test_shipped_recipes_load():
     import pipelines.recipe.model
 
-    folder = Path(pipelines.recipe.model.__file__).parent / "recipes"
+    folder = Path(pipelines.__file__).parent / "recipes"
     recipes = {recipe.name: recipe for recipe in load_recipes(folder)}
     assert set(recipes) == {"demo", "celebamask_mouth", "ccp_trousers"}
     assert recipes["celebamask_mouth"].licence == "CelebAMask-HQ: non-commercial research only"
@@ -76,8 +76,8 @@ def test_shipped_recipes_load():
             ", line 3: metric.trunk: 'smal' is unknown; did you mean 'small'?",
         ),
         (
-            "rebalance: {operators: [insert, recolor]}",
-            ", line 3: rebalance.operators[1]: 'recolor' is unknown; did you mean 'recolor'?",
+            "rebalance: {operators: [insert, recolr]}",
+            ", line 3: rebalance.operators[1]: 'recolr' is unknown; did you mean 'recolor'?",
         ),
         (
             "taxonomy: portrait",

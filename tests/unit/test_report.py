@@ -769,7 +769,7 @@ def luminance(color: str) -> float:
 
 
 def test_words_stand_out_from_the_page_in_light_dark_and_print():
-    css = (Path(by_name.__file__).parent / "templates" / "report.css").read_text()
+    css = (Path(report_stage.__file__).parent / "templates" / "report.css").read_text()
     schemes = [dict(re.findall(r"--([\w-]+): (#\w+)", root)) for root in css.split(":root {")[1:]]
     assert len(schemes) == 3
     for scheme in schemes:

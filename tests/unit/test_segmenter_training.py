@@ -88,7 +88,7 @@ def test_rarer_classes_weigh_more_and_absent_ones_nothing():
 
 def test_noise_passes_the_convolutions_of_an_untrained_model_at_its_own_strength():
     model = new_model(TrainedSegmentation(kind="trained"), ["a", "b"], None)
-    depthwise = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.attributes > 1]
+    depthwise = [m for m in model.modules() if isinstance(m, torch.nn.Conv2d) and m.groups > 1]
     assert len(depthwise) == 8
     noise = torch.Generator().manual_seed(0)
     with torch.no_grad():

@@ -7,9 +7,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from heml.taxonomy import builtin, builtin_names, from_mapping
-from heml.taxonomy.__main__ import main
 from heml.tree.pairs import Pairs
 from heml.tree.propose import Likeness, adjacency, agreement, leaf_map, propose
+from pipelines.cli.taxonomy import main
 
 
 def likeness(leaves, alike) -> Likeness:

@@ -96,7 +96,7 @@ def _candidates(labels: np.ndarray, values: np.ndarray, same_label: bool) -> np.
     """Row pairs int (P, 2) that share label or attributes, and only these."""
     size = max(int(np.sqrt(CANDIDATES)), 1)
     groups = pd.DataFrame(values).assign(label=labels).groupby(["label", *range(values.shape[1])])
-    rows = [own.to_numpy() for own in groups.attributes.values()]
+    rows = [own.to_numpy() for own in groups.groups.values()]
     found: list[tuple[int, int]] = []
     for i, left in enumerate(rows):
         for right in rows[i + 1 :]:

@@ -12,7 +12,7 @@ from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, moved_words
 from heml.report.drawing.style import MUTED, bare, new_figure
 
 if TYPE_CHECKING:
-    from heml.notebook.rebalanced_dataset import Provenance
+    from heml.dataset.provenance import Provenance
 
 
 def family_figure(

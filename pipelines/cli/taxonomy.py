@@ -7,6 +7,7 @@ import sys
 from collections.abc import Sequence
 
 from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names
+from heml.taxonomy.tree_text import drawn
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -54,25 +55,6 @@ def _line(taxonomy: Taxonomy) -> str:
         f"{taxonomy.name:15} {len(taxonomy.class_names):4} classes {len(taxonomy.leaves):4} leaves "
         f"{len(taxonomy.tree):4} branches {len(taxonomy.levels):4} levels"
     )
-
-
-def drawn(taxonomy: Taxonomy) -> str:
-    """The tree as text, a node a line, leaves with their classes."""
-    lines = [taxonomy.root]
-
-    def draw(node: str, indent: str) -> None:
-        children = taxonomy.children(node)
-        for number, child in enumerate(children, start=1):
-            last = number == len(children)
-            classes = ", ".join(taxonomy.leaves.get(child, ()))
-            said = f"  ({classes})" if classes and classes != child else ""
-            lines.append(f"{indent}{'└─' if last else '├─'} {child}{said}")
-            draw(child, indent + ("   " if last else "│  "))
-
-    draw(taxonomy.root, "")
-    if taxonomy.ignored:
-        lines.append(f"ignored: {', '.join(taxonomy.ignored)}")
-    return "\n".join(lines)
 
 
 if __name__ == "__main__":
