@@ -1,4 +1,4 @@
-"""`python -m heml.taxonomy`: list and show built-in taxonomies, propose one from trained leaves."""
+"""`python -m pipelines.cli.taxonomy`: list and show built-in taxonomies, propose one from trained leaves."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heml.taxonomy.tree_text import drawn
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Runs the command; 0 if all went well, 2 with a message if not."""
-    parser = argparse.ArgumentParser(prog="python -m heml.taxonomy", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m pipelines.cli.taxonomy", description=__doc__)
     commands = parser.add_subparsers(dest="command", required=True)
     commands.add_parser("list", help="names and sizes of the built-in taxonomies")
     show = commands.add_parser("show", help="the tree of a built-in taxonomy, with its classes")

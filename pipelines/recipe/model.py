@@ -1,7 +1,7 @@
 """The recipe: one YAML file that says where a dataset is and what to do with it.
 
 The model, and loading it with everything checked that can be checked without opening the dataset.
-Settings of single stages are in `heml.settings`.
+Settings of single stages lie beside the stages.
 """
 
 from __future__ import annotations
@@ -17,6 +17,7 @@ from typing import Annotated, Any
 from pydantic import BeforeValidator, Field, ValidationError, field_validator
 
 from heml.bias.bias_settings import BiasSettings
+from heml.compute.progress import Progress, silent
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.effect.effect_settings import EffectSettings
 from heml.images.groups import TIMES, attributes_in_use
@@ -28,6 +29,7 @@ from heml.segmentation.segmentation_settings import AnnotatedSegmentation, Segme
 from heml.sources.files import is_url
 from heml.sources.source_settings import PortraitsSource, Source
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names, from_mapping, nearest
 from pipelines.recipe.error_wording import problems
@@ -140,6 +142,10 @@ class LoadedRecipe:
             If attributes are to be discovered and were not yet.
         """
         return attributes_in_use(store, self.attributes)
+
+    def run(self, store: Store, progress: Progress = silent) -> RunContext:
+        """What this recipe's stages run in, with the attributes that the recipe names."""
+        return RunContext(store, self.taxonomy, tuple(self.attributes), progress)
 
     @property
     def licence(self) -> str | None:

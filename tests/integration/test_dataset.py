@@ -279,7 +279,8 @@ import sys, time
 from pathlib import Path
 sys.path.insert(0, {tests!r})
 import dataset_store
-from heml.dataset import documents, shards, write
+from heml.dataset import dataset_stage, documents
+from heml.dataset_folder import split_writer
 from heml.storage.store import Store
 
 def hang(*args, **kwargs):
@@ -287,8 +288,8 @@ def hang(*args, **kwargs):
     time.sleep(60)
 
 if {point!r} == "rows":
-    flush, calls = shards._Shards._flush, []
-    shards.ROWS_PER_GROUP = 10
+    flush, calls = split_writer._Shards._flush, []
+    split_writer.ROWS_PER_GROUP = 10
     def few(self):
         # A file for every ten rows: when it hangs, all that are there are whole.
         self._limit = 1
@@ -296,9 +297,9 @@ if {point!r} == "rows":
         calls.append(1)
         if len(calls) == 5:
             hang()
-    shards._Shards._flush = few
+    split_writer._Shards._flush = few
 elif {point!r} == "documents":
-    write.write_documents = hang
+    dataset_stage.write_documents = hang
 else:
     documents.write_manifest = hang
 dataset_store.write(Store(Path({root!r})))

@@ -76,7 +76,7 @@ def test_leaves_that_agree_and_touch_come_together(store, capsys):
 
 
 def test_the_command_runs_as_a_module_and_explains_itself():
-    command = [sys.executable, "-m", "heml.taxonomy", "propose", "--help"]
+    command = [sys.executable, "-m", "pipelines.cli.taxonomy", "propose", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "STORE_FOLDER" in said
     assert "--tolerance" in said

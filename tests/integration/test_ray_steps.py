@@ -30,7 +30,7 @@ metric: {epochs: 1, embedding: 4, resolution: {leaf: 8, branch: 8, root: 8}}
 #: What starts the run: the executor's side, in a process that sees the cluster's variables.
 PROGRAM = """
 import dagster as dg
-from pipelines.jobs import stored_job
+from pipelines.stored_job import stored_job
 
 job = dg.build_reconstructable_job(stored_job.__module__, stored_job.__name__, ("heads",))
 leaves = [dg.AssetKey(["heads", "metric", name]) for name in ("hair", "mouth")]
