@@ -5,9 +5,15 @@ from __future__ import annotations
 import csv
 import io
 import json
-from collections.abc import Mapping
+import os
+import socket
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
+
+# One thread per process: pytest-xdist keeps the cores busy. Read when NumPy is imported.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
 
 import numpy as np
 import pytest
@@ -17,7 +23,40 @@ from heml.sources.source_settings import FolderSource
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
+#: Files whose tests take longest, longest first: started first, they do not keep one core waiting
+#: at the end.
+LONGEST = (
+    "test_whole_run",
+    "test_chain",
+    "test_kills",
+    "test_ray",
+)
+
 CLASSES = {0: "background", 1: "shape", 2: "void"}
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Orders files by duration; tests of one file share a worker, as they share its fixtures."""
+    items.sort(key=lambda item: _place(item.path.stem))
+    for item in items:
+        if item.get_closest_marker("xdist_group") is None:
+            item.add_marker(pytest.mark.xdist_group(item.path.stem))
+
+
+def _place(file: str) -> int:
+    return LONGEST.index(file) if file in LONGEST else len(LONGEST)
+
+
+@pytest.fixture(scope="session")
+def free_port() -> Callable[[], int]:
+    """Gives a TCP port of 127.0.0.1 that nothing listens on."""
+
+    def find() -> int:
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            return int(free.getsockname()[1])
+
+    return find
 
 
 def png(pixels: np.ndarray) -> bytes:

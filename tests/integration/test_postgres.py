@@ -3,7 +3,6 @@
 import os
 import re
 import shutil
-import socket
 import subprocess
 import tempfile
 from pathlib import Path
@@ -18,7 +17,7 @@ FOUND = sorted(Path("/usr/lib/postgresql").glob("*/bin")) + [
 
 
 @pytest.fixture(scope="module")
-def server():
+def server(free_port):
     """URL of a server that runs as an unprivileged user."""
     pytest.importorskip("dagster_postgres", reason="extra postgres is not installed")
     if not FOUND:
@@ -28,9 +27,7 @@ def server():
     folder = Path(tempfile.mkdtemp(prefix="heml-postgres-"))
     if user:
         shutil.chown(folder, "nobody")
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        port = free.getsockname()[1]
+    port = free_port()
 
     def run(program, *arguments):
         subprocess.run(

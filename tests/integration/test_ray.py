@@ -28,7 +28,8 @@ from heml.tree.tree_stage import fit_tree
 ray = pytest.importorskip("ray", reason="the extra 'ray' is not installed")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
-pytestmark = pytest.mark.timeout(600)
+# One cluster at a time: each has processes of its own for every core.
+pytestmark = [pytest.mark.timeout(600), pytest.mark.xdist_group("ray")]
 ATTRIBUTES = ["hair_tone"]
 TAXONOMY = Taxonomy(
     "heads",

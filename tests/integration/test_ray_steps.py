@@ -16,7 +16,8 @@ from pipelines.recipe.model import load_recipe
 pytest.importorskip("dagster_ray", reason="the extra 'ray' is not installed")
 cluster_utils = pytest.importorskip("ray.cluster_utils")
 
-pytestmark = pytest.mark.timeout(900)
+# One cluster at a time: each has processes of its own for every core.
+pytestmark = [pytest.mark.timeout(900), pytest.mark.xdist_group("ray")]
 ROOT = Path(__file__).parents[2]
 RECIPE = """\
 name: heads
@@ -40,14 +41,14 @@ with dg.DagsterInstance.get() as instance:
 
 
 @pytest.fixture
-def job_server(monkeypatch):
+def job_server(monkeypatch, free_port):
     monkeypatch.setenv("PYTHONPATH", str(ROOT))
     # A job's command is `dagster`: the cluster has to find it.
     scripts = str(Path(sys.executable).parent)
     monkeypatch.setenv("PATH", os.pathsep.join([scripts, os.environ["PATH"]]))
     cluster = cluster_utils.Cluster(
         initialize_head=True,
-        head_node_args={"num_cpus": 0, "include_dashboard": True, "dashboard_port": 18265},
+        head_node_args={"num_cpus": 0, "include_dashboard": True, "dashboard_port": free_port()},
     )
     for _ in range(2):
         cluster.add_node(num_cpus=1)
