@@ -1,4 +1,4 @@
-"""`python -m pipelines.cli.taxonomy`: list and show built-in taxonomies, propose one from trained leaves."""
+"""`python -m pipelines.cli.taxonomy`: list, show and propose taxonomies."""
 
 from __future__ import annotations
 
