@@ -15,15 +15,14 @@ help: ## this list
 	@sed -n 's/^\([a-z]*\):.*## /  \1\t/p' Makefile | expand -t 12
 
 demo: $(VENV)/.ready ## the embedded sample, from drawn portraits to report
-	@$(BIN)/python -m pipelines.cli.run pipelines/recipes/demo.yaml
+	@$(BIN)/heml run pipelines/recipes/demo.yaml
 
 run: $(VENV)/.ready ## one recipe: make run RECIPE=path/to/recipe.yaml
 	@test -n "$(RECIPE)" || { echo "say which: make run RECIPE=path/to/recipe.yaml" >&2; exit 2; }
-	@$(BIN)/python -m pipelines.cli.run "$(RECIPE)"
+	@$(BIN)/heml run "$(RECIPE)"
 
 ui: $(VENV)/.ready | home ## Dagster's UI with every recipe, on 127.0.0.1:PORT
-	@echo "http://127.0.0.1:$(PORT)  (stop with Ctrl-C)"
-	@$(BIN)/dg dev --host 127.0.0.1 --port $(PORT)
+	@$(BIN)/heml ui --port $(PORT)
 
 test: $(VENV)/.ready-dev ## lint, types and all tests
 	@$(MAKE) --no-print-directory lint
@@ -59,5 +58,5 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 $(VENV)/.ready-dev: $(VENV)/.ready
 	@echo "Installing what the tests need into $(VENV) (once) ..."
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt \
-	  -e '.[dev,postgres,ray,s3]'
+	  -e '.[dev,hub,inpaint,postgres,ray,s3]'
 	@touch $@

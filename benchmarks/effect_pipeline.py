@@ -64,7 +64,7 @@ def run_pipeline(task: Task, taxonomy: str, work: Path, settings: dict) -> Store
         "DAGSTER_HOME": str(work.resolve() / "dagster"),
     }
     done = subprocess.run(  # noqa: S603
-        [sys.executable, "-m", "pipelines.cli.run", str(path)],
+        [sys.executable, "-m", "pipelines.cli", "run", str(path)],
         env=environment,
         capture_output=True,
         text=True,

@@ -55,7 +55,7 @@ def _chains(recipe: Path, rounds: int) -> str:
             direct = ["benchmarks.overhead", "--recipe", str(recipe), "--worker", f"{work}/direct"]
             plain = _seconds(direct, {})
             through = _seconds(
-                ["pipelines.cli.run", str(recipe)],
+                ["pipelines.cli", "run", str(recipe)],
                 {"HEML_STORE": f"{work}/store", "DAGSTER_HOME": f"{work}/home"},
             )
         for name, wall in (("heml", plain), ("Dagster", through)):

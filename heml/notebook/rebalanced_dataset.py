@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import io
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -111,6 +111,14 @@ class RebalancedDataset:
             table = file.read_row_group(place.row_group, columns=chosen).select(chosen)
         batch = table.slice(place.offset, 1).combine_chunks().to_batches()[0]
         return dict(named(batch, self.classes).to_pylist()[0])
+
+    def recombined(self) -> Iterator[str]:
+        """Ids of the recombined rows, in stored order."""
+        for split in self.splits:
+            for batch in read_split(self.folder, split, ["image_id", "origin"], 1024):
+                for row in batch.to_pylist():
+                    if row["origin"] == "recombined":
+                        yield row["image_id"]
 
     def image(self, image_id: str) -> Image.Image:
         """A row's picture, as it is stored."""

@@ -28,3 +28,21 @@ def locked(path: Path, on_wait: Callable[[], object] = lambda: None) -> Iterator
             on_wait()
             fcntl.flock(file, fcntl.LOCK_EX)
         yield
+
+
+def is_locked(path: Path) -> bool:
+    """Whether a process of this machine holds a lock now.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        As for `locked`; need not exist.
+    """
+    if not path.exists():
+        return False
+    with path.open("a") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -31,7 +31,10 @@ class Outcome:
 
 def at_stage(store: Store, stage: str, progress: Progress) -> AbstractContextManager[None]:
     """No other process of this machine is at the stage meanwhile: one that wants to be waits."""
-    return locked(store.lock(stage), lambda: progress(f"{stage}: another run is at it; waiting"))
+    return locked(
+        store.lock(stage),
+        lambda: progress(f"{stage}: waiting for another run to finish this stage"),
+    )
 
 
 def run_stage(

@@ -1,6 +1,6 @@
 """Semantic classes, leaves and the tree that combines them. The built-in ones are in `taxonomies/`.
 
-Nothing here knows of images or networks. `python -m heml.taxonomy --help` lists and shows the
+Nothing here knows of images or networks. `heml taxonomy --help` lists and shows the
 built-in ones and proposes a new one from trained leaves.
 """
 

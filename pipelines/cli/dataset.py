@@ -1,48 +1,98 @@
-"""`python -m heml.dataset`: verify a dataset folder, export it, say where a row came from."""
+"""`heml dataset`: verify a dataset folder, export it, show samples, trace a row."""
 
-from __future__ import annotations
-
-import argparse
 import json
-import sys
-from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated, Any
 
-import heml
-from data_contracts import ContractError
-from heml.dataset.export import KINDS, export_dataset
-from heml.dataset_folder.manifest_file import DatasetError, verify
+import typer
 
+from pipelines.cli.exit_codes import FAILED, refusing
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs one command; returns the exit status: 0 done, 1 the dataset cannot be used."""
-    parser = argparse.ArgumentParser(prog="python -m heml.dataset", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    check = commands.add_parser("verify", help="compare every file with manifest.json")
-    export = commands.add_parser("export", help="write another format")
-    export.add_argument("--kind", required=True, choices=KINDS)
-    export.add_argument("--to", required=True, metavar="FOLDER")
-    where = commands.add_parser("provenance", help="where a row came from")
-    where.add_argument("image_id")
-    for command in (check, export, where):
-        command.add_argument(
-            "folder", metavar="DATASET", help="such as store/demo/rebalanced_dataset"
-        )
-    options = parser.parse_args(arguments)
-    try:
-        if options.command == "verify":
-            manifest = verify(options.folder)
-            print(f"{len(manifest['files'])} files, {manifest['rows']} rows: as they were written")
-        elif options.command == "export":
-            count = export_dataset(options.folder, options.kind, options.to)
-            print(f"{count} rows as {options.kind} in {options.to}")
-        else:
-            found = heml.open_dataset(options.folder).provenance(options.image_id)
-            print(json.dumps(found.to_dict(), indent=1, ensure_ascii=False))
-    except (DatasetError, ContractError, KeyError) as error:
-        print(f"error: {error.args[0]}", file=sys.stderr)
-        return 1
-    return 0
+app = typer.Typer(no_args_is_help=True, help="Verify, export, show and trace a dataset folder.")
+
+Folder = Annotated[
+    Path, typer.Argument(metavar="DATASET", help="Such as store/demo/rebalanced_dataset.")
+]
 
 
-if __name__ == "__main__":
-    sys.exit(main())
+def _opened(folder: Path) -> Any:
+    import heml
+
+    return heml.open_dataset(folder)
+
+
+@app.command()
+def verify(folder: Folder) -> None:
+    """Compare every file with manifest.json."""
+    from heml.dataset_folder.manifest_file import DatasetError
+    from heml.dataset_folder.manifest_file import verify as verify_files
+
+    with refusing(DatasetError, code=FAILED):
+        manifest = verify_files(folder)
+    print(f"{len(manifest['files'])} files, {manifest['rows']} rows: all match the manifest")
+
+
+def _known_format(name: str) -> str:
+    from heml.dataset.export import KINDS
+    from heml.taxonomy import nearest
+
+    if name not in KINDS:
+        raise typer.BadParameter(f"no format '{name}'; {nearest(name, KINDS)}")
+    return name
+
+
+@app.command()
+def export(
+    folder: Folder,
+    kind: Annotated[
+        str,
+        typer.Option(
+            metavar="FORMAT", help="imagefolder, webdataset or coco.", callback=_known_format
+        ),
+    ],
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write; must not exist.")],
+) -> None:
+    """Write the dataset in another format."""
+    from data_contracts import ContractError
+    from heml.dataset.export import export_dataset
+    from heml.dataset_folder.manifest_file import DatasetError
+
+    with refusing(DatasetError, ContractError, code=FAILED):
+        count = export_dataset(folder, kind, to)
+    print(f"{count} rows as {kind} in {to}")
+
+
+@app.command()
+def provenance(
+    folder: Folder, image_id: Annotated[str, typer.Argument(metavar="IMAGE_ID")]
+) -> None:
+    """Print where a row came from: host, donors, segments, operator, gates, license."""
+    from data_contracts import ContractError
+    from heml.dataset_folder.manifest_file import DatasetError
+
+    with refusing(DatasetError, ContractError, KeyError, code=FAILED):
+        found = _opened(folder).provenance(image_id)
+    print(json.dumps(found.to_dict(), indent=1, ensure_ascii=False))
+
+
+@app.command()
+def show(
+    folder: Folder,
+    image_id: Annotated[
+        str | None, typer.Argument(metavar="[IMAGE_ID]", help="Default: a recombined row.")
+    ] = None,
+    out: Annotated[Path, typer.Option(metavar="PNG", help="File to write.")] = Path("sample.png"),
+) -> None:
+    """Draw a row beside its host and its donors, as a PNG."""
+    from data_contracts import ContractError
+    from heml.dataset_folder.manifest_file import DatasetError
+
+    with refusing(DatasetError, ContractError, KeyError, code=FAILED):
+        dataset = _opened(folder)
+        chosen = image_id or next(dataset.recombined(), None)
+        if chosen is None:
+            raise DatasetError(f"{folder} has no recombined rows; name an IMAGE_ID")
+        image = dataset.show(chosen)
+    with refusing(OSError, ValueError):
+        image.save(out)
+    print(f"wrote {out}")

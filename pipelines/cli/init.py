@@ -1,206 +1,45 @@
-"""`python -m pipelines.cli.init PATH_OR_NAME`: a first recipe for a dataset, commented."""
+"""`heml init`: a first recipe for a dataset, commented."""
 
-import argparse
-import math
-import os
-import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import Annotated
 
-from data_contracts.common import SPLITS
-from heml.sources.raw import SourceError
-from heml.storage.atomic_write import write_aside
-from heml.taxonomy import nearest
-from pipelines.recipe.draft.columns import Findings, associations, best_label, look
-from pipelines.recipe.draft.find import find_source, read
-from pipelines.recipe.draft.taxonomies import Choice, choose_taxonomy
-from pipelines.recipe.draft.write import recipe_name, recipe_text
-from pipelines.recipe.model import RecipeError, load_recipe
+import typer
 
-HELP = """\
-Looks at a dataset, says what it found, chooses label, attributes and taxonomy, and writes a
-commented recipe. PATH_OR_NAME is a folder, a metadata table (.csv, .jsonl, .parquet), a Parquet
-file with images, a URL, or owner/name on the Hugging Face Hub. Only metadata is read.
-"""
-EPILOG = """\
-examples:
-  python -m pipelines.cli.init /data/faces
-  python -m pipelines.cli.init /data/faces/tasks/biased.csv --label mouth --attribute hair_tone
-  python -m pipelines.cli.init shards/train.parquet --out my.yaml
-
-exit status: 0 written, 2 the dataset cannot be used, or a choice must be made
-"""
-UNUSABLE = 2
-#: Masks that a segmenter can be learned from.
-_ENOUGH_MASKS = 100
-#: Refusals that a recipe allows without saying so, with room for broken files.
-_USUAL_REFUSALS, _ROOM = 0.15, 0.05
+from pipelines.cli.exit_codes import refusing
+from pipelines.cli.terminal import write_line
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Drafts a recipe; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.cli.init",
-        description=HELP,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("given", metavar="PATH_OR_NAME")
-    parser.add_argument("--label", help="column of the label; has_<class> reads it off the masks")
-    parser.add_argument(
-        "--attribute",
-        action="append",
-        help="column that the label should not lean on; may be repeated",
-    )
-    parser.add_argument("--name", help="name of the recipe (default: from the path)")
-    parser.add_argument("--out", type=Path, help="file to write (default: <name>.yaml here)")
-    chosen = parser.parse_args(arguments)
-    try:
-        _draft(chosen.given, chosen.label, chosen.attribute, chosen.name, chosen.out)
-    except (SourceError, RecipeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return UNUSABLE
-    return 0
-
-
-def _say(line: str) -> None:
-    """Prints; where nobody reads any more, as after `| head`, the recipe is written still."""
-    try:
-        print(line, flush=True)
-    except BrokenPipeError:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-
-
-def _draft(
-    given: str, label: str | None, attributes: list[str] | None, name: str | None, out: Path | None
+def init(
+    given: Annotated[
+        str,
+        typer.Argument(
+            metavar="PATH_OR_NAME",
+            help="A folder, a metadata table (.csv, .jsonl, .parquet), a Parquet file with images, "
+            "a URL, or owner/name on the Hugging Face Hub.",
+        ),
+    ],
+    label: Annotated[
+        str | None,
+        typer.Option(help="Column of the label; has_<class> reads it off the masks."),
+    ] = None,
+    attribute: Annotated[
+        list[str] | None,
+        typer.Option(help="Column that the label should not depend on; may be repeated."),
+    ] = None,
+    name: Annotated[
+        str | None, typer.Option(help="Name of the recipe. Default: from the path.")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option(help="File to write. Default: <name>.yaml here.")
+    ] = None,
 ) -> None:
-    content = find_source(given)
-    wanted = [label or "", *(attributes or [])]
-    findings = look(content, off_masks=any(column.startswith("has_") for column in wanted))
-    _say_found(findings)
-    label = _label(findings, label, attributes or [])
-    attributes = _attributes(findings, label, attributes)
-    taxonomy = _taxonomy(findings)
-    name = name or recipe_name(given, content)
-    path = (out or Path(f"{name}.yaml")).absolute()
-    if path.exists():
-        raise SourceError(f"{path} is there already; remove it, or name another file with --out")
-    trained = _worth_training(findings, label)
-    if trained:
-        _say("segments   trained: learned from the rows that have a mask, for those that have none")
-    share = findings.columns[label].missing if trained else _expected_refusals(findings, label)
-    limit = min(1.0, math.ceil((share + _ROOM) * 20) / 20) if share > _USUAL_REFUSALS else None
-    if limit is not None:
-        _say(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
-    text = recipe_text(name, findings, label, attributes, taxonomy, limit, trained)
-    if taxonomy is not None:
-        read(content, label, attributes).check()
-    with write_aside(path) as aside:
-        aside.write_text(text)
-        if taxonomy is not None:
-            load_recipe(aside)
-    _say(f"\nwrote {path}")
-    if taxonomy is None:
-        _say("next: set segmentation and taxonomy in it, then")
-    _say(f"next: python -m pipelines.cli.run {path}")
+    """Look at a dataset, say what was found, and write a commented recipe that runs.
 
+    Chooses label, attributes and taxonomy, and says why. Only metadata is read.
+    """
+    from heml.sources.raw import SourceError
+    from pipelines.recipe.draft.draft import draft_recipe
+    from pipelines.recipe.model import RecipeError
 
-def _say_found(findings: Findings) -> None:
-    content = findings.content
-    place = content.get("root") or content.get("dataset")
-    _say(f"source     {content['kind']}: {place}")
-    for key in ("metadata", "image", "mask"):
-        if key in content:
-            _say(f"           {key}: {content[key]}")
-    more = "" if findings.all_rows else " looked at, there are more"
-    splits = ", ".join(f"{split} {count}" for split, count in findings.splits.most_common())
-    _say(f"rows       {findings.rows}{more}: {splits}")
-    left_out = [split for split in findings.splits if split not in SPLITS]
-    if left_out:
-        _say(f"           left out, being none of {', '.join(SPLITS)}: {', '.join(left_out)}")
-    if not findings.splits["test"]:
-        _say("           no test split: the effect will not be measured")
-    if findings.unmasked:
-        _say(f"           {findings.unmasked} name no mask")
-    _say("columns    of the train split")
-    for column in findings.columns.values():
-        verdict = f"  (neither label nor attribute: {column.unfit})" if column.unfit else ""
-        _say(f"  {column.name:20s} {column.shown()}{verdict}")
-
-
-def _label(findings: Findings, wanted: str | None, attributes: list[str]) -> str:
-    if wanted is not None:
-        _check_column(findings, "--label", wanted)
-        _say(f"label      {wanted}: as you said")
-        return wanted
-    best = best_label(findings, attributes)
-    if best is None:
-        raise SourceError(
-            "no column has two or more values on enough rows; name one with --label, or add one"
-        )
-    _say(f"label      {best.name}: {len(best.counts)} values, evenness {best.evenness:.2f}")
-    return best.name
-
-
-def _attributes(findings: Findings, label: str, wanted: list[str] | None) -> list[str]:
-    found = associations(findings, label)
-    for attribute in wanted or ():
-        _check_column(findings, "--attribute", attribute)
-        if attribute == label:
-            raise SourceError(f"--attribute: '{attribute}' is the label; name another column")
-    attributes = wanted or list(found)[:1]
-    why = "as you said" if wanted else "goes with the label more than other columns"
-    for attribute in attributes:
-        _say(f"attributes     {attribute}: {why} (Cramér's V {found.get(attribute, 0):.2f})")
-    others = [f"{name} {value:.2f}" for name, value in found.items() if name not in attributes]
-    if others:
-        _say(f"           others, by Cramér's V with the label: {', '.join(others)}")
-    if not attributes:
-        _say("attributes     none: no other column has a few values")
-    return attributes
-
-
-def _check_column(findings: Findings, option: str, name: str) -> None:
-    if name not in findings.columns:
-        raise SourceError(
-            f"{option}: there is no column '{name}'; " + nearest(name, findings.columns)
-        )
-    column = findings.columns[name]
-    if len(column.counts) < 2:
-        raise SourceError(f"{option}: '{name}' has fewer than two values in the train split")
-
-
-def _taxonomy(findings: Findings) -> Choice | None:
-    if not findings.classes or not _has_masks(findings):
-        _say("masks      none found, or no class list (classes.json): another segmenter is needed")
-        return None
-    choice = choose_taxonomy(list(findings.classes.values()))
-    shown = choice.value if isinstance(choice.value, str) else "written out"
-    _say(f"taxonomy   {shown}: {choice.reason}")
-    return choice
-
-
-def _has_masks(findings: Findings) -> bool:
-    reader = read(findings.content)
-    record = next((r for r in reader.records() if r.split in SPLITS and r.mask is not None), None)
-    return record is not None
-
-
-def _worth_training(findings: Findings, label: str) -> bool:
-    """Whether many rows have the label but no mask, and enough others have one."""
-    used = sum(findings.splits[split] for split in SPLITS)
-    unmasked = findings.unmasked or 0
-    off_masks = label.startswith("has_")
-    only_mask_lacks = unmasked / max(used, 1) - findings.columns[label].missing
-    return not off_masks and used - unmasked >= _ENOUGH_MASKS and only_mask_lacks > _USUAL_REFUSALS
-
-
-def _expected_refusals(findings: Findings, label: str) -> float:
-    """Share of rows that lack a mask or the label."""
-    used = sum(findings.splits[split] for split in SPLITS)
-    unmasked = (findings.unmasked or 0) / max(used, 1)
-    return max(unmasked, findings.columns[label].missing)
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    with refusing(SourceError, RecipeError):
+        draft_recipe(given, label, attribute, name, out, write_line)

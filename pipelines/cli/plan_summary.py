@@ -7,7 +7,7 @@ import pandas as pd
 from data_contracts.rebalance_plan import REASONS
 from heml.parts.wording import OPERATOR_WORDS, plural
 from heml.storage.store import Store
-from pipelines.cli.run_summary import text_table
+from pipelines.cli.tables import text_table
 
 #: Groups in the table; the store has all.
 MOST_GROUPS = 40
@@ -27,11 +27,11 @@ def plan_lines(store: Store) -> Iterator[str]:
     yield (
         f"Plan: {plural(summary['would_make'], 'image', 'images')} would be made of "
         f"{summary['hosts']} hosts and {summary['donors']} donors, by "
-        f"{plural(summary['edits'], 'edit', 'edits')} with spares; nothing was changed"
+        f"{plural(summary['edits'], 'edit', 'edits')} including spare ones; nothing was changed"
     )
     shown = groups.head(MOST_GROUPS)
     yield from text_table(
-        ["group", "real", "target", "to make", "within_group", "would reach", "why not the target"],
+        ["group", "real", "target", "to make", "within group", "would reach", "why not the target"],
         [
             [
                 str(row["group"]),
@@ -70,4 +70,4 @@ def plan_lines(store: Store) -> Iterator[str]:
         yield f"  note: {remark}"
     yield ""
     yield f"Plan     {store.rebalance_plan}"
-    yield f"Groups    {store.planned_groups}"
+    yield f"Groups   {store.planned_groups}"

@@ -1,87 +1,82 @@
-"""`python -m pipelines.cli.revoke RECIPE.yaml --ids ...`: images that must no longer be used."""
+"""`heml revoke`: images that must no longer be used."""
 
-import argparse
 import os
 import sys
-from collections.abc import Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-from heml.storage.remote import StoreError
-from heml.storage.store import open_store, store_root
-from pipelines.recipe.model import LoadedRecipe, RecipeError, load_recipe
+import typer
 
-HELP = """\
-Writes a recipe's dataset again without some images, and without every recombined image that has one
-of them as host or donor. Later runs of the recipe leave them out too, by id and by content.
-"""
-EPILOG = """\
-What was trained on the images is not undone by this: metrics, scores and the choice of edits are
-made anew by the next run of the recipe, at once with --retrain. Until then the store's working
-tables still hold them. Copies of the dataset elsewhere are out of reach.
+from pipelines.cli.execution import execute
+from pipelines.cli.exit_codes import DONE, FAILED, REFUSED, refuse, refusing
 
-exit status: 0 done, 1 failed, 2 nothing was revoked
-"""
-FAILED, UNUSABLE = 1, 2
+if TYPE_CHECKING:
+    from pipelines.recipe.model import LoadedRecipe
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Revokes images; returns the exit status."""
-    parser = argparse.ArgumentParser(
-        prog="python -m pipelines.cli.revoke",
-        description=HELP,
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    parser.add_argument("recipe", metavar="RECIPE.yaml")
-    parser.add_argument("--ids", nargs="+", default=[], metavar="ID", help="values of image_id")
-    parser.add_argument("--file", type=Path, help="a file with one id a line")
-    parser.add_argument("--retrain", action="store_true", help="run the whole recipe afterwards")
-    options = parser.parse_args(arguments)
-    try:
-        recipe = load_recipe(options.recipe)
-        open_store(recipe.name)
-        ids = [*options.ids, *(_lines(options.file) if options.file else [])]
-    except (RecipeError, StoreError, OSError, UnicodeDecodeError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return UNUSABLE
-    if not ids:
-        print("error: no ids: name them with --ids or --file", file=sys.stderr)
-        return UNUSABLE
-    status = _revoke(recipe, ids)
-    if status == 0 and options.retrain:
-        from pipelines.cli import run
+def revoke(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file.")],
+    ids: Annotated[
+        list[str] | None, typer.Argument(metavar="[ID]...", help="Values of image_id.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="A file with one id per line.")] = None,
+    retrain: Annotated[
+        bool, typer.Option("--retrain", help="Run the whole recipe afterwards.")
+    ] = False,
+) -> None:
+    """Write the dataset again without some images, and without everything made of them.
 
-        return run.main([str(recipe.path)])
-    return status
+    Later runs leave them out too, by id and by content. What was trained on the images is not
+    undone by this: metrics, scores and the choice of edits are computed again by the next run, at
+    once with --retrain. Until then the store's working tables still hold them. Copies of the
+    dataset elsewhere are out of reach.
+    """
+    from heml.storage.remote import StoreError
+    from heml.storage.store import open_store
+    from pipelines.recipe.model import RecipeError, load_recipe
+
+    with refusing(RecipeError, StoreError, OSError, UnicodeDecodeError):
+        loaded = load_recipe(recipe)
+        open_store(loaded.name)
+        named = [*(ids or []), *(_lines(file) if file else [])]
+    if not named:
+        raise refuse("no ids: name them after the recipe, or with --file")
+    status = _revoke(loaded, named)
+    if status == DONE and retrain:
+        status = execute(recipe)
+    if status != DONE:
+        raise typer.Exit(status)
 
 
 def _lines(path: Path) -> list[str]:
     return [line.strip() for line in path.read_text("utf-8").splitlines() if line.strip()]
 
 
-def _revoke(recipe: LoadedRecipe, ids: list[str]) -> int:
-    os.environ["HEML_RECIPE_FILES"] = str(recipe.path)
-    os.environ["HEML_STORE"] = store_root()
-
+def _revoke(recipe: "LoadedRecipe", ids: list[str]) -> int:
     import dagster as dg
 
-    from heml.dataset.revocation import RevokeError, revoke
+    from heml.dataset.revocation import RevokeError
+    from heml.dataset.revocation import revoke as revoke_images
+    from heml.storage.remote import StoreError
+    from heml.storage.store import open_store, store_root
     from pipelines.definitions import build_defs
     from pipelines.jobs import revoke_job_name
     from pipelines.runtime.home import ensure_home
     from pipelines.runtime.run_processes import process_tags
 
+    os.environ["HEML_RECIPE_FILES"] = str(recipe.path)
+    os.environ["HEML_STORE"] = store_root()
     store = open_store(recipe.name)
     try:
         store.pull()
-        gone = revoke(store, ids)
+        gone = revoke_images(store, ids)
     except (RevokeError, StoreError, FileNotFoundError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return UNUSABLE
-    print(f"{len(gone)} images revoked, {len(set(ids)) - len(gone)} were before")
+        return REFUSED
+    print(f"{len(gone)} images revoked, {len(set(ids)) - len(gone)} had been already")
     if not store.recombined_samples.exists():
         print("There is no dataset yet: the next run leaves them out")
-        return 0
+        return DONE
     ensure_home()
     defs = build_defs(recipe_files=[recipe.path], store_root=store_root())
     with dg.DagsterInstance.get() as instance:
@@ -92,7 +87,7 @@ def _revoke(recipe: LoadedRecipe, ids: list[str]) -> int:
             raise_on_error=False,
         )
     if not result.success:
-        print("error: the dataset was not written; make ui shows why", file=sys.stderr)
+        print("error: the dataset was not written; `heml ui` shows why", file=sys.stderr)
         return FAILED
     # It may show them.
     store.withdraw("report", store.report)
@@ -103,10 +98,6 @@ def _revoke(recipe: LoadedRecipe, ids: list[str]) -> int:
     )
     print(
         "Metrics, scores and the choice of edits were made with these images: the next run of the "
-        f"recipe makes them anew (make run RECIPE={recipe.path})"
+        f"recipe computes them again (heml run {recipe.path})"
     )
-    return 0
-
-
-if __name__ == "__main__":
-    sys.exit(main())
+    return DONE

@@ -1,11 +1,12 @@
 """What a run found and made, in a few lines for the terminal. Everything is read from the store."""
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import pandas as pd
 
 from heml.effect.summary import arm_effects
 from heml.storage.store import Store
+from pipelines.cli.tables import text_table
 from pipelines.recipe.model import LoadedRecipe
 
 #: Leaves shown per attribute; the report shows all.
@@ -38,12 +39,12 @@ def _ranking(label: str, attribute: str, scores: pd.DataFrame) -> Iterator[str]:
     leaves = scores[scores["kind"] == "leaf"].sort_values("rank")
     shown = leaves.head(MOST_LEAVES)
     yield (
-        f"Bias: leaves that carry {attribute} and are fooled by it when judging {label} "
+        f"Bias: leaves that encode {attribute} and rely on it to predict {label} "
         f"({len(shown)} of {len(leaves)}; n = {leaves['n'].max()}, "
         f"{leaves['n_conflicting'].max()} conflicting)"
     )
     yield from text_table(
-        ["node", "score", "95% interval", "right on aligned", "on conflicting"],
+        ["node", "score", "95% interval", "accuracy aligned", "conflicting"],
         [
             [
                 str(row.node),
@@ -67,7 +68,7 @@ def _effect(effect: pd.DataFrame, not_measured: str) -> Iterator[str]:
     yield (
         f"Effect: accuracy on {effect['n_test'].max()} held-out real images, {times}; "
         f"95% interval over seeds and the {min(arm.n_worst for arm in arms)} images of the worst "
-        "attribute"
+        "group"
     )
     yield from text_table(
         ["trained on", "worst group", "95% interval", "average"],
@@ -96,14 +97,3 @@ def _kept(reused: Mapping[str, bool]) -> str:
 
 def _share(value: object) -> str:
     return "–" if pd.isna(value) else f"{value:.2f}"  # type: ignore[call-overload]
-
-
-def text_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> Iterator[str]:
-    """A table in monospaced lines: the first column to the left, the others to the right."""
-    widths = [max(map(len, column)) for column in zip(header, *rows, strict=True)]
-    for groups in (header, *rows):
-        first, *rest = (
-            c.ljust(w) if n == 0 else c.rjust(w)
-            for n, (c, w) in enumerate(zip(groups, widths, strict=True))
-        )
-        yield "  " + "   ".join((first, *rest))

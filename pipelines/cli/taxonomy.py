@@ -1,61 +1,69 @@
-"""`python -m pipelines.cli.taxonomy`: list, show and propose taxonomies."""
+"""`heml taxonomy`: list, show and propose taxonomies."""
 
-from __future__ import annotations
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
 
-import argparse
-import sys
-from collections.abc import Sequence
+import typer
 
-from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names
-from heml.taxonomy.tree_text import drawn
+from pipelines.cli.exit_codes import refusing
 
+if TYPE_CHECKING:
+    from heml.taxonomy import Taxonomy
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Runs the command; 0 if all went well, 2 with a message if not."""
-    parser = argparse.ArgumentParser(prog="python -m pipelines.cli.taxonomy", description=__doc__)
-    commands = parser.add_subparsers(dest="command", required=True)
-    commands.add_parser("list", help="names and sizes of the built-in taxonomies")
-    show = commands.add_parser("show", help="the tree of a built-in taxonomy, with its classes")
-    show.add_argument("name", help="as `list` prints it")
-    propose = commands.add_parser(
-        "propose",
-        help="a hierarchy from trained leaf metrics, as a fragment of a recipe",
-        description="Joins leaves whose distances agree and whose segments touch, and prints the "
-        "`taxonomy` part of a recipe to review. Start from a recipe whose tree is flat "
-        "(tree: {image: [leaf, ...]}), run it to metric_tree, then propose.",
-    )
-    propose.add_argument("folder", metavar="STORE_FOLDER", help="store of a recipe: store/<name>")
-    propose.add_argument(
-        "--adjacency", type=float, default=0.5, metavar="SHARE",
-        help="share of common borders, the rest is agreement (0 to 1, default 0.5)",
-    )  # fmt: skip
-    propose.add_argument(
-        "--tolerance", type=float, default=0.05, metavar="LIKENESS",
-        help="branches this close to their parent are merged into it (0 to 1, default 0.05)",
-    )  # fmt: skip
-    chosen = parser.parse_args(arguments)
-    try:
-        if chosen.command == "list":
-            print("\n".join(_line(builtin(name)) for name in builtin_names()))
-        elif chosen.command == "show":
-            print(drawn(builtin(chosen.name)))
-        else:
-            # Needs torch and the store, which the other commands do not.
-            from heml.tree.propose import recipe_fragment
-
-            print(recipe_fragment(chosen.folder, chosen.adjacency, chosen.tolerance), end="")
-    except (TaxonomyError, ValueError, OSError) as error:
-        print(error, file=sys.stderr)
-        return 2
-    return 0
+app = typer.Typer(no_args_is_help=True, help="List, show and propose taxonomies.")
 
 
-def _line(taxonomy: Taxonomy) -> str:
+@app.command("list")
+def list_() -> None:
+    """Names and sizes of the built-in taxonomies."""
+    from heml.taxonomy import builtin, builtin_names
+
+    print("\n".join(_line(builtin(name)) for name in builtin_names()))
+
+
+@app.command()
+def show(name: Annotated[str, typer.Argument(help="As `list` prints it.")]) -> None:
+    """The tree of a built-in taxonomy, with its classes."""
+    from heml.taxonomy import TaxonomyError, builtin
+    from heml.taxonomy.tree_text import drawn
+
+    with refusing(TaxonomyError):
+        tree = builtin(name)
+    print(drawn(tree))
+
+
+@app.command()
+def propose(
+    folder: Annotated[
+        Path, typer.Argument(metavar="STORE_FOLDER", help="Store of a recipe: store/<name>.")
+    ],
+    adjacency: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Weight of shared borders; the rest is agreement of the metrics."
+        ),
+    ] = 0.5,
+    tolerance: Annotated[
+        float,
+        typer.Option(
+            min=0, max=1, help="Branches this close to their parent in likeness are merged into it."
+        ),
+    ] = 0.05,
+) -> None:
+    """Propose a hierarchy from trained leaf metrics, as a fragment of a recipe to review.
+
+    Joins leaves whose distances agree and whose segments touch. Start from a recipe whose tree is
+    flat (tree: {image: [leaf, ...]}), run it, then propose.
+    """
+    from heml.tree.propose import recipe_fragment
+
+    with refusing(ValueError, OSError):
+        text = recipe_fragment(folder, adjacency, tolerance)
+    print(text, end="")
+
+
+def _line(taxonomy: "Taxonomy") -> str:
     return (
         f"{taxonomy.name:15} {len(taxonomy.class_names):4} classes {len(taxonomy.leaves):4} leaves "
         f"{len(taxonomy.tree):4} branches {len(taxonomy.levels):4} levels"
     )
-
-
-if __name__ == "__main__":
-    sys.exit(main())

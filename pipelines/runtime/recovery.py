@@ -40,8 +40,8 @@ def recovering(context: dg.AssetExecutionContext | dg.AssetCheckExecutionContext
             raise dg.RetryRequested(len(WAITS), WAITS[tried]) from error
         if disk_full(error):
             raise dg.Failure(
-                f"the disk is full: {_in_a_line(error)}; make room, such as with python -m "
-                "pipelines.cli.clean, and run again: what is finished is kept",
+                f"the disk is full: {_in_a_line(error)}; free some space, for example "
+                "with `heml clean RECIPE`, and run again: finished stages are kept",
                 allow_retries=False,
             ) from error
         raise

@@ -41,7 +41,7 @@ from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.checks.dataset_check import check_nothing_revoked
 from pipelines.checks.split_leakage_check import check_no_test_attribute_auc
-from pipelines.cli.dataset import main
+from pipelines.cli.app import main
 
 #: Columns that every reader gives in a form that compares.
 PLAIN = [
@@ -650,10 +650,10 @@ def test_a_sample_is_shown_beside_its_parents(made):
 
 def test_command_line(made, tmp_path, capsys):
     folder = str(made.rebalanced_dataset)
-    assert main(["verify", folder]) == 0
+    assert main(["dataset", "verify", folder]) == 0
     assert "96 rows: as they were written" in capsys.readouterr().out
-    assert main(["provenance", "recombined-000000", folder]) == 0
+    assert main(["dataset", "provenance", folder, "recombined-000000"]) == 0
     assert json.loads(capsys.readouterr().out)["operator"] == "transplant"
-    assert main(["export", "--kind", "coco", "--to", str(tmp_path / "coco"), folder]) == 0
-    assert main(["verify", str(tmp_path)]) == 1
+    assert main(["dataset", "export", folder, "--kind=coco", f"--to={tmp_path / 'coco'}"]) == 0
+    assert main(["dataset", "verify", str(tmp_path)]) == 1
     assert "no manifest.json" in capsys.readouterr().err

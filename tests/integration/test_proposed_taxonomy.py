@@ -24,7 +24,7 @@ from heml.tree.image_records import Records
 from heml.tree.metric_tree import MetricTree
 from heml.tree.tree_error import TreeError
 from heml.tree.tree_stage import build_tree, fit_tree
-from pipelines.cli.taxonomy import main
+from pipelines.cli.app import main
 from pipelines.recipe.model import load_recipe
 
 PORTRAITS = builtin("portraits")
@@ -57,7 +57,7 @@ def store(tmp_path_factory):
 
 
 def test_the_proposal_loads_as_a_recipe(store, tmp_path, capsys):
-    assert main(["propose", str(store.root)]) == 0
+    assert main(["taxonomy", "propose", str(store.root)]) == 0
     fragment = capsys.readouterr().out
     path = tmp_path / "faces.yaml"
     path.write_text("name: faces\nsource: {kind: portraits}\n" + fragment)
@@ -69,14 +69,14 @@ def test_the_proposal_loads_as_a_recipe(store, tmp_path, capsys):
 
 
 def test_leaves_that_agree_and_touch_come_together(store, capsys):
-    main(["propose", str(store.root), "--adjacency", "0.3"])
+    main(["taxonomy", "propose", str(store.root), "--adjacency", "0.3"])
     tree = yaml.safe_load(capsys.readouterr().out)["taxonomy"]["tree"]
     together = next(children for children in tree.values() if "mouth" in children)
     assert "skin" in together
 
 
 def test_the_command_runs_as_a_module_and_explains_itself():
-    command = [sys.executable, "-m", "pipelines.cli.taxonomy", "propose", "--help"]
+    command = [sys.executable, "-m", "pipelines.cli", "taxonomy", "propose", "--help"]
     said = subprocess.run(command, capture_output=True, text=True, check=True).stdout
     assert "STORE_FOLDER" in said
     assert "--tolerance" in said

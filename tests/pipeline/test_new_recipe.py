@@ -16,7 +16,8 @@ from heml.compute.progress import silent
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.storage.store import Store
-from pipelines.cli.init import UNUSABLE, main
+from pipelines.cli.app import main
+from pipelines.cli.exit_codes import REFUSED
 from pipelines.recipe.model import load_recipe
 
 
@@ -27,9 +28,9 @@ def draft(tmp_path, capsys):
     def run(given, *options):
         out = tmp_path / "drafted.yaml"
         out.unlink(missing_ok=True)
-        status = main([str(given), "--out", str(out), *options])
+        status = main(["init", str(given), "--out", str(out), *options])
         said = capsys.readouterr()
-        assert status == (0 if out.exists() else UNUSABLE)
+        assert status == (0 if out.exists() else REFUSED)
         return load_recipe(out) if out.exists() else None, said.out + said.err
 
     return run
@@ -70,7 +71,7 @@ def test_a_folder_gives_a_recipe_that_runs(draft, faces, tmp_path):
     assert "person_id" in said
     assert "named like an id" in said
     assert "120 values: bin them" in said
-    assert "next: python -m pipelines.cli.run" in said
+    assert "next: heml run" in said
     assert set(recipe.taxonomy.leaves) == {"background", "shape"}
     assert recipe.taxonomy.ignored == ("void",)
     counts, segments = runs(recipe, tmp_path)
@@ -80,7 +81,7 @@ def test_a_folder_gives_a_recipe_that_runs(draft, faces, tmp_path):
 def test_what_is_said_on_the_command_line_wins(draft, faces):
     recipe, said = draft(faces.root, "--label", "coin", "--attribute", "mouth", "--name", "mine")
     assert (recipe.name, recipe.label, recipe.attributes) == ("mine", "coin", ["mouth"])
-    assert "coin: as you said" in said
+    assert "coin: from --label" in said
     recipe, said = draft(faces.root, "--label", "coinn")
     assert recipe is None
     assert "did you mean 'coin'" in said
@@ -173,21 +174,21 @@ def test_without_masks_the_recipe_says_what_is_missing(tmp_path, capsys):
         for number in range(20):
             (tmp_path / "set" / name / f"{number}.png").write_bytes(b"")
     out = tmp_path / "out.yaml"
-    assert main([str(tmp_path / "set"), "--out", str(out)]) == 0
+    assert main(["init", str(tmp_path / "set"), "--out", str(out)]) == 0
     assert "set segmentation and taxonomy" in capsys.readouterr().out
     assert "checkpoint: CHANGE-ME" in out.read_text()
 
 
 def test_a_file_is_never_overwritten(faces, tmp_path, capsys):
     (tmp_path / "mine.yaml").write_text("mine")
-    assert main([str(faces.root), "--out", str(tmp_path / "mine.yaml")]) == UNUSABLE
-    assert "is there already" in capsys.readouterr().err
+    assert main(["init", str(faces.root), "--out", str(tmp_path / "mine.yaml")]) == REFUSED
+    assert "already exists" in capsys.readouterr().err
     assert (tmp_path / "mine.yaml").read_text() == "mine"
 
 
 def test_who_stops_reading_gets_the_recipe_all_the_same(faces, tmp_path):
     out = tmp_path / "drafted.yaml"
-    command = [sys.executable, "-m", "pipelines.cli.init", str(faces.root), "--out", str(out)]
+    command = [sys.executable, "-m", "pipelines.cli", "init", str(faces.root), "--out", str(out)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
         process.stdout.close()
         said = process.stderr.read()
@@ -228,9 +229,8 @@ def test_labels_that_yaml_would_read_as_something_else_are_quoted(draft, faces):
 
 
 def test_help_names_the_forms(capsys):
-    with pytest.raises(SystemExit):
-        main(["--help"])
-    assert "owner/name on the Hugging Face Hub" in capsys.readouterr().out
+    assert main(["init", "--help"]) == 0
+    assert "Hugging Face Hub" in capsys.readouterr().out
 
 
 def test_json_lines_and_quotes(draft, faces):

@@ -45,7 +45,7 @@ class Runs:
         self.recipe.write_text(text)
         environment = {**os.environ, "HEML_STORE": str(self.root), "DAGSTER_HOME": str(self.home)}
         return subprocess.run(
-            [sys.executable, "-m", "pipelines.cli.run", str(self.recipe)],
+            [sys.executable, "-m", "pipelines.cli", "run", str(self.recipe)],
             cwd=ROOT,
             env=environment,
             capture_output=True,
@@ -105,7 +105,7 @@ def retrained(result):
 def test_command_succeeds_and_tells_what_was_found(runs, first):
     assert first.returncode == 0, first.stdout
     assert first.stderr == ""
-    assert "Bias: leaves that carry hair_tone" in first.stdout
+    assert "Bias: leaves that encode hair_tone" in first.stdout
     assert "Effect: accuracy on" in first.stdout
     assert "Trained  16 metrics" in first.stdout
     assert "no picture" not in first.stdout
@@ -227,7 +227,7 @@ def test_revoked_images_are_gone_and_stay_out(runs, changed, tmp_path):
     (tmp_path / "ids.txt").write_text(f"{donor}\n")
     environment = {**os.environ, "HEML_STORE": str(runs.root), "DAGSTER_HOME": str(runs.home)}
     done = subprocess.run(
-        [sys.executable, "-m", "pipelines.cli.revoke", str(runs.recipe), "--file", "ids.txt"],
+        [sys.executable, "-m", "pipelines.cli", "revoke", str(runs.recipe), "--file", "ids.txt"],
         cwd=tmp_path,
         env=environment | {"PYTHONPATH": str(ROOT)},
         capture_output=True,

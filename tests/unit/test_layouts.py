@@ -18,7 +18,7 @@ from heml.sources.ingest import ingest, quarantined
 from heml.sources.open import open_source
 from heml.sources.raw import RawRecord, SourceError
 from heml.taxonomy import Taxonomy, builtin
-from pipelines.cli.init import main
+from pipelines.cli.app import main
 from pipelines.recipe.model import load_recipe
 
 _PARTS = (
@@ -355,7 +355,10 @@ def test_an_original_layout_gives_a_recipe_that_runs(
     root, out = request.getfixturevalue(layout), tmp_path / "drafted.yaml"
     if layout == "ade20k":
         put(root / "objectInfo150.txt", "".join(OBJECTS.splitlines(keepends=True)[:4]))
-    assert main([str(root), "--label", label, "--attribute", attribute, "--out", str(out)]) == 0
+    assert (
+        main(["init", str(root), "--label", label, "--attribute", attribute, "--out", str(out)])
+        == 0
+    )
     recipe = load_recipe(out)
     assert (recipe.source.kind, recipe.taxonomy.name) == (kind, taxonomy)
     counts = ingest(store, recipe.source, recipe.folder, recipe.taxonomy, True, silent).summary

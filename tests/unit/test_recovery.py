@@ -18,7 +18,7 @@ from heml.storage.cleanup import removable, remove
 from heml.storage.locks import locked
 from heml.storage.remote import StoreError
 from heml.storage.store import Store
-from pipelines.cli.clean import main as clean
+from pipelines.cli.app import main as heml
 from pipelines.runtime.recovery import WAITS, recovering
 from pipelines.runtime.transient_errors import disk_full, passes
 
@@ -264,9 +264,9 @@ def test_command_says_what_goes(tmp_path, monkeypatch, capsys):
     left = Store(tmp_path / "faces").root / f".images.{gone()}.tmp"
     left.mkdir(parents=True)
     (left / "part").write_bytes(b"x" * 2_000_000)
-    assert clean([str(recipe), "--dry-run"]) == 0
+    assert heml(["clean", str(recipe), "--dry-run"]) == 0
     assert left.exists()
     assert "2.0 MB could be freed" in capsys.readouterr().out
-    assert clean([str(recipe)]) == 0
+    assert heml(["clean", str(recipe)]) == 0
     assert not left.exists()
     assert "2.0 MB freed" in capsys.readouterr().out

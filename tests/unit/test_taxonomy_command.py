@@ -1,4 +1,4 @@
-"""`python -m heml.taxonomy`, and the hierarchy that it proposes."""
+"""`heml taxonomy`, and the hierarchy that it proposes."""
 
 import numpy as np
 import pytest
@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from heml.taxonomy import builtin, builtin_names, from_mapping
 from heml.tree.pairs import Pairs
 from heml.tree.propose import Likeness, adjacency, agreement, leaf_map, propose
-from pipelines.cli.taxonomy import main
+from pipelines.cli.app import main
 
 
 def likeness(leaves, alike) -> Likeness:
@@ -18,13 +18,13 @@ def likeness(leaves, alike) -> Likeness:
 
 
 def test_list_names_every_built_in(capsys):
-    assert main(["list"]) == 0
+    assert main(["taxonomy", "list"]) == 0
     lines = capsys.readouterr().out.splitlines()
     assert [line.split()[0] for line in lines] == builtin_names()
 
 
 def test_show_draws_every_node(capsys):
-    assert main(["show", "camvid"]) == 0
+    assert main(["taxonomy", "show", "camvid"]) == 0
     shown = capsys.readouterr().out
     tree = builtin("camvid")
     assert [n for n in tree.nodes if f" {n}\n" not in f" {shown}"] == []
@@ -32,12 +32,12 @@ def test_show_draws_every_node(capsys):
 
 
 def test_show_of_an_unknown_name_gives_a_hint(capsys):
-    assert main(["show", "camvit"]) == 2
+    assert main(["taxonomy", "show", "camvit"]) == 2
     assert "did you mean 'camvid'" in capsys.readouterr().err
 
 
 def test_propose_of_a_folder_without_tree_says_what_to_run(tmp_path, capsys):
-    assert main(["propose", str(tmp_path)]) == 2
+    assert main(["taxonomy", "propose", str(tmp_path)]) == 2
     assert "run the metric_tree stage first" in capsys.readouterr().err
 
 

@@ -45,7 +45,7 @@ def recipe_text(
         Whether a segmenter is to be learned for rows without masks.
     """
     lines = [
-        "# Drafted by python -m pipelines.cli.init from what the data looks like. Check label",
+        "# Drafted by `heml init` from what the data looks like. Check label",
         "# and attributes: only you know what the dataset is for. Keys left out have defaults.",
         "",
         f"name: {name}   # prefix of the asset keys and folder in the store",

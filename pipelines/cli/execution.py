@@ -1,0 +1,155 @@
+"""Executing a recipe's job from the terminal: log, progress, exit code."""
+
+import os
+import sys
+import time
+import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, TextIO
+
+import typer
+
+from pipelines.cli.exit_codes import DONE, FAILED, INTERRUPTED, REFUSED, refuse, refusing
+
+if TYPE_CHECKING:
+    from pipelines.recipe.model import LoadedRecipe
+
+#: What stages raise where no run can succeed before somebody changes recipe or data.
+REFUSALS = {"NothingDiscovered", "QuotaError", "SourceError", "TaxonomyError"}
+
+
+Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a live display.")]
+
+
+def execute(path: Path, dry_run: bool = False, plain: bool = False) -> int:
+    """Runs a recipe's job.
+
+    Parameters
+    ----------
+    path : pathlib.Path
+        The recipe.
+    dry_run : bool
+        Stops at the plan and shows it.
+    plain : bool
+        Lines also on a terminal that could show a live display.
+
+    Returns
+    -------
+    int
+        The exit code.
+
+    Raises
+    ------
+    typer.Exit
+        If the recipe, its data or the store cannot be used.
+    """
+    from heml.storage.remote import StoreError
+    from heml.storage.store import open_store, store_root
+    from pipelines.recipe.model import RecipeError, load_recipe
+    from pipelines.runtime import fork_server
+    from pipelines.runtime.home import ensure_home
+    from pipelines.runtime.ray_executor import ray_jobs
+
+    with refusing(RecipeError, StoreError):
+        recipe = load_recipe(path)
+        open_store(recipe.name)
+    if recipe.data_is_missing:
+        raise refuse(f"{recipe.path}: source.root: no such folder: {recipe.data}")
+    # Step processes build their definitions from these.
+    os.environ["HEML_RECIPE_FILES"] = str(recipe.path)
+    os.environ["HEML_STORE"] = store_root()
+
+    # Not in `logs`: what lies there Dagster's web server takes for telemetry and sends away, even
+    # where telemetry is disabled.
+    log = ensure_home() / "run_logs" / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    with _output_into(log) as terminal:
+        if not ray_jobs():
+            # Before this process imports as much: they do so side by side.
+            fork_server.start()
+        return _executed(recipe, dry_run, log, terminal, plain)
+
+
+def _executed(
+    recipe: "LoadedRecipe", dry_run: bool, log: Path, terminal: TextIO, plain: bool
+) -> int:
+    import dagster as dg
+
+    from heml.storage.store import open_store
+    from pipelines.cli.displays import display_on
+    from pipelines.cli.plan_summary import plan_lines
+    from pipelines.cli.run_progress import Watcher
+    from pipelines.cli.run_summary import summary_lines
+    from pipelines.cli.terminal import write_line
+    from pipelines.definitions import defs
+    from pipelines.jobs import stages_up_to
+    from pipelines.runtime.run_processes import end_dead_runs, process_tags
+    from pipelines.stored_job import stored_job
+
+    invocation = ("heml/invocation", uuid.uuid4().hex)
+    with dg.DagsterInstance.get() as instance:
+        nodes = len(recipe.taxonomy.nodes)
+        attributes = ", ".join(recipe.attributes) or "to be discovered"
+        write_line(
+            f"{recipe.name}: {nodes} nodes, label {recipe.label}, attributes {attributes}", terminal
+        )
+        end_dead_runs(instance)
+        chosen = stages_up_to(defs, recipe.name, "rebalance_plan") if dry_run else None
+        total = len(chosen or defs.resolve_asset_graph().materializable_asset_keys)
+        success = False
+        with display_on(terminal, recipe.name, total, plain) as display:
+            watcher = Watcher(instance, invocation, display)
+            watcher.start()
+            try:
+                job = dg.build_reconstructable_job(
+                    stored_job.__module__, stored_job.__name__, (recipe.name,)
+                )
+                tags = {**process_tags(), invocation[0]: invocation[1]}
+                success = dg.execute_job(job, instance, tags=tags, asset_selection=chosen).success
+            except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
+                watcher.interrupted = True
+            finally:
+                watcher.finish()
+        if watcher.interrupted:
+            write_line("interrupted: finished stages are kept, run again to continue", terminal)
+            return INTERRUPTED
+        if not success:
+            write_line(f"failed after {watcher.elapsed():.0f} s; the full log is {log}", terminal)
+            refused = any(kind in REFUSALS for kind, _ in watcher.failures)
+            return REFUSED if refused else FAILED
+        store = open_store(recipe.name)
+        lines = plan_lines(store) if dry_run else summary_lines(recipe, store, watcher.reused)
+        for line in lines:
+            write_line(line, terminal)
+        write_line(
+            f"Done in {watcher.elapsed():.0f} s; `heml ui` shows the run, full log: {log}", terminal
+        )
+    return DONE
+
+
+@contextmanager
+def _output_into(log: Path) -> Iterator[TextIO]:
+    """Sends what this and every child process prints to a file; gives the terminal for our lines.
+
+    By file descriptor: Dagster, libraries and step processes write to it without asking Python.
+    """
+    log.parent.mkdir(parents=True, exist_ok=True)
+    sys.stdout.flush()
+    sys.stderr.flush()
+    kept = [os.dup(1), os.dup(2)]
+    encoding = sys.stdout.encoding or "utf-8"
+    with (
+        log.open("w", encoding="utf-8") as file,
+        os.fdopen(os.dup(1), "w", encoding=encoding, errors="replace") as terminal,
+    ):
+        os.dup2(file.fileno(), 1)
+        os.dup2(file.fileno(), 2)
+        try:
+            yield terminal
+        finally:
+            sys.stdout.flush()
+            sys.stderr.flush()
+            for target, descriptor in zip((1, 2), kept, strict=True):
+                os.dup2(descriptor, target)
+                os.close(descriptor)
