@@ -87,15 +87,9 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
         from heml.report.report_stage import render_report
 
         return render_report(
-            store,
-            recipe.name,
-            taxonomy,
-            recipe.label,
-            attributes,
-            recipe.text,
-            progress,
+            recipe.run(store, progress), recipe.name, recipe.label, recipe.text,
             settings.effect.enabled,
-        )
+        )  # fmt: skip
 
     levels = {f"metric_{n}": level(nodes) for n, nodes in enumerate(taxonomy.levels)}
     calls: list[Call] = [metric_tree, bias_scores, rebalance_plan, recombined_samples]

@@ -9,7 +9,7 @@ import os
 import socket
 from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 # One thread per process: pytest-xdist keeps the cores busy. Read when NumPy is imported.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
@@ -22,6 +22,9 @@ from PIL import Image
 from heml.sources.source_settings import FolderSource
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
+
+if TYPE_CHECKING:
+    from report_store import ReportStore
 
 #: Files whose tests take longest, longest first: started first, they do not keep one core waiting
 #: at the end.
@@ -166,3 +169,16 @@ def taxonomy() -> Taxonomy:
         {"image": ("background", "shape")},
         ignored=("void",),
     )
+
+
+@pytest.fixture(scope="session")
+def rendered_report(tmp_path_factory: pytest.TempPathFactory) -> ReportStore:
+    """A finished store of invented content with its report; tests must not change it.
+
+    Rendered once for the tests of the group `report`.
+    """
+    from report_store import ReportStore
+
+    made = ReportStore(tmp_path_factory.mktemp("report") / "store")
+    made.render()
+    return made

@@ -170,7 +170,7 @@ class RebalancedDataset:
 
         A picture, which notebooks show as it is.
         """
-        from heml.report.drawing.style import pixels
+        from heml.report.drawing.encoding import pixels
         from heml.report.figures.provenance_figure import family_figure
 
         origin = self.provenance(image_id)

@@ -1,8 +1,8 @@
-"""The stage that writes the report: facts and pictures into one page of HTML."""
+"""The stage that writes the report: facts and images into one page of HTML."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -12,7 +12,6 @@ from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescap
 from data_contracts.quarantine import REASONS
 from data_contracts.recombined_samples import GATES
 from heml.bias.history import read_history, scores_over_measurements
-from heml.compute.progress import Progress
 from heml.parts.wording import GATE_WORDS, REASON_WORDS, chance, decimal, percent, plural
 from heml.report.content.bias_facts import discovered, measures_by_attribute
 from heml.report.content.findings import effect_doubts, findings
@@ -21,8 +20,9 @@ from heml.report.content.glossary import GLOSSARY
 from heml.report.content.pair_explanation import pair_stories
 from heml.report.content.report_facts import Facts, fingerprints, gather, versions
 from heml.report.drawing.data_uris import Embedded, embed
-from heml.report.drawing.store_images import Pictures
-from heml.report.drawing.style import NARROW, WIDTH, photo_webp, sharp_webp
+from heml.report.drawing.encoding import photo_webp, sharp_webp
+from heml.report.drawing.store_images import StoreImages
+from heml.report.drawing.style import NARROW, WIDTH
 from heml.report.drawing.theme import DARK, LIGHT
 from heml.report.figures.by_name import (
     bias_figure,
@@ -35,11 +35,12 @@ from heml.report.figures.by_name import (
 )
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 4
+VERSION = 5
 
 SECTIONS = (
     ("short", "In short"),
@@ -54,43 +55,34 @@ SECTIONS = (
 
 
 def render_report(
-    store: Store,
-    name: str,
-    taxonomy: Taxonomy,
-    label_name: str,
-    attributes: Sequence[str],
-    recipe_text: str,
-    progress: Progress,
-    effect: bool = True,
+    run: RunContext, name: str, label_name: str, recipe_text: str, effect: bool = True
 ) -> Outcome:
-    """Writes `store.report`: one HTML file that needs nothing else, neither network nor scripts.
+    """Writes the report of a run: one HTML file without outside files, network or scripts.
 
     Parameters
     ----------
-    store : Store
-        With every stage finished; `debias_effect` may be missing.
+    run : RunContext
+        Its store has every stage finished; `debias_effect` may be missing.
     name : str
         The recipe's.
-    taxonomy : Taxonomy
     label_name : str
         What the label is called in the input.
-    attributes : sequence of str
     recipe_text : str
         The recipe file as written.
-    progress : Progress
     effect : bool, default True
-        False leaves out the effect, even if an earlier run measured one.
+        False leaves out the effect, even if a previous run measured one.
 
     Returns
     -------
     Outcome
-        Counts `bytes`, `pictures` and `sections`.
+        Counts `bytes`, `images` and `sections`.
 
     Raises
     ------
     FileNotFoundError
         If a stage has not run.
     """
+    store, taxonomy, attributes = run.store, run.taxonomy, run.attributes
     effect = effect and store.debias_effect.exists()
     rests_on = fingerprints(store, taxonomy, effect)
     key = fingerprint(
@@ -100,33 +92,28 @@ def render_report(
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         facts = gather(store, label_name, attributes, effect)
-        html = _page(store, name, taxonomy, facts, recipe_text, rests_on, progress)
+        html = _page(run, name, facts, recipe_text, rests_on)
         with write_aside(store.report) as aside:
             aside.write_text(html, encoding="utf-8")
-        size, pictures = len(html.encode()), html.count('src="data:image/')
-        words = f"{len(SECTIONS)} sections, {pictures} pictures, {size / 1e6:.1f} MB"
-        progress(f"report: {words}: {store.report}")
-        summary = {"bytes": size, "pictures": pictures, "sections": len(SECTIONS), "words": words}
+        size, images = len(html.encode()), html.count('src="data:image/')
+        words = f"{len(SECTIONS)} sections, {images} images, {size / 1e6:.1f} MB"
+        run.progress(f"report: {words}: {store.report}")
+        summary = {"bytes": size, "images": images, "sections": len(SECTIONS), "words": words}
         return summary, [store.report]
 
-    return run_stage(store, "report", key, compute, progress)
+    return run_stage(store, "report", key, compute, run.progress)
 
 
 def _page(
-    store: Store,
-    name: str,
-    taxonomy: Taxonomy,
-    facts: Facts,
-    recipe_text: str,
-    rests_on: dict[str, str],
-    progress: Progress,
+    run: RunContext, name: str, facts: Facts, recipe_text: str, rests_on: dict[str, str]
 ) -> str:
-    pictures = Pictures(store)
-    progress("report: figures")
+    store, taxonomy = run.store, run.taxonomy
+    images = StoreImages(store)
+    run.progress("report: figures")
     figures = _figures(store, taxonomy, facts)
-    progress("report: pairs")
+    run.progress("report: pairs")
     pairs = pair_stories(store, taxonomy, facts.attributes)
-    progress("report: galleries")
+    run.progress("report: galleries")
     before, after = facts.arm("erm"), facts.arm("rebalanced")
     return _environment().get_template("report.html.j2").render(
         name=name,
@@ -137,10 +124,10 @@ def _page(
         pairs=pairs,
         measures=measures_by_attribute(store),
         earlier=scores_over_measurements(read_history(store)),
-        discovered=discovered(store, pictures, facts.attributes),
-        groups=[(group, group_gallery(pictures, group)) for group in facts.groups],
-        accepted=sample_gallery(store, pictures, accepted=True),
-        refused=sample_gallery(store, pictures, accepted=False),
+        discovered=discovered(store, images, facts.attributes),
+        groups=[(group, group_gallery(images, group)) for group in facts.groups],
+        accepted=sample_gallery(store, images, accepted=True),
+        refused=sample_gallery(store, images, accepted=False),
         gates=[(gate, facts.samples["refused_by_reason"].get(gate, 0)) for gate in GATES],
         gate_words=GATE_WORDS,
         reason_words=REASON_WORDS,

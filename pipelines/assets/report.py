@@ -13,15 +13,9 @@ def report_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     def compute(progress: Progress) -> Outcome:
         from heml.report.report_stage import render_report
 
+        run = recipe.run(store, progress).with_attributes(tuple(recipe.attributes_in(store)))
         return render_report(
-            store,
-            recipe.name,
-            recipe.taxonomy,
-            recipe.label,
-            recipe.attributes_in(store),
-            recipe.text,
-            progress,
-            recipe.settings.effect.enabled,
+            run, recipe.name, recipe.label, recipe.text, recipe.settings.effect.enabled
         )
 
     spec = stage_spec(
@@ -36,7 +30,7 @@ def report_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             "rebalanced_dataset",
             *(["debias_effect"] if recipe.settings.effect.enabled else []),
         ],
-        description="Bias ranking with pictures, the plan, accepted and refused samples, the "
+        description="Bias ranking with examples, the plan, accepted and refused samples, the "
         "effect: one HTML page without outside files.",
         kinds={"html"},
     )

@@ -6,7 +6,6 @@ writes down what it finds; headless Chromium prints that page.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import os
 import shutil
@@ -15,12 +14,14 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from report_store import ReportStore
 
 CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
-pytestmark = pytest.mark.skipif(
-    CHROMIUM is None, reason="no chromium on PATH: nothing was looked at"
-)
+pytestmark = [
+    pytest.mark.skipif(CHROMIUM is None, reason="no chromium on PATH: nothing was looked at"),
+    pytest.mark.xdist_group("report"),
+]
 
 PROBE = """<!doctype html><title>probe</title>
 <iframe src="report.html" style="width:{width}px;height:2000px;border:0"></iframe>
@@ -51,17 +52,11 @@ window.onload = () => {{
 
 
 @pytest.fixture(scope="module")
-def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A rendered report, of the invented store that the unit tests use."""
-    path = Path(__file__).parents[1] / "unit" / "test_report.py"
-    spec = importlib.util.spec_from_file_location("report_store", path)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    made = module.ReportStore(tmp_path_factory.mktemp("browser") / "store", more=["camera"])
-    made.render()
-    return made.store.report
+def report(rendered_report: ReportStore, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The rendered report in a folder to which the probe is added."""
+    return shutil.copy(
+        rendered_report.store.report, tmp_path_factory.mktemp("browser") / "report.html"
+    )
 
 
 def look(report: Path, width: int, dark: bool = False) -> tuple[dict[str, Any], list[str]]:

@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from heml.metrics.node_network import new_network
 from heml.report.drawing import pair_drawing
+from heml.report.drawing.encoding import pixels
 from heml.report.drawing.pair_drawing import contributions
-from heml.report.drawing.style import ink_on, pixels
+from heml.report.drawing.style import ink_on
 from heml.report.drawing.theme import DARK, LIGHT
 from heml.taxonomy import Taxonomy, builtin
 from heml.tree.explanation import NodeExplanation, PairExplanation
@@ -124,9 +125,9 @@ def test_segments_alone_show_each_leaf_at_its_place():
     pixel, ids = image(3, True)
     masks = {name: ids == number for number, name in CLASSES.items()}
     figure = pair_drawing.draw_segments(TAXONOMY, [(pixel, masks), (pixel, {})])
-    titles = [axes.get_title() for axes in figure.axes]
-    assert [t for t in titles if t] == ["background", "face", "hat", "no segments"]
-    shown = figure.axes[titles.index("hat")].images[0].get_array()
+    assert texts(figure) == ["background", "face", "hat", "no segments"]
+    # The whole image stands before its segments.
+    shown = figure.axes[0].images[3].get_array()
     hole = np.round(np.array(to_rgb(LIGHT.hole)) * 255)
     assert (shown[-1] == hole).all()  # the hat is at the top
 

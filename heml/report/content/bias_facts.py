@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 
 from heml.report.drawing.data_uris import Embedded, embed
-from heml.report.drawing.store_images import Pictures, encoded
+from heml.report.drawing.store_images import StoreImages, encoded
 from heml.storage.store import Store
 
 #: Measure → how the report names it, for measures of a whole attribute.
@@ -26,7 +26,7 @@ MEASURE_WORDS = {
     "npmi": "nPMI of",
     "label_difference": "Difference in proportions of",
 }
-#: Discovered attributes shown with pictures, and the box of a picture in pixels.
+#: Discovered attributes shown with images, and the box of an image in pixels.
 MOST_SHOWN, BOX, DENSITY = 3, 256, 1.6
 #: Groups and values listed per attribute and measure; the table has all.
 MOST_GROUPS = 8
@@ -83,14 +83,14 @@ class Discovered:
     row : dict
         Of the `discovered_nodes` table.
     values : list of DiscoveredValue
-        Empty for attributes that are listed without pictures.
+        Empty for attributes that are listed without images.
     """
 
     row: dict[str, Any]
     values: list[DiscoveredValue]
 
 
-def discovered(store: Store, pictures: Pictures, attributes: tuple[str, ...]) -> list[Discovered]:
+def discovered(store: Store, images: StoreImages, attributes: tuple[str, ...]) -> list[Discovered]:
     """The attributes that were found, most misleading first; empty if columns gave them."""
     if not store.discovered_nodes.exists():
         return []
@@ -101,20 +101,20 @@ def discovered(store: Store, pictures: Pictures, attributes: tuple[str, ...]) ->
     return [
         Discovered(
             {str(k): v for k, v in row.items()},
-            _values(pictures, row) if place < MOST_SHOWN else [],
+            _values(images, row) if place < MOST_SHOWN else [],
         )
         for place, row in enumerate(rows.to_dict("records"))
     ]
 
 
-def _values(pictures: Pictures, row: dict[Any, Any]) -> list[DiscoveredValue]:
+def _values(images: StoreImages, row: dict[Any, Any]) -> list[DiscoveredValue]:
     named = zip(row["values"], row["counts"], row["exemplars"], strict=True)
     return [
         DiscoveredValue(
             name,
             int(count),
             [
-                embed(encoded(pictures.image(i), BOX, BOX), f"Train image {i}, {name}", DENSITY)
+                embed(encoded(images.image(i), BOX, BOX), f"Train image {i}, {name}", DENSITY)
                 for i in ids
             ],
         )

@@ -1,4 +1,4 @@
-"""The report's rows of small pictures: images of a group, and samples as host, donor and result."""
+"""The report's rows of small images: images of a group, and samples as host, donor and result."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, gr
 from heml.report.content.examples import sample_examples
 from heml.report.content.report_facts import Group
 from heml.report.drawing.data_uris import Embedded, embed
-from heml.report.drawing.store_images import Pictures, encoded
+from heml.report.drawing.store_images import StoreImages, encoded
 from heml.storage.store import Store
 
-#: Box of a small picture in pixels, and its pixels per CSS pixel.
+#: Box of a small image in pixels, and its pixels per CSS pixel.
 BOX, DENSITY = 256, 1.6
 #: Samples of every kind, and of all kinds together.
 PER_KIND, MOST = 2, 12
@@ -47,21 +47,21 @@ class Sample:
     result: Embedded
 
 
-def group_gallery(pictures: Pictures, group: Group) -> list[Embedded]:
+def group_gallery(images: StoreImages, group: Group) -> list[Embedded]:
     """Example images of a group."""
     return [
-        _small(pictures.image(image_id), f"Train image {image_id}, {group.name}")
+        _small(images.image(image_id), f"Train image {image_id}, {group.name}")
         for image_id in group.examples
     ]
 
 
-def sample_gallery(store: Store, pictures: Pictures, accepted: bool) -> list[Sample]:
+def sample_gallery(store: Store, images: StoreImages, accepted: bool) -> list[Sample]:
     """Examples of accepted or refused samples, chosen by `sample_examples`."""
     rows = sample_examples(store, accepted, PER_KIND).head(MOST)
-    return [_sample(pictures, row) for row in rows.to_dict("records")]
+    return [_sample(images, row) for row in rows.to_dict("records")]
 
 
-def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
+def _sample(images: StoreImages, row: dict[Any, Any]) -> Sample:
     nodes = moved_words(row["nodes"], row["recolored_nodes"])
     operator = OPERATOR_WORDS[row["operator"]]
     group = group_of(row["label"], row["attributes"])
@@ -78,8 +78,8 @@ def _sample(pictures: Pictures, row: dict[Any, Any]) -> Sample:
             ("distance", row["gate_distribution"]),
             ("seam", row["gate_seam"]),
         ],
-        host=_small(pictures.image(row["host_id"]), f"Host {row['host_id']}"),
-        donor=_small(pictures.image(row["donor_id"]), f"Donor {row['donor_id']}"),
+        host=_small(images.image(row["host_id"]), f"Host {row['host_id']}"),
+        donor=_small(images.image(row["donor_id"]), f"Donor {row['donor_id']}"),
         result=_small(decode_image(row["image"]), f"Result: {operator} of {nodes}, as {group}"),
     )
 

@@ -10,8 +10,9 @@ from matplotlib.figure import Figure
 from heml.parts.wording import group_of
 from heml.report.content.examples import ChosenPair, telling_pairs
 from heml.report.drawing.data_uris import Embedded, embed
+from heml.report.drawing.encoding import photo_webp
 from heml.report.drawing.pair_drawing import draw_contributions, draw_pair_tree, draw_segment_strip
-from heml.report.drawing.style import NARROW, photo_webp
+from heml.report.drawing.style import NARROW
 from heml.report.drawing.theme import DARK, LIGHT
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
@@ -73,7 +74,7 @@ def _story(
 
     images = records[ids[0]], records[ids[1]]
 
-    def picture(draw: Callable[..., Figure], alt: str, phone: bool = True) -> Embedded:
+    def drawn(draw: Callable[..., Figure], alt: str, phone: bool = True) -> Embedded:
         def embedded(narrow: Embedded | None, **size: float) -> Embedded:
             light, dark = (
                 photo_webp(draw(tree, *images, said, theme, **size)) for theme in (LIGHT, DARK)
@@ -94,16 +95,16 @@ def _story(
         top_debiased=top("debiased"),
         similar=[node.node for node in leaves if node.similar],
         different=[node.node for node in leaves if node.similar is False],
-        tree=picture(
+        tree=drawn(
             draw_pair_tree,
             f"The metric tree with what each node sees of {ids[0]} and {ids[1]}, and distances",
             # A tree is as wide as it is deep.
             phone=False,
         ),
-        strip=picture(
+        strip=drawn(
             draw_segment_strip, "Each segment of both images above each other, with distances"
         ),
-        shares=picture(
+        shares=drawn(
             draw_contributions, f"Bars of each node's share of the total distance: {totals}"
         ),
     )

@@ -1,4 +1,4 @@
-"""Pictures inside the page: bytes as data URIs, with the size and words that a browser needs."""
+"""Images inside the page: bytes as data URIs, with the size and words that a browser needs."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from PIL import Image
 
 @dataclass(frozen=True)
 class Embedded:
-    """A picture as the template places it.
+    """An image as the template places it.
 
     Parameters
     ----------
     uri : str
-        The picture itself.
+        The image itself.
     alt : str
         What it shows, for readers who do not see it.
     width, height : int
         At which it is laid out, in CSS pixels.
     dark_uri : str, optional
-        The picture for dark pages, where it has one of its own.
+        The image for dark pages, where it has one of its own.
     narrow : Embedded, optional
-        The picture for phones, where it has one of its own.
+        The image for phones, where it has one of its own.
     """
 
     uri: str
@@ -42,7 +42,7 @@ def embed(
     dark: bytes | None = None,
     narrow: Embedded | None = None,
 ) -> Embedded:
-    """An encoded picture for the page.
+    """An encoded image for the page.
 
     Parameters
     ----------
@@ -50,11 +50,11 @@ def embed(
         PNG or WebP.
     alt : str
     density : float, default 1
-        Pixels of the picture per CSS pixel.
+        Pixels of the image per CSS pixel.
     dark : bytes, optional
-        The same picture for dark pages.
+        The same image for dark pages.
     narrow : Embedded, optional
-        The same picture for phones.
+        The same image for phones.
     """
     with Image.open(io.BytesIO(data), formats=("PNG", "WEBP")) as image:
         kind, (width, height) = str(image.format).lower(), image.size

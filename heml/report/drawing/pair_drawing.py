@@ -12,17 +12,20 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
 
 from heml.metrics.views import node_view, union
 from heml.parts.wording import distance_words
+from heml.report.drawing.canvas import axes_at, canvas, place_image
+from heml.report.drawing.heading import add_heading, heading_height, label_width
 from heml.report.drawing.store_images import fitted
-from heml.report.drawing.style import WIDTH, bare, new_figure, say
+from heml.report.drawing.style import WIDTH, new_figure
 from heml.report.drawing.theme import LIGHT, Theme
 from heml.report.drawing.tree_drawing import GAP, LINE_HEIGHT, Box, draw_tree, places, tree_height
 from heml.taxonomy import Taxonomy
 from heml.tree.explanation import NodeExplanation, PairExplanation
 from heml.tree.inputs import Segmented, read_segmented
-from heml.tree.metric_tree import MetricTree
+from heml.tree.metric_tree import MetricTree, Which
 
 #: Pixels of a node's view in the tree, of a segment in the strip, and of a whole image.
 THUMB, SEGMENT, WHOLE = 72, 220, 300
@@ -106,17 +109,14 @@ def draw_pair_tree(
             said if node.distance is None else f"{distance_words(node.distance)} {_SIGNS[said]}",
             _fill(node, theme),
             dashed=node.distance is None,
-            pictures=[_blank(THUMB, theme) if view is None else view for view in views],
+            images=[_blank(THUMB, theme) if view is None else view for view in views],
         )
-    with new_figure(tree_height(taxonomy) + 0.8, theme) as figure:
-        say(
-            figure,
-            "Two images compared, node by node",
-            "What each node sees of both images, and their distance (0 same, 1 opposite). ≈ blue: "
-            "below the node's own threshold, similar; ≠ orange: above it, different.",
-            theme,
-        )
-        axes = figure.subplots()
+    note = (
+        "What each node sees of both images, and their distance (0 same, 1 opposite). ≈ blue: "
+        "below the node's own threshold, similar; ≠ orange: above it, different."
+    )
+    with new_figure(tree_height(taxonomy) + heading_height(note), theme) as figure:
+        axes = canvas(figure, add_heading(figure, "Two images compared, node by node", note, theme))
         draw_tree(axes, taxonomy, boxes, theme)
         _beside_root(axes, taxonomy, images, theme)
         return figure
@@ -133,12 +133,12 @@ def _beside_root(axes: Axes, taxonomy: Taxonomy, images: Sequence[_Read], theme:
     for (image, _), name, start in zip(
         images, NAMES, (line - 0.55 - room, line + 0.9), strict=True
     ):
-        picture = fitted(image, WHOLE, WHOLE)
-        height, width = picture.shape[:2]
+        thumbnail = fitted(image, WHOLE, WHOLE)
+        height, width = thumbnail.shape[:2]
         scale = min((1 - GAP) * inch / width, (room - 0.35) * LINE_HEIGHT / height)
         wide, high = width * scale / inch, height * scale / LINE_HEIGHT
         top = start + room - 0.35 - high if start < line else start
-        axes.imshow(picture, extent=(0, wide, top + high, top), aspect="auto", zorder=3)
+        axes.imshow(thumbnail, extent=(0, wide, top + high, top), aspect="auto", zorder=3)
         axes.text(0, top - 0.1, name, fontsize=9, color=theme.muted, va="bottom")
 
 
@@ -168,42 +168,49 @@ def draw_segment_strip(
     columns = _columns(width)
     leaves = [n for n in taxonomy.leaves if explanation.node(n).state != "absent in both"]
     absent = [leaf for leaf in taxonomy.leaves if leaf not in leaves]
-    lines = [leaves[i : i + columns] for i in range(0, len(leaves), columns)] or [[]]
     note = f"In neither image: {', '.join(absent)}." if absent else ""
-    # A line is two pictures, each as high as wide, and three lines of words.
-    height = 0.35 + 2 * (width - 0.3) / columns
-    with new_figure(0.55 + height * len(lines), theme, width) as figure:
-        say(figure, "Segment by segment", note, theme)
-        # Below each line of pairs a little room, or its distances touch the next line's names.
-        grid = figure.subplots(3 * len(lines), columns + 1, squeeze=False,
-                               width_ratios=[*[1] * columns, 0.05],
-                               height_ratios=[1, 1, 0.06] * len(lines))  # fmt: skip
-        for axes in grid.flat:
-            bare(axes)
-        for number, line in enumerate(lines):
-            for row, name in zip(grid[3 * number : 3 * number + 2, 0], NAMES, strict=True):
-                row.set_ylabel(name, fontsize=9)
-            for column, leaf in enumerate(line):
-                upper, lower = grid[3 * number, column], grid[3 * number + 1, column]
-                upper.set_title(leaf, loc="center", fontsize=9.5)
-                for axes, image in zip((upper, lower), images, strict=True):
-                    _show(axes, _view(image, leaf, taxonomy, SEGMENT), theme)
-                node = explanation.node(leaf)
-                distance = "" if node.distance is None else f"{distance_words(node.distance)}  "
-                lower.set_xlabel(
-                    distance + verdict(node),
-                    fontsize=8.5,
-                    color=theme.ink,
-                    bbox={"facecolor": _fill(node, theme), "edgecolor": "none", "pad": 2.5},
-                )
+    left, gap = 0.28, 0.12
+    step = (width - left - gap) / columns
+    side = step - gap
+    # Name, both views, verdict.
+    line_height = 0.24 + 2 * step + 0.3
+    lines = max(-(-len(leaves) // columns), 1)
+    with new_figure(heading_height(note) + lines * line_height, theme, width) as figure:
+        axes = canvas(figure, add_heading(figure, "Segment by segment", note, theme))
+        for number, leaf in enumerate(leaves):
+            x, y = left + number % columns * step, number // columns * line_height + 0.24
+            middle = x + side / 2
+            axes.text(middle, y - 0.05, leaf, ha="center", fontsize=9.5, fontweight="bold")
+            for image, name, top in zip(images, NAMES, (y, y + step), strict=True):
+                if number % columns == 0:
+                    axes.text(
+                        left / 2, top + side / 2, name, ha="center", va="center", rotation=90,
+                        fontsize=9, color=theme.muted,
+                    )  # fmt: skip
+                _place_view(axes, _view(image, leaf, taxonomy, SEGMENT), x, top, side, theme)
+            node = explanation.node(leaf)
+            distance = "" if node.distance is None else f"{distance_words(node.distance)}  "
+            axes.text(
+                middle,
+                y + 2 * step + 0.1,
+                distance + verdict(node),
+                ha="center",
+                va="center",
+                fontsize=8.5,
+                bbox={"facecolor": _fill(node, theme), "edgecolor": "none", "pad": 2.5},
+            )
         return figure
 
 
-def _show(axes: Axes, view: np.ndarray | None, theme: Theme) -> None:
-    axes.imshow(_blank(SEGMENT, theme) if view is None else view)
-    if view is None:
-        axes.text(SEGMENT / 2, SEGMENT / 2, "absent", ha="center", va="center", fontsize=9,
-                  color=theme.muted)  # fmt: skip
+def _place_view(
+    axes: Axes, view: np.ndarray | None, left: float, top: float, side: float, theme: Theme
+) -> None:
+    if view is not None:
+        place_image(axes, view, left, top, side, side)
+        return
+    axes.add_patch(Rectangle((left, top), side, side, facecolor=theme.hole))
+    axes.text(left + side / 2, top + side / 2, "absent", ha="center", va="center", fontsize=9,
+              color=theme.muted)  # fmt: skip
 
 
 def draw_contributions(
@@ -230,59 +237,68 @@ def draw_contributions(
     explanation = explanation or tree.explain(first, second)
     images = _read(tree, first, second)
     names, shares = contributions(explanation)
-    places_of, total_at = np.arange(len(names)), len(names) + 0.3
     beside = width == WIDTH
-    bars = 0.34 * len(names) + 0.9
-    with new_figure(bars + 1.1 if beside else 2 * bars + 2.6, theme, width) as figure:
-        say(
-            figure,
-            "What makes the two images differ",
-            "Each node's share of the total distance, one after the other; together they are the "
-            "total. A total left of the dashed line makes one label more likely than two.",
-            theme,
-        )
-        axes = (
-            figure.subplot_mosaic(
-                [["first", "plain", "debiased"], ["second", "plain", "debiased"]],
-                width_ratios=[0.5, 1, 1],
-            )
-            if beside
-            else figure.subplot_mosaic(
-                [["first", "second"], ["plain", "plain"], ["debiased", "debiased"]],
-                height_ratios=[1.4, bars, bars],
-            )
-        )
-        for slot, (image, _), name in zip(("first", "second"), images, NAMES, strict=True):
-            bare(axes[slot])
-            axes[slot].imshow(fitted(image, WHOLE, WHOLE))
-            axes[slot].set_ylabel(name, fontsize=9)
+    note = (
+        "Each node's share of the total distance, one after the other; together they are the "
+        "total. A total left of the dashed line makes one label more likely than two."
+    )
+    bars, gap = 0.34 * (len(names) + 1.4), 0.2
+    image_side = min(1.5, width / 2 - 0.45)
+    longest = 0.1 + max(map(label_width, [*names, "total"]))
+    used = heading_height(note)
+    below = used + bars + 0.4 if beside else used + image_side + 0.1 + 2 * (bars + 0.5)
+    with new_figure(below, theme, width) as figure:
+        used = add_heading(figure, "What makes the two images differ", note, theme)
+        axes = canvas(figure, used)
+        step = min(image_side, bars / 2 + 0.1) if beside else image_side
+        for place, (image, _), name in zip(range(2), images, NAMES, strict=True):
+            x, y = (0, place * (step + 0.1)) if beside else (place * width / 2, 0)
+            axes.text(x + 0.15, y + step / 2, name, rotation=90, ha="center", va="center",
+                      fontsize=9, color=theme.muted)  # fmt: skip
+            place_image(axes, fitted(image, WHOLE, WHOLE), x + 0.3, y, step, step)
         widest = max(*explanation.totals.values(), *explanation.offsets.values(), 1e-9)
-        for which, color in (("plain", theme.orange), ("debiased", theme.blue)):
-            own, values = axes[which], np.array(shares[which])
-            ends = np.cumsum(values)
-            total, offset = explanation.totals[which], explanation.offsets[which]
-            own.barh(places_of, values, left=ends - values, height=0.68, color=color)
-            own.barh([total_at], [total], height=0.68, color=theme.gray)
-            for place, value, end in zip(places_of.tolist(), values, ends, strict=True):
-                if place < places_of[-1]:
-                    own.plot([end] * 2, [place + 0.34, place + 0.66], color=theme.gray, lw=0.7)
-                own.text(end + widest * 0.02, place, f"{value:.2f}", va="center", fontsize=8.5)
-            beyond = max(total, offset) if offset > 0 else total
-            own.text(beyond + widest * 0.02, total_at, f"{total:.2f}", va="center", fontsize=8.5)
-            if offset > 0:
-                own.plot([offset] * 2, [total_at - 0.45, total_at + 0.45], color=theme.ink, lw=1.2,
-                         linestyle=(0, (3, 2)))  # fmt: skip
-            own.set_xlim(0, widest * 1.18)
-            own.set_yticks([*places_of, total_at], [*names, "total"])
-            own.invert_yaxis()
-            own.tick_params(length=0)
-            own.set_xticks([])
-            own.spines[["left", "bottom"]].set_visible(False)
-            same = explanation.probability_same[which]
-            own.set_title(f"{which.capitalize()}: same label {same:.0%}")
-        if beside:
-            axes["debiased"].set_yticklabels([])
+        left = longest + (step + 0.5 if beside else 0.1)
+        room = (width - left - gap) / 2 - gap if beside else width - left - gap
+        for number, which in enumerate(("plain", "debiased")):
+            x = left + number * (room + gap) if beside else left
+            y = used + 0.3 + (0 if beside else step + 0.1 + number * (bars + 0.5))
+            own = axes_at(figure, x, y, room, bars)
+            color = theme.orange if which == "plain" else theme.blue
+            _waterfall(own, shares[which], explanation, which, widest, color, theme)
+            labels = [*names, "total"] if number == 0 or not beside else []
+            for place, label in zip([*range(len(names)), len(names) + 0.3], labels, strict=False):
+                own.text(-0.025 * widest, place, label, ha="right", va="center", clip_on=False)
         return figure
+
+
+def _waterfall(
+    axes: Axes,
+    shares: Sequence[float],
+    explanation: PairExplanation,
+    which: Which,
+    widest: float,
+    color: str,
+    theme: Theme,
+) -> None:
+    """Bars of one similarity, each where the one above ends, and its total."""
+    values, total_at = np.array(shares), len(shares) + 0.3
+    ends = np.cumsum(values)
+    total, offset = explanation.totals[which], explanation.offsets[which]
+    axes.barh(range(len(values)), values, left=ends - values, height=0.68, color=color)
+    axes.barh([total_at], [total], height=0.68, color=theme.gray)
+    for place, (value, end) in enumerate(zip(values, ends, strict=True)):
+        if place < len(values) - 1:
+            axes.plot([end] * 2, [place + 0.34, place + 0.66], color=theme.gray, lw=0.7)
+        axes.text(end + widest * 0.02, place, f"{value:.2f}", va="center", fontsize=8.5)
+    beyond = max(total, offset) if offset > 0 else total
+    axes.text(beyond + widest * 0.02, total_at, f"{total:.2f}", va="center", fontsize=8.5)
+    if offset > 0:
+        axes.plot([offset] * 2, [total_at - 0.45, total_at + 0.45], color=theme.ink, lw=1.2,
+                  linestyle=(0, (3, 2)))  # fmt: skip
+    axes.set_xlim(0, widest * 1.18)
+    axes.set_ylim(total_at + 0.5, -0.5)
+    same = explanation.probability_same[which]
+    axes.set_title(f"{which.capitalize()}: same label {same:.0%}")
 
 
 def contributions(explanation: PairExplanation) -> tuple[list[str], dict[str, list[float]]]:
@@ -319,36 +335,38 @@ def draw_segments(
     width : float, default WIDTH
     """
     columns = _columns(width)
-    groups: list[list[tuple[str, np.ndarray]]] = []
-    for image, masks in images:
-        shown = [("", fitted(image, SEGMENT, SEGMENT))]
-        for leaf in taxonomy.leaves:
-            mask = union(masks, taxonomy.classes_of(leaf))
-            if mask is not None:
-                alone = np.where(mask[..., None], image, _rgb(theme.hole))
-                shown.append((leaf, fitted(alone, SEGMENT, SEGMENT)))
-        # The whole image stands before every line of its segments.
-        segments = shown[1:] or [("no segments", np.asarray(_blank(SEGMENT, theme)))]
-        groups += [
-            [shown[0] if start == 0 else ("", np.zeros((0, 0, 3), np.uint8)), *line]
-            for start in range(0, len(segments), columns)
-            for line in [segments[start : start + columns]]
-        ]
-    aspect = float(np.median([image.shape[0] / image.shape[1] for image, _ in images]))
-    height = len(groups) * (0.26 + min(aspect, 1.6) * 0.93 * width / (columns + 1))
-    with new_figure(0.75 + height, theme, width) as figure:
-        say(
-            figure,
-            "Segments, each alone",
-            "The image, then the pixels of each of its segments, at their place.",
-            theme,
-        )
-        grid = figure.subplots(len(groups), columns + 1, squeeze=False)
-        for axes_line, line in zip(grid, groups, strict=True):
-            for axes in axes_line:
-                bare(axes)
-            for axes, (name, picture) in zip(axes_line, line, strict=False):
-                if picture.size:
-                    axes.imshow(picture)
-                    axes.set_title(name, loc="center", fontsize=9, fontweight="normal")
+    aspect = min(float(np.median([image.shape[0] / image.shape[1] for image, _ in images])), 1.6)
+    gap, name_height = 0.08, 0.24
+    wide = (width - gap) / (columns + 1) - gap
+    high = aspect * wide
+    note = "The image, then the pixels of each of its segments, at their place."
+    shown = [_segments_alone(image, masks, taxonomy, theme) for image, masks in images]
+    lines = sum(-(-max(len(alone), 1) // columns) for alone in shown)
+    height = heading_height(note) + lines * (name_height + high + gap)
+    with new_figure(height, theme, width) as figure:
+        axes = canvas(figure, add_heading(figure, "Segments, each alone", note, theme))
+        top = name_height
+        for (image, _), alone in zip(images, shown, strict=True):
+            place_image(axes, fitted(image, SEGMENT, SEGMENT), gap, top, wide, high)
+            if not alone:
+                axes.text(wide + 2 * gap, top + high / 2, "no segments", color=theme.muted)
+            for number, (leaf, pixels) in enumerate(alone):
+                left = gap + (1 + number % columns) * (wide + gap)
+                line_top = top + number // columns * (name_height + high + gap)
+                axes.text(left + wide / 2, line_top - 0.05, leaf, ha="center", fontsize=9)
+                place_image(axes, pixels, left, line_top, wide, high)
+            top += -(-max(len(alone), 1) // columns) * (name_height + high + gap)
         return figure
+
+
+def _segments_alone(
+    image: np.ndarray, masks: Mapping[str, np.ndarray], taxonomy: Taxonomy, theme: Theme
+) -> list[tuple[str, np.ndarray]]:
+    """Leaves of an image, each with its pixels at their place on a plain background."""
+    alone = []
+    for leaf in taxonomy.leaves:
+        mask = union(masks, taxonomy.classes_of(leaf))
+        if mask is not None:
+            pixels = np.where(mask[..., None], image, _rgb(theme.hole))
+            alone.append((leaf, fitted(pixels, SEGMENT, SEGMENT)))
+    return alone

@@ -22,7 +22,7 @@ OVERLAY = (
 )  # fmt: skip
 
 
-class Pictures:
+class StoreImages:
     """Reads single images and their segments of one store.
 
     Parameters
@@ -58,17 +58,17 @@ class Pictures:
 
 def fitted(image: np.ndarray, width: int, height: int) -> np.ndarray:
     """The image scaled into a box of a few pixels, uint8 (h, w, 3) with h, w at most the box."""
-    picture = Image.fromarray(image)
-    scale = min(width / picture.width, height / picture.height)
-    size = max(round(picture.width * scale), 1), max(round(picture.height * scale), 1)
-    return np.asarray(picture.resize(size, Image.Resampling.LANCZOS))
+    original = Image.fromarray(image)
+    scale = min(width / original.width, height / original.height)
+    size = max(round(original.width * scale), 1), max(round(original.height * scale), 1)
+    return np.asarray(original.resize(size, Image.Resampling.LANCZOS))
 
 
 def encoded(image: np.ndarray, width: int, height: int) -> bytes:
     """A thumbnail as WebP, no larger than the box nor than the image itself."""
     width, height = min(width, image.shape[1]), min(height, image.shape[0])
     buffer = io.BytesIO()
-    Image.fromarray(fitted(image, width, height)).save(buffer, "WEBP", quality=82, method=4)
+    Image.fromarray(fitted(image, width, height)).save(buffer, "WEBP", quality=82, method=2)
     return buffer.getvalue()
 
 

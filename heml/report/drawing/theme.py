@@ -18,7 +18,7 @@ class Theme:
     similar, different, absent : str
         Fills of boxes, dark or light enough for `ink` on them.
     hole : str
-        Where a picture shows nothing.
+        Where an image shows nothing.
     """
 
     paper: str

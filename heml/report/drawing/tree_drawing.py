@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
-from heml.report.drawing.style import WIDTH, Color, bare, ink_on
+from heml.report.drawing.style import WIDTH, Color, ink_on
 from heml.report.drawing.theme import LIGHT, Theme
 from heml.taxonomy import Taxonomy
 
@@ -31,16 +31,16 @@ class Box:
         First line, bold, and second line.
     fill : color
     dashed : bool
-        For nodes that say nothing of this picture.
-    pictures : sequence of uint8 arrays (S, S, 3)
-        Small pictures at the left of the box.
+        For nodes that have nothing to show.
+    images : sequence of uint8 arrays (S, S, 3)
+        Small images at the left of the box.
     """
 
     title: str
     text: str = ""
     fill: Color = "#ffffff"
     dashed: bool = False
-    pictures: Sequence[np.ndarray] = field(default=())
+    images: Sequence[np.ndarray] = field(default=())
 
 
 def tree_height(taxonomy: Taxonomy) -> float:
@@ -75,10 +75,10 @@ def draw_tree(
     boxes : mapping of node to Box
     theme : Theme, default LIGHT
     """
-    bare(axes)
+    axes.set_axis_off()
     where = places(taxonomy)
     columns = 1 + max(depth for depth, _ in where.values())
-    axes.set_xlim(-0.01, columns - GAP + 0.01)
+    axes.set_xlim(-0.03, columns - GAP + 0.03)
     axes.set_ylim(len(taxonomy.leaves) - 0.45, -0.55)
     for node, (depth, line) in where.items():
         for child in taxonomy.children(node):
@@ -107,13 +107,13 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box, theme: Theme) -> N
         )
     )
     text_left = left + 0.04
-    # Pixels per unit differ between the axes; the small pictures are to be square.
+    # Pixels per unit differ between the axes; the small images are to be square.
     columns = axes.get_xlim()[1]
     inch = WIDTH / columns
     square = 0.66 * LINE_HEIGHT / inch
-    for picture in box.pictures:
+    for image in box.images:
         extent = (text_left, text_left + square, line + 0.33, line - 0.33)
-        axes.imshow(picture, extent=extent, aspect="auto", zorder=3, interpolation="bilinear")
+        axes.imshow(image, extent=extent, aspect="auto", zorder=3, interpolation="bilinear")
         axes.add_patch(
             FancyBboxPatch(
                 (text_left, line - 0.33),

@@ -7,6 +7,9 @@ import pandas as pd
 from matplotlib.axes import Axes
 
 from heml.images.images_table import image_index
+from heml.report.drawing.canvas import canvas
+from heml.report.drawing.encoding import Encoder, small_png
+from heml.report.drawing.heading import add_heading, heading_height
 from heml.report.drawing.style import (
     ALIGNED,
     CONFLICTING,
@@ -14,10 +17,7 @@ from heml.report.drawing.style import (
     PALE_GRAY,
     SCORES,
     WIDTH,
-    Encoder,
     new_figure,
-    say,
-    small_png,
 )
 from heml.report.drawing.tree_drawing import Box, draw_tree, tree_height
 from heml.storage.store import Store
@@ -75,16 +75,14 @@ def tree_figure(
             SCORES(float(row["score"])),
         )
     first = rows.iloc[0]
-    with new_figure(tree_height(taxonomy) + 0.8) as figure:
-        say(
-            figure,
-            f"Where {attribute} sits in the tree",
-            "Bias score, 0 harmless to 1 orange: carries the attribute and is fooled by it. "
-            "Below it, "
-            f"label accuracy on aligned → on conflicting records (n {first['n']}, "
-            f"{first['n_conflicting']} of them conflicting).",
-        )
-        draw_tree(figure.subplots(), taxonomy, boxes)
+    note = (
+        "Bias score, 0 harmless to 1 orange: encodes the attribute and relies on it. Below it, "
+        f"label accuracy on aligned → on conflicting records (n {first['n']}, "
+        f"{first['n_conflicting']} of them conflicting)."
+    )
+    with new_figure(tree_height(taxonomy) + heading_height(note)) as figure:
+        used = add_heading(figure, f"Where the bias in {attribute} sits in the tree", note)
+        draw_tree(canvas(figure, used), taxonomy, boxes)
         return encode(figure)
 
 
@@ -112,7 +110,7 @@ def bias_figure(
     beside = width == WIDTH
     height = max(2.6, 0.33 * len(leaves) + 1.75)
     with new_figure(height if beside else 2 * height - 0.7, width=width) as figure:
-        say(
+        add_heading(
             figure,
             f"Which segments carry {attribute}, and are fooled by it",
             f"n {leaves['n'].max()} train records, {leaves['n_conflicting'].max()} of them "

@@ -7,18 +7,9 @@ import pandas as pd
 from matplotlib.colors import LinearSegmentedColormap
 from matplotlib.patches import Rectangle
 
-from heml.report.drawing.style import (
-    CONFLICTING,
-    INK,
-    MUTED,
-    PAPER,
-    WIDTH,
-    Encoder,
-    ink_on,
-    new_figure,
-    say,
-    small_png,
-)
+from heml.report.drawing.encoding import Encoder, small_png
+from heml.report.drawing.heading import add_heading
+from heml.report.drawing.style import CONFLICTING, INK, MUTED, PAPER, WIDTH, ink_on, new_figure
 from heml.storage.store import Store
 
 #: More combinations of attribute values than this are cut off, fewest records first.
@@ -56,7 +47,7 @@ def coverage_figure(
         return None
     small = len(names) > (4 if width == WIDTH else 2)
     with new_figure(0.62 * max(len(labels), 1) + 1.75, width=width) as figure:
-        say(
+        add_heading(
             figure,
             "Train records of every group",
             "In each group: records, and in brackets how many times the number that "

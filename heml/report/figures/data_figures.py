@@ -14,9 +14,18 @@ from data_contracts.segments import SEGMENTS
 from heml.images.groups import group_name
 from heml.images.images_table import image_index
 from heml.report.content.examples import examples_per_group, train_examples
+from heml.report.drawing.canvas import canvas, place_image
+from heml.report.drawing.encoding import Encoder, small_png
+from heml.report.drawing.heading import add_heading, heading_height
 from heml.report.drawing.pair_drawing import draw_segments
-from heml.report.drawing.store_images import Pictures, fitted, leaf_colors, overlaid, side_by_side
-from heml.report.drawing.style import WIDTH, Encoder, bare, new_figure, say, small_png
+from heml.report.drawing.store_images import (
+    StoreImages,
+    fitted,
+    leaf_colors,
+    overlaid,
+    side_by_side,
+)
+from heml.report.drawing.style import WIDTH, bare, new_figure
 from heml.report.drawing.theme import LIGHT, Theme
 from heml.segmentation.segment_rows import ANNOTATED
 from heml.storage.sharded_parquet import ShardedTable
@@ -58,25 +67,23 @@ def images_figure(
     groups = examples_per_group(index, attributes, PER_GROUP)
     total = sum(count for _, count, _ in groups)
     shown = sorted(groups, key=lambda group: -group[1])[:MOST_GROUPS]
-    pictures = Pictures(store)
+    images = StoreImages(store)
     note = f"{total} train images; {PER_GROUP} of each group, evenly spread over the stored order."
     if len(groups) > len(shown):
         note += f" {len(groups) - len(shown)} smaller groups are not shown."
-    with new_figure(0.62 + 1.14 * len(shown)) as figure:
-        say(figure, "Train images by group", note)
-        grid = figure.subplots(
-            len(shown), PER_GROUP + 1, squeeze=False, width_ratios=[1.55, *[1] * PER_GROUP]
-        )
-        for row, (key, count, ids) in zip(grid, shown, strict=True):
-            for axes in row:
-                bare(axes)
-            row[0].axis("off")
+    words_width, gap, line = 1.6, 0.08, 1.14
+    side = (WIDTH - words_width) / PER_GROUP - gap
+    with new_figure(heading_height(note) + line * len(shown)) as figure:
+        axes = canvas(figure, add_heading(figure, "Train images by group", note))
+        for number, (key, count, ids) in enumerate(shown):
+            top = number * line
             words = group_name(label_name, key[0], attributes, key[1:]).replace(" · ", "\n")
-            row[0].text(0.03, 0.97, words, va="top", fontsize=9.5, transform=row[0].transAxes)
+            axes.text(0.1, top + 0.05, words, va="top", fontsize=9.5)
             text = f"{count} ({count / total:.1%})"
-            row[0].text(0.03, 0.03, text, fontweight="bold", transform=row[0].transAxes)
-            for axes, image_id in zip(row[1:], ids, strict=False):
-                axes.imshow(fitted(pictures.image(image_id), 160, 160))
+            axes.text(0.1, top + line - 0.1, text, va="bottom", fontweight="bold")
+            for place, image_id in enumerate(ids):
+                image = fitted(images.image(image_id), 160, 160)
+                place_image(axes, image, words_width + place * (side + gap), top, side, side)
         return encode(figure)
 
 
@@ -103,7 +110,7 @@ def segments_figure(
     bytes
         A PNG, unless `encode` makes something else.
     """
-    pictures = Pictures(store)
+    images = StoreImages(store)
     summary = store.summary("segments")
     presence, area = summary["presence"], summary["mean_area"]
     ids = _segmented_examples(store)
@@ -128,7 +135,7 @@ def segments_figure(
     room = bars - 0.8 if beside else 2.6
     height = bars + legend if beside else room + legend + bars + 0.2
     with new_figure(height, theme, width) as figure:
-        say(figure, "Images and their segments", note, theme)
+        add_heading(figure, "Images and their segments", note, theme)
         if beside:
             axes = figure.subplot_mosaic(
                 [["images", "presence", "area"], ["legend", "presence", "area"]],
@@ -143,7 +150,7 @@ def segments_figure(
             axes |= lower.subplot_mosaic([["presence", "area"]], width_ratios=[0.6, 0.4])
         pairs = []
         for image_id in ids:
-            image, masks = pictures.image(image_id), pictures.segments(image_id)
+            image, masks = images.image(image_id), images.segments(image_id)
             pairs.append(side_by_side([image, overlaid(image, masks, taxonomy)], TILE))
         bare(axes["images"])
         axes["images"].imshow(_tiled(pairs, (5.4 if beside else width) / room, theme.paper))
@@ -219,12 +226,12 @@ def _bars(axes: Axes, shares: list[float], colors: list[str], title: str, theme:
         axes.text(share + 0.04 * longest, place, text, va="center", fontsize=8, color=theme.muted)
 
 
-def _tiled(pictures: list[np.ndarray], aspect: float, paper: str, gap: int = 12) -> np.ndarray:
-    """Pictures of height `TILE` in lines on paper, as large as fits a box of width / height."""
+def _tiled(images: list[np.ndarray], aspect: float, paper: str, gap: int = 12) -> np.ndarray:
+    """Images of height `TILE` in lines on paper, as large as fits a box of width / height."""
     sheets = []
-    for columns in range(1, len(pictures) + 1):
-        starts = range(0, len(pictures), columns)
-        lines = [side_by_side(pictures[i : i + columns], TILE, gap) for i in starts]
+    for columns in range(1, len(images) + 1):
+        starts = range(0, len(images), columns)
+        lines = [side_by_side(images[i : i + columns], TILE, gap) for i in starts]
         width = max(line.shape[1] for line in lines)
         sheet = np.empty((len(lines) * (TILE + gap) - gap, width, 3), np.uint8)
         sheet[:] = np.round(np.array(to_rgb(paper)) * 255)

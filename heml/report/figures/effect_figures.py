@@ -10,17 +10,9 @@ from matplotlib.axes import Axes
 from matplotlib.lines import Line2D
 
 from heml.effect.summary import ArmEffect, arm_effects
-from heml.report.drawing.style import (
-    BLUE,
-    GRAY,
-    INK,
-    ORANGE,
-    WIDTH,
-    Encoder,
-    new_figure,
-    say,
-    small_png,
-)
+from heml.report.drawing.encoding import Encoder, small_png
+from heml.report.drawing.heading import add_heading
+from heml.report.drawing.style import BLUE, GRAY, INK, ORANGE, WIDTH, new_figure
 from heml.storage.store import Store
 
 #: Of other arms: gray.
@@ -47,7 +39,7 @@ def effect_figure(store: Store, encode: Encoder = small_png, width: float = WIDT
     beside = width == WIDTH
     height = 0.55 * len(arms) + 2.1
     with new_figure(height if beside else 2 * height - 1.0, width=width) as figure:
-        say(
+        add_heading(
             figure,
             "Accuracy on held-out images, by what the network was trained on",
             f"{_seeds(arms[0].seeds)}, {arms[0].n_test} real test images. Worst group: the group "

@@ -9,8 +9,11 @@ from matplotlib.ticker import MaxNLocator
 
 from heml.images.images_table import image_index
 from heml.report.content.examples import train_examples
-from heml.report.drawing.store_images import Pictures
-from heml.report.drawing.style import BLUE, MUTED, Encoder, bare, new_figure, say, small_png
+from heml.report.drawing.canvas import axes_at, canvas, place_image
+from heml.report.drawing.encoding import Encoder, small_png
+from heml.report.drawing.heading import add_heading, heading_height
+from heml.report.drawing.store_images import StoreImages
+from heml.report.drawing.style import BLUE, MUTED, new_figure
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
@@ -40,10 +43,10 @@ def node_figure(
     views: list[np.ndarray] = []
     side = int(summary["resolution"])
     if taxonomy is not None:
-        pictures = Pictures(store)
+        images = StoreImages(store)
         # More are looked at than shown: a hat is in few images.
         candidates = train_examples(image_index(store, []), [], 60)
-        found = (pictures.view(image_id, node, taxonomy, side) for image_id in candidates)
+        found = (images.view(image_id, node, taxonomy, side) for image_id in candidates)
         views = list(islice((view for view in found if view is not None), VIEWS))
     state = summary["state"]
     note = (
@@ -54,13 +57,17 @@ def node_figure(
         if state == "trained"
         else f"Not trained: {state}"
     )
-    with new_figure(3.3) as figure:
-        say(figure, f"Node {node}", f"{note}. It sees {side} × {side} pixels.")
-        axes = figure.subplot_mosaic(
-            [["curve", *(f"{n}" for n in range(3))], ["curve", *(f"{n}" for n in range(3, 6))]],
-            width_ratios=[2.4, 1.08, 1.08, 1.08],
-        )
-        plot = axes["curve"]
+    note = f"{note}. It sees {side} × {side} pixels."
+    with new_figure(heading_height(note) + 2.7) as figure:
+        used = add_heading(figure, f"Node {node}", note)
+        axes = canvas(figure, used)
+        for number, view in enumerate(views):
+            x, y = 5.0 + number % 3 * 1.3, 0.3 + number // 3 * 1.2
+            place_image(axes, view, x, y, 1.15, 1.15)
+        if views:
+            axes.text(5.0, 0.2, "What it sees", fontsize=11, fontweight="bold")
+        plot = axes_at(figure, 0.6, used + 0.3, 3.9, 1.9)
+        plot.set_axis_on()
         plot.plot(range(1, len(curve) + 1), curve, color=BLUE, lw=2)
         plot.set_title("Mean loss")
         plot.set_xlabel("epoch")
@@ -70,10 +77,4 @@ def node_figure(
         plot.xaxis.set_major_locator(MaxNLocator(integer=True))
         if not curve:
             plot.text(0.5, 0.5, "no training", ha="center", color=MUTED, transform=plot.transAxes)
-        for number in range(VIEWS):
-            bare(axes[f"{number}"])
-            if number < len(views):
-                axes[f"{number}"].imshow(views[number], interpolation="nearest")
-        if views:
-            axes["0"].set_title("What it sees")
         return encode(figure)

@@ -13,7 +13,10 @@ from matplotlib.axes import Axes
 from heml.images.images_table import decode_image
 from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, group_of, moved_words
 from heml.report.content.examples import sample_examples
-from heml.report.drawing.store_images import Pictures, fitted
+from heml.report.drawing.canvas import canvas, place_image
+from heml.report.drawing.encoding import Encoder, small_png
+from heml.report.drawing.heading import add_heading, heading_height
+from heml.report.drawing.store_images import StoreImages, fitted
 from heml.report.drawing.style import (
     BLUE,
     GRAY,
@@ -22,11 +25,7 @@ from heml.report.drawing.style import (
     ORANGE,
     PALE_BLUE,
     WIDTH,
-    Encoder,
-    bare,
     new_figure,
-    say,
-    small_png,
 )
 from heml.storage.store import Store
 
@@ -89,7 +88,7 @@ def plan_figure(
     title = "Train records of every group, before and " + ("after" if accepted else "as planned")
     line = 0.42 if width == WIDTH else 0.62
     with new_figure(line * max(len(groups), 1) + 1.3, width=width) as figure:
-        say(figure, title, note if total else "There are no groups.")
+        add_heading(figure, title, note if total else "There are no groups.")
         if total:
             above = width < WIDTH
             _stacked(figure.subplots(), groups["group"].tolist(), real, parts, target, above)
@@ -180,24 +179,25 @@ def rejected_figure(store: Store, encode: Encoder = small_png) -> bytes:
 def _gallery(store: Store, samples: pd.DataFrame, title: str, note: str, encode: Encoder) -> bytes:
     """Two samples a line, each as host, donor, result with a caption."""
     lines = max(-(-len(samples) // 2), 1)
-    pictures = Pictures(store)
-    with new_figure(0.6 + 1.95 * lines) as figure:
-        say(figure, title, note if len(samples) else "There are none.")
-        grid = figure.add_gridspec(
-            2 * lines, 7, width_ratios=[1, 1, 1, 0.1, 1, 1, 1], height_ratios=[0.28, 1] * lines
-        )
+    images = StoreImages(store)
+    note = note if len(samples) else "There are none."
+    gap, words, middle = 0.08, 0.38, 0.2
+    side = ((WIDTH - middle) / 2 - 3 * gap) / 3
+    line = words + side + 0.25
+    with new_figure(heading_height(note) + line * lines) as figure:
+        axes = canvas(figure, add_heading(figure, title, note))
         for number, row in enumerate(samples.to_dict("records")):
-            line, start = 2 * (number // 2), 4 * (number % 2)
-            caption = figure.add_subplot(grid[line, start : start + 3])
-            caption.axis("off")
-            caption.text(0, 0, _caption(row), va="bottom", fontsize=9).set_in_layout(False)
-            trio = [pictures.image(row["host_id"]), pictures.image(row["donor_id"]),
+            left, top = number % 2 * (WIDTH + middle) / 2 + gap, number // 2 * line
+            axes.text(left, top + words - 0.05, _caption(row), va="bottom", fontsize=9)
+            trio = [images.image(row["host_id"]), images.image(row["donor_id"]),
                     decode_image(row["image"])]  # fmt: skip
             for column, word in enumerate(("host", "donor", "result")):
-                axes = figure.add_subplot(grid[line + 1, start + column])
-                bare(axes)
-                axes.imshow(fitted(trio[column], 150, 150))
-                axes.set_xlabel(word, fontsize=8.5, color=INK if word == "result" else MUTED)
+                x = left + column * (side + gap)
+                place_image(axes, fitted(trio[column], 150, 150), x, top + words, side, side)
+                axes.text(
+                    x + side / 2, top + words + side + 0.03, word, ha="center", va="top",
+                    fontsize=8.5, color=INK if word == "result" else MUTED,
+                )  # fmt: skip
         return encode(figure)
 
 

@@ -18,26 +18,26 @@ if TYPE_CHECKING:
 def family_figure(
     origin: Provenance, image: np.ndarray, parents: Sequence[tuple[str, np.ndarray | None]]
 ) -> Figure:
-    """The row's picture after those of its parents.
+    """The row's image after those of its parents.
 
     Parameters
     ----------
     origin : Provenance
     image : uint8 array (H, W, 3)
     parents : sequence of (str, uint8 array (H, W, 3) or None)
-        Title and picture; None if the parent is not in the dataset.
+        Title and image; None if the parent is not in the dataset.
     """
     panels = [*parents, (origin.image_id, image)]
     with new_figure(3.6) as figure:
-        for axes, (title, picture) in zip(
+        for axes, (title, shown) in zip(
             figure.subplots(1, len(panels), squeeze=False)[0], panels, strict=True
         ):
             bare(axes)
             axes.set_title(_short(title, 96 // len(panels)), loc="center", fontsize=9)
-            if picture is None:
+            if shown is None:
                 axes.text(0.5, 0.5, "not in this dataset", ha="center", color=MUTED)
             else:
-                axes.imshow(picture)
+                axes.imshow(shown)
         if origin.operator is None:
             words = f"{origin.origin}, {origin.split}: {origin.group}"
         else:
