@@ -23,7 +23,7 @@ from benchmarks.clock import Took, clock
 from benchmarks.tables import table
 from heml.compute.progress import Progress
 from heml.compute.threads import processors
-from heml.report.drawing.store_images import Pictures, overlaid, side_by_side
+from heml.report.drawing.store_images import StoreImages, overlaid, side_by_side
 from heml.segmentation.segformer import is_held_out
 from heml.segmentation.segmentation_settings import TrainedSegmentation
 from heml.segmentation.segments_stage import segment
@@ -191,7 +191,7 @@ def _write_metadata(path: Path, rows: list[dict[str, str]]) -> None:
 
 def _draw(store: Store, taxonomy: Taxonomy, image_ids: list[str], path: Path) -> None:
     """Images beside their segments, tiled."""
-    pictures = Pictures(store)
+    pictures = StoreImages(store)
     leaves = taxonomy.at_leaf_level()
     pairs = []
     for image_id in image_ids:

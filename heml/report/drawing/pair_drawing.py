@@ -259,7 +259,8 @@ def draw_contributions(
         widest = max(*explanation.totals.values(), *explanation.offsets.values(), 1e-9)
         left = longest + (step + 0.5 if beside else 0.1)
         room = (width - left - gap) / 2 - gap if beside else width - left - gap
-        for number, which in enumerate(("plain", "debiased")):
+        similarities: tuple[Which, ...] = ("plain", "debiased")
+        for number, which in enumerate(similarities):
             x = left + number * (room + gap) if beside else left
             y = used + 0.3 + (0 if beside else step + 0.1 + number * (bars + 0.5))
             own = axes_at(figure, x, y, room, bars)
