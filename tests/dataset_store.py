@@ -33,7 +33,7 @@ from heml.segmentation.segmentation_settings import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.open import open_source
-from heml.sources.source_settings import FolderSource, PortraitsSource
+from heml.sources.source_settings import FolderSource, ParquetSource, PortraitsSource
 from heml.storage.sharded_parquet import ShardWriter
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
@@ -43,10 +43,28 @@ LABEL, ATTRIBUTES = "mouth", ["hair_tone"]
 TAXONOMY = builtin("portraits")
 
 
-def make_store(folder: Path, count: int = 80, samples: int = 24) -> Store:
-    """Everything up to the recombined samples; every third sample is refused."""
+def make_store(
+    folder: Path,
+    count: int = 80,
+    samples: int = 24,
+    columns: Mapping[str, str] | None = None,
+    encode_image: Callable[[bytes, int], bytes] = lambda data, number: data,
+) -> Store:
+    """Everything up to the recombined samples; every third sample is refused.
+
+    Parameters
+    ----------
+    columns : mapping of str to str, optional
+        Columns that the input has besides, with a value for each; it is a Parquet file then.
+    encode_image : callable
+        Gives an image's file, from its PNG and its number.
+    """
     store = Store(folder)
-    source = _portraits_in_a_folder(folder.with_name(f"{folder.name}-input"), count)
+    root = folder.with_name(f"{folder.name}-input")
+    if columns is None:
+        source: FolderSource | ParquetSource = _portraits_in_a_folder(root, count)
+    else:
+        source = _portraits_in_parquet(root, count, columns, encode_image)
     ingest(store, source, folder, TAXONOMY, True, silent)
     segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
     _samples(store, samples)
@@ -85,6 +103,44 @@ def _portraits_in_a_folder(root: Path, count: int) -> FolderSource:
     (root / "classes.json").write_text(json.dumps(classes))
     content = {"kind": "folder", "root": str(root), "label": LABEL, "attributes": ATTRIBUTES}
     return FolderSource.model_validate(content)
+
+
+def _portraits_in_parquet(
+    root: Path,
+    count: int,
+    columns: Mapping[str, str],
+    encode_image: Callable[[bytes, int], bytes],
+) -> ParquetSource:
+    """Portraits in one Parquet file, with columns of any name."""
+    drawn = PortraitsSource(kind="portraits", count=count, association=0.9, size=32)
+    source = open_source(drawn, root)
+    rows = []
+    for number, record in enumerate(source.records()):
+        assert record.image is not None
+        image = {"bytes": encode_image(record.image, number), "path": f"{number}.png"}
+        extra = {name: f"{value}{number}" for name, value in columns.items()}
+        rows.append(
+            {
+                "image": image,
+                "mask": {"bytes": record.mask, "path": f"{number}.png"},
+                "part": record.split,
+                LABEL: record.columns[LABEL],
+                **_attributes(record.columns),
+                **extra,
+            }
+        )
+    root.mkdir(parents=True)
+    pq.write_table(pa.Table.from_pylist(rows), root / "data.parquet")
+    content = {
+        "kind": "parquet",
+        "root": str(root / "data.parquet"),
+        "label": LABEL,
+        "attributes": ATTRIBUTES,
+        "split": "part",
+        "id": None,
+        "classes": {str(number): name for number, name in source.classes().items()},
+    }
+    return ParquetSource.model_validate(content)
 
 
 def _attributes(columns: Mapping[str, str | None]) -> dict[str, str | None]:

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
+from heml.dataset.export_format import EXPORTS
+from heml.parts.registered_name import RegisteredName
 from heml.parts.settings import Settings
 
 
@@ -19,6 +21,6 @@ class DatasetSettings(Settings):
     shard_mb: int = Field(
         400, ge=1, le=4000, description="A Parquet file ends at this size, in MB of images."
     )
-    exports: list[Literal["imagefolder", "webdataset", "coco"]] = Field(
+    exports: list[Annotated[str, RegisteredName(EXPORTS)]] = Field(
         default=[], description="Formats to write beside the Parquet files, into exports/."
     )

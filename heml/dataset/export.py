@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from heml.compute.progress import Progress
-from heml.dataset.exports.coco import export_coco
-from heml.dataset.exports.imagefolder import export_imagefolder
-from heml.dataset.exports.webdataset import export_webdataset
+from heml.dataset.export_format import EXPORTS
 from heml.dataset_folder.manifest_file import DatasetError, read_manifest
+from heml.parts.registry import RegistryError
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
 from heml.storage.stage import run_stage
 from heml.storage.store import Store
 
-VERSION = 1
-KINDS = ("imagefolder", "webdataset", "coco")
+VERSION = 2
 #: File that tells an export from a folder of something else.
 _MARK = "heml-export.txt"
 
@@ -31,7 +28,7 @@ def export_dataset(source: str | Path, kind: str, target: str | Path) -> int:
     source : path
         A whole dataset folder.
     kind : str
-        "imagefolder", "webdataset" or "coco".
+        Name of a registered format, such as "coco".
     target : path
         A folder, which is written whole or not at all; an earlier one is replaced.
 
@@ -48,19 +45,16 @@ def export_dataset(source: str | Path, kind: str, target: str | Path) -> int:
     """
     source, target = Path(source), Path(target)
     manifest = read_manifest(source)
-    if kind not in KINDS:
-        raise DatasetError(f"no export '{kind}'; choose one of {', '.join(KINDS)}")
+    try:
+        chosen = EXPORTS[kind]
+    except RegistryError as error:
+        raise DatasetError(str(error)) from error
     if source.resolve() in (target.resolve(), *target.resolve().parents):
         raise DatasetError(f"{target} lies in the dataset itself: choose another folder")
     if target.exists() and not _is_export(target):
         raise DatasetError(f"{target} exists and is no export: choose another folder, or remove it")
     with write_aside(target) as folder:
-        if kind == "imagefolder":
-            count = export_imagefolder(source, folder)
-        elif kind == "webdataset":
-            count = export_webdataset(source, folder, manifest["label"])
-        else:
-            count = export_coco(source, folder, manifest["name"])
+        count = chosen.write(source, folder, manifest)
         (folder / _MARK).write_text(f"{kind}, of {manifest['name']} {manifest['version']}\n")
     return count
 
@@ -80,9 +74,9 @@ def write_exports(store: Store, kinds: Sequence[str], progress: Progress) -> dic
         Kind → rows.
     """
     if store.exports.exists():
-        for folder in store.exports.iterdir():
-            if folder.name in KINDS and folder.name not in kinds:
-                shutil.rmtree(folder)
+        for folder in sorted(store.exports.iterdir()):
+            if folder.name not in kinds and _is_export(folder):
+                store.withdraw(f"export_{folder.name}", folder)
     counts = {}
     for kind in dict.fromkeys(kinds):
         target = store.exports / kind

@@ -6,6 +6,7 @@ A stage whose manifest carries the wanted fingerprint is finished and is not com
 from __future__ import annotations
 
 import os
+import shutil
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -163,8 +164,11 @@ class Store:
             self.remote.pull(self.root)
 
     def withdraw(self, stage: str, output: Path) -> None:
-        """Removes the file of a stage, here and in the object store."""
-        output.unlink(missing_ok=True)
+        """Removes the file or folder of a stage, here and in the object store."""
+        if output.is_dir():
+            shutil.rmtree(output)
+        else:
+            output.unlink(missing_ok=True)
         if self.remote is not None:
             self.remote.withdraw(stage)
 

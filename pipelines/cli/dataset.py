@@ -33,11 +33,11 @@ def verify(folder: Folder) -> None:
 
 
 def _known_format(name: str) -> str:
-    from heml.dataset.export import KINDS
+    from heml.dataset.export_format import EXPORTS
     from heml.taxonomy import nearest
 
-    if name not in KINDS:
-        raise typer.BadParameter(f"no format '{name}'; {nearest(name, KINDS)}")
+    if name not in EXPORTS:
+        raise typer.BadParameter(f"no format '{name}'; {nearest(name, EXPORTS.names())}")
     return name
 
 
@@ -47,7 +47,7 @@ def export(
     kind: Annotated[
         str,
         typer.Option(
-            metavar="FORMAT", help="imagefolder, webdataset or coco.", callback=_known_format
+            metavar="FORMAT", help="Such as imagefolder, webdataset or coco.", callback=_known_format
         ),
     ],
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write; must not exist.")],

@@ -29,7 +29,8 @@ from data_contracts import DEBIAS_EFFECT, ContractError
 from heml.compute.progress import silent
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.documents import complete_documents
-from heml.dataset.export import KINDS, export_dataset, write_exports
+from heml.dataset.export import export_dataset, write_exports
+from heml.dataset.export_format import EXPORTS
 from heml.dataset.revocation import RevokeError, revoke
 from heml.dataset_folder.features import output_names
 from heml.dataset_folder.manifest_file import DatasetError, read_manifest, verify
@@ -524,7 +525,7 @@ def test_unknown_ids_revoke_nothing(store):
 @pytest.fixture(scope="module")
 def exported(made: Store, tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("exports")
-    for kind in KINDS:
+    for kind in EXPORTS.names():
         assert export_dataset(made.rebalanced_dataset, kind, folder / kind) == 96
     return folder
 
@@ -572,7 +573,7 @@ def test_coco_masks_are_those_of_the_dataset(made, exported, capsys):
         data = (folder / "data" / image["file_name"]).read_bytes()
         assert Image.open(io.BytesIO(data)).size == (image["width"], image["height"])
         found = {names[a["category_id"]]: a for a in coco.imgToAnns[image["id"]]}
-        masks = opened.masks(image["image_id"])
+        masks = opened.masks(image["row"]["image_id"])
         assert set(found) == set(masks)
         for name, mask in masks.items():
             np.testing.assert_array_equal(coco.annToMask(found[name]).astype(bool), mask)

@@ -9,51 +9,65 @@ from __future__ import annotations
 import io
 import json
 import tarfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from heml.dataset.exports.image_files import suffix_of
+from heml.dataset.export_format import EXPORTS
+from heml.dataset.image_files import columns_of, suffix_of
 from heml.dataset_folder.features import class_names
 from heml.dataset_folder.reader import read_rows, schema_of, splits_of
 
 #: Bytes of images per tar file.
 SHARD_BYTES = 500_000_000
+#: Columns that no row lacks and that are plain: readers infer the types from the first samples.
+_PLAIN = ("image_id", "origin", "group", "weight", "width", "height")
 
 
-def export_webdataset(
-    source: Path, target: Path, label_column: str, shard_bytes: int = SHARD_BYTES
-) -> int:
-    """Writes `<split>-000000.tar`, ...: of every row `<key>.<suffix>`, `<key>.cls`, `<key>.json`.
+class WebDataset:
+    """Of every row `<key>.<suffix>`, `<key>.cls` and `<key>.json`.
 
-    Parameters
-    ----------
-    source : pathlib.Path
-        A dataset folder.
-    target : pathlib.Path
-        A folder that does not exist.
-    label_column : str
-        Column of the label: its class number is the `cls` of a sample.
-    shard_bytes : int
-        A tar file ends at this size of images.
-
-    Returns
-    -------
-    int
-        Rows.
+    The JSON holds what no row lacks, and under `row` all columns as a JSON text: `datasets` takes
+    the types from the first five samples, where a column of recombined rows is still empty. All
+    samples have the same members, since readers expect that: where images are of several formats
+    all are named `jpg`, and decoders find out from the content.
     """
-    schema = schema_of(source)
-    codes = {name: code for code, name in enumerate(class_names(schema)[label_column])}
-    target.mkdir(parents=True)
-    count = 0
+
+    name = "webdataset"
+    rank = 1
+    description = "Tar files for reading in sequence, such as from object stores."
+    layout = "`<split>-000000.tar` of image, `cls`, `json`"
+    read_by = '`webdataset`; `load_dataset("webdataset", data_files=...)`'
+
+    def __init__(self, shard_bytes: int = SHARD_BYTES) -> None:
+        self._shard_bytes = shard_bytes
+
+    def write(self, source: Path, target: Path, manifest: Mapping[str, Any]) -> int:
+        """Writes `<split>-000000.tar`, ...; a file ends at `shard_bytes` of images."""
+        schema = schema_of(source)
+        label = manifest["label"]
+        codes = {name: code for code, name in enumerate(class_names(schema)[label])}
+        suffix = _common_suffix(source)
+        target.mkdir(parents=True)
+        count = 0
+        for split in splits_of(source):
+            rows = read_rows(source, split, schema.names)
+            for number, shard in enumerate(_shards(rows, self._shard_bytes)):
+                with tarfile.open(target / f"{split}-{number:06d}.tar", "w") as tar:
+                    for row in shard:
+                        _add(tar, f"{count:08d}", suffix, row, codes[row[label]])
+                        count += 1
+        return count
+
+
+def _common_suffix(source: Path) -> str:
+    found: set[str] = set()
     for split in splits_of(source):
-        rows = read_rows(source, split, schema.names)
-        for number, shard in enumerate(_shards(rows, shard_bytes)):
-            with tarfile.open(target / f"{split}-{number:06d}.tar", "w") as tar:
-                for row in shard:
-                    _add(tar, f"{count:08d}", row, codes[row[label_column]])
-                    count += 1
-    return count
+        for row in read_rows(source, split, ["image"]):
+            found.add(suffix_of(row["image"]["bytes"]))
+            if len(found) > 1:
+                return "jpg"
+    return found.pop() if found else "jpg"
 
 
 def _shards(rows: Iterator[dict[str, Any]], shard_bytes: int) -> Iterator[Iterator[dict[str, Any]]]:
@@ -72,11 +86,19 @@ def _shards(rows: Iterator[dict[str, Any]], shard_bytes: int) -> Iterator[Iterat
         yield shard()
 
 
-def _add(tar: tarfile.TarFile, key: str, row: dict[str, Any], code: int) -> None:
-    data = row.pop("image")["bytes"]
-    text = json.dumps(row, ensure_ascii=False, sort_keys=True).encode()
-    for suffix, content in ((suffix_of(data), data), ("cls", str(code).encode()), ("json", text)):
+def _add(tar: tarfile.TarFile, key: str, suffix: str, row: dict[str, Any], code: int) -> None:
+    columns = json.dumps({**columns_of(row), "masks": row["masks"]}, ensure_ascii=False)
+    content = {**{name: row[name] for name in _PLAIN}, "row": columns}
+    members = {
+        suffix: row["image"]["bytes"],
+        "cls": str(code).encode(),
+        "json": json.dumps(content, ensure_ascii=False).encode(),
+    }
+    for name, data in members.items():
         # A new TarInfo has neither time nor owner: the same rows give the same bytes.
-        member = tarfile.TarInfo(f"{key}.{suffix}")
-        member.size = len(content)
-        tar.addfile(member, io.BytesIO(content))
+        member = tarfile.TarInfo(f"{key}.{name}")
+        member.size = len(data)
+        tar.addfile(member, io.BytesIO(data))
+
+
+EXPORTS.register(WebDataset())
