@@ -47,7 +47,7 @@ def export(
     kind: Annotated[
         str,
         typer.Option(
-            metavar="FORMAT", help="Such as imagefolder, webdataset or coco.", callback=_known_format
+            metavar="FORMAT", help="imagefolder, webdataset, coco, ...", callback=_known_format
         ),
     ],
     to: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write; must not exist.")],

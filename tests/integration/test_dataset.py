@@ -652,7 +652,7 @@ def test_a_sample_is_shown_beside_its_parents(made):
 def test_command_line(made, tmp_path, capsys):
     folder = str(made.rebalanced_dataset)
     assert main(["dataset", "verify", folder]) == 0
-    assert "96 rows: as they were written" in capsys.readouterr().out
+    assert "96 rows: all match the manifest" in capsys.readouterr().out
     assert main(["dataset", "provenance", folder, "recombined-000000"]) == 0
     assert json.loads(capsys.readouterr().out)["operator"] == "transplant"
     assert main(["dataset", "export", folder, "--kind=coco", f"--to={tmp_path / 'coco'}"]) == 0
