@@ -2,6 +2,7 @@
 
 import io
 import os
+import time
 
 import pytest
 
@@ -32,6 +33,9 @@ def test_a_pipe_gets_lines_and_a_terminal_a_live_display(monkeypatch):
         display.progress(2, "images", "images: 40/100 read")
         display.materialized("images")
         display.line(3, "metric/hair: precision at 1 0.96 [0.9, 1.0]")
+        deadline = time.monotonic() + 5
+        while "40/100" not in terminal.getvalue() and time.monotonic() < deadline:
+            time.sleep(0.02)
         display.finished("images")
     shown = terminal.getvalue()
     assert "40/100" in shown
