@@ -20,7 +20,7 @@ from torch import nn
 from benchmarks.effect_detectability import self_recombined
 from benchmarks.effect_pipeline import rebalanced_data
 from benchmarks.effect_tasks import Task, TaskData, read_task
-from heml.effect.arms import TRAINERS
+from heml.effect.arm import ARMS
 from heml.effect.effect_settings import EffectSettings
 from heml.effect.effect_stage import VERSION
 from heml.effect.probe_network import predict, small_network
@@ -137,17 +137,17 @@ def train_and_keep(job: Job) -> Result:
     if not job.result().is_file():
         problem = _problem(job, data)
         started = time.process_time()
-        network = TRAINERS[job.arm](problem, job.seed, lambda step: None)
+        trained = ARMS[job.arm].train(problem, job.seed, lambda step: None)
         content = {
             "task": job.task.name,
             "arm": job.arm,
             "seed": job.seed,
-            "correct": _right(network, test.images, test.labels),
-            "n_train": len(problem.trained_on(job.arm)),
+            "correct": _right(trained.network, test.images, test.labels),
+            "n_train": trained.n_train,
             "seconds": time.process_time() - started,
         }
         with write_aside(job.network()) as aside:
-            save_model(network, str(aside))
+            save_model(trained.network, str(aside))
         with write_aside(job.result()) as aside:
             aside.write_text(json.dumps(content))
     edited, controls = job.edited(), _controls(job, tuple(data.test_names))

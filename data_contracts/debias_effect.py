@@ -3,18 +3,10 @@
 import pyarrow as pa
 
 from data_contracts.contract import Column, Contract
+from data_contracts.vocabulary import Vocabulary
 
-#: Arms that a recipe may add: other ways to train on the data as it is.
-EXTRA_ARMS = (
-    "subg",
-    "reweighting",
-    "group_dro",
-    "cutmix",
-    "random_paste",
-    "dfr",
-)
-#: All arms, in the order of tables.
-ARMS = ("erm", "group_balanced", *EXTRA_ARMS, "rebalanced")
+#: Provided by the registry of arms.
+ARM_NAMES = Vocabulary("effect arms")
 
 DEBIAS_EFFECT = Contract(
     name="debias_effect",
@@ -22,7 +14,7 @@ DEBIAS_EFFECT = Contract(
     "data as it is, with group-balanced sampling, and on the rebalanced dataset; with other "
     "methods where the recipe asks for them. Empty if there is no test split.",
     columns=(
-        Column("arm", pa.string(), "Training arm.", among=ARMS),
+        Column("arm", pa.string(), "Training arm.", among=ARM_NAMES),
         Column("seed", pa.int64(), "Seed of initial weights and batches.", at_least=0),
         Column(
             "worst_group_accuracy",
@@ -60,6 +52,6 @@ DEBIAS_EFFECT = Contract(
             "What the test split cannot judge, such as a group without images; or empty.",
         ),
     ),
-    version=(1, 1),
+    version=(2, 0),
     unique_together=("arm", "seed"),
 )

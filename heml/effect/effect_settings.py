@@ -2,27 +2,28 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated
 
 from pydantic import Field
 
-from data_contracts.debias_effect import ARMS, EXTRA_ARMS
+from heml.effect.arm import ARMS
+from heml.parts.part_name import PartName
 from heml.parts.settings import Settings
 
 
 class EffectSettings(Settings):
     """How the effect on a held-out test split is measured."""
 
-    enabled: bool = True
-    seeds: int = Field(3, ge=1)
+    enabled: bool = Field(True, description="Whether the effect is measured.")
+    seeds: int = Field(3, ge=1, description="Trainings of each arm.")
     size: int = Field(64, ge=16, description="Side of the training images in pixels.")
     steps: int = Field(400, ge=1, description="Optimizer steps of every arm.")
-    batch_size: int = Field(64, ge=2)
-    arms: list[Literal[EXTRA_ARMS]] = Field(  # type: ignore[valid-type]
+    batch_size: int = Field(64, ge=2, description="Images of one step.")
+    arms: list[Annotated[str, PartName(ARMS)]] = Field(
         default=[], description="Other ways to train on the data as it is, to compare with."
     )
 
     @property
     def all_arms(self) -> tuple[str, ...]:
         """The arms that are always measured, and the recipe's, in the order of tables."""
-        return tuple(arm for arm in ARMS if arm not in EXTRA_ARMS or arm in self.arms)
+        return tuple(arm.name for arm in ARMS if arm.always or arm.name in self.arms)

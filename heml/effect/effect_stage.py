@@ -17,7 +17,7 @@ from data_contracts import DEBIAS_EFFECT
 from heml.compute.progress import Progress
 from heml.compute.threads import worker_pool
 from heml.effect.accuracy import group_accuracy
-from heml.effect.arms import TRAINERS
+from heml.effect.arm import ARMS
 from heml.effect.effect_settings import EffectSettings
 from heml.effect.intervals import Trial, bootstrap, interval
 from heml.effect.probe_network import predict
@@ -113,8 +113,8 @@ def _measure(
         def tell(step: int) -> None:
             progress(f"debias_effect: {arm}, seed {seed}, step {step}/{settings.steps}")
 
-        network = TRAINERS[arm](problem, seed, tell)
-        return predict(network, test.images) == test.labels, len(problem.trained_on(arm))
+        trained = ARMS[arm].train(problem, seed, tell)
+        return predict(trained.network, test.images) == test.labels, trained.n_train
 
     jobs = [(arm, seed) for seed in range(settings.seeds) for arm in arms]
     with worker_pool() as pool:
@@ -170,7 +170,7 @@ def _read(
 
     train = index[index["split"] == "train"]
     validation = index[index["split"] == "validation"]
-    pasted = "random_paste" in settings.all_arms
+    pasted = any(ARMS[arm].needs_segments for arm in settings.all_arms)
     segments = segment_ids(store, train["image_id"].tolist(), settings.size) if pasted else None
     label = store.summary("rebalanced_dataset")["label_column"]
     rebalanced, _ = read_rebalanced(

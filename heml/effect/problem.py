@@ -4,10 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from typing import Protocol
 
 import numpy as np
 
-from heml.effect.effect_settings import EffectSettings
+
+class TrainingSettings(Protocol):
+    """What all arms share: side of the images in pixels, optimizer steps, images of a step."""
+
+    @property
+    def size(self) -> int: ...
+
+    @property
+    def steps(self) -> int: ...
+
+    @property
+    def batch_size(self) -> int: ...
+
 
 #: Told the number of the step that is done.
 Tell = Callable[[int], None]
@@ -69,7 +82,7 @@ class Problem:
         The real train split.
     classes : int
         Number of label values.
-    settings : EffectSettings
+    settings : TrainingSettings
     validation : TrainingSet, optional
         The real validation split, where there is one.
     rebalanced : TrainingSet, optional
@@ -80,12 +93,7 @@ class Problem:
 
     train: TrainingSet
     classes: int
-    settings: EffectSettings
+    settings: TrainingSettings
     validation: TrainingSet | None = None
     rebalanced: TrainingSet | None = None
     oracle: TrainingSet | None = None
-
-    def trained_on(self, arm: str) -> TrainingSet:
-        """What the arm of that name draws its images from."""
-        own = {"rebalanced": self.rebalanced, "oracle": self.oracle}.get(arm)
-        return self.train if own is None else own

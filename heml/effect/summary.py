@@ -6,21 +6,8 @@ from dataclasses import dataclass
 
 import pandas as pd
 
-from data_contracts.debias_effect import ARMS
+from heml.effect.arm import ARMS
 from heml.effect.intervals import Interval
-
-#: Arms in plain words.
-ARM_WORDS = {
-    "erm": "data as it is",
-    "group_balanced": "group-balanced sampling",
-    "subg": "undersampling",
-    "reweighting": "reweighting",
-    "group_dro": "GroupDRO",
-    "cutmix": "CutMix",
-    "random_paste": "random paste of segments",
-    "dfr": "last-layer retraining",
-    "rebalanced": "rebalanced dataset",
-}
 
 
 @dataclass(frozen=True)
@@ -56,13 +43,13 @@ class ArmEffect:
 
     @property
     def words(self) -> str:
-        return ARM_WORDS[self.arm]
+        return ARMS[self.arm].words
 
 
 def arm_effects(effect: pd.DataFrame) -> list[ArmEffect]:
-    """All arms of a `debias_effect` table, in the contract's order; none if it is empty."""
+    """All arms of a `debias_effect` table, by rank; none if it is empty."""
     arms = []
-    for arm in ARMS:
+    for arm in (known.name for known in ARMS):
         own = effect[effect["arm"] == arm].sort_values("seed")
         if own.empty:
             continue

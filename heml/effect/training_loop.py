@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
 from heml.compute.threads import seeded
-from heml.effect.effect_settings import EffectSettings
 from heml.effect.probe_network import as_input, small_network
-from heml.effect.problem import Tell, TrainingSet
+from heml.effect.problem import Tell, TrainingSet, TrainingSettings
 
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
@@ -24,17 +24,33 @@ Edit = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
 Step = Callable[[Tensor, np.ndarray, nn.Module, np.random.Generator], Tensor]
 
 
+@dataclass(frozen=True)
+class Trained:
+    """What an arm gives.
+
+    Parameters
+    ----------
+    network : nn.Sequential
+        (B, 3, S, S) → (B, classes), in evaluation mode.
+    n_train : int
+        Images that it could draw.
+    """
+
+    network: nn.Sequential
+    n_train: int
+
+
 def train_network(
     data: TrainingSet,
     classes: int,
-    settings: EffectSettings,
+    settings: TrainingSettings,
     seed: int,
     tell: Tell,
     *,
     loss: Loss | None = None,
     edit: Edit | None = None,
     step: Step | None = None,
-) -> nn.Sequential:
+) -> Trained:
     """Trains a small network on mirrored and shifted images, sampled by weight.
 
     Every arm takes the same number of steps, so that a larger training set is no longer training.
@@ -43,7 +59,7 @@ def train_network(
     ----------
     data : TrainingSet
     classes : int
-    settings : EffectSettings
+    settings : TrainingSettings
     seed : int
         Of initial weights and batches.
     tell : callable
@@ -56,8 +72,7 @@ def train_network(
 
     Returns
     -------
-    nn.Sequential
-        In evaluation mode.
+    Trained
     """
     rng = np.random.default_rng(seed)
     with seeded(seed):
@@ -83,7 +98,7 @@ def train_network(
         schedule.step()
         if number % max(settings.steps // 4, 1) == 0:
             tell(number)
-    return network.eval()
+    return Trained(network.eval(), len(data))
 
 
 def cross_entropy(data: TrainingSet) -> Loss:

@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import beta, binom
 
 from heml.effect.accuracy import group_accuracy
-from heml.effect.arms import TRAINERS
+from heml.effect.arm import ARMS
 from heml.effect.arms.dfr import NEVER, _layer
 from heml.effect.arms.subg import smallest_groups
 from heml.effect.effect_settings import EffectSettings
@@ -51,18 +51,18 @@ def problem(counts: dict[tuple[int, int], int] = BIASED, classes: int = 2) -> Pr
     return Problem(train, classes, SETTINGS, rebalanced=balanced, oracle=balanced)
 
 
-@pytest.mark.parametrize("arm", TRAINERS)
+@pytest.mark.parametrize("arm", ARMS.names())
 def test_every_arm_repeats_itself_and_differs_by_seed(arm):
     own = problem()
     images = own.train.images[::5]
-    outputs = [run(TRAINERS[arm](own, seed, lambda step: None), images) for seed in (0, 0, 1)]
+    outputs = [run(ARMS[arm].train(own, s, lambda step: None).network, images) for s in (0, 0, 1)]
     assert outputs[0].shape == (len(images), 2)
     assert np.isfinite(outputs[0]).all()
     np.testing.assert_array_equal(outputs[0], outputs[1])
     assert not np.allclose(outputs[0], outputs[2])
 
 
-@pytest.mark.parametrize("arm", TRAINERS)
+@pytest.mark.parametrize("arm", ARMS.names())
 def test_every_arm_takes_three_labels_four_attributes_and_unknown_groups(arm):
     counts = {
         (label, attribute): 2 + 3 * (attribute == label)
@@ -72,7 +72,7 @@ def test_every_arm_takes_three_labels_four_attributes_and_unknown_groups(arm):
     own = problem(counts, classes=4)  # one label value is in the test split only
     own.train.groups[::7] = -1
     told = []
-    outputs = run(TRAINERS[arm](own, 0, told.append), own.train.images)
+    outputs = run(ARMS[arm].train(own, 0, told.append).network, own.train.images)
     assert outputs.shape == (len(own.train), 4)
     assert told == [3, 6, 9, 12]
 
@@ -98,7 +98,7 @@ def test_an_unbiased_set_teaches_what_a_biased_one_hides():
     own = Problem(train, 2, settings, rebalanced=even)
     worst = {}
     for arm in ("erm", "rebalanced"):
-        network = TRAINERS[arm](own, 0, lambda step: None)
+        network = ARMS[arm].train(own, 0, lambda step: None).network
         correct = predict(network, test.images) == test.labels
         worst[arm] = group_accuracy(correct, test.groups).worst_group
     assert worst["erm"] < 0.5 < 0.8 < worst["rebalanced"]
@@ -118,7 +118,7 @@ def test_random_paste_without_segments_says_so():
     own = planted(BIASED)
     bare = TrainingSet(own.images, own.labels, own.groups, own.weights)
     with pytest.raises(ValueError, match="needs the segments"):
-        TRAINERS["random_paste"](Problem(bare, 2, SETTINGS), 0, lambda step: None)
+        ARMS["random_paste"].train(Problem(bare, 2, SETTINGS), 0, lambda step: None)
 
 
 def test_accuracy_of_groups():

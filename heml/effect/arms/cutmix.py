@@ -8,11 +8,12 @@ from kornia.augmentation import RandomCutMixV2
 from torch import Tensor, nn
 
 from heml.compute.threads import seeded
+from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell
-from heml.effect.training_loop import train_network
+from heml.effect.training_loop import Trained, train_network
 
 
-def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
+def train(problem: Problem, seed: int, tell: Tell) -> Trained:
     data = problem.train
     labels = torch.from_numpy(data.labels)
     mix = RandomCutMixV2(data_keys=["input", "class"], use_correct_lambda=True)
@@ -31,3 +32,14 @@ def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
         return (share * losses[0] + (1 - share) * losses[1]).mean()
 
     return train_network(data, problem.classes, problem.settings, seed, tell, step=step)
+
+
+ARMS.register(
+    Arm(
+        name="cutmix",
+        rank=60,
+        words="CutMix",
+        description="Rectangles of other images, labels mixed by area (Yun et al. 2019).",
+        train=train,
+    )
+)

@@ -17,10 +17,12 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.preprocessing import StandardScaler
 from torch import nn
 
+from heml.effect.arm import ARMS, Arm
 from heml.effect.arms import erm
 from heml.effect.arms.subg import smallest_groups
 from heml.effect.probe_network import run
 from heml.effect.problem import Problem, Tell, TrainingSet
+from heml.effect.training_loop import Trained
 
 #: Balanced draws whose layers are averaged, the paper's number.
 DRAWS = 10
@@ -30,8 +32,9 @@ STRENGTHS = (1.0, 0.3, 0.1, 0.03)
 NEVER = -1e4
 
 
-def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
-    network = erm.train(problem, seed, tell)
+def train(problem: Problem, seed: int, tell: Tell) -> Trained:
+    trained = erm.train(problem, seed, tell)
+    network = trained.network
     body, head = network[:-1], network[-1]
     assert isinstance(head, nn.Linear)
     data = _refit_on(problem)
@@ -50,7 +53,7 @@ def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weights))
         head.bias.copy_(torch.from_numpy(biases))
-    return network
+    return trained
 
 
 def _refit_on(problem: Problem) -> TrainingSet:
@@ -99,3 +102,15 @@ def _layer(
             model.fit(features, labels == label)
             weight[label], bias[label] = model.coef_[0], model.intercept_[0]
     return weight, bias
+
+
+ARMS.register(
+    Arm(
+        name="dfr",
+        rank=80,
+        words="last-layer retraining",
+        description="The last layer is refitted on group-balanced data "
+        "(DFR, Kirichenko et al. 2023).",
+        train=train,
+    )
+)

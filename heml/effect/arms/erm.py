@@ -2,11 +2,22 @@
 
 from __future__ import annotations
 
-from torch import nn
-
+from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell
-from heml.effect.training_loop import train_network
+from heml.effect.training_loop import Trained, train_network
 
 
-def train(problem: Problem, seed: int, tell: Tell) -> nn.Sequential:
+def train(problem: Problem, seed: int, tell: Tell) -> Trained:
     return train_network(problem.train, problem.classes, problem.settings, seed, tell)
+
+
+ARMS.register(
+    Arm(
+        name="erm",
+        rank=10,
+        words="data as it is",
+        description="Empirical risk minimization on the data as it is: what everybody does first.",
+        train=train,
+        always=True,
+    )
+)

@@ -7,14 +7,15 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell
-from heml.effect.training_loop import train_network
+from heml.effect.training_loop import Trained, train_network
 
 #: Step size of the groups' weights, the paper's.
 STEP = 0.01
 
 
-def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
+def train(problem: Problem, seed: int, tell: Tell) -> Trained:
     known = problem.train.of_known_groups()
     data = known.with_weights(known.group_balance())
     labels = torch.from_numpy(data.labels)
@@ -33,3 +34,14 @@ def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
         return (weights * means).sum()
 
     return train_network(data, problem.classes, problem.settings, seed, tell, loss=loss)
+
+
+ARMS.register(
+    Arm(
+        name="group_dro",
+        rank=50,
+        words="GroupDRO",
+        description="Groups' losses are weighted by how bad they are (Sagawa et al. 2020).",
+        train=train,
+    )
+)

@@ -4,16 +4,16 @@ was in its own image; the label stays (after Ghiasi et al. 2021, Simple Copy-Pas
 from __future__ import annotations
 
 import numpy as np
-from torch import nn
 
+from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell
-from heml.effect.training_loop import train_network
+from heml.effect.training_loop import Trained, train_network
 
 #: Share of the images of a batch that get a segment.
 SHARE = 0.5
 
 
-def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
+def train(problem: Problem, seed: int, tell: Tell) -> Trained:
     known = problem.train.of_known_groups()
     data = known.with_weights(known.group_balance())
     segments = data.segments
@@ -32,3 +32,15 @@ def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
         return images
 
     return train_network(data, problem.classes, problem.settings, seed, tell, edit=edit)
+
+
+ARMS.register(
+    Arm(
+        name="random_paste",
+        rank=70,
+        words="random paste of segments",
+        description="Segments of other train images pasted without a plan (Ghiasi et al. 2021).",
+        train=train,
+        needs_segments=True,
+    )
+)

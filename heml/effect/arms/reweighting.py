@@ -7,11 +7,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell
-from heml.effect.training_loop import train_network
+from heml.effect.training_loop import Trained, train_network
 
 
-def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
+def train(problem: Problem, seed: int, tell: Tell) -> Trained:
     data = problem.train.of_known_groups()
     labels = torch.from_numpy(data.labels)
     weights = torch.from_numpy(data.group_balance()).float()
@@ -21,3 +22,14 @@ def train(problem: Problem, seed: int, tell: Tell) -> nn.Module:
         return (each * weights[rows]).mean()
 
     return train_network(data, problem.classes, problem.settings, seed, tell, loss=loss)
+
+
+ARMS.register(
+    Arm(
+        name="reweighting",
+        rank=40,
+        words="reweighting",
+        description="Losses count by the inverse size of their group (Sagawa et al. 2020).",
+        train=train,
+    )
+)
