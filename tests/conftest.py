@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import multiprocessing
 import os
 import socket
 from collections.abc import Callable, Mapping
@@ -24,6 +25,8 @@ from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
 if TYPE_CHECKING:
+    from multiprocessing.context import ForkServerContext
+
     from report_store import ReportStore
 
 #: Files whose tests take longest, longest first: started first, they do not keep one core waiting
@@ -48,6 +51,16 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 def _place(file: str) -> int:
     return LONGEST.index(file) if file in LONGEST else len(LONGEST)
+
+
+@pytest.fixture(scope="session")
+def forkserver() -> ForkServerContext:
+    """Processes forked from one that has imported what stages need, for tests that kill them."""
+    context = multiprocessing.get_context("forkserver")
+    context.set_forkserver_preload(
+        ["heml.metrics.level", "heml.dataset.dataset_stage", "heml.report.report_stage"]
+    )
+    return context
 
 
 @pytest.fixture(scope="session")

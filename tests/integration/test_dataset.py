@@ -5,13 +5,10 @@ from __future__ import annotations
 import hashlib
 import io
 import json
-import os
 import re
 import shutil
-import signal
-import subprocess
-import sys
 import tarfile
+import time
 from pathlib import Path
 
 import dataset_store
@@ -27,11 +24,13 @@ import heml
 from benchmarks.write import make_store, write
 from data_contracts import DEBIAS_EFFECT, ContractError
 from heml.compute.progress import silent
+from heml.dataset import dataset_stage, documents
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.documents import complete_documents
 from heml.dataset.export import export_dataset, write_exports
 from heml.dataset.export_format import EXPORTS
 from heml.dataset.revocation import RevokeError, revoke
+from heml.dataset_folder import split_writer
 from heml.dataset_folder.features import output_names
 from heml.dataset_folder.manifest_file import DatasetError, read_manifest, verify
 from heml.images.images_table import ImageReader, image_index
@@ -275,36 +274,31 @@ def test_a_dataset_that_is_not_whole_is_refused(store, damage, message):
         verify(store.rebalanced_dataset)
 
 
-HANG = """
-import sys, time
-from pathlib import Path
-sys.path.insert(0, {tests!r})
-import dataset_store
-from heml.dataset import dataset_stage, documents
-from heml.dataset_folder import split_writer
-from heml.storage.store import Store
+def write_and_hang(root, point, there):
+    """Writes the dataset of a store, and stops at a point until it is killed."""
 
-def hang(*args, **kwargs):
-    print("there", flush=True)
-    time.sleep(60)
+    def hang(*args, **kwargs):
+        there.set()
+        time.sleep(60)
 
-if {point!r} == "rows":
-    flush, calls = split_writer._Shards._flush, []
-    split_writer.ROWS_PER_GROUP = 10
-    def few(self):
-        # A file for every ten rows: when it hangs, all that are there are whole.
-        self._limit = 1
-        flush(self)
-        calls.append(1)
-        if len(calls) == 5:
-            hang()
-    split_writer._Shards._flush = few
-elif {point!r} == "documents":
-    dataset_stage.write_documents = hang
-else:
-    documents.write_manifest = hang
-dataset_store.write(Store(Path({root!r})))
-"""
+    if point == "rows":
+        flush, calls = split_writer._Shards._flush, []
+        split_writer.ROWS_PER_GROUP = 10
+
+        def few(self):
+            # A file for every ten rows: when it hangs, all that are there are whole.
+            self._limit = 1
+            flush(self)
+            calls.append(1)
+            if len(calls) == 5:
+                hang()
+
+        split_writer._Shards._flush = few
+    elif point == "documents":
+        dataset_stage.write_documents = hang
+    else:
+        documents.write_manifest = hang
+    dataset_store.write(Store(root))
 
 
 def any_rows(folder: Path) -> dict[str, int]:
@@ -336,19 +330,14 @@ def test_readers_of_the_kill_test_do_read(made, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("point", ["rows", "documents", "manifest"])
-def test_a_killed_writer_leaves_nothing_that_is_taken_for_a_dataset(store, tmp_path, point):
+def test_a_killed_writer_leaves_nothing_that_is_taken_for_a_dataset(store, point, forkserver):
     shutil.rmtree(store.rebalanced_dataset)
-    tests = str(Path(__file__).parents[1])
-    script = HANG.format(tests=tests, point=point, root=str(store.root))
-    environment = {**os.environ, "PYTHONPATH": str(Path(heml.__file__).parents[1])}
-    writer = subprocess.Popen(
-        [sys.executable, "-c", script], stdout=subprocess.PIPE, text=True, env=environment
-    )
-    assert writer.stdout is not None
-    assert writer.stdout.readline() == "there\n"
-    writer.send_signal(signal.SIGKILL)
-    writer.wait()
-    writer.stdout.close()
+    there = forkserver.Event()
+    writer = forkserver.Process(target=write_and_hang, args=(store.root, point, there))
+    writer.start()
+    assert there.wait(100)
+    writer.kill()
+    writer.join()
 
     assert not store.rebalanced_dataset.exists()
     left = [p for p in store.root.iterdir() if p.name.startswith(".rebalanced_dataset")]

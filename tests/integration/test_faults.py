@@ -2,10 +2,8 @@
 is not made again."""
 
 import hashlib
+import os
 import signal
-import subprocess
-import sys
-from pathlib import Path
 
 import pytest
 
@@ -16,6 +14,7 @@ from heml.segmentation.segmentation_settings import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
+from heml.storage.sharded_parquet import ShardWriter
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
 
@@ -30,32 +29,6 @@ SHAPES = Taxonomy(
     ignored=("void",),
 )
 NODES = ["mouth", "nose", "neck"]
-
-#: What a killed process runs: this module's stages, with a hook that kills it with SIGKILL.
-VICTIM = """
-import os, signal, sys
-sys.path.insert(0, {folder!r})
-import test_faults
-from heml.storage.sharded_parquet import ShardWriter
-from heml.storage.store import Store
-
-def die(*args):
-    os.kill(os.getpid(), signal.SIGKILL)
-
-def progress(line):
-    if line.startswith("metric/") and ": precision" in line:
-        die()
-
-flush, times = ShardWriter._flush, []
-
-def flush_once(self):
-    times.append(1)
-    die() if len(times) == 2 else flush(self)
-
-if {stage!r} != "metric":
-    ShardWriter._flush = flush_once
-test_faults.STAGES[{stage!r}](Store(test_faults.Path({root!r})), progress)
-"""
 
 
 def images(store, progress=silent):
@@ -78,11 +51,39 @@ CHAIN = {"images": images, "segments": segments, "metric": metric}
 STAGES = {**CHAIN, "shapes": shapes}
 
 
-def killed(stage, store):
+def die():
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def victim(stage, root):
+    """Runs a stage in a process of its own and kills it: tables at their second write, a level
+    when its first node is trained."""
+    flush, times = ShardWriter._flush, []
+
+    def flush_once(self):
+        times.append(1)
+        die() if len(times) == 2 else flush(self)
+
+    def progress(line):
+        if line.startswith("metric/") and ": precision" in line:
+            die()
+
+    if stage != "metric":
+        ShardWriter._flush = flush_once
+    STAGES[stage](Store(root), progress)
+
+
+@pytest.fixture
+def killed(forkserver):
     """Runs a stage in a process that is killed in the middle."""
-    program = VICTIM.format(folder=str(Path(__file__).parent), stage=stage, root=str(store.root))
-    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert done.returncode == -signal.SIGKILL, done.stderr
+
+    def run(stage, store):
+        process = forkserver.Process(target=victim, args=(stage, store.root))
+        process.start()
+        process.join(120)
+        assert process.exitcode == -signal.SIGKILL
+
+    return run
 
 
 def digests(store):
@@ -115,7 +116,7 @@ def leftovers(store):
 
 
 @pytest.mark.parametrize("stage", ["images", "segments"])
-def test_killed_table_is_written_again_and_whole(stage, whole, hurt):
+def test_killed_table_is_written_again_and_whole(stage, whole, hurt, killed):
     killed(stage, hurt)
     assert leftovers(hurt), "it was killed while it wrote"
     with pytest.raises(FileNotFoundError, match="has not run yet"):
@@ -126,7 +127,7 @@ def test_killed_table_is_written_again_and_whole(stage, whole, hurt):
     assert leftovers(hurt) == []
 
 
-def test_growing_source_killed_while_segmenting_keeps_the_earlier_table(dataset, store):
+def test_growing_source_killed_while_segmenting_keeps_the_earlier_table(dataset, store, killed):
     def grow(count):
         dataset.good(count)
         dataset.write()
@@ -143,7 +144,7 @@ def test_growing_source_killed_while_segmenting_keeps_the_earlier_table(dataset,
     assert (again["segmented"], again["kept"]) == (20, 80)
 
 
-def test_level_goes_on_with_the_nodes_that_were_not_finished(whole, hurt):
+def test_level_goes_on_with_the_nodes_that_were_not_finished(whole, hurt, killed):
     killed("metric", hurt)
     outcomes = metric(hurt)
     kept = [node for node, outcome in outcomes.items() if outcome.reused]

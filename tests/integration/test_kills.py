@@ -4,7 +4,6 @@ The stages before keep what they had, and the next run makes the stage again wit
 """
 
 import hashlib
-import multiprocessing
 import os
 import signal
 
@@ -133,20 +132,14 @@ def hurt(recipe, tmp_path_factory):
     return Chain(recipe, tmp_path_factory.mktemp("hurt"))
 
 
-@pytest.fixture(scope="module")
-def processes():
-    """Processes forked from a warm server."""
-    context = multiprocessing.get_context("forkserver")
-    context.set_forkserver_preload(["test_kills", "heml.metrics.level", "heml.report.report_stage"])
-    return context
-
-
 @pytest.mark.parametrize(("stage", "place"), KILLS)
-def test_killed_stage_loses_nothing_and_is_made_again(stage, place, recipe, whole, hurt, processes):
+def test_killed_stage_loses_nothing_and_is_made_again(
+    stage, place, recipe, whole, hurt, forkserver
+):
     hurt.up_to(stage)
     manifests = {p: p.stat().st_mtime_ns for p in (hurt.store.root / "manifests").rglob("*.json")}
     before = [p for p in manifests if p.stem != stage]
-    process = processes.Process(target=victim, args=(recipe, hurt.store.root, stage, place))
+    process = forkserver.Process(target=victim, args=(recipe, hurt.store.root, stage, place))
     process.start()
     process.join(120)
     assert process.exitcode == -signal.SIGKILL

@@ -27,7 +27,7 @@ from heml.taxonomy import builtin
 TAXONOMY = builtin("portraits")
 SOURCE = PortraitsSource(kind="portraits", count=120, size=64)
 TRAINED = TrainedSegmentation(
-    kind="trained", pixels=4096, steps=100, batch_size=8, apply="all", doubted="keep"
+    kind="trained", pixels=4096, steps=60, batch_size=8, apply="all", doubted="keep"
 )
 
 

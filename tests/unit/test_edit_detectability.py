@@ -22,7 +22,7 @@ def marked(pictures: np.ndarray, rows: np.ndarray) -> np.ndarray:
     return result.clip(0, 255).astype(np.uint8)
 
 
-N = 240
+N = 180
 LABELS = np.where(np.arange(N) % 2, "open", "closed")
 FAMILIES = np.arange(N) // 3
 

@@ -352,7 +352,7 @@ COUNTS = st.dictionaries(
 
 
 # Shrinking takes minutes and the examples are small as they are.
-@hypothesis_settings(max_examples=30, deadline=None, phases=[Phase.explicit, Phase.generate])
+@hypothesis_settings(max_examples=20, deadline=None, phases=[Phase.explicit, Phase.generate])
 @given(
     counts=COUNTS,
     budget=st.sampled_from([0, 0.1, 0.5, 1.5, 4]),
