@@ -12,8 +12,8 @@ import pandas as pd
 from benchmarks.effect_tasks import Task
 from heml.effect.training_images import resize_pixels
 from heml.images.images_table import decode_image, iterate_images
+from heml.recombination.compositing.compose import compose
 from heml.recombination.imaging.segmented_image import Picture
-from heml.recombination.operators.compose import compose
 from heml.segmentation.masks import SegmentReader
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint

@@ -37,10 +37,10 @@ import torch
 
 from heml.compute.processes import Job, in_processes, process_count
 from heml.compute.threads import worker_pool
+from heml.recombination.compositing.compose import Edit, compose_batch
 from heml.recombination.gates.pixel_gates import AppearanceLimits
 from heml.recombination.imaging.image_reader import PictureReader
 from heml.recombination.imaging.segmented_image import Picture
-from heml.recombination.operators.compose import Edit, compose_batch
 from heml.taxonomy import Taxonomy, builtin
 
 #: What is moved with which operator: leaves from small to large.

@@ -8,7 +8,7 @@ import cv2
 import numpy as np
 from PIL import Image, ImageFilter
 
-from heml.recombination.operators.compose import Edit
+from heml.recombination.compositing.compose import Edit
 from heml.taxonomy import Taxonomy
 
 Result = tuple[np.ndarray, dict[str, np.ndarray]]

@@ -3,12 +3,14 @@
 import pyarrow as pa
 
 from data_contracts.contract import Column, Contract
+from data_contracts.vocabulary import Vocabulary
 
-OPERATORS = ("transplant", "recolor", "background", "insert", "remove")
+#: Provided by the registry of operators.
+OPERATOR_NAMES = Vocabulary("operators")
 #: swap_attribute: the host keeps its label and gets the attribute-carrying nodes of the donor.
 #: swap_label: the host keeps its attribute and gets the label-carrying nodes of the donor.
-#: control: host and donor are of the same group, so an edit mark tells nothing of the group.
-#: self: the donor is the host: shows what the operator itself leaves behind, never in the dataset.
+#: within_group: host and donor are of one group, so that a trace of editing predicts no group.
+#: identity: the donor is the host: shows the traces of the operator itself, never in the dataset.
 DIRECTIONS = ("swap_attribute", "swap_label", "within_group", "identity")
 #: Why a group does not become what it should, in `planned_groups`.
 REASONS = {
@@ -28,7 +30,7 @@ EDIT_COLUMNS = (
     Column("label", pa.string(), "Label of the sample to be made."),
     Column("attributes", pa.list_(pa.string()), "Its attribute values, in the recipe's order."),
     Column("direction", pa.string(), "What is moved.", among=DIRECTIONS),
-    Column("operator", pa.string(), "How it is moved.", among=OPERATORS),
+    Column("operator", pa.string(), "How it is moved.", among=OPERATOR_NAMES),
     Column("nodes", pa.list_(pa.string()), "Tree nodes that are exchanged."),
     Column(
         "recolored_nodes",
@@ -44,7 +46,7 @@ REBALANCE_PLAN = Contract(
     name="rebalance_plan",
     description="Edits to try, in order. More are planned than needed: gates refuse some.",
     columns=EDIT_COLUMNS,
-    version=(1, 2),
+    version=(2, 0),
 )
 
 PLANNED_GROUPS = Contract(
@@ -78,5 +80,5 @@ PLANNED_GROUPS = Contract(
         ),
         Column("reason", pa.string(), "The note's cause in one word.", among=tuple(REASONS)),
     ),
-    version=(1, 1),
+    version=(2, 0),
 )

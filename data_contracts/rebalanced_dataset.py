@@ -6,7 +6,7 @@ import pyarrow as pa
 
 from data_contracts.common import IMAGE, IMAGE_ID, SEGMENT_MASK
 from data_contracts.contract import Column, Contract
-from data_contracts.rebalance_plan import OPERATORS
+from data_contracts.rebalance_plan import OPERATOR_NAMES
 from data_contracts.recombined_samples import GATE_COLUMNS
 
 ORIGINS = ("real", "recombined")
@@ -28,7 +28,7 @@ REBALANCED_DATASET = Contract(
             pa.list_(pa.string()),
             "Leaves of the host that got the donor's colors.",
         ),
-        Column("operator", pa.string(), "How.", nullable=True, among=OPERATORS),
+        Column("operator", pa.string(), "How.", nullable=True, among=OPERATOR_NAMES),
         Column("direction", pa.string(), "What was moved.", nullable=True),
         Column("seed", pa.int64(), "Seed of the edit.", nullable=True),
         *GATE_COLUMNS,

@@ -7,7 +7,7 @@ from typing import Annotated
 from pydantic import Field
 
 from heml.effect.arm import ARMS
-from heml.parts.part_name import PartName
+from heml.parts.registered_name import RegisteredName
 from heml.parts.settings import Settings
 
 
@@ -19,7 +19,7 @@ class EffectSettings(Settings):
     size: int = Field(64, ge=16, description="Side of the training images in pixels.")
     steps: int = Field(400, ge=1, description="Optimizer steps of every arm.")
     batch_size: int = Field(64, ge=2, description="Images of one step.")
-    arms: list[Annotated[str, PartName(ARMS)]] = Field(
+    arms: list[Annotated[str, RegisteredName(ARMS)]] = Field(
         default=[], description="Other ways to train on the data as it is, to compare with."
     )
 

@@ -19,11 +19,19 @@ class RegisteredName:
 
     A name that the registry does not hold is refused with the nearest one. The JSON schema lists
     the names that are registered when it is built.
+
+    Parameters
+    ----------
+    registry : Registry
+    aliases : tuple of (str, str)
+        Other spellings, each with its name.
     """
 
     registry: Registry[Any]
+    aliases: tuple[tuple[str, str], ...] = ()
 
     def check(self, name: str) -> str:
+        name = dict(self.aliases).get(name, name)
         if name not in self.registry:
             raise ValueError(f"'{name}' is unknown; {nearest(name, self.registry.names())}")
         return name

@@ -93,6 +93,10 @@ class Registry(Generic[P]):
         """All names, sorted. Imports no part."""
         return tuple(sorted({*self._builtin, *self._installed, *self._parts}))
 
+    def builtin_names(self) -> tuple[str, ...]:
+        """Names of the parts that come with HEML, sorted. Imports no part."""
+        return tuple(sorted(self._builtin))
+
     def check(self, name: str) -> None:
         """Refuses a name that no part has, without importing one.
 

@@ -13,14 +13,6 @@ DIRECTION_WORDS = {
     "identity": "control within an image",
 }
 
-OPERATOR_WORDS = {
-    "transplant": "transplant",
-    "recolor": "recoloring",
-    "background": "exchange",
-    "insert": "insertion",
-    "remove": "removal",
-}
-
 REASON_WORDS = {
     "label_kept": "label no longer recognized",
     "attribute_changed": "attribute not recognized",

@@ -8,8 +8,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from data_contracts.rebalance_plan import OPERATORS
+from heml.parts.registered_name import RegisteredName
 from heml.parts.settings import Settings
+from heml.recombination.operator import OPERATORS
 from heml.taxonomy import nearest
 
 TARGETS = ("equal", "independent")
@@ -91,8 +92,12 @@ class RebalanceSettings(Settings):
         "this many, as far as the budget goes: in a small dataset, many hosts with many donors "
         "teach more than the target alone.",
     )
-    operators: list[Literal[OPERATORS]] = Field(  # type: ignore[valid-type]
-        default=list(OPERATORS), min_length=1
+    operators: list[
+        Annotated[str, RegisteredName(OPERATORS, aliases=(("recolour", "recolor"),))]
+    ] = Field(
+        default_factory=lambda: list(OPERATORS.builtin_names()),
+        min_length=1,
+        description="Operators that may be used; by default all that come with HEML.",
     )
     within_group: float = Field(
         0.5,

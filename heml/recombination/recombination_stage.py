@@ -23,15 +23,15 @@ from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.images_table import image_index
 from heml.metrics.metric_settings import MetricSettings
 from heml.recombination.attribution.roles import Roles
+from heml.recombination.compositing.compose import Edit, compose_batch, compute_device
+from heml.recombination.compositing.inpaint import Inpainter, checkpoint_state, find_checkpoint
+from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.gates.calibration import Resegment
 from heml.recombination.gates.fit_limits import fit_gates
 from heml.recombination.gates.judge import Verdict
 from heml.recombination.gates.pixel_gates import AppearanceLimits
 from heml.recombination.imaging.image_reader import PictureReader
 from heml.recombination.imaging.segmented_image import Picture, Recombined
-from heml.recombination.operators.compose import Edit, compose_batch, compute_device
-from heml.recombination.operators.inpaint import Inpainter, checkpoint_state, find_checkpoint
-from heml.recombination.operators.inpaint_settings import InpaintSettings
 from heml.recombination.plan.plan_stage import planned_roles
 from heml.recombination.rebalance_settings import RebalanceSettings
 from heml.segmentation.masks import encode

@@ -5,7 +5,8 @@ from collections.abc import Iterator
 import pandas as pd
 
 from data_contracts.rebalance_plan import REASONS
-from heml.parts.wording import OPERATOR_WORDS, plural
+from heml.parts.wording import plural
+from heml.recombination.operator import OPERATORS
 from heml.storage.store import Store
 from pipelines.cli.tables import text_table
 
@@ -60,7 +61,7 @@ def plan_lines(store: Store) -> Iterator[str]:
             else f"  {attribute} cannot be moved"
         )
     yield f"  the label is moved with {summary['label_nodes'] or 'no segment'}"
-    operators = [f"{OPERATOR_WORDS[name]} {count}" for name, count in summary["operators"].items()]
+    operators = [f"{OPERATORS[name].words} {count}" for name, count in summary["operators"].items()]
     yield f"  edits: {', '.join(operators) or 'none'}"
     by_label = [f"{label} {count}" for label, count in summary["recombined_by_label"].items()]
     yield f"  recombined by label: {', '.join(by_label) or 'none'}"

@@ -23,7 +23,7 @@ from heml.effect.effect_settings import EffectSettings
 from heml.images.groups import TIMES, attributes_in_use
 from heml.metrics.metric_settings import MetricSettings
 from heml.parts.settings import Settings
-from heml.recombination.operators.inpaint_settings import InpaintSettings
+from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.rebalance_settings import Quotas, RebalanceSettings
 from heml.segmentation.segmentation_settings import AnnotatedSegmentation, SegmentationSettings
 from heml.sources.files import is_url
@@ -314,7 +314,7 @@ def _unsuitable(settings: Recipe, folder: Path) -> Iterator[tuple[Location, str]
     if settings.inpaint is None:
         return
     from heml.compute.checkpoints import CheckpointError
-    from heml.recombination.operators.inpaint import find_checkpoint
+    from heml.recombination.compositing.inpaint import find_checkpoint
 
     try:
         find_checkpoint(settings.inpaint.checkpoint, folder)

@@ -7,9 +7,9 @@ import pytest
 
 from heml.compute.threads import worker_pool
 from heml.recombination.attribution.label_colors import told_by_color
+from heml.recombination.compositing.color_transfer import LEAST, measure_colors
+from heml.recombination.compositing.compose import Edit, compose_batch
 from heml.recombination.imaging.segmented_image import Picture
-from heml.recombination.operators.color_transfer import LEAST, measure_colors
-from heml.recombination.operators.compose import Edit, compose_batch
 from heml.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy(

@@ -5,12 +5,12 @@ import pytest
 import torch
 
 from heml.compute.threads import worker_pool
+from heml.recombination.compositing.align import align_donor, fit_similarity_transform
+from heml.recombination.compositing.compose import Edit, Picture, compose, compose_batch
 from heml.recombination.imaging.blend import laplacian_blend, match_tone
 from heml.recombination.imaging.fill import fill_holes, fill_scenery
 from heml.recombination.imaging.masked import where
 from heml.recombination.imaging.pyramid import dilate, downsample2x, upsample2x
-from heml.recombination.operators.align import align_donor, fit_similarity_transform
-from heml.recombination.operators.compose import Edit, Picture, compose, compose_batch
 from heml.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy(
@@ -234,7 +234,7 @@ def test_one_pixel_segments_and_segments_at_the_border():
 
 
 def test_unknown_operator():
-    with pytest.raises(ValueError, match="unknown operator 'glue'"):
+    with pytest.raises(ValueError, match="no operator 'glue'"):
         compose("glue", picture(WHITE, RED), picture(WHITE, RED), ["spot"], TAXONOMY)
 
 

@@ -9,9 +9,9 @@ import torch
 
 from heml.compute.checkpoints import CheckpointError
 from heml.compute.threads import seeded
+from heml.recombination.compositing.inpaint import Inpainter, find_checkpoint, redrawn
+from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.imaging.segmented_image import Recombined
-from heml.recombination.operators.inpaint import Inpainter, find_checkpoint, redrawn
-from heml.recombination.operators.inpaint_settings import InpaintSettings
 from heml.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy(

@@ -72,7 +72,7 @@ def test_everything_that_lists_arms_knows_the_toy(toy, tmp_path):
 def test_without_it_nobody_knows_it(tmp_path):
     recipe = tmp_path / "faces.yaml"
     recipe.write_text("name: faces\nsource: {kind: portraits}\neffect: {arms: [subgg]}\n")
-    with pytest.raises(RecipeError, match="no effect arm 'subgg'; did you mean 'subg'"):
+    with pytest.raises(RecipeError, match="'subgg' is unknown; did you mean 'subg'"):
         load_recipe(recipe)
     with pytest.raises(ContractError):
         DEBIAS_EFFECT.validate(pd.DataFrame([effect_row("toy_arm")]))

@@ -11,8 +11,8 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
+from heml.recombination.compositing.color_transfer import measure_colors
 from heml.recombination.imaging.image_reader import PictureReader
-from heml.recombination.operators.color_transfer import measure_colors
 from heml.taxonomy import Taxonomy
 
 #: A leaf tells the label by its colors if they alone tell this share of what all of it tells.

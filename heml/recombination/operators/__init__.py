@@ -1,1 +1,1 @@
-"""Operators: how a sample is composed from a host and a donor."""
+"""Operators that come with HEML: one module each, registered in `heml.recombination.operator`."""

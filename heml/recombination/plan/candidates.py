@@ -14,12 +14,8 @@ import numpy as np
 
 from heml.recombination.attribution.presence import Presence
 from heml.recombination.attribution.roles import Roles
+from heml.recombination.operator import OPERATORS, Move
 from heml.recombination.plan.layout import Layouts
-from heml.taxonomy import BACKGROUND
-
-#: What an operator's outline shows of it, against a pasted segment's: a recolored segment keeps
-#: its own outline, an exchanged background lies behind the host's.
-SEAM_WEIGHT = {"recolor": 0.25, "background": 0.5}
 
 
 @dataclass(frozen=True, eq=False)
@@ -91,7 +87,7 @@ class EditCandidates:
         self._label_name = label_name
         self._roles = roles
         self._layouts = layouts
-        self._operators = set(operators)
+        self._operators = sorted(set(operators))
         self._known = np.array([[v is not None for v in row] for row in values], bool).reshape(
             len(labels), len(self._attributes)
         )
@@ -118,11 +114,10 @@ class EditCandidates:
     ) -> EditCandidate | None:
         """The way of a control: the same edit between two records of one group."""
         has = self._layouts.any_present(nodes)
-        if operator in ("insert", "remove"):
-            # Within a group both have the segment or neither has: what is left is to exchange it.
-            operator = "transplant"
+        allowed = {*self._operators, *(OPERATORS[o].exchange for o in self._operators)}
+        operator = OPERATORS[operator].exchange or operator
         own = members[has[members]]
-        if len(own) < 2 or operator not in self._operators | {"transplant"}:
+        if len(own) < 2 or operator not in allowed:
             return None
         return EditCandidate("within_group", operator, nodes, own, own, self._cost(operator, nodes))
 
@@ -130,7 +125,7 @@ class EditCandidates:
         self, operator: str, nodes: tuple[str, ...], rows: np.ndarray
     ) -> EditCandidate | None:
         """The way of a identity edit: donor and host are one image that has the nodes."""
-        operator = "transplant" if operator in ("insert", "remove") else operator
+        operator = OPERATORS[operator].exchange or operator
         own = rows[self._layouts.any_present(nodes)[rows]]
         if not len(own):
             return None
@@ -194,27 +189,17 @@ class EditCandidates:
             What presences tell, with the value that the sample is to have.
         """
         has = self._layouts.any_present(nodes, {r.leaf: r.least_area for r, _ in rules})
+        gone = {rule.leaf for rule, value in rules if not rule.present.get(value, True)}
+        move = Move(
+            direction, nodes, hosts, donors, has, presence=bool(rules), vanishes=gone == set(nodes)
+        )
         ways = []
-
-        def add(operator: str, own: np.ndarray, others: np.ndarray) -> None:
-            if operator in self._operators and own.any() and others.any():
-                rows = np.flatnonzero(own), np.flatnonzero(others)
-                ways.append(
-                    EditCandidate(direction, operator, nodes, *rows, self._cost(operator, nodes))
-                )
-
-        if nodes == (BACKGROUND,):
-            add("background", hosts & has, donors & has)
-        else:
-            add("transplant", hosts & has, donors & has)
-            add("insert", hosts & ~has, donors & has)
-            # Taking a segment away changes an attribute only if its presence is the attribute.
-            gone = {rule.leaf for rule, value in rules if not rule.present.get(value, True)}
-            if rules and gone == set(nodes):
-                add("remove", hosts & has, donors & ~has)
-        if direction == "swap_attribute" and not rules:
-            # A label's segment differs in shape: its colors alone would not carry the label over.
-            add("recolor", hosts & has, donors & has)
+        for name in self._operators:
+            fitting = OPERATORS[name].feasible(move)
+            if fitting is not None and fitting.hosts.any() and fitting.donors.any():
+                rows = np.flatnonzero(fitting.hosts), np.flatnonzero(fitting.donors)
+                cost = self._cost(name, nodes)
+                ways.append(EditCandidate(direction, name, nodes, *rows, cost))
         return ways
 
     def _as_told(self, rule: Presence, values: np.ndarray) -> np.ndarray:
@@ -223,8 +208,8 @@ class EditCandidates:
         return self._layouts.present(rule.leaf, rule.least_area) == expected
 
     def _cost(self, operator: str, nodes: tuple[str, ...]) -> float:
-        cost = SEAM_WEIGHT.get(operator, 1.0) * self._layouts.seam(nodes)
-        if operator not in SEAM_WEIGHT:
+        cost = OPERATORS[operator].seam_weight * self._layouts.seam(nodes)
+        if OPERATORS[operator].covers:
             cost += sum(self._layouts.mean_area(leaf) for leaf in nodes)
         return cost
 
@@ -252,8 +237,7 @@ class EditCandidates:
                 f"that carry it, and no node carries {', '.join(unmoved)} clearly enough to be "
                 "moved",
             )
-        fitting = self._operators - {"recolor"}
-        if not fitting:
+        if not any(OPERATORS[name].moves_pixels for name in self._operators):
             return Infeasible(
                 "no_operator", "recoloring alone, the one operator allowed, cannot do it"
             )

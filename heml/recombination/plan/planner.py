@@ -12,6 +12,7 @@ import pandas as pd
 
 from data_contracts import PLANNED_GROUPS, REBALANCE_PLAN
 from heml.recombination.attribution.roles import Roles
+from heml.recombination.operator import OPERATORS
 from heml.recombination.plan.allocation import (
     budget_of,
     count_groups,
@@ -491,7 +492,8 @@ def _schedule(ways: Sequence[EditCandidate]) -> list[EditCandidate]:
     and shape comes twice as often as what carries color alone."""
     directions: dict[str, list[EditCandidate]] = {}
     for way in ways:
-        directions.setdefault(way.direction, []).extend([way] * (1 + (way.operator != "recolor")))
+        turns = 1 + OPERATORS[way.operator].moves_pixels
+        directions.setdefault(way.direction, []).extend([way] * turns)
     most = max((len(own) for own in directions.values()), default=0)
     return [own[turn % len(own)] for turn in range(most) for own in directions.values()]
 

@@ -12,9 +12,10 @@ import pyarrow as pa
 import pyarrow.dataset as ds
 from scipy.special import expit
 
-from data_contracts.rebalance_plan import DIRECTIONS, OPERATORS
+from data_contracts.rebalance_plan import DIRECTIONS
 from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.parts.wording import group_of
+from heml.recombination.operator import OPERATORS
 from heml.storage.store import Store
 from heml.tree.metric_tree import MetricTree, Which
 
@@ -167,5 +168,5 @@ def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataF
 
 def _order(word: str) -> int:
     """Place of a direction or operator in its contract; other words first."""
-    known = (*DIRECTIONS, *OPERATORS)
+    known = (*DIRECTIONS, *(operator.name for operator in OPERATORS))
     return known.index(word) if word in known else -1

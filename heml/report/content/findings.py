@@ -11,7 +11,8 @@ from typing import Any
 from markupsafe import Markup
 
 from heml.effect.summary import ArmEffect
-from heml.parts.wording import OPERATOR_WORDS, decimal, listed, percent, plural
+from heml.parts.wording import decimal, listed, percent, plural
+from heml.recombination.operator import OPERATORS
 from heml.report.content.report_facts import Facts
 
 #: Fewer conflicting records than this are called few.
@@ -139,7 +140,7 @@ def _score_doubts(leaves: list[dict[Any, Any]]) -> list[str]:
 def _done(facts: Facts) -> Finding:
     samples, dataset = facts.samples, facts.dataset
     accepted, refused = samples["accepted"], samples["refused"]
-    how = listed([OPERATOR_WORDS[o] for o in samples.get("accepted_by_operator", {})])
+    how = listed([OPERATORS[o].words for o in samples.get("accepted_by_operator", {})])
     text = Markup(
         "{made} recombined from segments of real train images{how} and added; {refused} refused. "
         "No real image was changed. The dataset now has {rows} rows; weights make the groups of "

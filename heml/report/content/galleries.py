@@ -7,7 +7,8 @@ from typing import Any
 
 from data_contracts.recombined_samples import GATES
 from heml.images.images_table import decode_image
-from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, group_of, moved_words
+from heml.parts.wording import DIRECTION_WORDS, REASON_WORDS, group_of, moved_words
+from heml.recombination.operator import OPERATORS
 from heml.report.content.examples import sample_examples
 from heml.report.content.report_facts import Group
 from heml.report.drawing.data_uris import Embedded, embed
@@ -63,7 +64,7 @@ def sample_gallery(store: Store, images: StoreImages, accepted: bool) -> list[Sa
 
 def _sample(images: StoreImages, row: dict[Any, Any]) -> Sample:
     nodes = moved_words(row["nodes"], row["recolored_nodes"])
-    operator = OPERATOR_WORDS[row["operator"]]
+    operator = OPERATORS[row["operator"]].words
     group = group_of(row["label"], row["attributes"])
     return Sample(
         operator=operator,

@@ -11,7 +11,8 @@ import pyarrow.dataset as ds
 from matplotlib.axes import Axes
 
 from heml.images.images_table import decode_image
-from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, REASON_WORDS, group_of, moved_words
+from heml.parts.wording import DIRECTION_WORDS, REASON_WORDS, group_of, moved_words
+from heml.recombination.operator import OPERATORS
 from heml.report.content.examples import sample_examples
 from heml.report.drawing.canvas import canvas, place_image
 from heml.report.drawing.encoding import Encoder, small_png
@@ -208,5 +209,5 @@ def _caption(row: dict[Any, Any]) -> str:
         if row["accepted"]
         else REASON_WORDS.get(row["reason"], row["reason"])
     )
-    operator = OPERATOR_WORDS[row["operator"]].capitalize()
+    operator = OPERATORS[row["operator"]].words.capitalize()
     return f"{operator} of {nodes}, {DIRECTION_WORDS[row['direction']]}\n{second}"

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 from matplotlib.figure import Figure
 
-from heml.parts.wording import DIRECTION_WORDS, OPERATOR_WORDS, moved_words
+from heml.parts.wording import DIRECTION_WORDS, moved_words
+from heml.recombination.operator import OPERATORS
 from heml.report.drawing.style import MUTED, bare, new_figure
 
 if TYPE_CHECKING:
@@ -43,7 +44,7 @@ def family_figure(
         else:
             nodes = moved_words(origin.nodes, origin.recolored_nodes)
             direction = DIRECTION_WORDS.get(str(origin.direction), origin.direction)
-            operator = OPERATOR_WORDS.get(origin.operator, origin.operator)
+            operator = OPERATORS[origin.operator].words
             words = f"{operator} of {nodes}, {direction}: {origin.group}"
         figure.suptitle(words, fontsize=10)
     return figure

@@ -1,4 +1,4 @@
-"""The operators: recombined images from hosts and donors with their segments, in batches."""
+"""Running edits: recombined images from hosts and donors with their segments, in batches."""
 
 from __future__ import annotations
 
@@ -10,39 +10,14 @@ from typing import Any
 
 import torch
 
+from heml.recombination.compositing import color_transfer
+from heml.recombination.edit import Edit
 from heml.recombination.imaging.segmented_image import Picture, Recombined
 from heml.recombination.imaging.windows import BATCH_PIXELS
-from heml.recombination.operators import background, color_transfer, recolor, transplant
+from heml.recombination.operator import OPERATORS
 from heml.taxonomy import Taxonomy
 
 __all__ = ["Edit", "Picture", "compose", "compose_batch", "compute_device"]
-
-
-@dataclass(frozen=True)
-class Edit:
-    """What is to be recombined.
-
-    Parameters
-    ----------
-    operator : str
-        transplant, insert, remove, recolor or background.
-    host, donor : Picture
-    nodes : sequence of str
-        Leaves that are exchanged. What a removal uncovers is taken from the donor, as far as it
-        shows something else there.
-    protected : sequence of str
-        Leaves of the host that nothing may cover.
-    recolored : sequence of str
-        Leaves of the host that get the donor's colors too. Protected ones that are not among them
-        only stand in another light.
-    """
-
-    operator: str
-    host: Picture
-    donor: Picture
-    nodes: Sequence[str]
-    protected: Sequence[str] = ()
-    recolored: Sequence[str] = ()
 
 
 def compute_device() -> torch.device:
@@ -72,7 +47,7 @@ def compose_batch(
 
     Raises
     ------
-    ValueError
+    RegistryError
         For an unknown operator.
     """
     run = _Batches(taxonomy, device or compute_device(), pool)
@@ -82,8 +57,10 @@ def compose_batch(
     return run(list(every(_prepare_colors, edits, made, [taxonomy] * len(edits))), made)
 
 
-#: Kind of computation, and what its module prepared; None for nothing to do.
-_Prepared = tuple[str, Any]
+#: Computes a batch of prepared edits of one key.
+_Run = Callable[[list[Any], Taxonomy, torch.device], list[Recombined]]
+#: What computes an edit, and what was prepared for it; None for nothing to do.
+_Prepared = tuple[_Run, Any]
 
 
 @dataclass(frozen=True)
@@ -98,14 +75,14 @@ class _Batches:
         self, prepared: Sequence[_Prepared], pictures: Sequence[Recombined]
     ) -> list[Recombined]:
         """Pictures, those with something to do replaced."""
-        attributes: dict[tuple[Any, ...], list[tuple[int, Any]]] = defaultdict(list)
-        for place, (kind, edit) in enumerate(prepared):
+        batches: dict[tuple[Any, ...], list[tuple[int, Any]]] = defaultdict(list)
+        for place, (compute, edit) in enumerate(prepared):
             if edit is not None:
-                attributes[kind, *edit.key].append((place, edit))
+                batches[compute, *edit.key].append((place, edit))
         jobs = []
-        for (kind, height, width, *_), members in attributes.items():
+        for (compute, height, width, *_), members in batches.items():
             size = max(BATCH_PIXELS // (height * width), 1)
-            jobs += [(kind, members[at : at + size]) for at in range(0, len(members), size)]
+            jobs += [(compute, members[at : at + size]) for at in range(0, len(members), size)]
         done = map(self._run, jobs) if self.pool is None else self.pool.map(self._run, jobs)
         results = list(pictures)
         for (_, members), made in zip(jobs, done, strict=True):
@@ -114,9 +91,9 @@ class _Batches:
         return results
 
     @torch.inference_mode()
-    def _run(self, job: tuple[str, list[tuple[int, Any]]]) -> list[Recombined]:
-        kind, members = job
-        return _RUN[kind]([edit for _, edit in members], self.taxonomy, self.device)
+    def _run(self, job: tuple[_Run, list[tuple[int, Any]]]) -> list[Recombined]:
+        compute, members = job
+        return compute([edit for _, edit in members], self.taxonomy, self.device)
 
 
 def compose(
@@ -132,32 +109,19 @@ def compose(
 
 
 def _prepare(edit: Edit, taxonomy: Taxonomy) -> _Prepared:
-    if edit.operator in ("transplant", "insert", "remove"):
-        return "transplant", transplant.prepare(
-            edit.host,
-            edit.donor,
-            edit.nodes,
-            taxonomy,
-            edit.protected,
-            edit.operator == "remove",
-        )
-    if edit.operator == "recolor":
-        return "recolor", recolor.prepare(edit.host, edit.donor, edit.nodes, taxonomy)
-    if edit.operator == "background":
-        return "background", background.prepare(edit.host, edit.donor, edit.nodes, taxonomy)
-    raise ValueError(f"unknown operator '{edit.operator}'")
+    operator = OPERATORS[edit.operator]
+    return operator.compute, operator.prepare(edit, taxonomy)
 
 
 def _prepare_colors(edit: Edit, made: Recombined, taxonomy: Taxonomy) -> _Prepared:
     if not edit.recolored:
-        return "colors", None
+        return _transfer_colors, None
     lit = [leaf for leaf in edit.protected if leaf not in edit.recolored]
-    return "colors", color_transfer.prepare(made, edit.donor, edit.recolored, lit, taxonomy)
+    prepared = color_transfer.prepare(made, edit.donor, edit.recolored, lit, taxonomy)
+    return _transfer_colors, prepared
 
 
-_RUN: dict[str, Callable[[list[Any], Taxonomy, torch.device], list[Recombined]]] = {
-    "transplant": transplant.transplant,
-    "recolor": lambda edits, _, device: recolor.recolor(edits, device),
-    "background": lambda edits, _, device: background.exchange_background(edits, device),
-    "colors": lambda edits, _, device: color_transfer.transfer_colors(edits, device),
-}
+def _transfer_colors(
+    edits: list[Any], taxonomy: Taxonomy, device: torch.device
+) -> list[Recombined]:
+    return color_transfer.transfer_colors(edits, device)

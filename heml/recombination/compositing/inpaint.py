@@ -18,8 +18,8 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from heml.compute.checkpoints import CheckpointError
+from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.imaging.segmented_image import Recombined
-from heml.recombination.operators.inpaint_settings import InpaintSettings
 from heml.taxonomy import Taxonomy
 
 #: Room around the redrawn pixels that the model sees, as a share of their longer side.

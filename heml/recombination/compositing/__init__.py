@@ -1,0 +1,1 @@
+"""Compositing: what operators compute: aligning, blending and coloring segments, in batches."""

@@ -1,0 +1,35 @@
+"""An edit: what is to be recombined, with its images."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from heml.recombination.imaging.segmented_image import Picture
+
+
+@dataclass(frozen=True)
+class Edit:
+    """What is to be recombined.
+
+    Parameters
+    ----------
+    operator : str
+        Name of a registered operator.
+    host, donor : Picture
+    nodes : sequence of str
+        Leaves that are exchanged. What a removal uncovers is taken from the donor, as far as it
+        shows something else there.
+    protected : sequence of str
+        Leaves of the host that nothing may cover.
+    recolored : sequence of str
+        Leaves of the host that get the donor's colors too. Protected ones that are not among them
+        only stand in another light.
+    """
+
+    operator: str
+    host: Picture
+    donor: Picture
+    nodes: Sequence[str]
+    protected: Sequence[str] = ()
+    recolored: Sequence[str] = ()
