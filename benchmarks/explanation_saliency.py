@@ -22,9 +22,9 @@ from benchmarks.baseline_whole_image import (
     whole_image_network,
     whole_images,
 )
+from heml.metrics.distance import DISTANCES
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.network_training import balanced_batches
-from heml.metrics.snr import BoundedSNRDistance
 from heml.metrics.views import union
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
@@ -69,7 +69,7 @@ def network_input(pixels: np.ndarray) -> Tensor:
 def pair_distance(network: nn.Module, a: Tensor, b: Tensor) -> float:
     """Bounded d_SNR of two inputs."""
     with torch.inference_mode():
-        measured = BoundedSNRDistance().pairwise_distance(network(a), network(b))
+        measured = DISTANCES["snr"].bounded_rowwise(network(a), network(b))
     return float(measured)
 
 
@@ -107,9 +107,7 @@ class _Distance(nn.Module):
 
     def forward(self, images: Tensor) -> Tensor:
         embeddings = self._network(images)
-        return BoundedSNRDistance().pairwise_distance(
-            embeddings, self._fixed.expand(len(embeddings), -1)
-        )
+        return DISTANCES["snr"].bounded_rowwise(embeddings, self._fixed.expand(len(embeddings), -1))
 
 
 METHODS: dict[str, Callable[[nn.Module, Tensor, Tensor], np.ndarray]] = {

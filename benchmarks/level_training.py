@@ -31,8 +31,8 @@ from torch.func import functional_call, grad, stack_module_state, vmap
 
 from benchmarks.clock import clock
 from benchmarks.tables import table
+from heml.metrics.distance import DISTANCES
 from heml.metrics.node_network import NodeNetwork, new_network
-from heml.metrics.snr import snr_distance
 from heml.storage.atomic_write import write_aside
 
 BATCH, EMBEDDING, MARGIN, RATE = 64, 64, 0.2, 3e-3
@@ -45,7 +45,7 @@ EditCandidate = Callable[[list[NodeNetwork], Tensor, Indices], Step]
 
 def triplet_loss(embeddings: Tensor, indices: Indices) -> Tensor:
     """Mean over the triplets that miss the margin."""
-    distances = snr_distance(embeddings, embeddings)
+    distances = DISTANCES["snr"].pairwise(embeddings, embeddings)
     anchors, positives, negatives = indices
     missed = torch.relu(distances[anchors, positives] - distances[anchors, negatives] + MARGIN)
     return missed.sum() / (missed > 0).sum().clamp_min(1)

@@ -40,11 +40,11 @@ from heml.compute.device import choose_device
 from heml.compute.threads import processors
 from heml.metrics import identity
 from heml.metrics.artifacts import load_node
-from heml.metrics.distances import node_distances
+from heml.metrics.distance import DISTANCES
 from heml.metrics.level import train_level
-from heml.metrics.losses import ranking_distance
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.network_training import balanced_batches
+from heml.metrics.node_distances import node_distances
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
 from heml.storage.store import Store
@@ -251,19 +251,13 @@ def compare(bench: Bench, name: str, seed: int, nodes: list[str], **changes: Any
     rows = {}
     for node, embeddings in found.items():
         present = embeddings.any(axis=1)
-        if settings.distance == "euclidean":
-            measure = ranking_distance(settings.distance)
-            a, b = (torch.from_numpy(embeddings[part]) for part in (known.test, known.train))
-            distances = measure(a, b).numpy()
-            absent = present[known.test][:, None] ^ present[known.train][None]
-            distances = np.where(absent, distances.max() + 1, distances)
-        else:
-            distances = node_distances(
-                embeddings[known.test],
-                embeddings[known.train],
-                present[known.test],
-                present[known.train],
-            ).total()
+        distances = node_distances(
+            DISTANCES[settings.distance],
+            embeddings[known.test],
+            embeddings[known.train],
+            present[known.test],
+            present[known.train],
+        ).total()
         rows[node] = _scores(distances, known, settings.neighbors)
     return {"rows": rows, **took.as_dict()}
 

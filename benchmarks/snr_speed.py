@@ -8,7 +8,8 @@ import torch
 from pytorch_metric_learning import distances
 
 from benchmarks.clock import fastest, peak_tensor_bytes
-from heml.metrics.snr import SNRDistance
+from heml.metrics.distance import DISTANCES
+from heml.metrics.library_distances import LibraryDistance
 
 
 def snr_speed(rows: int, dimensions: int, rounds: int = 3) -> dict[str, float]:
@@ -23,7 +24,10 @@ def snr_speed(rows: int, dimensions: int, rounds: int = 3) -> dict[str, float]:
     """
     torch.manual_seed(0)
     embeddings = torch.randn(rows, dimensions, requires_grad=True)
-    own, library = SNRDistance(), distances.SNRDistance(normalize_embeddings=False)
+    own, library = (
+        LibraryDistance(DISTANCES["snr"]),
+        distances.SNRDistance(normalize_embeddings=False),
+    )
 
     def passes(distance: torch.nn.Module) -> Callable[[], None]:
         def both() -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from heml.metrics.artifacts import NodeMetric
-from heml.metrics.distances import node_distances
 from heml.metrics.knn import knn_votes
+from heml.metrics.node_distances import node_distances
 
 #: Rows of the distance matrix held at a time.
 BATCH = 1024
@@ -36,6 +36,7 @@ def out_of_fold_votes(metric: NodeMetric, labels: np.ndarray, k: int) -> np.ndar
         for start in range(0, len(queries), BATCH):
             part = queries[start : start + BATCH]
             measured = node_distances(
+                metric.distance,
                 embeddings[part],
                 embeddings[references],
                 metric.present[part],

@@ -1,1 +1,1 @@
-"""Metric learning per tree node: SNR distance, node views, networks, training, evaluation."""
+"""Metric learning per tree node: distances, losses, node views, networks, training, evaluation."""

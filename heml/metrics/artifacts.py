@@ -15,6 +15,7 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor
 
 from data_contracts import EMBEDDINGS
+from heml.metrics.distance import DEFAULT_DISTANCE, DISTANCES, Distance
 from heml.metrics.node_network import NodeNetwork, network_of
 from heml.storage.store import Store
 
@@ -62,6 +63,11 @@ class NodeMetric:
     def fold(self) -> np.ndarray:
         """int array (N,), -1 for rows outside the train split"""
         return self.index["fold"].to_numpy(int)
+
+    @property
+    def distance(self) -> Distance:
+        """What its networks were trained with, and its embeddings are compared by."""
+        return DISTANCES[self.report.get("distance", DEFAULT_DISTANCE)]
 
     @property
     def trained(self) -> bool:

@@ -7,8 +7,8 @@ import torch
 from pytorch_metric_learning.utils.accuracy_calculator import AccuracyCalculator
 from pytorch_metric_learning.utils.inference import CustomKNN
 
-from heml.metrics.losses import ranking_distance
-from heml.metrics.snr import bounded_snr_distance
+from heml.metrics.distance import Distance
+from heml.metrics.library_distances import BoundedLibraryDistance
 
 #: Of more queries or references some are drawn: all distances of them are held in memory.
 MOST_QUERIES, MOST_REFERENCES = 1_000, 20_000
@@ -19,7 +19,7 @@ def evaluate(
     query_labels: np.ndarray,
     references: np.ndarray,
     labels: np.ndarray,
-    distance: str = "snr",
+    distance: Distance,
 ) -> dict[str, float]:
     """Precision at 1 and mean average precision at R (Musgrave et al., ECCV 2020).
 
@@ -31,15 +31,15 @@ def evaluate(
     query_labels : int array (Q,)
     references : float array (N, D), disjoint from the queries
     labels : int array (N,)
-    distance : str, default "snr"
+    distance : Distance
         What the network was trained with.
 
     Returns
     -------
     dict
-        precision_at_1 and mean_average_precision_at_r; d_snr_same_label and
-        d_snr_different_label, the mean bounded distances of pairs of one label and of two. Each in
-        [0, 1]; the last is missing if there is one label alone.
+        precision_at_1 and mean_average_precision_at_r; distance_same_label and
+        distance_different_label, the mean bounded distances of pairs of one label and of two. Each
+        in [0, 1]; the last is missing if there is one label alone.
     """
     queries, query_labels = _some(queries, query_labels, MOST_QUERIES)
     references, labels = _some(references, labels, MOST_REFERENCES)
@@ -47,7 +47,7 @@ def evaluate(
         include=("precision_at_1", "mean_average_precision_at_r"),
         k="max_bin_count",
         device=torch.device("cpu"),
-        knn_func=CustomKNN(ranking_distance(distance)),
+        knn_func=CustomKNN(BoundedLibraryDistance(distance)),
     )
     result = calculator.get_accuracy(
         torch.from_numpy(queries),
@@ -56,15 +56,23 @@ def evaluate(
         torch.from_numpy(labels),
     )
     found = {name: float(value) for name, value in result.items()}
-    return found | _mean_distances(queries, query_labels, *_some(references, labels, MOST_QUERIES))
+    return found | _mean_distances(
+        distance, queries, query_labels, *_some(references, labels, MOST_QUERIES)
+    )
 
 
 def _mean_distances(
-    queries: np.ndarray, query_labels: np.ndarray, references: np.ndarray, labels: np.ndarray
+    distance: Distance,
+    queries: np.ndarray,
+    query_labels: np.ndarray,
+    references: np.ndarray,
+    labels: np.ndarray,
 ) -> dict[str, float]:
-    measured = bounded_snr_distance(torch.from_numpy(queries), torch.from_numpy(references)).numpy()
+    measured = distance.bounded_pairwise(
+        torch.from_numpy(queries), torch.from_numpy(references)
+    ).numpy()
     same = query_labels[:, None] == labels[None, :]
-    kinds = {"d_snr_same_label": same, "d_snr_different_label": ~same}
+    kinds = {"distance_same_label": same, "distance_different_label": ~same}
     return {name: float(measured[kind].mean()) for name, kind in kinds.items() if kind.any()}
 
 

@@ -15,10 +15,11 @@ from statsmodels.stats.proportion import proportion_confint
 from torch import Tensor
 
 from heml.metrics.artifacts import NodeMetric, load_node, network_from
-from heml.metrics.distances import node_distances
+from heml.metrics.distance import Distance
 from heml.metrics.level_data import Rows
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.network_training import embed
+from heml.metrics.node_distances import node_distances
 from heml.metrics.node_training import LevelData, enough, metric_index, out_of_fold, present_in
 from heml.storage.store import Store
 
@@ -133,7 +134,7 @@ def extend(
     learned[~new] = earlier.index["learned"].to_numpy(bool)[grown.place[~new]]
     index = metric_index(data, present).assign(learned=learned)
     share, low, high = (
-        _drift(crossed, present, data, learned)
+        _drift(earlier.distance, crossed, present, data, learned)
         if earlier.trained
         else _trainable(present, data, settings)
     )
@@ -146,7 +147,7 @@ def extend(
         "drift_high": high,
     }
     if earlier.trained:
-        report |= out_of_fold(crossed, present, data, settings.distance)
+        report |= out_of_fold(crossed, present, data, earlier.distance)
     return NodeMetric(
         earlier.node,
         index,
@@ -159,7 +160,11 @@ def extend(
 
 
 def _drift(
-    crossed: np.ndarray, present: np.ndarray, data: LevelData, learned: np.ndarray
+    distance: Distance,
+    crossed: np.ndarray,
+    present: np.ndarray,
+    data: LevelData,
+    learned: np.ndarray,
 ) -> tuple[float | None, float | None, float | None]:
     """Share of train images since training that are beyond the usual distance, with its 95%
     interval (Wilson)."""
@@ -170,7 +175,11 @@ def _drift(
         for start in range(0, len(queries) if len(references) else 0, _BATCH):
             part = queries[start : start + _BATCH]
             measured = node_distances(
-                embeddings[part], embeddings[references], present[part], present[references]
+                distance,
+                embeddings[part],
+                embeddings[references],
+                present[part],
+                present[references],
             )
             nearest[part] = measured.distance.min(axis=1)
     old, fresh = (nearest[chosen & ~np.isnan(nearest)] for chosen in (learned, ~learned))

@@ -17,7 +17,7 @@ from heml.storage.fingerprint import fingerprint
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 5
+VERSION = 6
 
 #: When to train does not change what training gives.
 _NOT_HOW = {"resolution", "neighbors", "device", "parallel", "retrain", "drift", "growth"}

@@ -7,6 +7,9 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
+from heml.metrics.distance import DEFAULT_DISTANCE, DISTANCES
+from heml.metrics.loss import LOSSES
+from heml.parts.registered_name import RegisteredName
 from heml.parts.settings import Settings
 from heml.taxonomy import nearest
 
@@ -46,17 +49,12 @@ class MetricSettings(Settings):
         description="small, or a transformers backbone: its name on the hub or its folder, "
         "absolute or relative to where the run starts. Also as {backbone: name}.",
     )
-    loss: Literal[
-        "triplet",
-        "contrastive",
-        "snr_contrastive",
-        "n_pairs",
-        "lifted_structure",
-        "multi_similarity",
-        "proxy_anchor",
-    ] = "triplet"
-    distance: Literal["snr", "cosine", "euclidean"] = Field(
-        "snr", description="What the loss compares embeddings with."
+    loss: Annotated[str, RegisteredName(LOSSES)] = Field(
+        "triplet", description="What networks minimize."
+    )
+    distance: Annotated[str, RegisteredName(DISTANCES)] = Field(
+        DEFAULT_DISTANCE,
+        description="What embeddings are compared by, in training and everywhere after it.",
     )
     miner: Literal["default", "all", "semihard", "hard", "multi_similarity"] = Field(
         "default",
@@ -126,11 +124,6 @@ class MetricSettings(Settings):
 
     @model_validator(mode="after")
     def _fits(self) -> MetricSettings:
-        if self.loss == "snr_contrastive" and self.distance != "snr":
-            raise ValueError(
-                f"loss snr_contrastive has no distance {self.distance}; "
-                "use loss contrastive, or distance snr"
-            )
-        if self.miner != "default" and self.loss in ("n_pairs", "lifted_structure", "proxy_anchor"):
-            raise ValueError(f"loss {self.loss} chooses its pairs itself; use miner default")
+        if problem := LOSSES[self.loss].problem(self.distance, self.miner):
+            raise ValueError(problem)
         return self

@@ -10,14 +10,18 @@ import torch
 from torch import Tensor
 
 from heml.compute.device import mixed_precision, to_device
-from heml.metrics.losses import PROXY_RATE, Objective, label_codes, objective
+from heml.metrics.distance import DISTANCES
+from heml.metrics.loss import LOSSES, LossContext
 from heml.metrics.metric_settings import SMALL, MetricSettings
 from heml.metrics.node_network import NodeNetwork, new_network, scale_views
+from heml.metrics.objective import Objective
 
 #: Images of a label in a batch that cannot hold all labels.
 _PER_LABEL = 4
 #: Weights of a checkpoint learn this much slower than new ones.
 _CHECKPOINT_RATE = 1 / 30
+#: Proxies learn this much faster than networks (Kim et al., "Proxy Anchor", CVPR 2020).
+_PROXY_RATE = 100
 _CPU = torch.device("cpu")
 
 
@@ -124,12 +128,12 @@ def train_network(
         If a loss is not finite.
     """
     rng = np.random.default_rng(seed)
-    labels = label_codes(labels)
+    labels = np.unique(labels, return_inverse=True)[1].astype(np.int64)
     network = new_network(settings.embedding, settings.seed, settings.trunk, settings.distance)
     if start is not None:
         network.load_state_dict(start)
     network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
-    criterion = objective(settings, int(labels.max()) + 1).to(device)
+    criterion = _objective(settings, int(labels.max()) + 1).to(device)
     steps = settings.epochs * len(list(balanced_batches(labels, settings.batch_size, rng)))
     optimizer, schedule = _optimizer(network, criterion, settings, steps)
     curve = []
@@ -159,6 +163,18 @@ def train_network(
     return network.eval(), curve
 
 
+def _objective(settings: MetricSettings, classes: int) -> Objective:
+    context = LossContext(
+        DISTANCES[settings.distance],
+        settings.miner,
+        settings.margin,
+        classes,
+        settings.embedding,
+        settings.seed,
+    )
+    return LOSSES[settings.loss].objective(context)
+
+
 def _optimizer(
     network: NodeNetwork, criterion: Objective, settings: MetricSettings, steps: int
 ) -> tuple[torch.optim.Optimizer, torch.optim.lr_scheduler.OneCycleLR]:
@@ -171,7 +187,7 @@ def _optimizer(
         {"params": list(network.embedder.parameters()), "lr": rate},
     ]
     if proxies := list(criterion.parameters()):
-        groups.append({"params": proxies, "lr": rate * PROXY_RATE})
+        groups.append({"params": proxies, "lr": rate * _PROXY_RATE})
     optimizer = torch.optim.AdamW(groups, fused=True)
     rates = [group["lr"] for group in groups]
     return optimizer, torch.optim.lr_scheduler.OneCycleLR(optimizer, rates, total_steps=steps)

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 
 from heml.compute.threads import seeded
 from heml.metrics.backbone import BackboneTrunk, pretrained_trunk
+from heml.metrics.distance import DEFAULT_DISTANCE, DISTANCES
 from heml.metrics.metric_settings import SMALL
 
 _CHANNELS = (4, 24, 48, 96)
@@ -40,24 +41,18 @@ class SmallTrunk(nn.Sequential):
 class NodeNetwork(nn.Module):
     """Trunk and embedder (a multilayer perceptron) of one node.
 
-    What it measures between embeddings is always d_SNR or its bounded form. For the other
-    distances the embedding itself is shaped, so that everything behind it stays the same: centered
-    embeddings a and b of norm 1 have the bounded SNR distance `(1 - cos(a, b)) / 2`, and centered
-    ones of any norm the Euclidean distance relative to their norms, `(|a - b| / (|a| + |b|))**2`.
-
     Parameters
     ----------
     embedding : int
         Dimensions of the embedding.
     distance : str, default "snr"
-        "snr", "cosine" (embeddings centered, norm 1) or "euclidean" (centered, and divided by the
-        root of their dimensions: distances are root mean squares).
+        Name of the distance that its embeddings are shaped for and compared by.
     trunk : BackboneTrunk, optional
         A small trunk of its own if not given.
     """
 
     def __init__(
-        self, embedding: int, distance: str = "snr", trunk: BackboneTrunk | None = None
+        self, embedding: int, distance: str = DEFAULT_DISTANCE, trunk: BackboneTrunk | None = None
     ) -> None:
         super().__init__()
         self.trunk: SmallTrunk | BackboneTrunk = SmallTrunk() if trunk is None else trunk
@@ -66,11 +61,11 @@ class NodeNetwork(nn.Module):
             nn.Linear(width, width),
             nn.ReLU(inplace=True),
             nn.Linear(width, embedding),
-            # Without a common component that all images share, d_SNR cannot shrink for all pairs.
+            # Without a common component of all images, distances cannot shrink for all pairs.
             nn.BatchNorm1d(embedding, affine=False),
         )
         self._embedding = embedding
-        self._distance = distance
+        self.distance = DISTANCES[distance]
 
     @property
     def architecture(self) -> dict[str, Any]:
@@ -78,7 +73,7 @@ class NodeNetwork(nn.Module):
         backbone = None if isinstance(self.trunk, SmallTrunk) else self.trunk.description
         return {
             "embedding": self._embedding,
-            "distance": self._distance,
+            "distance": self.distance.name,
             "backbone": backbone,
         }
 
@@ -93,13 +88,7 @@ class NodeNetwork(nn.Module):
         -------
         Tensor, shape (B, D)
         """
-        embeddings: Tensor = self.embedder(self.trunk(views))
-        if self._distance == "snr":
-            return embeddings
-        embeddings = embeddings - embeddings.mean(dim=1, keepdim=True)
-        if self._distance == "cosine":
-            return nn.functional.normalize(embeddings)
-        return embeddings / embeddings.shape[1] ** 0.5
+        return self.distance.shape(self.embedder(self.trunk(views)))
 
 
 def network_of(architecture: Mapping[str, Any]) -> NodeNetwork:
@@ -119,7 +108,7 @@ def scale_views(views: Tensor) -> Tensor:
 
 
 def new_network(
-    embedding: int, seed: int, trunk: str = SMALL, distance: str = "snr"
+    embedding: int, seed: int, trunk: str = SMALL, distance: str = DEFAULT_DISTANCE
 ) -> NodeNetwork:
     """A network with weights from the seed, its trunk from a checkpoint unless it is small.
 

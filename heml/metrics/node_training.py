@@ -16,6 +16,7 @@ from torch import Tensor
 from heml.compute.device import stream
 from heml.compute.progress import Progress
 from heml.metrics.artifacts import NodeMetric
+from heml.metrics.distance import DISTANCES, Distance
 from heml.metrics.evaluation import MOST_QUERIES, evaluate
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.network_training import TrainingDiverged, embed, train_network
@@ -170,6 +171,7 @@ class NodeTraining:
         index = metric_index(data, self._present)
         report: dict[str, Any] = {
             "state": self._state,
+            "distance": self._settings.distance,
             "resolution": self._resolution,
             "present_share": float(self._present.mean()),
             "train_images": len(self._train_rows(0)),
@@ -192,7 +194,7 @@ class NodeTraining:
             "loss_last": curve[-1],
             "warm_start": self._starts is not None,
             "device": self._device.type,
-            **out_of_fold(crossed, self._present, data, self._settings.distance),
+            **out_of_fold(crossed, self._present, data, DISTANCES[self._settings.distance]),
         }
         return NodeMetric(
             self._node,
@@ -219,7 +221,7 @@ def metric_index(data: LevelData, present: np.ndarray) -> pd.DataFrame:
 
 
 def out_of_fold(
-    crossed: np.ndarray, present: np.ndarray, data: LevelData, distance: str
+    crossed: np.ndarray, present: np.ndarray, data: LevelData, distance: Distance
 ) -> dict[str, float]:
     """Retrieval by networks that never saw the queries, which are each fold's train rows.
 
@@ -228,8 +230,8 @@ def out_of_fold(
     crossed : float32 array (K, N, D)
     present : bool array (N,)
     data : LevelData
-    distance : str
-        As `MetricSettings.distance`.
+    distance : Distance
+        What the networks were trained with.
 
     Returns
     -------

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from heml.metrics.snr import SNRDistance
+from heml.metrics.distance import Distance
 
 #: States of a node in a pair.
 COMPARED, UNTRAINED = "compared", "not trained"
@@ -28,10 +28,10 @@ class NodeExplanation:
     state : str
         "compared", "absent in both", "absent in the first", "absent in the second", or, where both
         have it, "not trained".
-    snr_forward, snr_backward : float or None
-        d_SNR(a, b) and d_SNR(b, a), in [0, inf).
+    forward, backward : float or None
+        The node's distance d(a, b) and d(b, a), in [0, inf).
     distance : float or None
-        Bounded symmetric form, in [0, 1].
+        Its bounded symmetric form, in [0, 1].
     threshold : float
         Equal error rate threshold of `distance`.
     similar : bool or None
@@ -42,8 +42,8 @@ class NodeExplanation:
 
     node: str
     state: str
-    snr_forward: float | None
-    snr_backward: float | None
+    forward: float | None
+    backward: float | None
     distance: float | None
     threshold: float
     similar: bool | None
@@ -81,19 +81,17 @@ class PairExplanation:
         return {node.node: node for node in self.nodes}[name]
 
 
-def pair_distances(a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
-    """d_SNR(a, b), d_SNR(b, a) and the bounded form of two embeddings, exactly 0 if equal.
-
-    With f and g the two directions, the bounded form var(a - b) / (sd(a) + sd(b))**2 is
-    (f**-0.5 + g**-0.5)**-2.
+def pair_distances(distance: Distance, a: np.ndarray, b: np.ndarray) -> tuple[float, float, float]:
+    """Both directions of a distance and its bounded form between two embeddings, 0 if equal.
 
     Parameters
     ----------
+    distance : Distance
     a, b : float arrays (D,)
     """
     first, second = (torch.from_numpy(np.asarray(x, np.float64))[None] for x in (a, b))
-    measure = SNRDistance().pairwise_distance
-    forward, backward = float(measure(first, second)), float(measure(second, first))
-    if forward == 0 or backward == 0:
-        return forward, backward, 0.0
-    return forward, backward, min(float((forward**-0.5 + backward**-0.5) ** -2), 1.0)
+    return (
+        float(distance.rowwise(first, second)),
+        float(distance.rowwise(second, first)),
+        float(distance.bounded_rowwise(first, second)),
+    )

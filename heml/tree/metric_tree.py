@@ -16,9 +16,10 @@ from safetensors.torch import load_file, save_file
 from scipy.special import expit
 
 from heml.metrics.artifacts import network_from
-from heml.metrics.distances import NodeDistances, node_distances
+from heml.metrics.distance import Distance
 from heml.metrics.knn import knn_votes
 from heml.metrics.network_training import embed
+from heml.metrics.node_distances import NodeDistances, node_distances
 from heml.metrics.node_network import NodeNetwork
 from heml.metrics.views import node_view, union
 from heml.taxonomy import Taxonomy, from_mapping, nearest
@@ -264,7 +265,18 @@ class MetricTree:
     def node_distances(self, node: str, a: Embedded, b: Embedded) -> NodeDistances:
         """Distances of all images of `a` to all of `b` at one node."""
         self._check_node(node)
-        return node_distances(a.vectors[node], b.vectors[node], a.present[node], b.present[node])
+        return node_distances(
+            self.distance_of(node),
+            a.vectors[node],
+            b.vectors[node],
+            a.present[node],
+            b.present[node],
+        )
+
+    def distance_of(self, node: str) -> Distance | None:
+        """What a node compares embeddings by; None if it is untrained."""
+        network = self.networks.get(node)
+        return None if network is None else network.distance
 
     def total_distances(self, a: Embedded, b: Embedded, which: Which = "debiased") -> np.ndarray:
         """Total distances of all images of `a` to all of `b`, float array (A, B)."""
@@ -313,8 +325,10 @@ class MetricTree:
     def _explain_node(self, node: str, pair: Embedded) -> NodeExplanation:
         present, (first, second) = pair.present[node], pair.vectors[node]
         in_both = bool(present.all())
-        compared = in_both and node in self.networks
-        forward, backward, distance = pair_distances(first, second) if compared else (None,) * 3
+        measure = self.distance_of(node) if in_both else None
+        forward, backward, distance = (
+            (None,) * 3 if measure is None else pair_distances(measure, first, second)
+        )
         threshold = self.thresholds[node]
         calibrated = 0.0 if distance is None else calibrate(distance, threshold)
         one_absent = bool(present[0] != present[1])
@@ -325,7 +339,7 @@ class MetricTree:
         }
         return NodeExplanation(
             node,
-            COMPARED if compared else UNTRAINED if in_both else ABSENT[tuple(present.tolist())],
+            COMPARED if measure else UNTRAINED if in_both else ABSENT[tuple(present.tolist())],
             forward,
             backward,
             distance,
@@ -417,7 +431,7 @@ class MetricTree:
         k : int
             At least 1; fewer are returned if there are not so many.
         node : str, optional
-            Use this node's bounded d_SNR alone; only images that have the node are returned.
+            Use this node's bounded distance alone; only images that have the node are returned.
         which : str
             The similarity to use without a node.
 

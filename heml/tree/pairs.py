@@ -13,7 +13,6 @@ import numpy as np
 import torch
 
 from heml.metrics.artifacts import NodeMetric
-from heml.metrics.snr import BoundedSNRDistance
 
 #: Groups that pairs are drawn from in one fold; of more, some are chosen.
 MOST_GROUPS = 200
@@ -28,7 +27,7 @@ class Pairs:
     first, second : int arrays (P,)
         Rows of the image index.
     distance : float array (P, nodes)
-        Bounded SNR distance; 0 unless both have the node.
+        Bounded distance of the node; 0 unless both have the node.
     one_absent : bool array (P, nodes)
     both : bool array (P, nodes)
         Both have the node.
@@ -82,15 +81,15 @@ def held_out_pairs(
 def _measure(
     metrics: list[NodeMetric], fold: int, first: np.ndarray, second: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
-    measure = BoundedSNRDistance().pairwise_distance
     shape = len(first), len(metrics)
     distance = np.zeros(shape, np.float32)
     absent, both = np.zeros(shape, bool), np.zeros(shape, bool)
     for place, metric in enumerate(metrics):
         a, b = (torch.from_numpy(metric.cross_fitted[fold][rows]) for rows in (first, second))
+        measured = metric.distance.bounded_rowwise(a, b)
         has = metric.present[first], metric.present[second]
         both[:, place], absent[:, place] = has[0] & has[1], has[0] ^ has[1]
-        distance[:, place] = np.where(both[:, place], measure(a, b).numpy(), 0)
+        distance[:, place] = np.where(both[:, place], measured.numpy(), 0)
     return distance, absent, both
 
 

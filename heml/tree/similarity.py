@@ -17,7 +17,7 @@ class Calibration:
     Parameters
     ----------
     threshold : float
-        Bounded d_SNR below which a pair is called similar, in (0, 1).
+        Bounded distance below which a pair is called similar, in (0, 1).
     error_rate : float or None
         Equal error rate; None if only one kind of pair exists.
     error_low, error_high : float or None

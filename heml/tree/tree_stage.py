@@ -31,7 +31,7 @@ from heml.tree.similarity import (
 )
 from heml.tree.tree_error import TreeError
 
-VERSION = 3
+VERSION = 4
 MAX_PAIRS = 60_000
 
 

@@ -10,13 +10,16 @@ from pydantic import ValidationError
 from heml.compute.checkpoints import CheckpointError
 from heml.compute.device import choose_device
 from heml.metrics.backbone import checkpoint_identity
+from heml.metrics.distance import DISTANCES
 from heml.metrics.evaluation import evaluate
+from heml.metrics.library_distances import LibrarySimilarity
+from heml.metrics.loss import LOSSES
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.network_training import TrainingDiverged, balanced_batches, embed, train_network
 from heml.metrics.node_network import combine, network_of, new_network, scale_views
-from heml.metrics.snr import BoundedSNRSimilarity, bounded_snr_distance
 
 SIDE, COUNT = 16, 160
+SNR = DISTANCES["snr"]
 
 
 @pytest.fixture(scope="module")
@@ -47,7 +50,7 @@ def precision(planted, settings: MetricSettings) -> float:
         labels[held_out],
         embeddings[rows],
         labels[rows],
-        settings.distance,
+        DISTANCES[settings.distance],
     )["precision_at_1"]
 
 
@@ -56,18 +59,7 @@ def settings(**changes) -> MetricSettings:
     return MetricSettings.model_validate(content)
 
 
-@pytest.mark.parametrize(
-    "loss",
-    [
-        "triplet",
-        "contrastive",
-        "snr_contrastive",
-        "n_pairs",
-        "lifted_structure",
-        "multi_similarity",
-        "proxy_anchor",
-    ],
-)
+@pytest.mark.parametrize("loss", LOSSES.names())
 def test_every_loss_learns_the_planted_difference(planted, loss):
     assert precision(planted, settings(loss=loss)) > 0.8  # chance is 0.5
 
@@ -97,16 +89,16 @@ def test_of_large_sets_a_part_is_evaluated(monkeypatch):
     embeddings = rng.normal(size=(400, 8)) + np.where(labels, 3, -3)[:, None] * np.arange(-4, 4)
     sizes = []
 
-    def distances(asked, known):
-        sizes.append((len(asked), len(known)))
-        return bounded_snr_distance(asked, known)
+    class Noted(type(SNR)):
+        def bounded_pairwise(self, asked, known):
+            sizes.append((len(asked), len(known)))
+            return super().bounded_pairwise(asked, known)
 
     monkeypatch.setattr("heml.metrics.evaluation.MOST_QUERIES", 30)
     monkeypatch.setattr("heml.metrics.evaluation.MOST_REFERENCES", 100)
-    monkeypatch.setattr("heml.metrics.snr.bounded_snr_distance", distances)
-    found = evaluate(embeddings[:200], labels[:200], embeddings[200:], labels[200:])
+    found = evaluate(embeddings[:200], labels[:200], embeddings[200:], labels[200:], Noted())
     assert found["precision_at_1"] == found["mean_average_precision_at_r"] == 1
-    assert found["d_snr_same_label"] < 0.1 < 0.8 < found["d_snr_different_label"]
+    assert found["distance_same_label"] < 0.1 < 0.8 < found["distance_different_label"]
     assert all(asked <= 30 and known <= 100 for asked, known in sizes)
     assert sizes
 
@@ -114,33 +106,36 @@ def test_of_large_sets_a_part_is_evaluated(monkeypatch):
 def test_mean_distances_are_those_of_pairs_of_one_label_and_of_two():
     wave = np.array([1.0, -1, 1, -1])
     queries, references = np.stack([wave, wave]), np.stack([wave, 2 * wave, -wave])
-    found = evaluate(queries, np.array([0, 1]), references, np.array([0, 0, 1]))
+    found = evaluate(queries, np.array([0, 1]), references, np.array([0, 0, 1]), SNR)
     # Query 0 with both of label 0: 0 and 1/9; query 1 with its own: 1. Different: 1, 0 and 1/9.
-    assert found["d_snr_same_label"] == pytest.approx((0 + 1 / 9 + 1) / 3)
-    assert found["d_snr_different_label"] == pytest.approx((1 + 0 + 1 / 9) / 3)
-    alone = evaluate(queries[:1], np.array([0]), references[:2], np.array([0, 0]))
-    assert "d_snr_different_label" not in alone
+    assert found["distance_same_label"] == pytest.approx((0 + 1 / 9 + 1) / 3)
+    assert found["distance_different_label"] == pytest.approx((1 + 0 + 1 / 9) / 3)
+    alone = evaluate(queries[:1], np.array([0]), references[:2], np.array([0, 0]), SNR)
+    assert "distance_different_label" not in alone
 
 
 def test_similarity_of_equal_variances_is_the_correlation():
     rng = np.random.default_rng(0)
     a = rng.normal(size=(6, 12))
     a = (a - a.mean(1, keepdims=True)) / a.std(1, keepdims=True)
-    measured = BoundedSNRSimilarity()(torch.from_numpy(a)).numpy()
+    measured = LibrarySimilarity(SNR)(torch.from_numpy(a)).numpy()
     np.testing.assert_allclose(measured, np.corrcoef(a), atol=1e-12)
 
 
-@pytest.mark.parametrize("distance", ["cosine", "euclidean"])
-def test_shaped_embeddings_make_the_bounded_distance_the_named_one(planted, distance):
+@pytest.mark.parametrize("distance", DISTANCES.names())
+def test_bounded_form_ranks_as_the_distance_does_where_that_is_symmetric(planted, distance):
     network = new_network(16, 0, distance=distance).eval()
     a = torch.from_numpy(embed(network, planted[0][:8])).double()
-    bounded = bounded_snr_distance(a, a)
-    if distance == "cosine":
-        expected = (1 - torch.nn.functional.cosine_similarity(a[:, None], a[None], dim=2)) / 2
-    else:
-        norms = a.norm(dim=1)
-        expected = (torch.cdist(a, a) / (norms[:, None] + norms[None])).square()
+    raw, bounded = (m(a, a) for m in (network.distance.pairwise, network.distance.bounded_pairwise))
+    expected = {
+        "snr": lambda: (raw.rsqrt() + raw.T.rsqrt()) ** -2,
+        "cosine": lambda: (1 - torch.nn.functional.cosine_similarity(a[:, None], a[None], 2)) / 2,
+        "euclidean": lambda: torch.cdist(a, a) / (1 + torch.cdist(a, a)),
+    }[distance]()
     torch.testing.assert_close(bounded, expected, atol=1e-6, rtol=1e-4)
+    if distance != "snr":
+        order = raw.flatten().argsort()
+        assert (bounded.flatten()[order].diff() >= -1e-12).all()
 
 
 def test_batches_hold_every_label_equally_often():
@@ -249,7 +244,8 @@ def test_checkpoints_learn_and_are_rebuilt_without_their_folder(planted, checkpo
     assert precision(planted, chosen) > 0.8
     again = network_of(json.loads(json.dumps(network.architecture)))
     again.load_state_dict(network.state_dict())
-    np.testing.assert_array_equal(embed(again, views[:9]), embed(network, views[:9]))
+    # Kernels differ with the layout of the weights in memory, by rounding.
+    np.testing.assert_allclose(embed(again, views[:9]), embed(network, views[:9]), atol=1e-4)
     # A branch starts from the mean of its children, whatever the trunk.
     states = [network.state_dict(), new_network(16, 0, trunk=str(checkpoint)).state_dict()]
     mean = combine(states)

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from heml.metrics.distance import DISTANCES
 from heml.metrics.node_network import new_network
 from heml.taxonomy import Taxonomy
 from heml.tree.explanation import pair_distances
@@ -97,19 +98,20 @@ def test_self_comparison_is_exactly_0_at_every_node(tree, own):
     assert explained.totals == {"plain": 0.0, "debiased": 0.0}
     for node in explained.nodes:
         assert node.distance in (0.0, None)
-        assert node.snr_forward in (0.0, None)
+        assert node.forward in (0.0, None)
         assert set(node.contributions.values()) == {0.0}
 
 
 def test_pair_distances_follow_the_definition():
     rng = np.random.default_rng(1)
     a, b = rng.normal(size=32), rng.normal(2, 3, size=32)
-    forward, backward, bounded = pair_distances(a, b)
+    snr = DISTANCES["snr"]
+    forward, backward, bounded = pair_distances(snr, a, b)
     assert forward == pytest.approx(np.var(a - b) / np.var(a))
     assert backward == pytest.approx(np.var(a - b) / np.var(b))
     assert bounded == pytest.approx(np.var(a - b) / (np.std(a) + np.std(b)) ** 2)
-    assert pair_distances(a, -a)[2] == pytest.approx(1)
-    assert np.isfinite(pair_distances(a, np.ones(32))).all()
+    assert pair_distances(snr, a, -a)[2] == pytest.approx(1)
+    assert np.isfinite(pair_distances(snr, a, np.ones(32))).all()
 
 
 def test_presence_of_a_node_has_five_states(tree):

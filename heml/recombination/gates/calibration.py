@@ -12,8 +12,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from heml.metrics.artifacts import NodeMetric
-from heml.metrics.distances import node_distances
 from heml.metrics.knn import knn_votes
+from heml.metrics.node_distances import node_distances
 from heml.recombination.gates.seam import SeamLimits, SeamNumbers, calibrate_seam
 from heml.recombination.imaging.segmented_image import Picture
 from heml.tree.metric_tree import Embedded, MetricTree
@@ -82,6 +82,7 @@ def distribution_limit(root: NodeMetric, groups: np.ndarray, k: int) -> Limit:
         references = (root.fold != fold) & (root.fold >= 0) & root.present
         if queries.any() and references.any():
             measured = node_distances(
+                root.distance,
                 embeddings[queries],
                 embeddings[references],
                 root.present[queries],

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 import torch
 
-from heml.metrics.snr import bounded_snr_distance
+from heml.metrics.distance import Distance
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class NodeDistances:
     Parameters
     ----------
     distance : float array (Q, N)
-        Bounded SNR distance in [0, 1] where both have the node, 0 elsewhere.
+        Bounded distance in [0, 1] where both have the node, 0 elsewhere.
     one_absent : bool array (Q, N)
         Exactly one of the two lacks the node. Where both lack it, `distance` is 0 and this is
         False: they do not differ there.
@@ -32,6 +32,7 @@ class NodeDistances:
 
 
 def node_distances(
+    distance: Distance | None,
     queries: np.ndarray,
     references: np.ndarray,
     queries_present: np.ndarray,
@@ -41,14 +42,18 @@ def node_distances(
 
     Parameters
     ----------
+    distance : Distance, or None
+        What the node's network was trained with. None: it is untrained, and only presence counts.
     queries : float array (Q, D)
     references : float array (N, D)
     queries_present, references_present : bool arrays (Q,), (N,)
     """
-    distance = bounded_snr_distance(
+    both = queries_present[:, None] & references_present[None, :]
+    either = queries_present[:, None] ^ references_present[None, :]
+    if distance is None:
+        return NodeDistances(np.zeros(both.shape, np.float32), either)
+    measured = distance.bounded_pairwise(
         torch.from_numpy(np.ascontiguousarray(queries)),
         torch.from_numpy(np.ascontiguousarray(references)),
     ).numpy()
-    both = queries_present[:, None] & references_present[None, :]
-    either = queries_present[:, None] ^ references_present[None, :]
-    return NodeDistances(np.where(both, distance, 0.0), either)
+    return NodeDistances(np.where(both, measured, 0.0), either)

@@ -1,0 +1,1 @@
+"""Distances: one module each, registered under the module's name."""
