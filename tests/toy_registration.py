@@ -37,16 +37,17 @@ def toy_part(
     folder : pathlib.Path
         Where a distribution is installed.
     """
-    if how == "registered":
-        space: dict[str, Any] = {}
-        exec(source, space)
-        registry.register(space["PART"])
-    else:
-        code = f"{source}\n{name} = PART\n"
-        install_toy(folder, monkeypatch, registry.entry_points, name, code)
-        registry.__dict__.pop("_installed", None)
     try:
-        yield
+        with monkeypatch.context() as patch:
+            if how == "registered":
+                space: dict[str, Any] = {}
+                exec(source, space)
+                registry.register(space["PART"])
+            else:
+                code = f"{source}\n{name} = PART\n"
+                install_toy(folder, patch, registry.entry_points, name, code)
+                registry.__dict__.pop("_installed", None)
+            yield
     finally:
         registry.unregister(name)
         registry.__dict__.pop("_installed", None)
