@@ -11,13 +11,13 @@ from types import TracebackType
 from typing import Any
 
 import pyarrow as pa
-import pyarrow.parquet as pq
 
 from data_contracts import Contract
+from heml.storage.shard_files import Limit, ShardFiles
 
 #: A row group ends at this many rows, or at this many bytes: far below 100 MB, and small enough
 #: that one row is read without reading much else.
-ROWS_PER_GROUP, BYTES_PER_GROUP = 100, 32 << 20
+ROW_GROUP = Limit(100, 32 << 20)
 
 
 class SplitShards:
@@ -30,7 +30,7 @@ class SplitShards:
     contract : Contract
         What the rows must keep.
     schema : pyarrow.Schema
-        What the files carry: the contract's columns, with more metadata.
+        What the files hold: the contract's columns, with more metadata.
     shard_bytes : int
         A file ends when its images have this size.
     """
@@ -42,8 +42,9 @@ class SplitShards:
         self._folder.mkdir(parents=True)
         self._contract = contract
         self._schema = schema
-        self._limit = shard_bytes
-        self._splits: dict[str, _Shards] = {}
+        self._limit = Limit(bytes=shard_bytes)
+        self._scalars = [f.name for f in schema if not pa.types.is_nested(f.type)]
+        self._splits: dict[str, ShardFiles] = {}
 
     def __enter__(self) -> SplitShards:
         return self
@@ -54,79 +55,29 @@ class SplitShards:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        for shards in self._splits.values():
-            shards.close(whole=kind is None)
+        for files in self._splits.values():
+            if kind is None:
+                files.flush()
+            files.close_file()
         if kind is None:
-            for shards in self._splits.values():
-                shards.give_names()
+            for split, files in self._splits.items():
+                for number, part in enumerate(files.paths):
+                    name = f"{split}-{number:05d}-of-{len(files.paths):05d}.parquet"
+                    part.rename(self._folder / name)
             self._folder.rename(self._target)
 
     def write(self, split: str, row: dict[str, Any]) -> None:
         """Adds a row to a split."""
         if split not in self._splits:
-            self._splits[split] = _Shards(
-                self._folder, split, self._contract, self._schema, self._limit
-            )
-        self._splits[split].write(row)
+            self._splits[split] = self._files_of(split)
+        self._splits[split].write([row], len(row["image"]["bytes"]))
 
-
-class _Shards:
-    """The files of one split."""
-
-    def __init__(
-        self, folder: Path, split: str, contract: Contract, schema: pa.Schema, limit: int
-    ) -> None:
-        self._folder = folder
-        self._split = split
-        self._contract = contract
-        self._schema = schema
-        self._limit = limit
-        self._parts: list[Path] = []
-        self._writer: pq.ParquetWriter | None = None
-        self._rows: list[dict[str, Any]] = []
-        self._group_bytes = 0
-        self._shard_bytes = 0
-
-    def write(self, row: dict[str, Any]) -> None:
-        self._rows.append(row)
-        self._group_bytes += len(row["image"]["bytes"])
-        if len(self._rows) >= ROWS_PER_GROUP or self._group_bytes >= BYTES_PER_GROUP:
-            self._flush()
-
-    def _flush(self) -> None:
-        writer = self._writer or self._open()
-        columns = self._contract.table(self._rows).columns
-        writer.write_table(pa.Table.from_arrays(columns, schema=self._schema))
-        self._shard_bytes += self._group_bytes
-        self._rows, self._group_bytes = [], 0
-        if self._shard_bytes >= self._limit:
-            self._finish_file()
-
-    def _open(self) -> pq.ParquetWriter:
-        self._parts.append(self._folder / f"{self._split}-{len(self._parts):05d}.part")
-        scalars = [f.name for f in self._schema if not pa.types.is_nested(f.type)]
-        self._writer = pq.ParquetWriter(
-            self._parts[-1],
+    def _files_of(self, split: str) -> ShardFiles:
+        return ShardFiles(
+            lambda number: self._folder / f"{split}-{number:05d}.part",
+            self._contract,
+            ROW_GROUP,
+            self._limit,
             self._schema,
-            compression="zstd",
-            # pictures do not repeat, and text that does is small after zstd
-            use_dictionary=False,
-            write_statistics=scalars,
+            self._scalars,
         )
-        return self._writer
-
-    def _finish_file(self) -> None:
-        if self._writer is not None:
-            self._writer.close()
-        self._writer, self._shard_bytes = None, 0
-
-    def close(self, whole: bool) -> None:
-        if whole and self._rows:
-            self._flush()
-        self._finish_file()
-
-    def give_names(self) -> None:
-        for number, part in enumerate(self._parts):
-            part.rename(
-                self._folder / f"{self._split}-{number:05d}-of-{len(self._parts):05d}.parquet"
-            )

@@ -15,6 +15,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from data_contracts.contract import Contract
+from heml.storage.shard_files import Limit, ShardFiles
 
 
 class RowGroup(NamedTuple):
@@ -52,15 +53,12 @@ class ShardWriter:
         bytes_per_file: int = 256 << 20,
     ) -> None:
         folder.mkdir(parents=True)
-        self._folder = folder
-        self._contract = contract
-        self._group_limit = (units_per_group, bytes_per_group)
-        self._file_limit = (units_per_file, bytes_per_file)
-        self._rows: list[dict[str, object]] = []
-        self._group_size = [0, 0]
-        self._file_size = [0, 0]
-        self._files = 0
-        self._file: pq.ParquetWriter | None = None
+        self._files = ShardFiles(
+            lambda number: folder / f"part-{number:05d}.parquet",
+            contract,
+            Limit(units_per_group, bytes_per_group),
+            Limit(units_per_file, bytes_per_file),
+        )
 
     def __enter__(self) -> ShardWriter:
         return self
@@ -72,56 +70,14 @@ class ShardWriter:
         trace: TracebackType | None,
     ) -> None:
         if kind is None:
-            self._flush()
-            if not self._files:
-                self._open()
-        self._close()
+            self._files.flush()
+            if not self._files.paths:
+                self._files.open_file()
+        self._files.close_file()
 
     def write(self, rows: Sequence[dict[str, object]], size: int) -> None:
-        """Adds rows that belong together.
-
-        Parameters
-        ----------
-        rows : sequence of dict
-            With the contract's columns.
-        size : int
-            About how many bytes they hold.
-        """
-        self._rows.extend(rows)
-        self._group_size[0] += 1
-        self._group_size[1] += size
-        if _reached(self._group_size, self._group_limit):
-            self._flush()
-
-    def _flush(self) -> None:
-        if self._rows:
-            file = self._file or self._open()
-            file.write_table(self._contract.table(self._rows), row_group_size=len(self._rows))
-        self._file_size = [a + b for a, b in zip(self._file_size, self._group_size, strict=True)]
-        self._rows, self._group_size = [], [0, 0]
-        if _reached(self._file_size, self._file_limit):
-            self._close()
-
-    def _open(self) -> pq.ParquetWriter:
-        self._file = pq.ParquetWriter(
-            self._folder / f"part-{self._files:05d}.parquet",
-            self._contract.schema(),
-            compression="zstd",
-            # pictures do not repeat, and text that does is small after zstd
-            use_dictionary=False,
-            write_statistics=False,
-        )
-        self._files += 1
-        return self._file
-
-    def _close(self) -> None:
-        if self._file is not None:
-            self._file.close()
-        self._file, self._file_size = None, [0, 0]
-
-
-def _reached(size: Sequence[int], limit: Sequence[int]) -> bool:
-    return any(a >= b for a, b in zip(size, limit, strict=True))
+        """Adds rows that belong together, of about so many bytes."""
+        self._files.write(rows, size)
 
 
 class ShardedTable:

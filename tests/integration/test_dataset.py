@@ -37,6 +37,7 @@ from heml.images.images_table import ImageReader, image_index
 from heml.images.revoked import read_revoked
 from heml.report.figures.provenance_figure import family_figure
 from heml.sources.ingest import ingest
+from heml.storage.shard_files import Limit, ShardFiles
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.checks.dataset_check import check_nothing_revoked
@@ -282,18 +283,18 @@ def write_and_hang(root, point, there):
         time.sleep(60)
 
     if point == "rows":
-        flush, calls = split_writer._Shards._flush, []
-        split_writer.ROWS_PER_GROUP = 10
+        flush, calls = ShardFiles.flush, []
+        split_writer.ROW_GROUP = Limit(10)
 
         def few(self):
             # A file for every ten rows: when it hangs, all that are there are whole.
-            self._limit = 1
+            self._file_limit = Limit(1)
             flush(self)
             calls.append(1)
             if len(calls) == 5:
                 hang()
 
-        split_writer._Shards._flush = few
+        ShardFiles.flush = few
     elif point == "documents":
         dataset_stage.write_documents = hang
     else:

@@ -14,7 +14,7 @@ from heml.segmentation.segmentation_settings import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
-from heml.storage.sharded_parquet import ShardWriter
+from heml.storage.shard_files import ShardFiles
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
 
@@ -58,7 +58,7 @@ def die():
 def victim(stage, root):
     """Runs a stage in a process of its own and kills it: tables at their second write, a level
     when its first node is trained."""
-    flush, times = ShardWriter._flush, []
+    flush, times = ShardFiles.flush, []
 
     def flush_once(self):
         times.append(1)
@@ -69,7 +69,7 @@ def victim(stage, root):
             die()
 
     if stage != "metric":
-        ShardWriter._flush = flush_once
+        ShardFiles.flush = flush_once
     STAGES[stage](Store(root), progress)
 
 

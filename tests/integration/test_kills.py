@@ -13,7 +13,7 @@ from report_store import leave_out_figures
 
 from benchmarks.direct import stage_calls
 from heml.compute.progress import silent
-from heml.storage.sharded_parquet import ShardWriter
+from heml.storage.shard_files import ShardFiles
 from heml.storage.store import Store
 from pipelines.recipe.model import load_recipe
 
@@ -54,7 +54,7 @@ KILLS = [
 ]
 #: Where: what is replaced, and at which call the process dies.
 PLACES = {
-    "flush": (ShardWriter, "_flush", 1),
+    "flush": (ShardFiles, "flush", 1),
     "write": (pq, "write_table", 1),
     "rows": (pq.ParquetWriter, "write_table", 2),
     "finish": (Store, "finish", 1),

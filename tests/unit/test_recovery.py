@@ -117,7 +117,7 @@ def test_full_disk_is_said_in_one_line_and_not_tried_again(at_once):
 def test_full_disk_leaves_the_earlier_table_and_no_half(store, dataset, taxonomy, monkeypatch):
     from heml.compute.progress import silent
     from heml.sources.ingest import ingest
-    from heml.storage.sharded_parquet import ShardWriter
+    from heml.storage.shard_files import ShardFiles
 
     def images():
         dataset.write()
@@ -132,7 +132,7 @@ def test_full_disk_leaves_the_earlier_table_and_no_half(store, dataset, taxonomy
         def full(self):
             raise OSError(errno.ENOSPC, "No space left on device")
 
-        patch.setattr(ShardWriter, "_flush", full)
+        patch.setattr(ShardFiles, "flush", full)
         with pytest.raises(OSError, match="No space left"):
             images()
     assert {p.name: p.read_bytes() for p in store.images.iterdir()} == before
