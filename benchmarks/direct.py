@@ -8,6 +8,7 @@ import heml
 from heml.compute.progress import Progress
 from heml.storage.fingerprint import fingerprint
 from heml.storage.store import Store
+from pipelines.assets.rebalanced_dataset import description_of
 from pipelines.recipe.model import LoadedRecipe
 
 Call = Callable[[Progress], object]
@@ -66,9 +67,8 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
         inputs = store.summary("images")["content"]
         key = fingerprint(recipe.fingerprint, inputs, heml.__version__)
         return write_dataset(
-            store, recipe.name, recipe.label, attributes, recipe.licence, key, progress,
-            settings.dataset,
-        )  # fmt: skip
+            recipe.run(store, progress), description_of(recipe), key, settings.dataset
+        )
 
     def debias_effect(progress: Progress) -> object:
         from heml.effect.effect_stage import measure_effect
@@ -78,9 +78,8 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
     def dataset_card(progress: Progress) -> object:
         from heml.dataset.documents import complete_documents
 
-        measured, licence = settings.effect.enabled, recipe.licence
         return complete_documents(
-            store, recipe.name, recipe.label, attributes, licence, progress, measured
+            recipe.run(store, progress), description_of(recipe), settings.effect.enabled
         )
 
     def report(progress: Progress) -> object:

@@ -9,6 +9,7 @@ over what the imports alone take. Memory should be the same for every size.
 from __future__ import annotations
 
 import argparse
+import hashlib
 import io
 import json
 import resource
@@ -31,11 +32,13 @@ from data_contracts import (
     SEGMENTS,
 )
 from data_contracts.common import INPUT_PREFIX, input_columns
-from heml.compute.progress import silent
 from heml.dataset.dataset_stage import write_dataset
+from heml.dataset.description import Description
 from heml.segmentation.segment_rows import segment_rows
+from heml.storage.run_context import RunContext
 from heml.storage.sharded_parquet import ShardWriter
 from heml.storage.store import Store
+from heml.taxonomy import builtin
 
 CLASSES = {0: "background", 1: "shape"}
 
@@ -70,7 +73,7 @@ def make_store(root: Path, count: int, side: int) -> Store:
                 "height": side,
                 "split": "test" if number % 4 == 3 else "train",
                 "label": known["label"],
-                "sha256": f"{number:064x}",
+                "sha256": hashlib.sha256(data).hexdigest(),
             }
             images.write([row | {INPUT_PREFIX + n: v for n, v in known.items()}], len(data))
             rows = segment_rows(image_id, ids, CLASSES)
@@ -124,8 +127,9 @@ def _sample(number: int, data: bytes, rows: list[dict], side: int) -> dict[str, 
 def write(root: Path) -> dict[str, float]:
     """Writes the dataset of a store; what it took."""
     imports = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    run = RunContext(Store(root), builtin("portraits"), ("tone",))
     wall, cpu = time.perf_counter(), time.process_time()
-    outcome = write_dataset(Store(root), "bench", "label", ["tone"], None, "recipe", silent)
+    outcome = write_dataset(run, Description("bench", "label"), "recipe")
     return {
         "rows": outcome.summary["rows"],
         "wall": time.perf_counter() - wall,

@@ -27,6 +27,7 @@ from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.compute.progress import silent
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.dataset_stage import write_dataset
+from heml.dataset.description import Description
 from heml.images.images_table import image_index
 from heml.segmentation.masks import encode
 from heml.segmentation.segmentation_settings import AnnotatedSegmentation
@@ -34,6 +35,7 @@ from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.open import open_source
 from heml.sources.source_settings import FolderSource, ParquetSource, PortraitsSource
+from heml.storage.run_context import RunContext
 from heml.storage.sharded_parquet import ShardWriter
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
@@ -41,6 +43,7 @@ from heml.taxonomy import builtin
 
 LABEL, ATTRIBUTES = "mouth", ["hair_tone"]
 TAXONOMY = builtin("portraits")
+ABOUT = Description("small", LABEL, "CC0-1.0", "split")
 
 
 def make_store(
@@ -75,9 +78,11 @@ def make_store(
 
 
 def write(store: Store, settings: DatasetSettings | None = None) -> Outcome:
-    return write_dataset(
-        store, "small", LABEL, ATTRIBUTES, "CC0-1.0", "recipe", silent, settings, "split"
-    )
+    return write_dataset(run_of(store), ABOUT, "recipe", settings)
+
+
+def run_of(store: Store) -> RunContext:
+    return RunContext(store, TAXONOMY, tuple(ATTRIBUTES))
 
 
 def _portraits_in_a_folder(root: Path, count: int) -> FolderSource:

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
 
 from data_contracts.common import SPLITS
+from heml.dataset.description import Description
 from heml.effect.summary import ArmEffect, arm_effects
-from heml.storage.store import Store
+from heml.storage.run_context import RunContext
 
 #: Fewer real train rows than this in a group: what is recombined for it descends from few images.
 FEW = 20
@@ -87,13 +88,7 @@ class DatasetFacts:
 
 
 def gather_facts(
-    store: Store,
-    name: str,
-    label_name: str,
-    attributes: Sequence[str],
-    licence: str | None,
-    summary: Mapping[str, Any],
-    effect: bool,
+    run: RunContext, about: Description, summary: Mapping[str, Any], effect: bool
 ) -> DatasetFacts:
     """Reads the finished stages.
 
@@ -104,16 +99,17 @@ def gather_facts(
     effect : bool
         Whether `debias_effect` was measured on this dataset.
     """
+    store, attributes = run.store, run.attributes
     scores = pd.read_parquet(store.bias_scores)
     leading = scores[
         (scores["kind"] == "leaf") & (scores["rank"] == 1) & scores["attribute"].isin(attributes)
     ]
     association = pd.read_parquet(store.association)
     return DatasetFacts(
-        name=name,
-        label=label_name,
-        attributes=tuple(attributes),
-        licence=licence,
+        name=about.name,
+        label=about.label,
+        attributes=attributes,
+        licence=about.licence,
         summary=summary,
         images=store.summary("images"),
         samples=store.summary("recombined_samples"),

@@ -6,14 +6,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from heml.compute.progress import Progress
 from heml.dataset.export_format import EXPORTS
 from heml.dataset_folder.manifest_file import DatasetError, read_manifest
 from heml.parts.registry import RegistryError
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.stage import run_stage
-from heml.storage.store import Store
 
 VERSION = 2
 #: File that tells an export from a folder of something else.
@@ -63,7 +62,7 @@ def _is_export(folder: Path) -> bool:
     return folder.is_dir() and ((folder / _MARK).exists() or not any(folder.iterdir()))
 
 
-def write_exports(store: Store, kinds: Sequence[str], progress: Progress) -> dict[str, int]:
+def write_exports(run: RunContext, kinds: Sequence[str]) -> dict[str, int]:
     """The exports that a recipe asks for, in `store.exports`; others there are removed.
 
     What is removed could hold images that were revoked since.
@@ -73,19 +72,23 @@ def write_exports(store: Store, kinds: Sequence[str], progress: Progress) -> dic
     dict
         Kind → rows.
     """
+    store = run.store
     if store.exports.exists():
         for folder in sorted(store.exports.iterdir()):
             if folder.name not in kinds and _is_export(folder):
                 store.withdraw(f"export_{folder.name}", folder)
-    counts = {}
-    for kind in dict.fromkeys(kinds):
+    return {kind: _export(run, kind) for kind in dict.fromkeys(kinds)}
+
+
+def _export(run: RunContext, kind: str) -> int:
+    store = run.store
+
+    def compute() -> tuple[dict[str, Any], list[Path]]:
         target = store.exports / kind
-        key = fingerprint(VERSION, kind, store.fingerprint("rebalanced_dataset"))
+        count = export_dataset(store.rebalanced_dataset, kind, target)
+        run.progress(f"rebalanced_dataset: {count} rows as {kind}")
+        return {"rows": count}, [target]
 
-        def compute(kind: str = kind, target: Path = target) -> tuple[dict[str, Any], list[Path]]:
-            count = export_dataset(store.rebalanced_dataset, kind, target)
-            progress(f"rebalanced_dataset: {count} rows as {kind}")
-            return {"rows": count}, [target]
-
-        counts[kind] = run_stage(store, f"export_{kind}", key, compute, progress).summary["rows"]
-    return counts
+    key = fingerprint(VERSION, kind, store.fingerprint("rebalanced_dataset"))
+    outcome = run_stage(store, f"export_{kind}", key, compute, run.progress)
+    return int(outcome.summary["rows"])

@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from heml.storage.process_liveness import process_lives
+from heml.storage.swap import exchange
 
 _DAY = 24 * 60 * 60
 
@@ -30,13 +31,28 @@ def write_aside(target: Path) -> Iterator[Path]:
         if target.is_dir():
             old = target.with_name(f".{target.name}.{owner()}.old")
             _remove(old)
-            target.rename(old)
-            aside.rename(target)
+            if exchange(aside, target):
+                aside.rename(old)
+            else:
+                target.rename(old)
+                aside.rename(target)
             _remove(old)
         else:
             os.replace(aside, target)
     finally:
         _remove(aside)
+
+
+def _swap(aside: Path, target: Path) -> None:
+    """Puts a folder in the place of another; what was there goes."""
+    if exchange(aside, target):
+        _remove(aside)
+        return
+    old = target.with_name(f".{target.name}.{owner()}.old")
+    _remove(old)
+    target.rename(old)
+    aside.rename(target)
+    _remove(old)
 
 
 def owner() -> str:
@@ -50,8 +66,13 @@ def _host() -> str:
 
 def _remove_abandoned(target: Path) -> None:
     """Removes what killed writers of the target left; writers that live keep theirs."""
-    for leftover in target.parent.glob(f".{target.name}.*"):
-        if is_abandoned(leftover):
+    for leftover in sorted(target.parent.glob(f".{target.name}.*")):
+        if not is_abandoned(leftover):
+            continue
+        if leftover.name.endswith(".old") and not target.exists():
+            # Killed between the two names: this is the last good version.
+            leftover.rename(target)
+        else:
             _remove(leftover)
 
 

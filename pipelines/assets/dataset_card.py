@@ -5,6 +5,7 @@ import dagster as dg
 from heml.compute.progress import Progress
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
+from pipelines.assets.rebalanced_dataset import description_of
 from pipelines.assets.stage_asset import stage_asset, stage_spec
 from pipelines.recipe.model import LoadedRecipe
 
@@ -15,15 +16,8 @@ def dataset_card_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinitio
     def compute(progress: Progress) -> Outcome:
         from heml.dataset.documents import complete_documents
 
-        return complete_documents(
-            store,
-            recipe.name,
-            recipe.label,
-            recipe.attributes_in(store),
-            recipe.licence,
-            progress,
-            measured,
-        )
+        run = recipe.run(store, progress).with_attributes(tuple(recipe.attributes_in(store)))
+        return complete_documents(run, description_of(recipe), measured)
 
     spec = stage_spec(
         recipe,

@@ -6,6 +6,7 @@ import dagster as dg
 from pydantic import Field
 
 from data_contracts import REBALANCED_DATASET
+from heml.dataset.description import Description
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import running, stage_result, stage_spec
 from pipelines.recipe.model import LoadedRecipe
@@ -50,22 +51,24 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
                 # It may show them.
                 store.withdraw("report", store.report)
             inputs = store.summary("images")["content"]
+            run = recipe.run(store, progress).with_attributes(tuple(recipe.attributes_in(store)))
             outcome = write_dataset(
-                store,
-                recipe.name,
-                recipe.label,
-                recipe.attributes_in(store),
-                recipe.licence,
+                run,
+                description_of(recipe),
                 fingerprint(recipe.fingerprint, inputs, heml.__version__),
-                progress,
                 recipe.settings.dataset,
-                # Not every kind of source has one.
-                getattr(recipe.settings.source, "split", None),
             )
-            write_exports(store, recipe.settings.dataset.exports, progress)
+            write_exports(run, recipe.settings.dataset.exports)
             return stage_result(context, recipe, store, "rebalanced_dataset", outcome)
 
     return _dataset
+
+
+def description_of(recipe: LoadedRecipe) -> Description:
+    """What the recipe says of its dataset."""
+    # Not every kind of source has a column of the split.
+    split = getattr(recipe.source, "split", None)
+    return Description(recipe.name, recipe.label, recipe.licence, split)
 
 
 def dataset_op(recipe: LoadedRecipe) -> str:

@@ -32,15 +32,18 @@ from data_contracts import (
     ContractError,
 )
 from data_contracts.common import INPUT_PREFIX
+from heml.dataset.dataset_audit import (
+    check_dataset_is_whole,
+    check_no_test_leakage,
+    check_nothing_revoked,
+)
 from heml.storage.store import Store
+from heml.storage.table_check import check_table, parquet_files
 from pipelines.assets.stage_asset import asset_key
 from pipelines.checks.budget_check import check_bias_budget, check_bias_rise, check_quarantined
-from pipelines.checks.contract_check import check_table, parquet_files
-from pipelines.checks.dataset_check import check_dataset_is_whole, check_nothing_revoked
 from pipelines.checks.detectability_check import check_edit_detectability
 from pipelines.checks.effect_check import check_effect
 from pipelines.checks.limits import OverLimit
-from pipelines.checks.split_leakage_check import check_no_test_attribute_auc
 from pipelines.recipe.model import LoadedRecipe
 from pipelines.recipe.operation_settings import Limits
 from pipelines.runtime.orphans import end_with_the_run
@@ -119,13 +122,13 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             "no_test_leakage",
             "No recombined row descends from a held-out image, and validation and test are the "
             "input's own.",
-            lambda: check_no_test_attribute_auc(store),
+            lambda: check_no_test_leakage(store, store.rebalanced_dataset),
         ),
         Rule(
             "rebalanced_dataset",
             "nothing_revoked",
             "No row is a revoked image or descends from one.",
-            lambda: check_nothing_revoked(store),
+            lambda: check_nothing_revoked(store, store.rebalanced_dataset),
         ),
         Rule(
             "rebalanced_dataset",
@@ -140,7 +143,7 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             "dataset_card",
             "dataset_is_whole",
             "Every file of the dataset has the SHA-256 that its manifest lists.",
-            lambda: check_dataset_is_whole(store),
+            lambda: check_dataset_is_whole(store.rebalanced_dataset),
         )
     ]
     steps = {

@@ -14,6 +14,7 @@ from data_contracts import BIAS_SCORES, REBALANCED_DATASET, RECOMBINED_SAMPLES
 from heml.bias.bias_stage import measure_bias
 from heml.compute.progress import silent
 from heml.dataset.dataset_stage import write_dataset
+from heml.dataset.description import Description
 from heml.effect.effect_settings import EffectSettings
 from heml.effect.effect_stage import measure_effect
 from heml.images.images_table import ImageReader, decode_image, image_index
@@ -27,6 +28,7 @@ from heml.segmentation.segmentation_settings import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.metric_tree import MetricTree
@@ -56,7 +58,8 @@ def run_chain(folder: Path) -> Store:
     measure_bias(store, TAXONOMY, LABEL, ATTRIBUTES, METRIC, silent)
     make_plan(store, TAXONOMY, LABEL, ATTRIBUTES, REBALANCE, silent)
     recombine(store, TAXONOMY, ATTRIBUTES, REBALANCE, METRIC, silent)
-    write_dataset(store, "small", LABEL, ATTRIBUTES, None, "recipe", silent)
+    run = RunContext(store, TAXONOMY, tuple(ATTRIBUTES))
+    write_dataset(run, Description("small", LABEL), "recipe")
     measure_effect(store, LABEL, ATTRIBUTES, EFFECT, silent)
     return store
 

@@ -14,6 +14,7 @@ from pathlib import Path
 import dataset_store
 import numpy as np
 import pandas as pd
+import pyarrow as pa
 import pyarrow.dataset as ds
 import pyarrow.parquet as pq
 import pytest
@@ -25,6 +26,7 @@ from benchmarks.write import make_store, write
 from data_contracts import DEBIAS_EFFECT, ContractError
 from heml.compute.progress import silent
 from heml.dataset import dataset_stage, documents
+from heml.dataset.dataset_audit import check_no_test_leakage, check_nothing_revoked
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.documents import complete_documents
 from heml.dataset.export import export_dataset, write_exports
@@ -40,8 +42,6 @@ from heml.sources.ingest import ingest
 from heml.storage.shard_files import Limit, ShardFiles
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
-from pipelines.checks.dataset_check import check_nothing_revoked
-from pipelines.checks.split_leakage_check import check_no_test_attribute_auc
 from pipelines.cli.app import main
 
 #: Columns that every reader gives in a form that compares.
@@ -403,7 +403,7 @@ def put_effect(store: Store, dataset: str) -> None:
 
 
 def complete(store: Store) -> Outcome:
-    return complete_documents(store, "small", "mouth", ["hair_tone"], "CC0-1.0", silent)
+    return complete_documents(dataset_store.run_of(store), dataset_store.ABOUT)
 
 
 def test_card_learns_of_the_effect_and_the_data_stay_as_they_are(store):
@@ -468,8 +468,9 @@ def test_revoked_images_and_what_descends_from_them_are_gone(store):
     assert after.manifest["version"] == "1.1.0"
     assert after.manifest["revoked"] == 21
     assert "21 images were revoked" in (store.rebalanced_dataset / "README.md").read_text()
-    assert check_nothing_revoked(store) == {"revoked": 21, "rows": len(left)}
-    assert check_no_test_attribute_auc(store)["test"] == 23
+    folder = store.rebalanced_dataset
+    assert check_nothing_revoked(store, folder) == {"revoked": 21, "rows": len(left)}
+    assert check_no_test_leakage(store, store.rebalanced_dataset)["test"] == 23
     weights = after.table("train").groupby(["mouth", "hair_tone"])["weight"].sum()
     np.testing.assert_allclose(weights, weights.iloc[0])
 
@@ -478,7 +479,7 @@ def test_a_row_that_should_be_gone_is_found(store):
     donor = heml.open_dataset(store.rebalanced_dataset).table("train")["donor_ids"].iloc[-1][0]
     revoke(store, [donor])
     with pytest.raises(ContractError, match=f"'{donor}' is revoked"):
-        check_nothing_revoked(store)
+        check_nothing_revoked(store, store.rebalanced_dataset)
 
 
 def test_revoked_images_stay_out_when_the_source_is_read_again(dataset, store, taxonomy, tmp_path):
@@ -507,6 +508,30 @@ def test_unknown_ids_revoke_nothing(store):
     with pytest.raises(RevokeError, match="name that one"):
         revoke(store, ["recombined-000001"])
     assert len(read_revoked(store)) == 0
+
+
+# Publishing
+
+
+def test_a_dataset_that_fails_its_audit_is_not_published(store):
+    write_exports(dataset_store.run_of(store), ["coco"])
+    before = digests(store.rebalanced_dataset), digests(store.exports)
+    index = image_index(store, [])
+    held_out = index.loc[index["split"] == "test", "image_id"].iloc[0]
+    table = pq.read_table(store.recombined_samples)
+    hosts = pa.array([held_out, *table["host_id"].to_pylist()[1:]])
+    table = table.set_column(table.column_names.index("host_id"), table.field("host_id"), hosts)
+    for path in store.recombined_samples.iterdir():
+        path.unlink()
+    pq.write_table(table, store.recombined_samples / "part-00000.parquet")
+    summary = store.summary("recombined_samples")
+    store.finish("recombined_samples", "wrong", summary, [store.recombined_samples])
+
+    with pytest.raises(ContractError, match=f"'no_test_leakage'.*'{held_out}', which is test"):
+        dataset_store.write(store)
+    verify(store.rebalanced_dataset)
+    assert (digests(store.rebalanced_dataset), digests(store.exports)) == before
+    assert not [p for p in store.root.iterdir() if p.name.startswith(".rebalanced")]
 
 
 # Exports
@@ -573,9 +598,10 @@ def test_coco_masks_are_those_of_the_dataset(made, exported, capsys):
 
 
 def test_exports_of_a_recipe_follow_it(store):
-    assert write_exports(store, ["coco", "webdataset"], silent) == {"coco": 96, "webdataset": 96}
+    run = dataset_store.run_of(store)
+    assert write_exports(run, ["coco", "webdataset"]) == {"coco": 96, "webdataset": 96}
     stamp = (store.exports / "coco" / "train" / "labels.json").stat().st_mtime_ns
-    write_exports(store, ["coco"], silent)
+    write_exports(run, ["coco"])
     assert [p.name for p in store.exports.iterdir()] == ["coco"]
     assert (store.exports / "coco" / "train" / "labels.json").stat().st_mtime_ns == stamp
 

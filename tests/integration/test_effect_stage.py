@@ -20,8 +20,8 @@ from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
 from heml.storage.store import Store
+from heml.storage.table_check import check_table
 from heml.taxonomy import builtin
-from pipelines.checks.contract_check import check_table
 from pipelines.checks.effect_check import check_effect
 from pipelines.checks.limits import OverLimit
 

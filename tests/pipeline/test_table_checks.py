@@ -8,9 +8,9 @@ import pytest
 
 from data_contracts import BIAS_SCORES, DEBIAS_EFFECT, IMAGES, REBALANCED_DATASET, ContractError
 from data_contracts.common import INPUT_PREFIX, input_columns
+from heml.dataset.dataset_audit import check_no_test_leakage
 from heml.storage.store import Store
-from pipelines.checks.contract_check import check_table, parquet_files
-from pipelines.checks.split_leakage_check import check_no_test_attribute_auc
+from heml.storage.table_check import check_table, parquet_files
 
 EFFECT = {
     "arm": "erm",
@@ -144,6 +144,10 @@ def test_missing_table_is_named(tmp_path):
         parquet_files(tmp_path / "images")
 
 
+def leakage(store):
+    return check_no_test_leakage(store, store.rebalanced_dataset)
+
+
 @pytest.fixture
 def stored(tmp_path):
     """A store with two train, one validation and two test images; writes a dataset into it."""
@@ -165,8 +169,8 @@ def stored(tmp_path):
     return dataset
 
 
-def test_descendants_of_train_images_are_no_attribute_auc(stored):
-    counts = check_no_test_attribute_auc(stored([dataset_row("r0", "i0", ["i1"])]))
+def test_descendants_of_train_images_pass(stored):
+    counts = leakage(stored([dataset_row("r0", "i0", ["i1"])]))
     assert counts == {"recombined": 1, "validation": 1, "test": 2}
 
 
@@ -178,20 +182,20 @@ def test_descendants_of_train_images_are_no_attribute_auc(stored):
         (dataset_row("r0", "i9", ["i0"]), "'r0' descends from 'i9', which is no image"),
     ],
 )
-def test_descendant_of_a_held_out_image_is_attribute_auc(stored, row, message):
+def test_descendant_of_a_held_out_image_is_refused(stored, row, message):
     with pytest.raises(ContractError, match=message):
-        check_no_test_attribute_auc(stored([row]))
+        leakage(stored([row]))
 
 
 def test_changed_test_split_is_found(stored):
     with pytest.raises(ContractError, match=r"test split differs .* by 1 images, .* 'i4'"):
-        check_no_test_attribute_auc(stored([], test=["i3"]))
+        leakage(stored([], test=["i3"]))
 
 
-def test_changed_picture_of_a_held_out_row_is_found(stored):
+def test_changed_image_of_a_held_out_row_is_found(stored):
     store = stored([])
     path = store.rebalanced_dataset / "data" / "test-00000-of-00001.parquet"
     changed = dataset_row("i4") | {"image": {"bytes": b"gnp", "path": None}}
     write(REBALANCED_DATASET.table([dataset_row("i3"), changed]), path)
-    with pytest.raises(ContractError, match="picture of the held-out row 'i4' was changed"):
-        check_no_test_attribute_auc(store)
+    with pytest.raises(ContractError, match="image of the held-out row 'i4' was changed"):
+        leakage(store)

@@ -11,7 +11,6 @@ import dataset_store
 import pytest
 from pydantic import ValidationError
 
-from heml.compute.progress import silent
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.export import write_exports
 from heml.dataset.export_format import EXPORTS
@@ -61,7 +60,7 @@ def ids(store: Store) -> list[str]:
 def exported(store: Store, name: str) -> list[str]:
     """What a recipe that names the format leaves in the store."""
     settings = DatasetSettings.model_validate({"exports": [name]})
-    assert write_exports(store, settings.exports, silent) == {name: len(ids(store))}
+    assert write_exports(dataset_store.run_of(store), settings.exports) == {name: len(ids(store))}
     return (store.exports / name / "ids.txt").read_text().splitlines()
 
 

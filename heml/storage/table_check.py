@@ -1,4 +1,4 @@
-"""Checking a stored table against its contract, batch by batch. Knows nothing of Dagster.
+"""Checking a stored table against its contract, batch by batch. Knows no particular table.
 
 Images, masks and lists are checked for presence and type only: their bytes are not read.
 Memory does not grow with the table but for eight bytes per row and unique column.
