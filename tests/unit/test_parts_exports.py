@@ -1,34 +1,30 @@
-"""A format of one file is known everywhere: recipes, their JSON schema, the stage that exports."""
+"""A toy export format in a single file: registered here, or installed beside HEML."""
 
 from __future__ import annotations
 
-import json
-import sys
-from importlib import invalidate_caches
 from pathlib import Path
 
 import dataset_store
 import pytest
-from pydantic import ValidationError
+from toy_parts import install_toy
 
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.export import write_exports
 from heml.dataset.export_format import EXPORTS
 from heml.dataset_folder.reader import read_rows, splits_of
-from heml.parts.registry import RegistryError
 from heml.storage.store import Store
+from pipelines.recipe.model import RecipeError, load_recipe
 
 DOCS = Path(__file__).parents[2] / "docs" / "dataset.md"
-
+RECIPE = "name: faces\nsource: {{kind: portraits}}\ndataset: {{exports: [{}]}}\n"
 TOY = '''
-"""One line for each row."""
+"""Ids, one a line."""
 
-from heml.dataset.export_format import EXPORTS
 from heml.dataset_folder.reader import read_rows, splits_of
 
 
 class Lines:
-    name = "{name}"
+    name = "toy_lines"
     rank = 9
     description = "Ids, one a line."
     layout = "`ids.txt`"
@@ -41,7 +37,7 @@ class Lines:
         return len(ids)
 
 
-PART = Lines()
+toy_lines = Lines()
 '''
 
 
@@ -52,64 +48,44 @@ def store(tmp_path_factory: pytest.TempPathFactory) -> Store:
     return store
 
 
-def ids(store: Store) -> list[str]:
+@pytest.fixture(params=["registered", "installed"])
+def toy(request, tmp_path, monkeypatch):
+    """The toy's name, known in both ways."""
+    if request.param == "installed":
+        install_toy(tmp_path, monkeypatch, "heml.exports", "toy_lines", TOY)
+    else:
+        space: dict[str, object] = {}
+        exec(TOY, space)
+        EXPORTS.register(space["toy_lines"])
+    yield "toy_lines"
+    EXPORTS.unregister("toy_lines")
+
+
+def recipe(folder: Path, name: str):
+    path = folder / "faces.yaml"
+    path.write_text(RECIPE.format(name))
+    return load_recipe(path)
+
+
+def known() -> list[str]:
+    """The formats that editors complete a recipe with."""
+    return DatasetSettings.model_json_schema()["properties"]["exports"]["items"]["enum"]
+
+
+def test_a_recipe_that_names_the_toy_gets_its_files(toy, store, tmp_path):
+    chosen = recipe(tmp_path, toy).settings.dataset.exports
     folder = store.rebalanced_dataset
-    return [r["image_id"] for s in splits_of(folder) for r in read_rows(folder, s, ["image_id"])]
+    ids = [r["image_id"] for s in splits_of(folder) for r in read_rows(folder, s, ["image_id"])]
+    assert write_exports(dataset_store.run_of(store), chosen) == {toy: len(ids)}
+    assert (store.exports / toy / "ids.txt").read_text().splitlines() == ids
+    assert toy in known()
 
 
-def exported(store: Store, name: str) -> list[str]:
-    """What a recipe that names the format leaves in the store."""
-    settings = DatasetSettings.model_validate({"exports": [name]})
-    assert write_exports(dataset_store.run_of(store), settings.exports) == {name: len(ids(store))}
-    return (store.exports / name / "ids.txt").read_text().splitlines()
-
-
-def known_words() -> list[str]:
-    schema = DatasetSettings.model_json_schema()
-    return list(schema["properties"]["exports"]["items"]["enum"])
-
-
-def test_a_registered_format_is_written_by_the_stage(store):
-    space: dict[str, object] = {}
-    exec(TOY.format(name="toy_lines"), space)
-    EXPORTS.register(space["PART"])
-    try:
-        assert exported(store, "toy_lines") == ids(store)
-        assert "toy_lines" in known_words()
-    finally:
-        EXPORTS.unregister("toy_lines")
-    with pytest.raises(ValidationError, match="'toy_lines' is unknown"):
-        DatasetSettings.model_validate({"exports": ["toy_lines"]})
-
-
-def test_a_format_of_an_installed_package_is_written_by_the_stage(store, tmp_path, monkeypatch):
-    (tmp_path / "toy_package.py").write_text(TOY.format(name="toy_installed"))
-    about = tmp_path / "toy-1.0.dist-info"
-    about.mkdir()
-    (about / "METADATA").write_text("Metadata-Version: 2.1\nName: toy\nVersion: 1.0\n")
-    (about / "entry_points.txt").write_text("[heml.exports]\ntoy_installed = toy_package:PART\n")
-    monkeypatch.syspath_prepend(str(tmp_path))
-    invalidate_caches()
-    EXPORTS.__dict__.pop("_installed", None)
-    try:
-        assert exported(store, "toy_installed") == ids(store)
-        assert "toy_installed" in known_words()
-    finally:
-        EXPORTS.unregister("toy_installed")
-        EXPORTS.__dict__.pop("_installed", None)
-        sys.modules.pop("toy_package", None)
-
-
-def test_an_unknown_format_is_answered_with_the_nearest():
-    with pytest.raises(ValidationError, match="did you mean 'coco'"):
-        DatasetSettings.model_validate({"exports": ["coko"]})
-    with pytest.raises(RegistryError, match="did you mean 'webdataset'"):
-        _ = EXPORTS["webdatasets"]
-
-
-def test_names_are_known_without_importing_a_format():
+def test_without_it_nobody_knows_it(tmp_path):
     assert EXPORTS.names() == ("coco", "imagefolder", "webdataset")
-    assert json.loads(json.dumps(known_words())) == ["coco", "imagefolder", "webdataset"]
+    assert known() == ["coco", "imagefolder", "webdataset"]
+    with pytest.raises(RecipeError, match="no export format 'koko'; did you mean 'coco'"):
+        recipe(tmp_path, "koko")
 
 
 def test_the_docs_list_every_format():
