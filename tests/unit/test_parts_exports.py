@@ -84,7 +84,7 @@ def test_a_recipe_that_names_the_toy_gets_its_files(toy, store, tmp_path):
 def test_without_it_nobody_knows_it(tmp_path):
     assert EXPORTS.names() == ("coco", "imagefolder", "webdataset")
     assert known() == ["coco", "imagefolder", "webdataset"]
-    with pytest.raises(RecipeError, match="no export format 'koko'; did you mean 'coco'"):
+    with pytest.raises(RecipeError, match="'koko' is unknown; did you mean 'coco'"):
         recipe(tmp_path, "koko")
 
 
