@@ -427,4 +427,4 @@ def leave_out_figures(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in dir(by_name):
         if name in by_name.__all__ and hasattr(report_stage, name):
             monkeypatch.setattr(report_stage, name, lambda *_, **__: buffer.getvalue())
-    monkeypatch.setattr(report_stage, "pair_stories", lambda *_: [])
+    monkeypatch.setattr(report_stage, "explained_pairs", lambda *_: [])

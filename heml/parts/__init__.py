@@ -1,1 +1,1 @@
-"""What every part of the method is made of: settings, registries, and words for the report."""
+"""Base of the method's parts: settings, registries, and wording."""

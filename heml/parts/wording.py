@@ -1,4 +1,4 @@
-"""The short names of tables in plain words, and numbers as the report writes them."""
+"""Names of tables in words, and numbers as the report formats them."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from collections.abc import Sequence
 import pandas as pd
 
 DIRECTION_WORDS = {
-    "swap_attribute": "attribute moved onto the host",
-    "swap_label": "label moved onto the host",
+    "swap_attribute": "attribute of the donor on the host",
+    "swap_label": "label of the donor on the host",
     "within_group": "control within a group",
     "identity": "control within an image",
 }
@@ -17,10 +17,10 @@ REASON_WORDS = {
     "label_kept": "label no longer recognized",
     "attribute_changed": "attribute not recognized",
     "in_distribution": "too far from real images",
-    "not_duplicate": "hardly changed",
-    "seam_hidden": "a seam or smear shows",
-    "segment_found": "the moved segment is not found again",
-    "identity_edit": "its own segment given back, only to test the operator",
+    "not_duplicate": "barely changed",
+    "seam_hidden": "visible seam or smear",
+    "segment_found": "pasted segment not found by the segmenter",
+    "identity_edit": "identity edit, to test the operator",
 }
 
 
@@ -52,12 +52,12 @@ def plural(count: int, one: str, many: str) -> str:
 
 
 GATE_WORDS = {
-    "label_kept": "Does the debiased similarity still tell the intended label?",
-    "attribute_changed": "Do the carrying segments show the intended attribute?",
-    "in_distribution": "Does the whole image lie among real ones?",
-    "not_duplicate": "Did it change visibly from its host, and is it more than its donor?",
-    "seam_hidden": "Are seam and detail no more conspicuous than real borders?",
-    "segment_found": "Does a segmenter find the moved segment again?",
+    "label_kept": "Does the debiased similarity predict the intended label?",
+    "attribute_changed": "Do the segments that encode the attribute show the intended one?",
+    "in_distribution": "Does the whole image resemble real ones?",
+    "not_duplicate": "Does it differ visibly from its host and its donor?",
+    "seam_hidden": "Are seams and detail no more visible than borders in real images?",
+    "segment_found": "Does a segmenter find the pasted segment?",
 }
 
 

@@ -1,4 +1,4 @@
-"""Images of what a run found and did, and the HTML report made of them.
+"""The HTML report of a run, and its figures.
 
 Reads finished stages from the store; computes no measure that a table does not hold.
 """

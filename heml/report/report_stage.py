@@ -14,10 +14,10 @@ from data_contracts.recombined_samples import GATES
 from heml.bias.history import read_history, scores_over_measurements
 from heml.parts.wording import GATE_WORDS, REASON_WORDS, chance, decimal, percent, plural
 from heml.report.content.bias_facts import discovered, measures_by_attribute
-from heml.report.content.findings import effect_doubts, findings
+from heml.report.content.findings import effect_caveats, findings
 from heml.report.content.galleries import group_gallery, sample_gallery
 from heml.report.content.glossary import GLOSSARY
-from heml.report.content.pair_explanation import pair_stories
+from heml.report.content.pair_explanation import explained_pairs
 from heml.report.content.report_facts import Facts, fingerprints, gather, versions
 from heml.report.drawing.data_uris import Embedded, embed
 from heml.report.drawing.encoding import photo_webp, sharp_webp
@@ -45,12 +45,12 @@ VERSION = 5
 SECTIONS = (
     ("short", "In short"),
     ("data", "The data"),
-    ("where", "Where the bias sits"),
+    ("where", "Where the bias is"),
     ("why", "Why: pairs explained"),
     ("done", "What was done"),
     ("effect", "The effect"),
     ("reproduce", "How to reproduce"),
-    ("words", "Words explained"),
+    ("words", "Glossary"),
 )
 
 
@@ -84,15 +84,15 @@ def render_report(
     """
     store, taxonomy, attributes = run.store, run.taxonomy, run.attributes
     effect = effect and store.debias_effect.exists()
-    rests_on = fingerprints(store, taxonomy, effect)
+    inputs = fingerprints(store, taxonomy, effect)
     key = fingerprint(
-        VERSION, name, label_name, list(attributes), recipe_text, taxonomy.describe(), rests_on,
+        VERSION, name, label_name, list(attributes), recipe_text, taxonomy.describe(), inputs,
         versions(),
     )  # fmt: skip
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         facts = gather(store, label_name, attributes, effect)
-        html = _page(run, name, facts, recipe_text, rests_on)
+        html = _page(run, name, facts, recipe_text, inputs)
         with write_aside(store.report) as aside:
             aside.write_text(html, encoding="utf-8")
         size, images = len(html.encode()), html.count('src="data:image/')
@@ -105,14 +105,14 @@ def render_report(
 
 
 def _page(
-    run: RunContext, name: str, facts: Facts, recipe_text: str, rests_on: dict[str, str]
+    run: RunContext, name: str, facts: Facts, recipe_text: str, inputs: dict[str, str]
 ) -> str:
     store, taxonomy = run.store, run.taxonomy
     images = StoreImages(store)
     run.progress("report: figures")
     figures = _figures(store, taxonomy, facts)
     run.progress("report: pairs")
-    pairs = pair_stories(store, taxonomy, facts.attributes)
+    pairs = explained_pairs(store, taxonomy, facts.attributes)
     run.progress("report: galleries")
     before, after = facts.arm("erm"), facts.arm("rebalanced")
     return _environment().get_template("report.html.j2").render(
@@ -123,7 +123,7 @@ def _page(
         figures=figures,
         pairs=pairs,
         measures=measures_by_attribute(store),
-        earlier=scores_over_measurements(read_history(store)),
+        history=scores_over_measurements(read_history(store)),
         discovered=discovered(store, images, facts.attributes),
         groups=[(group, group_gallery(images, group)) for group in facts.groups],
         accepted=sample_gallery(store, images, accepted=True),
@@ -132,9 +132,9 @@ def _page(
         gate_words=GATE_WORDS,
         reason_words=REASON_WORDS,
         quarantine_words=REASONS,
-        effect_doubts=effect_doubts(before, after, facts.labels) if before and after else [],
+        effect_caveats=effect_caveats(before, after, facts.labels) if before and after else [],
         recipe_text=recipe_text,
-        fingerprints=rests_on,
+        fingerprints=inputs,
         versions=versions(),
         glossary=GLOSSARY,
     )  # fmt: skip
@@ -154,9 +154,8 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
         )
         scores[attribute] = _chart(
             partial(bias_figure, store, attribute),
-            f"Bars of the leaves' bias scores for {attribute} with intervals, and their "
-            "accuracy on "
-            "aligned and conflicting records. The numbers are in the table below.",
+            f"Bars of the leaves' bias scores for {attribute} with intervals, and their accuracy "
+            "on aligned and conflicting records. The numbers are in the table below.",
         )
     figures: dict[str, Any] = {
         "trees": trees,
@@ -164,8 +163,7 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
         "coverage": _chart(
             partial(coverage_figure, store),
             "Heat map of train records per group against independence. The numbers are above; "
-            "groups "
-            "without records are named below.",
+            "groups without records are listed below.",
         ),
         "segments": _photos(
             partial(segments_figure, store, taxonomy),
@@ -202,7 +200,7 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
 def _chart(draw: Callable[..., bytes | None], alt: str) -> Embedded:
     """A figure at both widths; without one for phones where it cannot be drawn so narrow."""
     wide, narrow = (draw(encode=sharp_webp, width=width) for width in (WIDTH, NARROW))
-    assert wide is not None, "what is there to show was asked before"
+    assert wide is not None, "only called where there is something to show"
     phone = None if narrow is None else embed(narrow, alt, density=2)
     return embed(wide, alt, density=2, narrow=phone)
 

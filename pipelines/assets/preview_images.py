@@ -31,12 +31,12 @@ def _segments(store: Store, recipe: LoadedRecipe) -> bytes | None:
 
 
 def _metric_tree(store: Store, recipe: LoadedRecipe) -> bytes | None:
-    from heml.report.content.examples import telling_pairs
+    from heml.report.content.examples import contrasting_pairs
     from heml.report.figures.by_name import pair_figure
     from heml.tree.metric_tree import MetricTree
 
     tree = MetricTree.load(store.metric_tree, recipe.taxonomy)
-    pairs = telling_pairs(tree, recipe.attributes_in(store))
+    pairs = contrasting_pairs(tree, recipe.attributes_in(store))
     if not pairs:
         return None
     return pair_figure(store, recipe.taxonomy, pairs[0].first, pairs[0].second, tree)

@@ -116,7 +116,7 @@ def test_small_contributions_are_summed_up_and_none_is_lost():
     offsets = {"plain": 1.0, "debiased": 1.0}
     names, shares = contributions(PairExplanation(parts, totals, offsets, totals))
     assert names[:2] == ["n0", "n1"]
-    assert names[-1] == "20 others"
+    assert names[-1] == "20 more"
     for which, total in totals.items():
         assert sum(shares[which]) == pytest.approx(total)
 

@@ -25,7 +25,7 @@ from heml.bias.history import remember_scores
 from heml.effect.summary import arm_effects
 from heml.parts.wording import chance, decimal, percent
 from heml.report import report_stage
-from heml.report.content.examples import sample_examples, spread, telling_pairs
+from heml.report.content.examples import contrasting_pairs, sample_examples, spread
 from heml.report.content.findings import findings
 from heml.report.content.report_facts import gather
 from heml.report.drawing.encoding import SMALL
@@ -170,23 +170,23 @@ def test_pairs_and_segments_have_pictures_for_dark_pages(page: Page) -> None:
 def test_numbers_are_those_of_the_tables(page: Page) -> None:
     assert "30 records were read: 26 accepted, 1 quarantined, 3 excluded" in page.text
     assert "Cramér’s V 0.77 (95% interval 0.61 to 0.89" in page.text
-    assert "Of 3 segments of the images, shape carries the attribute tone most" in page.text
-    assert "on 94% of the aligned images and on 6% of the conflicting" in page.text
-    assert "frame of the host, where they are not moved, get the colors" in page.text
-    assert "Those of hat stay: they tell outline" in page.text
-    assert "0.82 to 0.96; 0 is harmless, 1 the worst; 18 images, 2 of them" in page.text
+    assert "Of 3 segments, shape has the highest bias score for tone" in page.text
+    assert "correct for 94% of the aligned images and 6% of the conflicting" in page.text
+    assert "frame of the host, where not exchanged, take the colors" in page.text
+    assert "The colors of hat are kept because they predict outline" in page.text
+    assert "0.82 to 0.96; 0 is none, 1 the highest; 18 images, 2 of them" in page.text
     assert "6 images were recombined" in page.text
-    assert "6 tries were refused" in page.text
-    assert "right on 71% of its worst group, trained on the data as it is on 13%" in page.text
+    assert "6 candidates were rejected" in page.text
+    assert "correct for 71% of its worst group, trained on the data as it is for 13%" in page.text
     low, high = proportion_confint(0.71 * 60, 60)
     assert f"{low:.0%}–{high:.0%}" in page.text
     assert "37% [27%, 47%]" in page.text, "plain similarity on test"
     assert "outline=round · tone=dark: 8 images (44.4% of train, ratio 1.78)" in page.text
 
 
-def test_few_conflicting_records_and_missing_samples_are_owned_up_to(page: Page) -> None:
+def test_few_conflicting_records_and_missing_samples_get_caveats(page: Page) -> None:
     assert "2 conflicting images are few" in page.text
-    assert "8 of 14 wanted samples could not be made" in page.text
+    assert "8 of 14 planned samples are missing" in page.text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -249,28 +249,28 @@ def test_no_samples_at_all_is_no_error(own: ReportStore) -> None:
     own.store.finish("recombined_samples", "none", summary, [])
     text = Page(own.render()).text
     assert "0 images were recombined" in text
-    assert "No sample was refused." in text
+    assert "No sample was rejected." in text
     for name in ("samples", "rejected"):
         assert FIGURES[name](own)
 
 
-def doubts(made: ReportStore) -> list[str]:
+def caveats(made: ReportStore) -> list[str]:
     facts = gather(made.store, made.label, made.attributes, effect=True)
-    return [doubt for finding in findings(facts) for doubt in finding.doubts]
+    return [caveat for finding in findings(facts) for caveat in finding.caveats]
 
 
-def test_a_score_whose_interval_touches_0_is_doubted(own: ReportStore) -> None:
-    assert not any("touches 0" in doubt for doubt in doubts(own))
+def test_a_score_whose_interval_includes_0_gets_a_caveat(own: ReportStore) -> None:
+    assert not any("includes 0" in caveat for caveat in caveats(own))
     own.scores(score_low=0.0)
-    assert any("touches 0" in doubt for doubt in doubts(own))
+    assert any("includes 0" in caveat for caveat in caveats(own))
 
 
 def test_a_rival_within_the_interval_is_named(own: ReportStore) -> None:
     own.scores(score_low=0.2)
-    assert any("overlaps that of background" in doubt for doubt in doubts(own))
+    assert any("overlaps that of background" in caveat for caveat in caveats(own))
 
 
-def test_no_node_is_said_and_not_turned_into_a_finding(own: ReportStore) -> None:
+def test_no_biased_segment_is_reported_as_such(own: ReportStore) -> None:
     scores = pd.read_parquet(own.store.bias_scores).assign(score=0.0, score_low=0.0)
     pq.write_table(BIAS_SCORES.table(scores), own.store.bias_scores)
     facts = gather(own.store, own.label, own.attributes, effect=True)
@@ -282,20 +282,20 @@ def test_no_node_is_said_and_not_turned_into_a_finding(own: ReportStore) -> None
     [
         ((0.71, 0.69, 0.73), 60, None),
         ((0.30, 0.31, 0.32), 20, "intervals overlap"),
-        ((0.10, 0.09, 0.11), 60, "did not gain"),
-        ((0.70,), 60, "One seed"),
-        ((0.41, 0.40, 0.42), 400, "still below guessing, 50%"),
-        ((0.15, 0.16, 0.17), 4000, "hardly tells the label"),
+        ((0.10, 0.09, 0.11), 60, "did not improve"),
+        ((0.70,), 60, "one seed"),
+        ((0.41, 0.40, 0.42), 400, "still below chance, 50%"),
+        ((0.15, 0.16, 0.17), 4000, "barely predicts the label"),
     ],
 )
-def test_an_effect_is_doubted_where_it_should_be(
+def test_an_effect_gets_the_caveats_that_it_deserves(
     own: ReportStore, after: tuple[float, ...], n: int, expected: str | None
 ) -> None:
     before = (0.11, 0.15, 0.13)[: len(after)]
     own.effect({"erm": before, "rebalanced": after}, n)
-    found = [d for d in doubts(own) if "wanted" not in d and "few" not in d]
+    found = [c for c in caveats(own) if "planned" not in c and "few" not in c]
     assert (expected is None) == (not found)
-    assert expected is None or any(expected in doubt for doubt in found)
+    assert expected is None or any(expected in caveat for caveat in found)
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -307,7 +307,7 @@ def test_arms_are_read_in_the_contracts_order(own: ReportStore) -> None:
     assert arms[2].worst.low == proportion_confint(42, 60)[0]
     text = Page(own.render()).text
     assert "CutMix" in text
-    assert "no test image of x: that part is not judged" in text
+    assert "no test image of x: that part is not evaluated" in text
 
 
 @pytest.mark.usefixtures("undrawn")
@@ -321,7 +321,7 @@ def test_the_report_says_why_the_effect_was_not_measured(own: ReportStore) -> No
 
 def test_pairs_share_the_label_or_the_attribute_but_not_both(made: ReportStore) -> None:
     tree = MetricTree.load(made.store.metric_tree)
-    pairs = telling_pairs(tree, made.attributes)
+    pairs = contrasting_pairs(tree, made.attributes)
     assert [pair.same_label for pair in pairs] == [True, False]
     known = made.train.set_index("image_id")
     for pair in pairs:
@@ -377,23 +377,23 @@ def test_words_stand_out_from_the_page_in_light_dark_and_print():
     schemes = [dict(re.findall(r"--([\w-]+): (#\w+)", root)) for root in css.split(":root {")[1:]]
     assert len(schemes) == 3
     for scheme in schemes:
-        for ground in ("paper", "soft", "doubt"):
-            for ink in ("ink", "muted", "accent", "doubt-line"):
-                if ground == "doubt" and ink != "ink":
+        for ground in ("paper", "soft", "caveat"):
+            for ink in ("ink", "muted", "accent", "caveat-line"):
+                if ground == "caveat" and ink != "ink":
                     continue
                 light, dark = sorted(map(luminance, (scheme[ink], scheme[ground])), reverse=True)
                 assert (light + 0.05) / (dark + 0.05) >= 4.5, (ink, ground, scheme[ink])
 
 
 @pytest.mark.usefixtures("undrawn")
-def test_scores_of_earlier_measurements_are_shown_once_there_are_some(own: ReportStore) -> None:
-    assert "Earlier measurements" not in Page(own.render()).text
+def test_scores_over_time_are_shown_once_there_are_some(own: ReportStore) -> None:
+    assert "Bias scores over time" not in Page(own.render()).text
     scores = pd.read_parquet(own.store.bias_scores)
     for times, images in ((0.5, "a"), (1.0, "b")):
         earlier = scores.assign(score=scores["score"] * times)
         remember_scores(own.store, earlier, own.label, images, images)
     (own.store.root / "manifests" / "report.json").unlink()
     page = Page(own.render())
-    assert "Earlier measurements" in page.text
+    assert "Bias scores over time" in page.text
     assert "NodeAttribute#1#2" in page.text
     assert not page.open_tags

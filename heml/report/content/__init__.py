@@ -1,1 +1,1 @@
-"""What the report says: facts read from tables, the examples it shows, and its sentences."""
+"""Content of the report: facts from tables, examples and sentences. Nothing is drawn here."""

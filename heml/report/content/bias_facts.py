@@ -1,4 +1,4 @@
-"""What the report says of coverage, association and discovered attributes, read from the tables."""
+"""Association measures and discovered attributes, read from the tables."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ MOST_GROUPS = 8
 
 @dataclass(frozen=True)
 class MeasureRow:
-    """One measure as the report lists it; numbers are missing where `note` says why."""
+    """One measure as the report lists it; `note` gives the reason for missing numbers."""
 
     name: str
     value: float | None

@@ -1,4 +1,4 @@
-"""Which examples the figures show: fixed rules, no chance and no picking of the prettiest."""
+"""Selection of examples by fixed rules, without randomness and without picking the best."""
 
 from __future__ import annotations
 
@@ -33,8 +33,7 @@ def spread(count: int, wanted: int) -> list[int]:
 def examples_per_group(
     index: pd.DataFrame, attributes: Sequence[str], wanted: int
 ) -> list[tuple[tuple[str, ...], int, list[str]]]:
-    """Per group (label, attribute values): how many train records, and a few ids spread over them.
-    Per group (label, attribute values): how many train records, and a few ids spread over them."""
+    """Per group (label, attribute values): number of train records, and ids spread over them."""
     train = index[index["split"] == "train"]
     groups = []
     for key, own in train.groupby(["label", *attributes], sort=True):
@@ -45,10 +44,10 @@ def examples_per_group(
 
 
 def train_examples(index: pd.DataFrame, attributes: Sequence[str], wanted: int) -> list[str]:
-    """A few train ids, in turn from every group."""
+    """A few train ids, alternating between groups."""
     per_group = [ids for _, _, ids in examples_per_group(index, attributes, wanted)]
-    turns = [ids[turn] for turn in range(wanted) for ids in per_group if turn < len(ids)]
-    return turns[:wanted]
+    chosen = [ids[i] for i in range(wanted) for ids in per_group if i < len(ids)]
+    return chosen[:wanted]
 
 
 @dataclass(frozen=True)
@@ -70,7 +69,7 @@ class ChosenPair:
 _SIMILARITIES: tuple[Which, ...] = ("plain", "debiased")
 
 
-def telling_pairs(tree: MetricTree, attributes: Sequence[str]) -> list[ChosenPair]:
+def contrasting_pairs(tree: MetricTree, attributes: Sequence[str]) -> list[ChosenPair]:
     """A pair of one label and different attributes, and a pair of one attribute and different
     labels.
 
@@ -85,9 +84,9 @@ def telling_pairs(tree: MetricTree, attributes: Sequence[str]) -> list[ChosenPai
         pairs = _candidates(labels, values, same_label)
         if not len(pairs):
             continue
-        said = {which: _probabilities(tree, pairs, which) for which in _SIMILARITIES}
-        gain = (said["debiased"] - said["plain"]) * (1 if same_label else -1)
-        first, second = pairs[int(np.argmax(gain))]
+        probabilities = {which: _probabilities(tree, pairs, which) for which in _SIMILARITIES}
+        gain = probabilities["debiased"] - probabilities["plain"]
+        first, second = pairs[int(np.argmax(gain if same_label else -gain))]
         ids = tree.index[first]["image_id"], tree.index[second]["image_id"]
         chosen.append(ChosenPair(*ids, same_label))
     return chosen
@@ -131,7 +130,7 @@ def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataF
     """A few samples of every kind, in the order in which they were tried.
 
     A kind is a direction and operator of accepted samples, a reason of refused ones. The first of
-    each kind are taken; groups, hosts and donors that are not yet shown come before others.
+    each kind are taken; groups, hosts and donors that are not shown yet have priority.
 
     Returns
     -------

@@ -1,64 +1,66 @@
-"""The words of the report, explained for readers who do not train models."""
+"""The report's terms, explained for readers who do not train models."""
 
 GLOSSARY = (
-    ("label", "What a model is to learn to tell from an image, such as whether a mouth is open."),
+    ("Label", "What a model is trained to predict from an image, such as whether a mouth is open."),
     (
-        "attribute",
-        "Something else about the image that the label should not depend on, such as the tone of "
-        "the hair.",
+        "Attribute",
+        "Another property of the image that the prediction should not depend on, such as the tone "
+        "of the hair. Also called a spurious attribute.",
     ),
     (
-        "group",
-        "All images with the same label and the same attribute values. The worst group is the "
-        "group on "
-        "which a model is right least often.",
+        "Group",
+        "All images with the same label and the same attribute values. Worst-group accuracy is the "
+        "accuracy on the group for which a model is correct least often.",
     ),
     (
-        "aligned, conflicting",
+        "Bias-aligned, bias-conflicting",
         "An image is aligned if its attribute is the one that its label usually comes with in the "
-        "train split, and conflicting otherwise. A model that has learned the habit instead of the "
-        "label is right on aligned images and wrong on conflicting ones.",
+        "train split, and conflicting otherwise. A model that relies on the attribute is correct "
+        "for aligned images and wrong for conflicting ones.",
     ),
     (
-        "segment, node",
-        "A segment is the pixels of one kind in an image, such as all hair. A node of the tree is "
-        "a segment or several joined: the root is the whole image.",
+        "Segment, node",
+        "A segment is the pixels of one semantic class in an image, such as all hair. A node of "
+        "the tree is a segment or several combined; the root is the whole image.",
     ),
     (
-        "bias score",
-        "How far a node both shows the attribute and is fooled by it, from 0 (harmless) to 1. "
-        "A node "
-        "that shows the attribute but judges the label rightly scores 0, and so does one that is "
-        "merely bad at the label.",
+        "Bias score",
+        "How far a node both encodes the attribute and relies on it, from 0 to 1. A node that "
+        "encodes the attribute but predicts the label well scores 0, and so does one that merely "
+        "predicts the label badly.",
     ),
     (
-        "attribute_auc",
-        "How well the attribute can be told from the node alone among images of one label: 0.5 is "
-        "guessing, 1 is always. Its q is the probability of so much by chance, corrected for the "
-        "number of nodes tested.",
+        "Attribute AUC",
+        "How well the attribute can be predicted from the node alone among images of one label: "
+        "0.5 is chance, 1 is always. Its q-value is a p-value corrected for the number of nodes "
+        "tested.",
     ),
     (
-        "out of fold",
-        "Measured on images that the network in question was not trained on.",
+        "Accuracy gap",
+        "Accuracy of the label on aligned images minus that on conflicting images.",
+    ),
+    (
+        "Out of fold",
+        "Measured on images that the network in question was not trained on (cross-fitting).",
     ),
     (
         "95% interval",
-        "The values that the data do not speak against. The fewer images, the wider. Two intervals "
-        "that overlap leave open which of the two is larger.",
+        "A range of values that are compatible with the data. The fewer images, the wider. If two "
+        "intervals overlap, it is uncertain which value is larger.",
     ),
     (
-        "host, donor",
-        "A recombined image starts from a host and gets one or a few segments from a donor. Both "
+        "Host, donor",
+        "A recombined image starts from a host and takes one or more segments from a donor. Both "
         "are real images of the train split.",
     ),
     (
-        "gate",
-        "A test that every recombined image must pass before it is added: the label is still "
-        "told, the attribute has changed, it lies among real images, it is no copy of its host.",
+        "Gate",
+        "A test that every recombined image must pass before it is added: the label is kept, the "
+        "attribute has changed, it resembles real images, and it is not a copy of its host.",
     ),
     (
-        "within_group",
+        "Control",
         "A recombined image whose host and donor are of the same group. Controls are added so that "
-        "traces of editing do not give away the label or the attribute.",
+        "traces of editing predict neither the label nor the attribute.",
     ),
 )

@@ -1,4 +1,4 @@
-"""One explained pair as the page shows it: its images, three figures, and what they come to."""
+"""Explained pairs of images: three figures of each, and their probabilities."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from heml.parts.wording import group_of
-from heml.report.content.examples import ChosenPair, telling_pairs
+from heml.report.content.examples import ChosenPair, contrasting_pairs
 from heml.report.drawing.data_uris import Embedded, embed
 from heml.report.drawing.encoding import photo_webp
 from heml.report.drawing.pair_drawing import draw_contributions, draw_pair_tree, draw_segment_strip
@@ -21,7 +21,7 @@ from heml.tree.metric_tree import MetricTree
 
 
 @dataclass(frozen=True)
-class PairStory:
+class ExplainedPair:
     """An explained pair.
 
     Parameters
@@ -35,7 +35,7 @@ class PairStory:
     top_plain, top_debiased : str
         Node with the largest share of each total.
     similar, different : list of str
-        Leaves by what they say.
+        Leaves by their verdict.
     tree, strip, shares : Embedded
     """
 
@@ -53,44 +53,49 @@ class PairStory:
     shares: Embedded
 
 
-def pair_stories(store: Store, taxonomy: Taxonomy, attributes: Sequence[str]) -> list[PairStory]:
-    """The pairs that `telling_pairs` chooses, explained."""
+def explained_pairs(
+    store: Store, taxonomy: Taxonomy, attributes: Sequence[str]
+) -> list[ExplainedPair]:
+    """The pairs that `contrasting_pairs` chooses, explained."""
     tree, records = MetricTree.load(store.metric_tree, taxonomy), Records(store.root)
-    return [_story(records, attributes, tree, pair) for pair in telling_pairs(tree, attributes)]
+    return [
+        _explained(records, attributes, tree, pair) for pair in contrasting_pairs(tree, attributes)
+    ]
 
 
-def _story(
+def _explained(
     records: Records, attributes: Sequence[str], tree: MetricTree, pair: ChosenPair
-) -> PairStory:
-    said = tree.explain(pair.first, pair.second)
+) -> ExplainedPair:
+    explanation = tree.explain(pair.first, pair.second)
     ids = pair.first, pair.second
     rows = [tree.index[tree.row(image_id)] for image_id in ids]
     groups = [group_of(row["label"], [row[g] for g in attributes]) for row in rows]
-    leaves = [node for node in said.nodes if tree.taxonomy.kind(node.node) == "leaf"]
-    totals = ", ".join(f"{which} {total:.2f}" for which, total in said.totals.items())
+    leaves = [node for node in explanation.nodes if tree.taxonomy.kind(node.node) == "leaf"]
+    totals = ", ".join(f"{which} {total:.2f}" for which, total in explanation.totals.items())
 
     def top(which: str) -> str:
-        return max(said.nodes, key=lambda node: node.contributions[which]).node
+        return max(explanation.nodes, key=lambda node: node.contributions[which]).node
 
     images = records[ids[0]], records[ids[1]]
 
     def drawn(draw: Callable[..., Figure], alt: str, phone: bool = True) -> Embedded:
         def embedded(narrow: Embedded | None, **size: float) -> Embedded:
             light, dark = (
-                photo_webp(draw(tree, *images, said, theme, **size)) for theme in (LIGHT, DARK)
+                photo_webp(draw(tree, *images, explanation, theme, **size))
+                for theme in (LIGHT, DARK)
             )
             return embed(light, alt, density=2, dark=dark, narrow=narrow)
 
         return embedded(embedded(None, width=NARROW) if phone else None)
 
-    return PairStory(
+    return ExplainedPair(
         title="Same label, different attribute"
         if pair.same_label
         else "Same attribute, different label",
         same_label=pair.same_label,
         groups=(groups[0], groups[1]),
-        plain=said.probability_same["plain"],
-        debiased=said.probability_same["debiased"],
+        plain=explanation.probability_same["plain"],
+        debiased=explanation.probability_same["debiased"],
         top_plain=top("plain"),
         top_debiased=top("debiased"),
         similar=[node.node for node in leaves if node.similar],

@@ -1,4 +1,4 @@
-"""Everything the report says, read from tables and summaries. No wording, no drawing."""
+"""Numbers of the report, read from tables and summaries. No sentences, no drawing."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Group:
     name : str
     real, wanted, accepted, target : int
     controls, reached : int
-        Of the wanted, those made within the group; records if all wanted are accepted.
+        Planned samples that are recombined within the group; records if all are accepted.
     share, ratio : float
         Of the train split; records over those expected if label and attributes were independent.
     weight_real, weight_recombined : float or None
@@ -81,7 +81,7 @@ class Facts:
     arms : list of ArmEffect
         Empty if the effect was not measured.
     not_measured : str
-        Why it was not, where the stage says so.
+        The reason, where the stage gives one.
     weights : list of tuple of str and two floats
         Nodes with the largest weights: plain, debiased.
     labels : int

@@ -44,7 +44,7 @@ _Read = tuple[np.ndarray, dict[str, np.ndarray]]
 
 
 def verdict(node: NodeExplanation) -> str:
-    """What a node says, in a word or two."""
+    """A node's verdict in a word or two."""
     if node.distance is None:
         return _ABSENT.get(node.state, node.state)
     return "similar" if node.similar else "different"
@@ -103,10 +103,10 @@ def draw_pair_tree(
     boxes = {}
     for node in explanation.nodes:
         views = [_view(image, node.node, taxonomy, THUMB) for image in images]
-        said = verdict(node)
+        word = verdict(node)
         boxes[node.node] = Box(
             node.node,
-            said if node.distance is None else f"{distance_words(node.distance)} {_SIGNS[said]}",
+            word if node.distance is None else f"{distance_words(node.distance)} {_SIGNS[word]}",
             _fill(node, theme),
             dashed=node.distance is None,
             images=[_blank(THUMB, theme) if view is None else view for view in views],
@@ -239,8 +239,8 @@ def draw_contributions(
     names, shares = contributions(explanation)
     beside = width == WIDTH
     note = (
-        "Each node's share of the total distance, one after the other; together they are the "
-        "total. A total left of the dashed line makes one label more likely than two."
+        "Each node's share of the total distance; together they add up to the total. If the total "
+        "is left of the dashed line, the images more likely have the same label."
     )
     bars, gap = 0.34 * (len(names) + 1.4), 0.2
     image_side = min(1.5, width / 2 - 0.45)
@@ -308,7 +308,7 @@ def contributions(explanation: PairExplanation) -> tuple[list[str], dict[str, li
     order = sorted(by_node, key=lambda node: (-max(by_node[node].values()), node))
     shown = [node for node in order[:MOST_SHARES] if max(by_node[node].values()) >= 0.005]
     rest = [node for node in order if node not in shown]
-    names = [*shown, *([f"{len(rest)} others"] if rest else [])]
+    names = [*shown, *([f"{len(rest)} more"] if rest else [])]
     shares = {}
     for which in explanation.totals:
         values = [by_node[node][which] for node in shown]

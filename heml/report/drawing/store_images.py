@@ -15,7 +15,7 @@ from heml.segmentation.masks import SegmentReader
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-#: Colors of leaves in overlays: told apart by neighbors' lightness as well as by hue.
+#: Colors of leaves in overlays: neighbors differ in lightness as well as in hue.
 OVERLAY = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#7b5aa6",
     "#a6761d", "#66c2a5", "#e7298a", "#1f4e79", "#b2df8a", "#999999", "#6a3d3d", "#fdbf6f",

@@ -1,7 +1,7 @@
 """One look for every figure: colors, sizes, fonts.
 
-Colors are those of Okabe and Ito, which people with any color vision tell apart; what a color means
-is also given by words or shape.
+Colors are those of Okabe and Ito, which are distinguishable with any color vision; what a color
+means is also given by words or shape.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""Colors of figures on light and on dark pages. Which of them means what is `style`'s to say."""
+"""Colors of figures on light and dark pages."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class Theme:
     paper, ink, muted, line, gray : str
         Page, text, lesser text, frames, and what stands back.
     blue, orange : str
-        The two colors that are told apart: plain orange, debiased blue.
+        The two contrasting colors: plain orange, debiased blue.
     similar, different, absent : str
         Fills of boxes, dark or light enough for `ink` on them.
     hole : str

@@ -1,6 +1,6 @@
 """Drawing a taxonomy as a tree of boxes: the root on the left, one line per leaf.
 
-Knows places and boxes, not what they say.
+Knows positions and boxes, not their content.
 """
 
 from __future__ import annotations
@@ -71,7 +71,7 @@ def draw_tree(
     Parameters
     ----------
     axes : matplotlib Axes
-        As high as `tree_height` says.
+        Of height `tree_height`.
     boxes : mapping of node to Box
     theme : Theme, default LIGHT
     """
@@ -129,7 +129,7 @@ def _draw_box(axes: Axes, left: float, line: float, box: Box, theme: Theme) -> N
         text_left += square + 0.02
     color = ink_on(box.fill)
     room = 72 * inch * (left + 1 - GAP - text_left - 0.03)
-    # Bold letters are about 0.68 of the font's size wide on average, others 0.6.
+    # Bold letters are about 0.68 of the font's size wide on average, regular ones 0.6.
     size = min(9.5, room / (0.68 * max(len(box.title), 1)))
     text_size = min(8.5, room / (0.6 * max(len(box.text), 1)))
     up = 0.17 if box.text else 0

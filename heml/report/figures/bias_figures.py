@@ -112,7 +112,7 @@ def bias_figure(
     with new_figure(height if beside else 2 * height - 0.7, width=width) as figure:
         add_heading(
             figure,
-            f"Which segments carry {attribute}, and are fooled by it",
+            f"Which segments encode {attribute} and rely on it",
             f"n {leaves['n'].max()} train records, {leaves['n_conflicting'].max()} of them "
             "conflicting; out of fold. Bars: 95% intervals (bootstrap, Wilson).",
         )

@@ -1,4 +1,4 @@
-"""Figures of the remedy: groups before and after, accepted samples, refused samples."""
+"""Figures of the rebalancing: groups before and after, accepted and rejected samples."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def accepted_per_group(store: Store, control: bool | None = None) -> Counter[tup
     Parameters
     ----------
     control : bool, optional
-        Only controls, or only the others.
+        Only controls, or everything else.
     """
     samples = ds.dataset(store.recombined_samples, format="parquet")
     chosen = ds.field("accepted")
@@ -80,9 +80,8 @@ def plan_figure(
     real, target = groups["n_real"].to_numpy(int), groups["n_target"].to_numpy(int)
     word = "accepted" if accepted else "planned"
     note = (
-        f"Gray: real records. Blue: {word} samples that bring label and attribute together. "
-        "Hatched: "
-        f"{word} controls, recombined within the group. Orange line: what the group aims at."
+        f"Gray: real records. Blue: {word} samples that combine label and attribute. Hatched: "
+        f"{word} controls, recombined within the group. Orange line: target of the group."
     )
     if total > len(groups):
         note += f" The {total - len(groups)} smallest groups are not shown."
@@ -155,12 +154,12 @@ def samples_figure(store: Store, encode: Encoder = small_png) -> bytes:
         A PNG, unless `encode` makes something else.
     """
     samples = sample_examples(store, accepted=True).head(MOST_SAMPLES)
-    note = "The first accepted sample of every kind of edit, not the best one."
+    note = "The first accepted sample of every kind of edit, not the best."
     return _gallery(store, samples, "Recombined samples", note, encode)
 
 
 def rejected_figure(store: Store, encode: Encoder = small_png) -> bytes:
-    """Refused samples, two of every reason: host, donor and result.
+    """Rejected samples, two for every reason: host, donor and result.
 
     Parameters
     ----------
@@ -173,8 +172,8 @@ def rejected_figure(store: Store, encode: Encoder = small_png) -> bytes:
         A PNG, unless `encode` makes something else.
     """
     samples = sample_examples(store, accepted=False, per_kind=2).head(MOST_SAMPLES)
-    note = "The first samples that each gate refused."
-    return _gallery(store, samples, "Refused samples", note, encode)
+    note = "The first samples that each gate rejected."
+    return _gallery(store, samples, "Rejected samples", note, encode)
 
 
 def _gallery(store: Store, samples: pd.DataFrame, title: str, note: str, encode: Encoder) -> bytes:
