@@ -43,13 +43,13 @@ from heml.taxonomy import Taxonomy
 VERSION = 5
 
 SECTIONS = (
-    ("short", "In short"),
-    ("data", "The data"),
+    ("short", "Summary"),
+    ("data", "Data"),
     ("where", "Where the bias is"),
-    ("why", "Why: pairs explained"),
-    ("done", "What was done"),
-    ("effect", "The effect"),
-    ("reproduce", "How to reproduce"),
+    ("why", "Explained pairs"),
+    ("done", "Rebalancing"),
+    ("effect", "Effect"),
+    ("reproduce", "Reproduction"),
     ("words", "Glossary"),
 )
 
@@ -81,6 +81,8 @@ def render_report(
     ------
     FileNotFoundError
         If a stage has not run.
+    RevokedImagesError
+        If images were revoked and the stages have not run since.
     """
     store, taxonomy, attributes = run.store, run.taxonomy, run.attributes
     effect = effect and store.debias_effect.exists()
@@ -93,9 +95,11 @@ def render_report(
     def compute() -> tuple[dict[str, Any], list[Path]]:
         facts = gather(store, label_name, attributes, effect)
         html = _page(run, name, facts, recipe_text, inputs)
+        # File names and JSON may hold surrogates, which UTF-8 cannot.
+        page = html.encode("utf-8", "backslashreplace")
         with write_aside(store.report) as aside:
-            aside.write_text(html, encoding="utf-8")
-        size, images = len(html.encode()), html.count('src="data:image/')
+            aside.write_bytes(page)
+        size, images = len(page), html.count('src="data:image/')
         words = f"{len(SECTIONS)} sections, {images} images, {size / 1e6:.1f} MB"
         run.progress(f"report: {words}: {store.report}")
         summary = {"bytes": size, "images": images, "sections": len(SECTIONS), "words": words}

@@ -22,12 +22,14 @@ from data_contracts import (
     RECOMBINED_SAMPLES,
 )
 from heml.bias.history import remember_scores
+from heml.dataset.revocation import revoke
 from heml.effect.summary import arm_effects
 from heml.parts.wording import chance, decimal, percent
 from heml.report import report_stage
 from heml.report.content.examples import contrasting_pairs, sample_examples, spread
 from heml.report.content.findings import findings
 from heml.report.content.report_facts import gather
+from heml.report.content.revoked_images import RevokedImagesError
 from heml.report.drawing.encoding import SMALL
 from heml.report.drawing.style import ink_on
 from heml.report.drawing.tree_drawing import places
@@ -397,3 +399,28 @@ def test_scores_over_time_are_shown_once_there_are_some(own: ReportStore) -> Non
     assert "Bias scores over time" in page.text
     assert "NodeAttribute#1#2" in page.text
     assert not page.open_tags
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_surrogates_in_text_are_escaped(own: ReportStore) -> None:
+    summary = own.store.summary("rebalance_plan") | {"remarks": ["group \udcff is empty"]}
+    own.store.finish("rebalance_plan", "surrogates", summary, [])
+    page = Page(own.render(recipe_text="name: test  # \udce9"))
+    assert "group \\udcff is empty" in page.text
+    assert "# \\udce9" in page.text
+
+
+@pytest.mark.parametrize("of_a_sample", [True, False])
+@pytest.mark.usefixtures("undrawn")
+def test_revoked_images_are_never_shown_again(own: ReportStore, of_a_sample: bool) -> None:
+    samples = pd.read_parquet(own.store.recombined_samples, columns=["host_id", "donor_id"])
+    used = {*samples["host_id"], *samples["donor_id"]}
+    image_id = next(i for i in own.index["image_id"] if (i in used) == of_a_sample)
+    own.render()
+    assert revoke(own.store, [image_id]) == [image_id]
+    (own.store.root / "manifests" / "report.json").unlink()
+    own.store.report.unlink()
+    expected = "images and recombined_samples" if of_a_sample else "images"
+    with pytest.raises(RevokedImagesError, match=f"^{expected} still hold revoked images"):
+        own.render()
+    assert not own.store.report.exists()

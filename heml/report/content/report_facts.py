@@ -14,6 +14,7 @@ import pandas as pd
 from heml.effect.summary import ArmEffect, arm_effects
 from heml.images.images_table import image_index
 from heml.report.content.examples import examples_per_group
+from heml.report.content.revoked_images import refuse_revoked
 from heml.report.figures.plan_figures import accepted_per_group
 from heml.sources.ingest import quarantined
 from heml.storage.store import Store
@@ -135,10 +136,13 @@ def gather(store: Store, label_name: str, attributes: Sequence[str], effect: boo
     ------
     FileNotFoundError
         If a stage has not run.
+    RevokedImagesError
+        If images were revoked and the stages have not run since.
     """
     tree = store.summary("metric_tree")
     dataset = store.summary("rebalanced_dataset")
     index = image_index(store, list(attributes))
+    refuse_revoked(store, index)
     return Facts(
         label=label_name,
         attributes=tuple(attributes),

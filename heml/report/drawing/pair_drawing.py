@@ -291,7 +291,9 @@ def _waterfall(
         if place < len(values) - 1:
             axes.plot([end] * 2, [place + 0.34, place + 0.66], color=theme.gray, lw=0.7)
         axes.text(end + widest * 0.02, place, f"{value:.2f}", va="center", fontsize=8.5)
-    beyond = max(total, offset) if offset > 0 else total
+    # The number stands right of the bar, or right of a dashed line that would cross it.
+    crossed = 0 <= offset - total < 0.25 * widest
+    beyond = offset if offset > 0 and crossed else total
     axes.text(beyond + widest * 0.02, total_at, f"{total:.2f}", va="center", fontsize=8.5)
     if offset > 0:
         axes.plot([offset] * 2, [total_at - 0.45, total_at + 0.45], color=theme.ink, lw=1.2,

@@ -76,12 +76,12 @@ def tree_figure(
         )
     first = rows.iloc[0]
     note = (
-        "Bias score, 0 harmless to 1 orange: encodes the attribute and relies on it. Below it, "
+        "Bias score from 0, white, to 1, orange: encodes the attribute and relies on it. Below it, "
         f"label accuracy on aligned → on conflicting records (n {first['n']}, "
         f"{first['n_conflicting']} of them conflicting)."
     )
     with new_figure(tree_height(taxonomy) + heading_height(note)) as figure:
-        used = add_heading(figure, f"Where the bias in {attribute} sits in the tree", note)
+        used = add_heading(figure, f"Bias scores for {attribute} in the tree", note)
         draw_tree(canvas(figure, used), taxonomy, boxes)
         return encode(figure)
 
