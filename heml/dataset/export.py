@@ -15,6 +15,8 @@ from heml.storage.run_context import RunContext
 from heml.storage.stage import run_stage
 
 VERSION = 2
+#: Stages of exports are named so, with the format's name.
+EXPORT = "export_"
 #: File that tells an export from a folder of something else.
 _MARK = "heml-export.txt"
 
@@ -76,7 +78,7 @@ def write_exports(run: RunContext, kinds: Sequence[str]) -> dict[str, int]:
     if store.exports.exists():
         for folder in sorted(store.exports.iterdir()):
             if folder.name not in kinds and _is_export(folder):
-                store.withdraw(f"export_{folder.name}", folder)
+                store.withdraw(f"{EXPORT}{folder.name}", folder)
     return {kind: _export(run, kind) for kind in dict.fromkeys(kinds)}
 
 
@@ -90,5 +92,5 @@ def _export(run: RunContext, kind: str) -> int:
         return {"rows": count}, [target]
 
     key = fingerprint(VERSION, kind, store.fingerprint("rebalanced_dataset"))
-    outcome = run_stage(store, f"export_{kind}", key, compute, run.progress)
+    outcome = run_stage(store, f"{EXPORT}{kind}", key, compute, run.progress)
     return int(outcome.summary["rows"])

@@ -7,8 +7,11 @@ from collections.abc import Iterator, Sequence
 from itertools import islice
 from pathlib import PurePosixPath
 
+from heml.dataset.export import EXPORT
+from heml.dataset.purge import purge_images
 from heml.images.images_table import iterate_images
 from heml.images.revoked import read_revoked
+from heml.sources.ingest import quarantined
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
 from heml.storage.store import Store
@@ -19,7 +22,11 @@ class RevokeError(ValueError):
 
 
 def revoke(store: Store, image_ids: Sequence[str]) -> list[str]:
-    """Adds images to the revoked ones. Ids that are revoked already are no error.
+    """Revokes images: from now on they are used nowhere. The one place that does it.
+
+    What shows them is withdrawn first: report, dataset and exports, also from an object store and,
+    by their next `pull`, from other machines. Then they leave the tables that the stages work on.
+    Ids that are revoked already are no error; a revocation that was interrupted is completed.
 
     Returns
     -------
@@ -51,20 +58,34 @@ def revoke(store: Store, image_ids: Sequence[str]) -> list[str]:
             f"{len(unknown)} of {len(set(image_ids))} ids are of no input image: {few}{hint}; "
             "ids are the values of the column image_id. Nothing was revoked"
         )
+    images = dict(sorted((before.images | found).items()))
+    key = fingerprint(images)
     if found:
-        images = dict(sorted((before.images | found).items()))
+        # Recorded before anything else: whatever happens now, no run uses them any more.
         with write_aside(store.revoked) as aside:
             aside.write_text(json.dumps({"times": before.times + 1, "images": images}, indent=1))
+    if images and store.finished("revoked", key) is None:
+        _withdraw(store)
+        purge_images(store, images.keys())
         # A stage like any other, so that every machine obeys it.
-        store.finish("revoked", fingerprint(images), {"images": len(images)}, [store.revoked])
+        store.finish("revoked", key, {"images": len(images)}, [store.revoked])
     return sorted(found)
 
 
-def _copies(store: Store, image_ids: Sequence[str]) -> Iterator[str]:
-    """Which of the ids are files that were refused because their picture was there already."""
-    # imported here: reading a source asks for what is revoked
-    from heml.sources.ingest import quarantined
+def _withdraw(store: Store) -> None:
+    """Removes all that people and training read."""
+    store.withdraw("report", store.report)
+    store.withdraw("dataset_card", store.rebalanced_dataset)
+    store.withdraw("rebalanced_dataset", store.rebalanced_dataset)
+    exports = {stage.removeprefix(EXPORT) for stage in store.stages() if stage.startswith(EXPORT)}
+    if store.exports.exists():
+        exports |= {folder.name for folder in store.exports.iterdir()}
+    for name in sorted(exports):
+        store.withdraw(f"{EXPORT}{name}", store.exports / name)
 
+
+def _copies(store: Store, image_ids: Sequence[str]) -> Iterator[str]:
+    """Which of the ids are files that were refused because their content was there already."""
     wanted = set(image_ids)
     for row in quarantined(store):
         file = PurePosixPath(row["file_name"])

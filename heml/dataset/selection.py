@@ -135,6 +135,8 @@ def select_rows(
             continue
         selection.recombined[(row["label"], *row["attributes"])] += 1
         selection.parents |= {row["host_id"], row["donor_id"]}
+    # Those that went when the images were revoked.
+    selection.descendants += int(store.summary("recombined_samples").get("descendants", 0))
     if settings.surplus == "drop":
         _drop_surplus(groups, revoked, selection)
     return selection

@@ -6,11 +6,13 @@ Beside the table lies what each image's rows were made from; both are put in pla
 from __future__ import annotations
 
 import hashlib
+from collections.abc import Set
 from pathlib import Path
 from types import TracebackType
 from typing import Any, NamedTuple
 
 import pyarrow as pa
+import pyarrow.compute as pc
 
 from data_contracts.contract import ContractError
 from data_contracts.segments import SEGMENTS
@@ -120,6 +122,19 @@ def segment_keys(store: Store) -> list[bytes] | None:
             return [how + key for key in reader.read_all()["key"].to_pylist()]
     except FileNotFoundError:
         return None
+
+
+def copy_keys(source: Path, target: Path, without: Set[str]) -> None:
+    """Copies what lies beside a table, but for some images; nothing if there is none."""
+    path = source / _NAME
+    if not path.exists():
+        return
+    with pa.OSFile(str(path)) as file:
+        keys = pa.ipc.open_file(file).read_all()
+    unwanted = pa.array(sorted(without), pa.string())
+    keys = keys.filter(pc.invert(pc.is_in(keys["image_id"], unwanted)))
+    with pa.OSFile(str(target / _NAME), "wb") as file, pa.ipc.new_file(file, keys.schema) as out:
+        out.write_table(keys)
 
 
 class KeyWriter:

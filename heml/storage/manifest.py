@@ -13,6 +13,9 @@ from typing import Any
 
 from heml.storage.atomic_write import write_aside
 
+#: What was revoked, in the store's folder.
+REVOKED = "revoked.json"
+
 
 @dataclass(frozen=True)
 class Manifest:
@@ -43,6 +46,12 @@ class Manifest:
 def manifest_path(root: Path, stage: str) -> Path:
     """Where a store keeps a stage's manifest."""
     return root / "manifests" / f"{stage}.json"
+
+
+def revocations(root: Path) -> int:
+    """How often images of the store were revoked; what was made before may still show them."""
+    path = root / REVOKED
+    return int(json.loads(path.read_text())["times"]) if path.exists() else 0
 
 
 def read_manifest(root: Path, stage: str) -> Manifest:
@@ -85,6 +94,8 @@ def write_manifest(
             for member in members
             if member.is_file()
         }
-    content = {"fingerprint": fingerprint, "summary": summary, "files": files}
+    content: dict[str, Any] = {"fingerprint": fingerprint, "summary": summary, "files": files}
+    if times := revocations(root):
+        content["revocations"] = times
     with write_aside(manifest_path(root, stage)) as path:
         path.write_text(json.dumps(content, indent=1, sort_keys=True))

@@ -77,6 +77,12 @@ class Remote:
         local = json.loads(manifest_path(root, stage).read_text())
         with locked(root / _LOCK), self._talking() as (files, base):
             there = self._remote_manifest(files, base, stage)
+            if _revocations(local) < self._least(files, base, stage):
+                _remove_stage(root, stage)
+                raise StoreError(
+                    f"{stage}: images were revoked on another machine since this stage began; run "
+                    "it again"
+                )
             if there is not None and _core(there) == local:
                 self._remember(root, stage, _dumped(there))
                 return
@@ -118,18 +124,38 @@ class Remote:
             ]
             return [stage for stage in sorted(stages) if self._pull(files, base, root, stage)]
 
-    def withdraw(self, stage: str) -> None:
-        """Removes a stage's manifest and files."""
+    def withdraw(self, root: Path, stage: str, revocations: int) -> None:
+        """Removes a stage's manifest and files.
+
+        Parameters
+        ----------
+        root : pathlib.Path
+        stage : str
+        revocations : int
+            Results that were made before so many revocations are removed on every machine and are
+            never uploaded again; a tombstone in the manifest's place says so. 0: no tombstone.
+        """
+        (root / _SYNCED / f"{stage}.json").unlink(missing_ok=True)
         with self._talking() as (files, base):
             there = self._remote_manifest(files, base, stage)
-            if there is not None:
-                files.rm_file(f"{base}/manifests/{stage}.json")
-                for name in there["files"]:
+            manifest = f"{base}/manifests/{stage}.json"
+            # Before the files: from now on nobody takes them for a result.
+            if revocations:
+                tombstone = {"withdrawn": True, "revocations": revocations}
+                files.pipe_file(manifest, _dumped(tombstone))
+            elif there is not None:
+                files.rm_file(manifest)
+            for name in there["files"] if there is not None else ():
+                if files.exists(f"{base}/{name}"):
                     files.rm_file(f"{base}/{name}")
 
     def _pull(self, files: Any, base: str, root: Path, stage: str) -> bool:
         there = self._remote_manifest(files, base, stage)
         synced, local = root / _SYNCED / f"{stage}.json", manifest_path(root, stage)
+        if local.exists():
+            least = self._least(files, base, stage)
+            if _revocations(json.loads(local.read_text())) < least:
+                _remove_stage(root, stage)
         if there is None:
             return False
         before = synced.read_bytes() if synced.exists() else None
@@ -176,6 +202,8 @@ class Remote:
         """A stage's manifest; None if there is none that can be used."""
         try:
             content = dict(json.loads(files.cat_file(f"{base}/manifests/{stage}.json")))
+            if content.get("withdrawn"):
+                return None
             names = [PurePosixPath(name) for name in content["files"]]
             if any(name.is_absolute() or ".." in name.parts for name in names):
                 raise ValueError("a name leaves the store")
@@ -187,6 +215,14 @@ class Remote:
             return None
         return content
 
+    def _least(self, files: Any, base: str, stage: str) -> int:
+        """How many revocations a result must know of to stay beside what is there."""
+        try:
+            content = json.loads(files.cat_file(f"{base}/manifests/{stage}.json"))
+        except (FileNotFoundError, ValueError):
+            return 0
+        return _revocations(content) if isinstance(content, dict) else 0
+
     def _remember(self, root: Path, stage: str, data: bytes) -> None:
         with write_aside(root / _SYNCED / f"{stage}.json") as path:
             path.write_bytes(data)
@@ -196,7 +232,9 @@ class Remote:
         try:
             from fsspec.core import url_to_fs
 
-            files, base = url_to_fs(self.url)
+            # A folder must be made before its files; object stores have none.
+            local = {"auto_mkdir": True} if self.url.startswith("file:") else {}
+            files, base = url_to_fs(self.url, **local)
             files.invalidate_cache()
             yield files, base.rstrip("/")
         except ImportError as error:
@@ -207,6 +245,24 @@ class Remote:
                 f"{self.url} cannot be used: {reason}; check the bucket, the network and the "
                 "credentials in the environment. What is finished is kept on this machine"
             ) from error
+
+
+def _revocations(manifest: dict[str, Any]) -> int:
+    return int(manifest.get("revocations", 0))
+
+
+def _remove_stage(root: Path, stage: str) -> None:
+    """Removes what a machine has of a stage."""
+    local = manifest_path(root, stage)
+    names = json.loads(local.read_text())["files"]
+    local.unlink()
+    (root / _SYNCED / f"{stage}.json").unlink(missing_ok=True)
+    for name in names:
+        path = root / name
+        path.unlink(missing_ok=True)
+        while path.parent != root and path.parent.is_dir() and not any(path.parent.iterdir()):
+            path = path.parent
+            path.rmdir()
 
 
 def _core(manifest: dict[str, Any]) -> dict[str, Any]:

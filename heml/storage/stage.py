@@ -58,6 +58,7 @@ def run_stage(
         if summary is not None:
             progress(f"{stage}: unchanged, kept")
             return Outcome(summary, reused=True)
+        before = store.revocations
         summary, outputs = compute()
-        store.finish(stage, fingerprint, summary, outputs)
+        store.finish(stage, fingerprint, summary, outputs, before)
         return Outcome(summary, reused=False)

@@ -11,9 +11,20 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from heml.storage.atomic_write import is_abandoned
 from heml.storage.fingerprint import fingerprint
-from heml.storage.manifest import read_manifest, write_manifest
+from heml.storage.manifest import (
+    REVOKED,
+    manifest_path,
+    read_manifest,
+    revocations,
+    write_manifest,
+)
 from heml.storage.remote import Remote
+
+
+class RevokedMeanwhile(ValueError):
+    """A stage's result may show images that were revoked while it ran."""
 
 
 @dataclass(frozen=True)
@@ -105,7 +116,7 @@ class Store:
 
     @property
     def revoked(self) -> Path:
-        return self.root / "revoked.json"
+        return self.root / REVOKED
 
     @property
     def debias_effect(self) -> Path:
@@ -163,19 +174,56 @@ class Store:
         if self.remote is not None:
             self.remote.pull(self.root)
 
+    def stages(self) -> list[str]:
+        """Names of the stages that are finished, or were, here."""
+        folder = self.root / "manifests"
+        return [p.relative_to(folder).with_suffix("").as_posix() for p in folder.rglob("*.json")]
+
+    @property
+    def revocations(self) -> int:
+        """How often images were revoked."""
+        return revocations(self.root)
+
     def withdraw(self, stage: str, output: Path) -> None:
-        """Removes the file or folder of a stage, here and in the object store."""
-        if output.is_dir():
-            shutil.rmtree(output)
-        else:
-            output.unlink(missing_ok=True)
+        """Removes a stage's file or folder and its manifest, here and in the object store.
+
+        What a machine made of it before images were revoked, its next `pull` removes there too.
+        """
+        for path in (output, *filter(is_abandoned, output.parent.glob(f".{output.name}.*"))):
+            if path.is_dir():
+                shutil.rmtree(path)
+            else:
+                path.unlink(missing_ok=True)
+        manifest_path(self.root, stage).unlink(missing_ok=True)
         if self.remote is not None:
-            self.remote.withdraw(stage)
+            self.remote.withdraw(self.root, stage, self.revocations)
 
     def finish(
-        self, stage: str, fingerprint: str, summary: dict[str, Any], outputs: list[Path]
+        self,
+        stage: str,
+        fingerprint: str,
+        summary: dict[str, Any],
+        outputs: list[Path],
+        revocations: int | None = None,
     ) -> None:
-        """Marks a stage finished: its fingerprint, its summary, its files with their sizes."""
+        """Marks a stage finished: its fingerprint, its summary, its files with their sizes.
+
+        Parameters
+        ----------
+        revocations : int, optional
+            How often images had been revoked when the stage began; default: as often as now.
+
+        Raises
+        ------
+        RevokedMeanwhile
+            If images were revoked since: the outputs are removed, since they may show them.
+        """
+        if revocations is not None and revocations != self.revocations:
+            for output in outputs:
+                self.withdraw(stage, output)
+            raise RevokedMeanwhile(
+                f"{stage}: images were revoked while this stage ran; run it again"
+            )
         write_manifest(self.root, stage, fingerprint, summary, outputs)
         if self.remote is not None:
             self.remote.push(self.root, stage)

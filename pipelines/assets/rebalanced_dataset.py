@@ -48,8 +48,6 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
             if config.revoke:
                 gone = revoke(store, config.revoke)
                 progress(f"rebalanced_dataset: {len(gone)} images revoked")
-                # It may show them.
-                store.withdraw("report", store.report)
             inputs = store.summary("images")["content"]
             run = recipe.run(store, progress).with_attributes(tuple(recipe.attributes_in(store)))
             outcome = write_dataset(

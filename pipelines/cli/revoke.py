@@ -89,8 +89,6 @@ def _revoke(recipe: "LoadedRecipe", ids: list[str]) -> int:
     if not result.success:
         print("error: the dataset was not written; `heml ui` shows why", file=sys.stderr)
         return FAILED
-    # It may show them.
-    store.withdraw("report", store.report)
     summary = store.summary("rebalanced_dataset")
     print(
         f"Dataset  {store.rebalanced_dataset}: version {summary['version']}, {summary['rows']} "
