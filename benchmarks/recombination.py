@@ -28,7 +28,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pandas as pd
@@ -38,7 +38,6 @@ import torch
 from heml.compute.processes import Job, in_processes, process_count
 from heml.compute.threads import worker_pool
 from heml.recombination.compositing.compose import Edit, compose_batch
-from heml.recombination.gates.pixel_gates import AppearanceLimits
 from heml.recombination.imaging.image_reader import PictureReader
 from heml.recombination.imaging.segmented_image import Picture
 from heml.taxonomy import Taxonomy, builtin
@@ -230,13 +229,13 @@ def _generate(folder: Path) -> None:
 class _NoGates:
     """Accepts everything: votes take the same memory for every plan."""
 
-    appearance = AppearanceLimits()
+    limits: ClassVar[dict[str, Any]] = {}
 
     def calibrate(self, _: object) -> None: ...
 
     def judge(self, samples: Sequence[Any], *_: object) -> list[Any]:
-        from data_contracts.recombined_samples import GATE_COLUMNS
-        from heml.recombination.gates.judge import Verdict
+        from heml.recombination.gate import GATE_COLUMNS
+        from heml.recombination.judging.judge import Verdict
 
         return [Verdict({c.name: None for c in GATE_COLUMNS}, ())] * len(samples)
 

@@ -6,8 +6,9 @@ is validated, the descriptions that the UI shows. The tables themselves live in 
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
+from typing import overload
 
 import pandas as pd
 import pandera.pandas as pa_model
@@ -66,6 +67,67 @@ class Column:
         return self.among.words() if isinstance(self.among, Vocabulary) else self.among
 
 
+class OpenColumns(Sequence[Column]):
+    """Columns that the code above provides when it is imported, such as those of gates.
+
+    Parameters
+    ----------
+    kind : str
+        What they are, in the plural: "gate columns".
+    provider : str
+        The module that provides them, for the error where it was not imported.
+    """
+
+    def __init__(self, kind: str, provider: str) -> None:
+        self._kind = kind
+        self._provider = provider
+        self._provide: Callable[[], Iterable[Column]] | None = None
+
+    def provided_by(self, provide: Callable[[], Iterable[Column]]) -> None:
+        """Says who knows the columns; asked every time, because parts may be added later."""
+        self._provide = provide
+
+    def _all(self) -> tuple[Column, ...]:
+        if self._provide is None:
+            raise ContractError(f"{self._kind} are not known: import {self._provider} first")
+        return tuple(self._provide())
+
+    @overload
+    def __getitem__(self, place: int) -> Column: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> tuple[Column, ...]: ...
+
+    def __getitem__(self, place: int | slice) -> Column | tuple[Column, ...]:
+        return self._all()[place]
+
+    def __len__(self) -> int:
+        return len(self._all())
+
+    def __iter__(self) -> Iterator[Column]:
+        return iter(self._all())
+
+
+class Columns(OpenColumns):
+    """Columns of a contract, some of them open.
+
+    Parameters
+    ----------
+    parts : Column or OpenColumns
+        In their order.
+    """
+
+    def __init__(self, *parts: Column | OpenColumns) -> None:
+        self._parts = parts
+
+    def _all(self) -> tuple[Column, ...]:
+        return tuple(
+            column
+            for part in self._parts
+            for column in (part if isinstance(part, OpenColumns) else (part,))
+        )
+
+
 @dataclass(frozen=True)
 class Contract:
     """One table: its name, version, meaning and columns.
@@ -76,7 +138,7 @@ class Contract:
 
     name: str
     description: str
-    columns: tuple[Column, ...]
+    columns: Sequence[Column]
     version: tuple[int, int] = (1, 0)
     unique_together: tuple[str, ...] = field(default=())
 

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pyarrow as pa
 
 from data_contracts.common import IMAGE, IMAGE_ID, SEGMENT_MASK
-from data_contracts.contract import Column, Contract
+from data_contracts.contract import Column, Columns, Contract
 from data_contracts.rebalance_plan import OPERATOR_NAMES
 from data_contracts.recombined_samples import GATE_COLUMNS
 
@@ -16,7 +16,7 @@ REBALANCED_DATASET = Contract(
     name="rebalanced_dataset",
     description="The rebalanced dataset: real rows untouched, recombined rows with their descent.",
     version=(1, 2),
-    columns=(
+    columns=Columns(
         replace(IMAGE_ID, unique=True),
         Column("image", IMAGE, "Encoded image; of real rows the input's own bytes."),
         Column("origin", pa.string(), "real or recombined.", among=ORIGINS),
@@ -31,7 +31,7 @@ REBALANCED_DATASET = Contract(
         Column("operator", pa.string(), "How.", nullable=True, among=OPERATOR_NAMES),
         Column("direction", pa.string(), "What was moved.", nullable=True),
         Column("seed", pa.int64(), "Seed of the edit.", nullable=True),
-        *GATE_COLUMNS,
+        GATE_COLUMNS,
         Column(
             "weight",
             pa.float64(),

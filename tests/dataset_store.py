@@ -23,12 +23,12 @@ from data_contracts import (
     RECOMBINED_SAMPLES,
     Contract,
 )
-from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.compute.progress import silent
 from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.dataset_stage import write_dataset
 from heml.dataset.description import Description
 from heml.images.images_table import image_index
+from heml.recombination.gate import GATE_COLUMNS
 from heml.segmentation.masks import encode
 from heml.segmentation.segmentation_settings import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment

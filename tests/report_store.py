@@ -29,11 +29,11 @@ from data_contracts import (
     SEGMENTS,
 )
 from data_contracts.common import INPUT_PREFIX, input_columns
-from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.bias.association import association
 from heml.bias.attributes import measured_attributes
 from heml.bias.coverage import coverage
 from heml.metrics.node_network import new_network
+from heml.recombination.gate import GATE_COLUMNS
 from heml.report import report_stage
 from heml.report.figures import by_name
 from heml.report.report_stage import render_report

@@ -10,12 +10,12 @@ from typing import Any
 
 from data_contracts import RECOMBINED_SAMPLES, SEGMENTS, Contract
 from data_contracts.common import INPUT_PREFIX
-from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.dataset.group_reader import Group, GroupReader
 from heml.dataset.selection import Selection, descends
 from heml.images.groups import MISSING, group_name
 from heml.images.images_table import iterate_images
 from heml.images.revoked import Revoked
+from heml.recombination.gate import GATE_COLUMNS
 from heml.storage.sharded_parquet import ShardedTable
 from heml.storage.store import Store
 

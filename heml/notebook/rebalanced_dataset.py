@@ -16,12 +16,12 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from data_contracts import REBALANCED_DATASET
-from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.dataset.provenance import Provenance
 from heml.dataset_folder.features import class_names, named
 from heml.dataset_folder.manifest_file import DatasetError, read_manifest, verify
 from heml.dataset_folder.reader import read_split, schema_of, split_files, splits_of
 from heml.images.images_table import decode_image
+from heml.recombination.gate import GATE_COLUMNS
 
 if TYPE_CHECKING:
     from heml.tree.metric_tree import MetricTree, PairExplanation

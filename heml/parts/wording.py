@@ -13,16 +13,6 @@ DIRECTION_WORDS = {
     "identity": "control within an image",
 }
 
-REASON_WORDS = {
-    "label_kept": "label no longer recognized",
-    "attribute_changed": "attribute not recognized",
-    "in_distribution": "too far from real images",
-    "not_duplicate": "barely changed",
-    "seam_hidden": "visible seam or smear",
-    "segment_found": "pasted segment not found by the segmenter",
-    "identity_edit": "identity edit, to test the operator",
-}
-
 
 def group_of(label: str, attributes: Sequence[str]) -> str:
     """A group by its values alone."""
@@ -49,16 +39,6 @@ def chance(value: float | None) -> str:
 def plural(count: int, one: str, many: str) -> str:
     """A count with its noun."""
     return f"{count} {one if count == 1 else many}"
-
-
-GATE_WORDS = {
-    "label_kept": "Does the debiased similarity predict the intended label?",
-    "attribute_changed": "Do the segments that encode the attribute show the intended one?",
-    "in_distribution": "Does the whole image resemble real ones?",
-    "not_duplicate": "Does it differ visibly from its host and its donor?",
-    "seam_hidden": "Are seams and detail no more visible than borders in real images?",
-    "segment_found": "Does a segmenter find the pasted segment?",
-}
 
 
 def listed(words: Sequence[str]) -> str:

@@ -26,14 +26,14 @@ from heml.recombination.attribution.roles import Roles
 from heml.recombination.compositing.compose import Edit, compose_batch, compute_device
 from heml.recombination.compositing.inpaint import Inpainter, checkpoint_state, find_checkpoint
 from heml.recombination.compositing.inpaint_settings import InpaintSettings
-from heml.recombination.gates.calibration import Resegment
-from heml.recombination.gates.fit_limits import fit_gates
-from heml.recombination.gates.judge import Verdict
-from heml.recombination.gates.pixel_gates import AppearanceLimits
+from heml.recombination.gate import Resegment
 from heml.recombination.imaging.image_reader import PictureReader
 from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.judging.calibration import Calibration
+from heml.recombination.judging.judge import MeasuredLimits, Verdict, fit_gates
 from heml.recombination.plan.plan_stage import planned_roles
 from heml.recombination.rebalance_settings import RebalanceSettings
+from heml.recombination.refusals import IDENTITY_EDIT
 from heml.segmentation.masks import encode
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
@@ -47,13 +47,11 @@ VERSION = 16
 BATCH = 32
 #: Fewer samples than this are made before further processes have started.
 WORTH_PROCESSES = 400
-#: Reason of samples whose donor is their host: controls of the operators, not for the dataset.
-SELF = "identity_edit"
 
 #: What an edit counts against: the wanted samples, or the wanted controls, of its group.
 Slot = tuple[str, str]
 #: Gives the job of making edits, by their places in the plan, in another process.
-Elsewhere = Callable[[AppearanceLimits], Job[Sequence[int], list[dict[str, Any]]]]
+Elsewhere = Callable[[MeasuredLimits], Job[Sequence[int], list[dict[str, Any]]]]
 
 
 def recombine(
@@ -96,24 +94,22 @@ def recombine(
         *drawing,
     )
 
-    def recombiner(
-        pool: ThreadPoolExecutor, appearance: AppearanceLimits | None = None
-    ) -> Recombiner:
+    def recombiner(pool: ThreadPoolExecutor, limits: MeasuredLimits | None = None) -> Recombiner:
         painter = None if inpaint is None else Inpainter(inpaint, taxonomy, recipe_folder)
         tree = MetricTree.load(store.metric_tree, taxonomy)
         index = image_index(store, list(attributes))
         roles = planned_roles(store)
         pictures = PictureReader(store)
-        gates = fit_gates(
-            store, tree, roles, index, attributes, pictures, find_segmenter(), appearance
-        )
+        resegment = find_segmenter()
+        calibration = Calibration(store, tree, roles, index, attributes, resegment is not None)
+        gates = fit_gates(calibration, pictures, resegment, limits)
         return Recombiner(store, taxonomy, roles, gates, pictures, pool, painter)
 
-    def elsewhere(appearance: AppearanceLimits) -> Job[Sequence[int], list[dict[str, Any]]]:
+    def elsewhere(limits: MeasuredLimits) -> Job[Sequence[int], list[dict[str, Any]]]:
         def make() -> Callable[[Sequence[int]], list[dict[str, Any]]]:
             if cluster():
                 store.pull()
-            return recombiner(ThreadPoolExecutor(1), appearance).attempt
+            return recombiner(ThreadPoolExecutor(1), limits).attempt
 
         return Job(f"{key} {store.root}", make)
 
@@ -142,7 +138,7 @@ class Judge(Protocol):
     """What decides on samples: `Gates`."""
 
     @property
-    def appearance(self) -> AppearanceLimits: ...
+    def limits(self) -> MeasuredLimits: ...
 
     def calibrate(self, moved: Iterable[Sequence[str]]) -> None: ...
 
@@ -225,7 +221,7 @@ class Recombiner:
                     slot = _slot(row)
                     if slot[0] == "identity":
                         # What its gates measured is kept; the sample is no new one.
-                        row["reason"] = SELF
+                        row["reason"] = IDENTITY_EDIT
                         missing[slot] -= 1
                     else:
                         row["accepted"] = not row["reason"]
@@ -270,7 +266,7 @@ class Recombiner:
             if elsewhere is None:
                 yield from map(self.attempt, batches)
             else:
-                yield from cluster_map(elsewhere(self._gates.appearance), batches, processes)
+                yield from cluster_map(elsewhere(self._gates.limits), batches, processes)
 
     def attempt(self, places: Sequence[int]) -> list[dict[str, Any]]:
         """Makes and judges some edits, given by their places in the plan."""

@@ -10,9 +10,9 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
 
 from data_contracts.quarantine import REASONS
-from data_contracts.recombined_samples import GATES
 from heml.bias.history import read_history, scores_over_measurements
-from heml.parts.wording import GATE_WORDS, REASON_WORDS, chance, decimal, percent, plural
+from heml.parts.wording import chance, decimal, percent, plural
+from heml.recombination.gate import GATES
 from heml.report.content.bias_facts import discovered, measures_by_attribute
 from heml.report.content.findings import effect_caveats, findings
 from heml.report.content.galleries import group_gallery, sample_gallery
@@ -132,9 +132,7 @@ def _page(
         groups=[(group, group_gallery(images, group)) for group in facts.groups],
         accepted=sample_gallery(store, images, accepted=True),
         refused=sample_gallery(store, images, accepted=False),
-        gates=[(gate, facts.samples["refused_by_reason"].get(gate, 0)) for gate in GATES],
-        gate_words=GATE_WORDS,
-        reason_words=REASON_WORDS,
+        gates=[(gate, facts.samples["refused_by_reason"].get(gate.name, 0)) for gate in GATES],
         quarantine_words=REASONS,
         effect_caveats=effect_caveats(before, after, facts.labels) if before and after else [],
         recipe_text=recipe_text,

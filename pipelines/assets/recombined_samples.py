@@ -4,6 +4,7 @@ import dagster as dg
 
 from data_contracts import RECOMBINED_SAMPLES
 from heml.compute.progress import Progress
+from heml.recombination.gate import GATES
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import stage_asset, stage_spec
@@ -12,7 +13,7 @@ from pipelines.recipe.model import LoadedRecipe
 
 def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     def compute(progress: Progress) -> Outcome:
-        from heml.recombination.gates.resegment import find_segmenter
+        from heml.recombination.judging.resegment import find_segmenter
         from heml.recombination.recombination_stage import recombine
 
         return recombine(
@@ -35,7 +36,7 @@ def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
         store.recombined_samples,
         deps=["rebalance_plan", "segments", "metric_tree"],
         description="New samples made of real segments. Refused ones are kept with the gate that "
-        "refused them.",
+        f"refused them.\n\nGates, in order: {', '.join(gate.name for gate in GATES)}.",
         kinds={"parquet", "image"},
         contract=RECOMBINED_SAMPLES,
     )

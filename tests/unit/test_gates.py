@@ -3,17 +3,20 @@
 import numpy as np
 import pytest
 
-from heml.recombination.gates.calibration import (
+from heml.recombination.gates.not_duplicate import NotDuplicate
+from heml.recombination.gates.seam_hidden import SeamHidden
+from heml.recombination.gates.segment_found import SegmentFound
+from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.judging.judge import Gates
+from heml.recombination.judging.limits import (
     border_limits,
     duplicate_limit,
     overlap,
     presence_limit,
     vote_limit,
 )
-from heml.recombination.gates.near_duplicates import changed, hash_distance, perceptual_hash
-from heml.recombination.gates.pixel_gates import AppearanceGates
-from heml.recombination.gates.seam import calibrate_seam, real_border, sample_seam, seam_numbers
-from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.judging.near_duplicates import changed, hash_distance, perceptual_hash
+from heml.recombination.judging.seam import calibrate_seam, real_border, sample_seam, seam_numbers
 
 SIDE = 72
 
@@ -161,7 +164,13 @@ def gates(pictures, resegment=None, limits=None):
         for start in range(0, len(pictures[:count]), 7):
             yield pictures[:count][start : start + 7]
 
-    return AppearanceGates(lambda node: [node], real, resegment, limits)
+    limits = limits or {}
+    asked = {
+        "not_duplicate": NotDuplicate(limits.get("not_duplicate")),
+        "seam_hidden": SeamHidden(limits.get("seam_hidden")),
+        "segment_found": SegmentFound(limits.get("segment_found"), resegment is not None),
+    }
+    return Gates(asked, lambda node: [node], real, resegment=resegment)
 
 
 def test_limits_are_measured_in_one_pass_and_once(pictures):
@@ -172,9 +181,9 @@ def test_limits_are_measured_in_one_pass_and_once(pictures):
     for nodes in (["disc"], ["ground"], ["disc", "ground"], ["no_such_class"]):
         one_by_one.calibrate([nodes])
     assert together.limits == one_by_one.limits
-    assert together.limits.borders["disc",] == border_limits(borders(pictures))
+    assert together.limits["seam_hidden"]["disc",] == border_limits(borders(pictures))
     # A segment that is the whole image has no border.
-    assert together.limits.borders["disc", "ground"][0] is None
+    assert together.limits["seam_hidden"]["disc", "ground"][0] is None
     again = gates([], limits=together.limits)
     again.calibrate([["disc"], ["ground"]])
     assert again.describe() == together.describe()
@@ -201,7 +210,7 @@ def test_segments_that_are_found_again(pictures):
     def limit_of(by):
         asked = gates(pictures, shifted(by))
         asked.calibrate([["disc"]])
-        return asked.limits.presences["disc",]
+        return asked.limits["segment_found"]["disc",]
 
     # Who finds real segments to the pixel, having made them, must not ask that of others.
     for by in (0, 1):

@@ -14,7 +14,7 @@ from heml.metrics.artifacts import load_node
 from heml.metrics.distance import DISTANCES
 from heml.metrics.level import train_level
 from heml.metrics.metric_settings import MetricSettings
-from heml.recombination.gates.calibration import distribution_limit
+from heml.recombination.judging.limits import distribution_limit
 from heml.segmentation.segmentation_settings import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest

@@ -1,1 +1,1 @@
-"""Gates: what every recombined sample must pass, and limits from real images."""
+"""Gates that come with HEML: one module each, registered in `heml.recombination.gate`."""

@@ -13,8 +13,8 @@ import pyarrow.dataset as ds
 from scipy.special import expit
 
 from data_contracts.rebalance_plan import DIRECTIONS
-from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.parts.wording import group_of
+from heml.recombination.gate import GATE_COLUMNS
 from heml.recombination.operator import OPERATORS
 from heml.storage.store import Store
 from heml.tree.metric_tree import MetricTree, Which

@@ -5,10 +5,11 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from data_contracts.recombined_samples import GATES
 from heml.images.images_table import decode_image
-from heml.parts.wording import DIRECTION_WORDS, REASON_WORDS, group_of, moved_words
+from heml.parts.wording import DIRECTION_WORDS, group_of, moved_words
+from heml.recombination.gate import GATES
 from heml.recombination.operator import OPERATORS
+from heml.recombination.refusals import refusal_words
 from heml.report.content.examples import sample_examples
 from heml.report.content.report_facts import Group
 from heml.report.drawing.data_uris import Embedded, embed
@@ -71,7 +72,7 @@ def _sample(images: StoreImages, row: dict[Any, Any]) -> Sample:
         nodes=nodes,
         direction=DIRECTION_WORDS[row["direction"]],
         group=group,
-        reason=REASON_WORDS.get(row["reason"], row["reason"]),
+        reason=refusal_words(row["reason"]),
         refused=row["reason"] in GATES,
         gates=[
             ("Label vote", row["gate_label"]),

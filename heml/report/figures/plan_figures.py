@@ -11,8 +11,9 @@ import pyarrow.dataset as ds
 from matplotlib.axes import Axes
 
 from heml.images.images_table import decode_image
-from heml.parts.wording import DIRECTION_WORDS, REASON_WORDS, group_of, moved_words
+from heml.parts.wording import DIRECTION_WORDS, group_of, moved_words
 from heml.recombination.operator import OPERATORS
+from heml.recombination.refusals import refusal_words
 from heml.report.content.examples import sample_examples
 from heml.report.drawing.canvas import canvas, place_image
 from heml.report.drawing.encoding import Encoder, small_png
@@ -206,7 +207,7 @@ def _caption(row: dict[Any, Any]) -> str:
     second = (
         f"→ {group_of(row['label'], row['attributes'])}"
         if row["accepted"]
-        else REASON_WORDS.get(row["reason"], row["reason"])
+        else refusal_words(row["reason"])
     )
     operator = OPERATORS[row["operator"]].words.capitalize()
     return f"{operator} of {nodes}, {DIRECTION_WORDS[row['direction']]}\n{second}"

@@ -172,6 +172,15 @@ class SeamLimits(NamedTuple):
                 worst = max(worst, (value - middle) / (limit - middle))
         return float(worst / self.room)
 
+    def describe(self) -> dict[str, float]:
+        """Limits of each number, those that exist; 1 is the limit of all together."""
+        return {"limit": 1.0} | {
+            f"{name}_{side}": middle + self.room * (limit - middle)
+            for side, quantile in (("at_least", self.low), ("at_most", self.high))
+            for name, middle, limit in zip(SeamNumbers._fields, self.median, quantile, strict=True)
+            if np.isfinite(limit)
+        }
+
 
 def calibrate_seam(numbers: Sequence[SeamNumbers]) -> SeamLimits | None:
     """Limits that real borders keep, all numbers together, up to a share `REFUSED` of them.

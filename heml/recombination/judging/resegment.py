@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from heml.recombination.gates.calibration import Resegment
+from heml.recombination.gate import Resegment
 from heml.segmentation.segmentation_settings import (
     PretrainedSegmentation,
     SegmentationSettings,

@@ -6,7 +6,7 @@ share of real images that it would refuse is kept with it.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -14,8 +14,8 @@ import numpy as np
 from heml.metrics.artifacts import NodeMetric
 from heml.metrics.knn import knn_votes
 from heml.metrics.node_distances import node_distances
-from heml.recombination.gates.seam import SeamLimits, SeamNumbers, calibrate_seam
 from heml.recombination.imaging.segmented_image import Picture
+from heml.recombination.judging.seam import SeamLimits, SeamNumbers, calibrate_seam
 from heml.tree.metric_tree import Embedded, MetricTree
 
 #: Share of real records of a group whose votes may fall below the limit, where it is not the
@@ -29,8 +29,6 @@ NEAR_HASH = 10 / 64
 #: Overlap at which a segment counts as found (Everingham et al., IJCV 2010). Where the segmenter
 #: made the real images' own segments, it finds them again exactly: that asks too much of others.
 FOUND_OVERLAP = 0.5
-#: Real images that are looked at for borders and for hashes.
-BORDERS, HASHES = 400, 150
 #: Real images whose votes are counted.
 VOTES = 600
 
@@ -51,6 +49,10 @@ class Limit:
     value: float
     refused: float
     n: int
+
+    def describe(self) -> dict[str, float]:
+        """For the stage's summary."""
+        return {"limit": self.value, "refused_of_real": self.refused, "n": self.n}
 
 
 def root_distance(distances: np.ndarray, k: int) -> np.ndarray:
@@ -204,10 +206,6 @@ def border_limits(numbers: Sequence[SeamNumbers]) -> tuple[SeamLimits | None, fl
         for n in numbers[1 - part :: 2]
     ]
     return limits, float(np.mean(refused)) if refused else np.nan
-
-
-#: Segments of images by class name, from pixels alone.
-Resegment = Callable[[Sequence[np.ndarray]], Sequence[dict[str, np.ndarray]]]
 
 
 def overlap(

@@ -1,0 +1,1 @@
+"""Judging samples: what gates measure, their limits from real images, and the verdicts."""
