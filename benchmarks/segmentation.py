@@ -23,7 +23,8 @@ from benchmarks.clock import Took, clock
 from benchmarks.tables import table
 from heml.compute.progress import Progress
 from heml.compute.threads import processors
-from heml.report.drawing.store_images import StoreImages, overlaid, side_by_side
+from heml.report.drawing.thumbnails import overlaid, side_by_side
+from heml.report.figures.store_images import StoreImages
 from heml.segmentation.segformer import is_held_out
 from heml.segmentation.segmentation_settings import TrainedSegmentation
 from heml.segmentation.segments_stage import segment

@@ -21,7 +21,6 @@ from heml.report.content.pair_explanation import explained_pairs
 from heml.report.content.report_facts import Facts, fingerprints, gather, versions
 from heml.report.drawing.data_uris import Embedded, embed
 from heml.report.drawing.encoding import photo_webp, sharp_webp
-from heml.report.drawing.store_images import StoreImages
 from heml.report.drawing.style import NARROW, WIDTH
 from heml.report.drawing.theme import DARK, LIGHT
 from heml.report.figures.by_name import (
@@ -33,6 +32,7 @@ from heml.report.figures.by_name import (
     segments_figure,
     tree_figure,
 )
+from heml.report.figures.store_images import StoreImages
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext

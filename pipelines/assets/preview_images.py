@@ -31,8 +31,8 @@ def _segments(store: Store, recipe: LoadedRecipe) -> bytes | None:
 
 
 def _metric_tree(store: Store, recipe: LoadedRecipe) -> bytes | None:
-    from heml.report.content.examples import contrasting_pairs
     from heml.report.figures.by_name import pair_figure
+    from heml.report.figures.examples import contrasting_pairs
     from heml.tree.metric_tree import MetricTree
 
     tree = MetricTree.load(store.metric_tree, recipe.taxonomy)

@@ -8,9 +8,11 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from heml.metrics.node_network import new_network
-from heml.report.drawing import pair_drawing
+from heml.report.drawing.contribution_bars import contributions, draw_contributions
 from heml.report.drawing.encoding import pixels
-from heml.report.drawing.pair_drawing import contributions
+from heml.report.drawing.pair_tree import draw_pair_tree
+from heml.report.drawing.segment_strip import draw_segment_strip
+from heml.report.drawing.segments_alone import draw_segments
 from heml.report.drawing.style import ink_on
 from heml.report.drawing.theme import DARK, LIGHT
 from heml.taxonomy import Taxonomy, builtin
@@ -26,9 +28,9 @@ TAXONOMY = Taxonomy(
 )
 NODES = TAXONOMY.nodes
 DRAWINGS = [
-    pair_drawing.draw_pair_tree,
-    pair_drawing.draw_segment_strip,
-    pair_drawing.draw_contributions,
+    draw_pair_tree,
+    draw_segment_strip,
+    draw_contributions,
 ]
 
 
@@ -71,7 +73,7 @@ def test_a_pair_in_memory_is_drawn_on_the_page_it_is_for(tree, draw, theme):
 
 def test_the_tree_says_every_distance_and_who_lacks_what(tree):
     pair = image(1, True), image(2, False)
-    said = texts(pair_drawing.draw_pair_tree(tree, *pair))
+    said = texts(draw_pair_tree(tree, *pair))
     explained = tree.explain(*pair)
     assert set(NODES) <= set(said)
     assert "only in 1st" in said
@@ -84,7 +86,7 @@ def test_the_tree_says_every_distance_and_who_lacks_what(tree):
 
 def test_bars_begin_where_the_one_above_ends_and_end_at_the_total(tree):
     pair = image(1, True), image(2, False)
-    figure = pair_drawing.draw_contributions(tree, *pair)
+    figure = draw_contributions(tree, *pair)
     totals = tree.explain(*pair).totals
     for axes in figure.axes:
         if not axes.get_title():
@@ -124,7 +126,7 @@ def test_small_contributions_are_summed_up_and_none_is_lost():
 def test_segments_alone_show_each_leaf_at_its_place():
     pixel, ids = image(3, True)
     masks = {name: ids == number for number, name in CLASSES.items()}
-    figure = pair_drawing.draw_segments(TAXONOMY, [(pixel, masks), (pixel, {})])
+    figure = draw_segments(TAXONOMY, [(pixel, masks), (pixel, {})])
     assert texts(figure) == ["background", "face", "hat", "no segments"]
     # The whole image stands before its segments.
     shown = figure.axes[0].images[3].get_array()
@@ -135,7 +137,7 @@ def test_segments_alone_show_each_leaf_at_its_place():
 def test_large_taxonomies_are_drawn():
     scenes = builtin("sceneparse150")
     masks = {name: np.ones((8, 8), bool) for name in scenes.class_names[:60]}
-    figure = pair_drawing.draw_segments(scenes, [(np.zeros((8, 8, 3), np.uint8), masks)])
+    figure = draw_segments(scenes, [(np.zeros((8, 8, 3), np.uint8), masks)])
     assert pixels(figure, 0.3).width > 100
 
 
@@ -160,7 +162,7 @@ def test_text_is_readable_on_every_fill(theme):
 
 @pytest.mark.parametrize("scale", [1, 1.1, 2])
 def test_words_below_a_title_stay_on_the_page(tree, scale):
-    figure = pair_drawing.draw_pair_tree(tree, image(1, True), image(2, False))
+    figure = draw_pair_tree(tree, image(1, True), image(2, False))
     picture = pixels(figure, scale)
     for text in figure.texts:
         assert text.get_window_extent().x1 <= picture.width

@@ -26,7 +26,6 @@ from heml.dataset.revocation import revoke
 from heml.effect.summary import arm_effects
 from heml.parts.wording import chance, decimal, percent
 from heml.report import report_stage
-from heml.report.content.examples import contrasting_pairs, sample_examples, spread
 from heml.report.content.findings import findings
 from heml.report.content.report_facts import gather
 from heml.report.content.revoked_images import RevokedImagesError
@@ -34,6 +33,7 @@ from heml.report.drawing.encoding import SMALL
 from heml.report.drawing.style import ink_on
 from heml.report.drawing.tree_drawing import places
 from heml.report.figures import by_name
+from heml.report.figures.examples import contrasting_pairs, sample_examples, spread
 from heml.report.report_stage import SECTIONS, render_report
 from heml.tree.metric_tree import MetricTree
 

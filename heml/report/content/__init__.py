@@ -1,1 +1,1 @@
-"""Content of the report: facts from tables, examples and sentences. Nothing is drawn here."""
+"""Content of the page: numbers, sentences, galleries and explained pairs."""

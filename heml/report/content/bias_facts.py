@@ -8,7 +8,8 @@ from typing import Any
 import pandas as pd
 
 from heml.report.drawing.data_uris import Embedded, embed
-from heml.report.drawing.store_images import StoreImages, encoded
+from heml.report.drawing.thumbnails import encoded
+from heml.report.figures.store_images import StoreImages
 from heml.storage.store import Store
 
 #: Measure → how the report names it, for measures of a whole attribute.

@@ -10,10 +10,11 @@ from heml.parts.wording import DIRECTION_WORDS, group_of, moved_words
 from heml.recombination.gate import GATES
 from heml.recombination.operator import OPERATORS
 from heml.recombination.refusals import refusal_words
-from heml.report.content.examples import sample_examples
 from heml.report.content.report_facts import Group
 from heml.report.drawing.data_uris import Embedded, embed
-from heml.report.drawing.store_images import StoreImages, encoded
+from heml.report.drawing.thumbnails import encoded
+from heml.report.figures.examples import sample_examples
+from heml.report.figures.store_images import StoreImages
 from heml.storage.store import Store
 
 #: Box of a small image in pixels, and its pixels per CSS pixel.

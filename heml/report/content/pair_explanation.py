@@ -8,12 +8,14 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from heml.parts.wording import group_of
-from heml.report.content.examples import ChosenPair, contrasting_pairs
+from heml.report.drawing.contribution_bars import draw_contributions
 from heml.report.drawing.data_uris import Embedded, embed
 from heml.report.drawing.encoding import photo_webp
-from heml.report.drawing.pair_drawing import draw_contributions, draw_pair_tree, draw_segment_strip
+from heml.report.drawing.pair_tree import draw_pair_tree
+from heml.report.drawing.segment_strip import draw_segment_strip
 from heml.report.drawing.style import NARROW
 from heml.report.drawing.theme import DARK, LIGHT
+from heml.report.figures.examples import ChosenPair, contrasting_pairs
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.image_records import Records

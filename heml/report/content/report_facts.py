@@ -13,8 +13,8 @@ import pandas as pd
 
 from heml.effect.summary import ArmEffect, arm_effects
 from heml.images.images_table import image_index
-from heml.report.content.examples import examples_per_group
 from heml.report.content.revoked_images import refuse_revoked
+from heml.report.figures.examples import examples_per_group
 from heml.report.figures.plan_figures import accepted_per_group
 from heml.sources.ingest import quarantined
 from heml.storage.store import Store

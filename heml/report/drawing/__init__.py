@@ -1,1 +1,1 @@
-"""How figures are drawn: style, trees, pairs of images, and images from the store."""
+"""How figures are drawn and encoded, from values in memory. Nothing here reads a store."""

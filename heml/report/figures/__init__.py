@@ -1,1 +1,1 @@
-"""The figures: one module per subject, all found by name in by_name."""
+"""Figures of a store, one module per subject; `by_name` has them all."""

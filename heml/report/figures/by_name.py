@@ -1,8 +1,8 @@
 """Every figure by one name: what Dagster assets and the report call.
 
 Each function reads finished stages from the store and returns one PNG of at most about 150 kB and
-900 pixels of width, or what another encoder of `drawing.style` makes of the same figure.
-Figures of images that no store holds: `heml.report.drawing.pair_drawing`.
+900 pixels of width, or what another encoder of `drawing.encoding` makes of the same figure.
+Figures of images that no store holds are in `heml.report.drawing`.
 """
 
 from heml.report.figures.bias_figures import bias_figure, tree_figure

@@ -13,20 +13,15 @@ from matplotlib.patches import Patch
 from data_contracts.segments import SEGMENTS
 from heml.images.groups import group_name
 from heml.images.images_table import image_index
-from heml.report.content.examples import examples_per_group, train_examples
 from heml.report.drawing.canvas import canvas, place_image
 from heml.report.drawing.encoding import Encoder, small_png
 from heml.report.drawing.heading import add_heading, heading_height
-from heml.report.drawing.pair_drawing import draw_segments
-from heml.report.drawing.store_images import (
-    StoreImages,
-    fitted,
-    leaf_colors,
-    overlaid,
-    side_by_side,
-)
+from heml.report.drawing.segments_alone import draw_segments
 from heml.report.drawing.style import WIDTH, bare, new_figure
 from heml.report.drawing.theme import LIGHT, Theme
+from heml.report.drawing.thumbnails import fitted, leaf_colors, overlaid, side_by_side
+from heml.report.figures.examples import examples_per_group, train_examples
+from heml.report.figures.store_images import StoreImages
 from heml.segmentation.segment_rows import ANNOTATED
 from heml.storage.sharded_parquet import ShardedTable
 from heml.storage.store import Store

@@ -8,12 +8,12 @@ import numpy as np
 from matplotlib.ticker import MaxNLocator
 
 from heml.images.images_table import image_index
-from heml.report.content.examples import train_examples
 from heml.report.drawing.canvas import axes_at, canvas, place_image
 from heml.report.drawing.encoding import Encoder, small_png
 from heml.report.drawing.heading import add_heading, heading_height
-from heml.report.drawing.store_images import StoreImages
 from heml.report.drawing.style import BLUE, MUTED, new_figure
+from heml.report.figures.examples import train_examples
+from heml.report.figures.store_images import StoreImages
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 

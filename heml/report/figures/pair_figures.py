@@ -7,8 +7,10 @@ from typing import Any
 
 from matplotlib.figure import Figure
 
+from heml.report.drawing.contribution_bars import draw_contributions
 from heml.report.drawing.encoding import Encoder, small_png
-from heml.report.drawing.pair_drawing import draw_contributions, draw_pair_tree, draw_segment_strip
+from heml.report.drawing.pair_tree import draw_pair_tree
+from heml.report.drawing.segment_strip import draw_segment_strip
 from heml.report.drawing.theme import LIGHT, Theme
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy

@@ -14,11 +14,9 @@ from heml.images.images_table import decode_image
 from heml.parts.wording import DIRECTION_WORDS, group_of, moved_words
 from heml.recombination.operator import OPERATORS
 from heml.recombination.refusals import refusal_words
-from heml.report.content.examples import sample_examples
 from heml.report.drawing.canvas import canvas, place_image
 from heml.report.drawing.encoding import Encoder, small_png
 from heml.report.drawing.heading import add_heading, heading_height
-from heml.report.drawing.store_images import StoreImages, fitted
 from heml.report.drawing.style import (
     BLUE,
     GRAY,
@@ -29,6 +27,9 @@ from heml.report.drawing.style import (
     WIDTH,
     new_figure,
 )
+from heml.report.drawing.thumbnails import fitted
+from heml.report.figures.examples import sample_examples
+from heml.report.figures.store_images import StoreImages
 from heml.storage.store import Store
 
 #: Groups and samples that a figure shows at most.

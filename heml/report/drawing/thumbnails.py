@@ -1,18 +1,14 @@
-"""Images, segments and node views of a store, as the figures and the report show them."""
+"""Images scaled, encoded, tinted by segment and side by side."""
 
 from __future__ import annotations
 
 import io
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 
 import numpy as np
 from PIL import Image
 
-from heml.images.images_table import ImageReader, decode_image
-from heml.metrics.views import node_view, union
-from heml.segmentation.masks import SegmentReader
-from heml.storage.store import Store
+from heml.metrics.views import union
 from heml.taxonomy import Taxonomy
 
 #: Colors of leaves in overlays: neighbors differ in lightness as well as in hue.
@@ -20,40 +16,6 @@ OVERLAY = (
     "#0072b2", "#e69f00", "#009e73", "#cc79a7", "#56b4e9", "#d55e00", "#f0e442", "#7b5aa6",
     "#a6761d", "#66c2a5", "#e7298a", "#1f4e79", "#b2df8a", "#999999", "#6a3d3d", "#fdbf6f",
 )  # fmt: skip
-
-
-class StoreImages:
-    """Reads single images and their segments of one store.
-
-    Parameters
-    ----------
-    store : Store
-    """
-
-    def __init__(self, store: Store) -> None:
-        self._store = store
-        self._images = ImageReader(store)
-
-    def image(self, image_id: str) -> np.ndarray:
-        """Pixels, uint8 (H, W, 3)."""
-        row = self._images.rows([image_id], ["image"])[0]
-        return decode_image(row["image"]["bytes"])
-
-    def segments(self, image_id: str) -> dict[str, np.ndarray]:
-        """Class name → bool (H, W)."""
-        return self._segments.masks(image_id)
-
-    @cached_property
-    def _segments(self) -> SegmentReader:
-        # Images are shown before they are segmented.
-        return SegmentReader(self._store)
-
-    def view(self, image_id: str, node: str, taxonomy: Taxonomy, side: int) -> np.ndarray | None:
-        """What a node sees of an image, uint8 (side, side, 3); None if it is absent."""
-        mask = union(self.segments(image_id), taxonomy.classes_of(node))
-        if mask is None:
-            return None
-        return node_view(self.image(image_id), mask, side)[:3].transpose(1, 2, 0)
 
 
 def fitted(image: np.ndarray, width: int, height: int) -> np.ndarray:
