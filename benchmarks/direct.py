@@ -21,9 +21,8 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
     def images(progress: Progress) -> object:
         from heml.sources.ingest import ingest
 
-        annotated = settings.segmentation.kind == "annotated"
         source, folder, classes = recipe.source, recipe.folder, recipe.source_taxonomy
-        return ingest(store, source, folder, classes, annotated, progress)
+        return ingest(store, source, folder, classes, recipe.segmenter.needs_masks, progress)
 
     def segments(progress: Progress) -> object:
         from heml.segmentation.segments_stage import segment

@@ -22,7 +22,7 @@ from heml.images.images_table import image_index
 from heml.metrics.artifacts import load_node
 from heml.metrics.level import train_level
 from heml.metrics.metric_settings import MetricSettings, Resolution
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.portraits import ATTRIBUTES

@@ -214,7 +214,7 @@ def _memory(counts: Sequence[int]) -> None:
 def _generate(folder: Path) -> None:
     """A store with small portraits and their segments."""
     from heml.compute.progress import silent
-    from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+    from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
     from heml.segmentation.segments_stage import segment
     from heml.sources.ingest import ingest
     from heml.sources.source_settings import PortraitsSource

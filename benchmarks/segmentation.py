@@ -26,8 +26,8 @@ from heml.compute.threads import processors
 from heml.report.drawing.thumbnails import overlaid, side_by_side
 from heml.report.figures.store_images import StoreImages
 from heml.segmentation.segformer import is_held_out
-from heml.segmentation.segmentation_settings import TrainedSegmentation
 from heml.segmentation.segments_stage import segment
+from heml.segmentation.trained_settings import TrainedSegmentation
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import FolderSource
 from heml.storage.store import Store

@@ -21,7 +21,7 @@ from heml.metrics.network_training import embed, train_network
 from heml.metrics.node_network import combine
 from heml.metrics.node_training import present_in
 from heml.metrics.views import open_views
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import FolderSource

@@ -93,7 +93,7 @@ def source_state(recipe: LoadedRecipe) -> str:
 
     reader = open_source(recipe.source, recipe.folder)
     # Or a folder that is away for a moment would look like an empty one.
-    reader.check(recipe.settings.segmentation.kind == "annotated")
+    reader.check(recipe.segmenter.needs_masks)
     return fingerprint(reader.state())
 
 

@@ -30,7 +30,7 @@ from heml.dataset.description import Description
 from heml.images.images_table import image_index
 from heml.recombination.gate import GATE_COLUMNS
 from heml.segmentation.masks import encode
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.open import open_source

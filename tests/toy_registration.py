@@ -40,8 +40,8 @@ def toy_part(
     try:
         with monkeypatch.context() as patch:
             if how == "registered":
-                space: dict[str, Any] = {}
-                exec(source, space)
+                space: dict[str, Any] = {"__name__": name}
+                exec(compile(source, name, "exec", dont_inherit=True), space)
                 registry.register(space["PART"])
             else:
                 code = f"{source}\n{name} = PART\n"

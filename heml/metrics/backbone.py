@@ -7,12 +7,10 @@ trained trunk is rebuilt from its configuration, so a stored tree needs no check
 from __future__ import annotations
 
 import copy
-import hashlib
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
-from pathlib import Path
 from typing import Any
 
 import torch
@@ -20,8 +18,6 @@ from torch import Tensor, nn
 
 from heml.compute.checkpoints import CheckpointError
 
-#: Files of a checkpoint folder that decide what is loaded from it.
-_DECIDING = ("*.safetensors", "*.json")
 #: Where a checkpoint does not say how its images were normalized: the range of the views.
 _MEAN = _STD = (0.5, 0.5, 0.5)
 
@@ -77,35 +73,6 @@ def pretrained_trunk(checkpoint: str) -> BackboneTrunk:
         do not fit.
     """
     return copy.deepcopy(_loaded(checkpoint))
-
-
-@cache
-def checkpoint_identity(checkpoint: str) -> str:
-    """What decides a checkpoint's weights: the commit on the hub, or a digest of the folder.
-
-    Raises
-    ------
-    CheckpointError
-        If there is none.
-    """
-    folder = Path(checkpoint)
-    if not folder.is_dir():
-        commit = getattr(_config(checkpoint), "_commit_hash", None)
-        return f"{checkpoint}@{commit}"
-    digest = hashlib.sha256()
-    for pattern in _DECIDING:
-        for path in sorted(folder.glob(pattern)):
-            state = path.stat()
-            content = _digest(path.resolve(), state.st_size, state.st_mtime_ns)
-            digest.update(path.name.encode() + content)
-    return digest.hexdigest()
-
-
-@cache
-def _digest(path: Path, size: int, changed: int) -> bytes:
-    """SHA-256 of a file in some state: every node of a tree asks for that of the same weights."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()
 
 
 def _transformers() -> Any:

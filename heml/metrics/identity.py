@@ -11,7 +11,7 @@ from typing import Any
 
 import torch
 
-from heml.metrics.backbone import checkpoint_identity
+from heml.compute.checkpoints import checkpoint_identity
 from heml.metrics.metric_settings import SMALL, MetricSettings
 from heml.storage.fingerprint import fingerprint
 from heml.storage.store import Store
@@ -19,8 +19,8 @@ from heml.taxonomy import Taxonomy
 
 VERSION = 6
 
-#: When to train does not change what training gives.
-_NOT_HOW = {"resolution", "neighbors", "device", "parallel", "retrain", "drift", "growth"}
+#: When to train does not change what training gives, and a trunk is known by its content.
+_NOT_HOW = {"trunk", "resolution", "neighbors", "device", "parallel", "retrain", "drift", "growth"}
 
 
 def stage_name(node: str) -> str:

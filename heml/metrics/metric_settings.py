@@ -5,8 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
+from heml.compute.checkpoints import resolve_checkpoint
 from heml.metrics.distance import DEFAULT_DISTANCE, DISTANCES
 from heml.metrics.loss import LOSSES
 from heml.parts.registered_name import RegisteredName
@@ -27,17 +28,25 @@ class Resolution(Settings):
 SMALL = "small"
 
 
-def _trunk(value: Any) -> Any:
+def _trunk(value: Any, info: ValidationInfo) -> Any:
+    folder = (info.context or {}).get("folder", Path())
     if isinstance(value, dict):
         if set(value) != {"backbone"} or not isinstance(value["backbone"], str):
             raise ValueError("must be small, or {backbone: name or folder of a checkpoint}")
-        return value["backbone"]
-    if isinstance(value, str) and value != SMALL and "/" not in value and not Path(value).is_dir():
+        value = value["backbone"]
+    elif (
+        isinstance(value, str)
+        and value != SMALL
+        and "/" not in value
+        and not (folder / value).is_dir()
+    ):
         hint = nearest(value, [SMALL])
         if not hint.startswith("did you mean"):
             hint = "use small, or {backbone: name or folder of a checkpoint}"
         raise ValueError(f"'{value}' is unknown; {hint}")
-    return value
+    if not isinstance(value, str) or value == SMALL:
+        return value
+    return resolve_checkpoint(value, folder)
 
 
 class MetricSettings(Settings):
@@ -46,8 +55,8 @@ class MetricSettings(Settings):
     trunk: Annotated[str, BeforeValidator(_trunk)] = Field(
         SMALL,
         min_length=1,
-        description="small, or a transformers backbone: its name on the hub or its folder, "
-        "absolute or relative to where the run starts. Also as {backbone: name}.",
+        description="small, or a transformers backbone: its name on the Hub or its folder, "
+        "absolute or relative to the recipe file. Also as {backbone: name}.",
     )
     loss: Annotated[str, RegisteredName(LOSSES)] = Field(
         "triplet", description="What networks minimize."

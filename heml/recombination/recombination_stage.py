@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 from PIL import Image
 
 from data_contracts import RECOMBINED_SAMPLES
+from heml.compute.checkpoints import checkpoint_identity
 from heml.compute.cluster_map import cluster, cluster_map
 from heml.compute.processes import Job, process_count
 from heml.compute.progress import Progress
@@ -24,7 +25,7 @@ from heml.images.images_table import image_index
 from heml.metrics.metric_settings import MetricSettings
 from heml.recombination.attribution.roles import Roles
 from heml.recombination.compositing.compose import Edit, compose_batch, compute_device
-from heml.recombination.compositing.inpaint import Inpainter, checkpoint_state, find_checkpoint
+from heml.recombination.compositing.inpaint import Inpainter, find_checkpoint
 from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.gate import Resegment
 from heml.recombination.imaging.image_reader import PictureReader
@@ -84,7 +85,7 @@ def recombine(
     drawing = []
     if inpaint is not None:
         found = find_checkpoint(inpaint.checkpoint, recipe_folder)
-        drawing = [inpaint.model_dump(exclude={"checkpoint"}), checkpoint_state(found)]
+        drawing = [inpaint.model_dump(exclude={"checkpoint"}), checkpoint_identity(found)]
     key = fingerprint(
         VERSION,
         store.fingerprint("rebalance_plan"),

@@ -23,9 +23,6 @@ from heml.compute.progress import Progress, silent
 from heml.compute.threads import seeded
 from heml.segmentation.iou import IGNORED
 
-#: Of how a segmenter is fitted: a store's is fitted again after a change.
-VERSION = 2
-
 #: Exponent of the class frequencies in the weights of the cross entropy: 0 counts pixels, 1 counts
 #: classes. Mean IoU counts classes, but full weights make large classes ragged.
 _RARITY = 0.35

@@ -1,4 +1,4 @@
-"""Segmenting one row group of images, from masks or with a network: the work of one worker."""
+"""Segmenting one row group of images, from masks or with a predictor: the work of one worker."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -14,12 +14,10 @@ from data_contracts.images import IMAGES
 from heml.compute.cluster_map import cluster
 from heml.images.images_table import decode_image, decode_mask
 from heml.segmentation.cache import EarlierSegments, Rows, image_key
+from heml.segmentation.prediction import Predictor
 from heml.segmentation.segment_rows import segment_rows
 from heml.storage.sharded_parquet import RowGroup, ShardedTable
 from heml.storage.store import Store
-
-if TYPE_CHECKING:
-    from heml.segmentation.segmenter import Segmenter
 
 
 @dataclass(frozen=True)
@@ -109,38 +107,14 @@ class FromMasks(_Reader):
         return self._found(shard, new)
 
 
-class Loader:
-    """A network that is loaded once in every process that needs it.
-
-    Parameters
-    ----------
-    **options
-        Of `load_segmenter`.
-    """
-
-    def __init__(self, **options: Any) -> None:
-        self._options = options
-        self._loaded: Segmenter | None = None
-
-    def __call__(self) -> Segmenter:
-        from heml.segmentation.segmenter import load_segmenter
-
-        if self._loaded is None:
-            self._loaded = load_segmenter(**self._options)
-        return self._loaded
-
-    def __getstate__(self) -> dict[str, Any]:
-        return {**self.__dict__, "_loaded": None}
-
-
-class FromNetwork(_Reader):
-    """Segments that a network finds.
+class FromPredictor(_Reader):
+    """Segments that a predictor finds.
 
     Parameters
     ----------
     store : Store
     load : callable
-        Gives the network.
+        Gives the predictor; called in every process that needs it.
     leaves : list of str
     leaf_of_class : dict of int to str
         For images that keep their mask.
@@ -152,14 +126,14 @@ class FromNetwork(_Reader):
     def __init__(
         self,
         store: Store,
-        load: Callable[[], Segmenter],
+        load: Callable[[], Predictor],
         leaves: list[str],
         leaf_of_class: Mapping[int, str],
         keep_masks: bool,
         batch_size: int,
     ) -> None:
         super().__init__(store)
-        self._segmenter = load()
+        self._predictor = load()
         self._leaves = dict(enumerate(leaves))
         number = {leaf: i for i, leaf in self._leaves.items()}
         self._lut = np.full(256, 255, np.uint8)
@@ -167,7 +141,7 @@ class FromNetwork(_Reader):
             self._lut[i] = number[leaf]
         self._keep_masks, self._batch_size = keep_masks, batch_size
         # An accelerator works on one batch at a time; images are decoded meanwhile.
-        self._turn = threading.Lock() if self._segmenter.accelerated else nullcontext()
+        self._turn = threading.Lock() if self._predictor.accelerated else nullcontext()
 
     def __call__(self, shard: Shard) -> Found:
         rows, new, unknown = self._new(shard, ["image", "mask"]), dict[str, Rows](), []
@@ -181,14 +155,14 @@ class FromNetwork(_Reader):
             batch = unknown[start : start + self._batch_size]
             pixels = [decode_image(row["image"]["bytes"]) for row in batch]
             with self._turn:
-                predicted = self._segmenter.predict(pixels)
+                predicted = self._predictor.predict(pixels)
             for row, found in zip(batch, predicted, strict=True):
                 new[row["image_id"]] = segment_rows(
                     row["image_id"],
                     found.ids,
                     self._leaves,
                     found.confidence,
-                    self._segmenter.name,
-                    self._segmenter.licence,
+                    self._predictor.name,
+                    self._predictor.licence,
                 )
         return self._found(shard, new)

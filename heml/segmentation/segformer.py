@@ -28,8 +28,8 @@ from heml.compute.threads import seeded
 from heml.images.images_table import decode_image, decode_mask, iterate_images
 from heml.segmentation.fit import Fit, fit
 from heml.segmentation.iou import IGNORED, MeanIoU, confusion, mean_iou
-from heml.segmentation.segmentation_settings import TrainedSegmentation
-from heml.segmentation.segmenter import Segmenter, load_model
+from heml.segmentation.network import NetworkSegmenter, load_model
+from heml.segmentation.trained_settings import TrainedSegmentation
 from heml.storage.atomic_write import write_aside
 from heml.storage.store import Store
 
@@ -204,7 +204,7 @@ def fitted_segmenter(
             progress,
         )
         device = choose_device(settings.device)
-        segmenter = Segmenter(
+        segmenter = NetworkSegmenter(
             model, processor, dict(enumerate(leaves)), leaves, "trained", None, device
         )
         result = measure(store, segmenter, data.held_out, lut, settings)
@@ -219,7 +219,7 @@ def fitted_segmenter(
 
 def measure(
     store: Store,
-    segmenter: Segmenter,
+    segmenter: NetworkSegmenter,
     image_ids: set[str],
     lut: np.ndarray,
     settings: TrainedSegmentation,

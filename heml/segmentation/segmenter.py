@@ -1,258 +1,178 @@
-"""A semantic-segmentation checkpoint as a segmenter of leaves: loading it and applying it."""
+"""What a segmenter is, and which there are: how images get their segments.
+
+Recipes load this module, so it and the parts import what works on pixels only when it is needed.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from contextlib import suppress
-from dataclasses import dataclass
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
-from typing import Any, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 
-import numpy as np
-import torch
-from huggingface_hub import ModelCard, hf_hub_download
-from torch import nn
-from torch.nn.functional import interpolate
-from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
-
-from heml.compute.checkpoints import CheckpointError
-from heml.compute.device import choose_device
-from heml.segmentation.class_map import leaf_of_classes
-from heml.segmentation.iou import IGNORED
+from heml.compute.progress import Progress
+from heml.parts.registry import Registry
+from heml.segmentation.prediction import Predictor
+from heml.segmentation.segmenter_settings import PredictorSettings, SegmenterSettings
+from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-#: Probabilities of larger images are computed at this many pixels, and classes enlarged from there.
-_MOST_PIXELS = 1 << 20
+if TYPE_CHECKING:
+    from heml.segmentation.row_group_job import Found, Shard
 
 
 @dataclass(frozen=True)
-class Prediction:
-    """Segments of one image.
+class SegmentationContext:
+    """What a segmenter works with.
 
     Parameters
     ----------
-    ids : ndarray of uint8, shape (height, width)
-        Index of the leaf, 255 where none is.
-    confidence : dict of int to float
-        Index → mean probability over its pixels, for present leaves.
+    store : Store
+    taxonomy : Taxonomy
+        From the source's classes to leaves.
+    classes : mapping of int to str
+        Ids in the masks that are not ignored.
+    base : pathlib.Path
+        Where relative paths start: the recipe's folder.
+    key : str
+        Fingerprint of everything but the images that rows are made with.
+    progress : Progress
     """
 
-    ids: np.ndarray
-    confidence: dict[int, float]
+    store: Store
+    taxonomy: Taxonomy
+    classes: Mapping[int, str]
+    base: Path
+    key: str
+    progress: Progress
+
+    def leaf_of_class(self) -> dict[int, str]:
+        """Leaf of each class id."""
+        leaf_of = {c: leaf for leaf, names in self.taxonomy.leaves.items() for c in names}
+        return {i: leaf_of[name] for i, name in self.classes.items()}
 
 
-class Segmenter:
-    """A checkpoint that gives one segment per leaf.
+@dataclass(frozen=True)
+class SegmentationJob:
+    """How the images of a store are segmented.
 
     Parameters
     ----------
-    model : Module
-        A transformers semantic-segmentation model.
-    processor : transformers image processor
-        Size and normalization that the model was made for.
-    leaf_of : mapping of int to (str or None)
-        The model's class → leaf, None for classes that are ignored.
-    leaves : sequence of str
-        All leaves; their order gives the indices of predictions.
+    make : callable
+        Gives the function that segments one shard, in every process that needs it; picklable.
+    names : list of str
+        Names that segments can have.
+    facts : mapping
+        What the stage's summary says of the segmenter.
+    """
+
+    make: Callable[[], Callable[[Shard], Found]]
+    names: list[str]
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Segmenter(ABC):
+    """A way to get segments.
+
+    Attributes
+    ----------
     name : str
-        Id that is written into every row.
-    licence : str or None
-    device : torch.device
+        The recipe's `segmentation.kind`.
+    rank : int
+    description : str
+        One line for the documentation of recipes.
+    settings : type of SegmenterSettings
+    needs_masks : bool
+        Whether an image without a mask is refused.
+    gives_leaves : bool
+        Whether segments are named by leaf; by the classes of the masks otherwise.
+    exclusive : bool
+        Whether it wants the accelerator to itself.
     """
 
-    def __init__(
-        self,
-        model: nn.Module,
-        processor: Any,
-        leaf_of: Mapping[int, str | None],
-        leaves: Sequence[str],
-        name: str,
-        licence: str | None,
-        device: torch.device,
-    ) -> None:
-        self.name, self.licence, self.leaves = name, licence, list(leaves)
-        self._device = device
-        self._dtype = torch.float16 if device.type == "cuda" else torch.float32
-        self._model = model.to(device, self._dtype).eval()
-        self._processor = processor
-        # the last column is for classes without a leaf
-        self._members = torch.zeros(len(leaf_of), len(self.leaves) + 1, device=device)
-        for i, leaf in leaf_of.items():
-            self._members[i, len(self.leaves) if leaf is None else self.leaves.index(leaf)] = 1
+    name: ClassVar[str]
+    rank: ClassVar[int]
+    description: ClassVar[str]
+    settings: ClassVar[type[SegmenterSettings]]
+    needs_masks: ClassVar[bool] = False
+    gives_leaves: ClassVar[bool] = True
+    exclusive: ClassVar[bool] = False
 
-    @property
-    def accelerated(self) -> bool:
-        """Whether it works on another device than the processor."""
-        return self._device.type != "cpu"
+    def state(self, settings: Any, taxonomy: Taxonomy, base: Path) -> list[object]:
+        """What its segments depend on beside settings and images, JSON-like: its weights."""
+        return []
 
-    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
-        """Segments of a batch of images.
+    def learned_from(self, settings: Any, store: Store) -> str | None:
+        """Content of the images that it is fitted on; None if it is not fitted on any."""
+        return None
+
+    @abstractmethod
+    def job(self, settings: Any, context: SegmentationContext) -> SegmentationJob:
+        """How the images of a store are segmented; fits or loads what that needs."""
+
+    def finished(
+        self, settings: Any, store: Store, taxonomy: Taxonomy, base: Path
+    ) -> Predictor | None:
+        """What made the store's segments, to segment other images; None if there is no such thing.
 
         Parameters
         ----------
-        images : sequence of ndarray of uint8, shape (height, width, 3)
-            RGB, of any sizes.
-
-        Returns
-        -------
-        list of Prediction
+        settings : SegmenterSettings
+        store : Store
+            Its segments stage is finished.
+        taxonomy : Taxonomy
+            From the source's classes to leaves.
+        base : pathlib.Path
+            Where relative paths start.
         """
-        inputs = [
-            self._processor(images=[image], return_tensors="pt")["pixel_values"] for image in images
-        ]
-        results: list[Prediction | None] = [None] * len(images)
-        for shape in dict.fromkeys(tuple(x.shape) for x in inputs):
-            chosen = [i for i, x in enumerate(inputs) if tuple(x.shape) == shape]
-            batch = torch.cat([inputs[i] for i in chosen]).to(self._device, self._dtype)
-            for i, probabilities in zip(chosen, self._probabilities(batch), strict=True):
-                height, width = images[i].shape[:2]
-                results[i] = _decide(probabilities, height, width)
-        return cast(list[Prediction], results)
-
-    @torch.inference_mode()
-    def _probabilities(self, batch: torch.Tensor) -> torch.Tensor:
-        """(b, leaves + 1, h, w) at the model's own resolution."""
-        logits = self._model(pixel_values=batch).logits.float()
-        return torch.einsum("bchw,cl->blhw", logits.softmax(1), self._members)
+        return None
 
 
-def _decide(probabilities: torch.Tensor, height: int, width: int) -> Prediction:
-    shrink = min(1.0, (_MOST_PIXELS / (height * width)) ** 0.5)
-    size = max(1, round(height * shrink)), max(1, round(width * shrink))
-    best, ids = interpolate(probabilities[None], size=size, mode="bilinear")[0].max(0)
-    none = len(probabilities) - 1
-    confidence = {i: float(best[ids == i].mean()) for i in ids.unique().tolist() if i != none}
-    ids = torch.where(ids == none, IGNORED, ids).to(torch.uint8)
-    if size != (height, width):
-        ids = interpolate(ids[None, None], size=(height, width), mode="nearest")[0, 0]
-    return Prediction(ids.cpu().numpy(), confidence)
+class PredictorSegmenter(Segmenter):
+    """A segmenter that finds leaves in pixels."""
 
+    exclusive: ClassVar[bool] = True
+    settings: ClassVar[type[PredictorSettings]]
 
-def resolve_checkpoint(name: str, base: Path) -> str:
-    """A folder relative to the recipe if there is one, otherwise a name on the Hub."""
-    folder = base / Path(name).expanduser()
-    return str(folder.resolve()) if folder.is_dir() else name
+    def state(self, settings: Any, taxonomy: Taxonomy, base: Path) -> list[object]:
+        """Leaves: their order gives the indices of predictions."""
+        return [taxonomy.describe()["leaves"]]
 
+    def keeps_masks(self, settings: Any) -> bool:
+        """Whether images with a mask keep it."""
+        return False
 
-def load_model(checkpoint: str, allow_pickle: bool, **options: object) -> tuple[nn.Module, Any]:
-    """Model and image processor of a checkpoint; its code is never run.
+    @abstractmethod
+    def prepare(
+        self, settings: Any, context: SegmentationContext
+    ) -> tuple[Callable[[], Predictor], Mapping[str, Any]]:
+        """What loads the predictor, picklable, and facts for the summary."""
 
-    Parameters
-    ----------
-    checkpoint : str
-        Folder, or name on the Hub.
-    allow_pickle : bool
-        Accept weights that are not safetensors.
-    **options
-        For `from_pretrained`.
+    def job(self, settings: Any, context: SegmentationContext) -> SegmentationJob:
+        """Every image without a mask that it keeps goes through the predictor."""
+        from heml.segmentation.row_group_job import FromPredictor
 
-    Raises
-    ------
-    CheckpointError
-        If it is missing, is no semantic-segmentation checkpoint, or has no safetensors.
-    """
-    try:
-        processor = AutoImageProcessor.from_pretrained(
-            checkpoint, backend="pil", trust_remote_code=False
+        load, facts = self.prepare(settings, context)
+        predictor = load()
+        make = partial(
+            FromPredictor,
+            context.store,
+            load,
+            list(context.taxonomy.leaves),
+            context.leaf_of_class(),
+            self.keeps_masks(settings),
+            settings.batch_size,
         )
-        model = AutoModelForSemanticSegmentation.from_pretrained(
-            checkpoint,
-            use_safetensors=None if allow_pickle else True,
-            trust_remote_code=False,
-            **options,
-        )
-    except (OSError, ValueError, ImportError, KeyError, RuntimeError) as error:
-        raise CheckpointError(_explained(checkpoint, error, allow_pickle)) from error
-    return model, processor
+        facts = {
+            "segmenter": predictor.name,
+            "segmenter_licence": predictor.licence,
+            **facts,
+        }
+        return SegmentationJob(make, list(context.taxonomy.leaves), facts)
 
 
-def _explained(checkpoint: str, error: Exception, allow_pickle: bool) -> str:
-    first = (str(error).strip().splitlines() or [type(error).__name__])[0]
-    folder = Path(checkpoint)
-    if "custom code" in first:
-        return (
-            f"checkpoint {checkpoint}: it comes with code of its own, which HEML never runs; name "
-            "one of an architecture that transformers knows"
-        )
-    if folder.is_dir():
-        if not (folder / "config.json").is_file():
-            return f"checkpoint {checkpoint}: there is no config.json; name a transformers folder"
-        weights = [p.name for p in folder.iterdir() if p.suffix in (".bin", ".pt", ".pth")]
-        if weights and not allow_pickle and not list(folder.glob("*.safetensors")):
-            return (
-                f"checkpoint {checkpoint}: its weights ({', '.join(sorted(weights))}) are no "
-                "safetensors, and such files can run code when loaded; convert them, or set "
-                "segmentation.allow_pickle: true if you trust their author"
-            )
-    return (
-        f"checkpoint {checkpoint}: {first}; name a folder with config.json, "
-        "preprocessor_config.json and model.safetensors of a semantic-segmentation model, or "
-        "such a model on the Hub"
-    )
-
-
-def licence_of(checkpoint: str) -> str | None:
-    """The licence that the checkpoint's model card states; None if it has no card."""
-    with suppress(Exception):  # a missing card, no network: the licence stays unknown
-        folder = Path(checkpoint)
-        path = folder / "README.md" if folder.is_dir() else hf_hub_download(checkpoint, "README.md")
-        licence = ModelCard.load(path).data.get("license")
-        return None if licence is None else str(licence)
-    return None
-
-
-def checkpoint_state(checkpoint: str) -> object:
-    """What changes whenever a checkpoint's files do, for fingerprints."""
-    folder = Path(checkpoint)
-    if not folder.is_dir():
-        return checkpoint
-    return [
-        [p.name, p.stat().st_size, p.stat().st_mtime_ns]
-        for p in sorted(folder.iterdir())
-        if p.suffix in (".json", ".safetensors", ".bin")
-    ]
-
-
-def load_segmenter(
-    checkpoint: str,
-    taxonomy: Taxonomy,
-    overrides: Mapping[str, str | None],
-    licence: str | None,
-    allow_pickle: bool,
-    device: str,
-    name: str | None = None,
-) -> Segmenter:
-    """A checkpoint, its classes mapped to the leaves of a taxonomy.
-
-    Parameters
-    ----------
-    checkpoint : str
-        Folder, or name on the Hub.
-    taxonomy : Taxonomy
-    overrides : mapping
-        See `leaf_of_classes`.
-    licence : str, optional
-        Default: the model card's.
-    allow_pickle : bool
-    device : str
-        auto, cpu, cuda or mps.
-    name : str, optional
-        What rows say made them. Default: the checkpoint's name, a folder's last part.
-
-    Raises
-    ------
-    CheckpointError
-    TaxonomyError
-    """
-    model, processor = load_model(checkpoint, allow_pickle)
-    config = cast(Any, model).config
-    labels = {int(i): str(label) for i, label in config.id2label.items()}
-    return Segmenter(
-        model,
-        processor,
-        leaf_of_classes(labels, taxonomy, overrides),
-        list(taxonomy.leaves),
-        name or (Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint),
-        licence or licence_of(checkpoint),
-        choose_device(device),
-    )
+SEGMENTERS: Registry[Segmenter] = Registry(
+    "segmenter", "heml.segmentation.segmenters", "heml.segmenters"
+)

@@ -1,12 +1,12 @@
-"""The `segments` stage: one mask per semantic class, from annotations or from a network."""
+"""The `segments` stage: one mask per semantic class, by any registered segmenter."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterable, Iterator
-from functools import partial
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -15,16 +15,16 @@ from heml.compute.cluster_map import cluster_map
 from heml.compute.processes import Job
 from heml.compute.progress import Progress
 from heml.compute.throttled_progress import ThrottledProgress
-from heml.images.images_table import iterate_images
-from heml.segmentation.cache import EarlierSegments, KeyWriter, Rows, Segmented, image_key
-from heml.segmentation.row_group_job import Found, FromMasks, FromNetwork, Loader, Shard, shards
+from heml.segmentation.cache import EarlierSegments, KeyWriter, Rows, Segmented
+from heml.segmentation.row_group_job import shards
 from heml.segmentation.segment_rows import doubt
-from heml.segmentation.segmentation_settings import (
-    AnnotatedSegmentation,
-    PretrainedSegmentation,
-    SegmentationSettings,
-    TrainedSegmentation,
+from heml.segmentation.segmenter import (
+    SEGMENTERS,
+    SegmentationContext,
+    SegmentationJob,
+    Segmenter,
 )
+from heml.segmentation.segmenter_settings import SegmenterSettings
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
 from heml.storage.sharded_parquet import ShardWriter
@@ -32,12 +32,12 @@ from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 3
+VERSION = 4
 
 
 def segment(
     store: Store,
-    settings: SegmentationSettings,
+    settings: SegmenterSettings,
     taxonomy: Taxonomy,
     progress: Progress,
     base: Path | None = None,
@@ -50,7 +50,8 @@ def segment(
     Parameters
     ----------
     store : Store
-    settings : SegmentationSettings
+    settings : SegmenterSettings
+        Of a registered segmenter.
     taxonomy : Taxonomy
         Classes that it ignores get no segment.
     progress : Progress
@@ -81,62 +82,36 @@ def segment(
     classes = {int(key): name for key, name in images["classes"].items()}
     taxonomy.check_covers(classes.values())
     kept = {i: name for i, name in classes.items() if name not in taxonomy.ignored}
-    described = settings.model_dump(exclude={"device"})
-    how = fingerprint(VERSION, described, kept, *_state(settings, taxonomy, base))
+    segmenter, base = SEGMENTERS[settings.kind], base or Path()
+    described = settings.model_dump(exclude={"device", "checkpoint"})
+    how = fingerprint(VERSION, described, kept, *segmenter.state(settings, taxonomy, base))
     key = fingerprint(how, images["content"])
-    work = _Work(store, settings, taxonomy, kept, base or Path(), how, progress)
-    return run_stage(store, "segments", key, work.run, progress)
-
-
-def _state(settings: SegmentationSettings, taxonomy: Taxonomy, base: Path | None) -> list[object]:
-    if isinstance(settings, AnnotatedSegmentation):
-        return []
-    from heml.segmentation.segmenter import checkpoint_state, resolve_checkpoint
-
-    state: list[object] = [taxonomy.describe()["leaves"]]
-    if isinstance(settings, TrainedSegmentation):
-        from heml.segmentation import fit
-
-        state.append(fit.VERSION)
-    if settings.checkpoint is not None:
-        state.append(checkpoint_state(resolve_checkpoint(settings.checkpoint, base or Path())))
-    return state
+    context = SegmentationContext(store, taxonomy, kept, base, how, progress)
+    return run_stage(
+        store, "segments", key, lambda: _Work(segmenter, settings, context).run(), progress
+    )
 
 
 class _Work:
     """One pass over the images."""
 
     def __init__(
-        self,
-        store: Store,
-        settings: SegmentationSettings,
-        taxonomy: Taxonomy,
-        classes: dict[int, str],
-        base: Path,
-        how: str,
-        progress: Progress,
+        self, segmenter: Segmenter, settings: SegmenterSettings, context: SegmentationContext
     ) -> None:
-        self._store, self._settings, self._taxonomy = store, settings, taxonomy
-        self._classes, self._base, self._progress = classes, base, progress
-        if isinstance(settings, TrainedSegmentation):
-            # Fitted on them: another such image is another segmenter.
-            how = fingerprint(how, _annotated_content(store))
-        self._how, self._earlier = how, EarlierSegments(store, how)
-        self._fitted: dict[str, Any] = {}
+        if (content := segmenter.learned_from(settings, context.store)) is not None:
+            context = replace(context, key=fingerprint(context.key, content))
+        self._segmenter, self._settings, self._context = segmenter, settings, context
+        self._earlier = EarlierSegments(context.store, context.key)
 
     def run(self) -> tuple[dict[str, Any], list[Path]]:
-        settings = self._settings
-        make: Callable[[], Callable[[Shard], Found]]
-        if isinstance(settings, AnnotatedSegmentation):
-            make, names = partial(FromMasks, self._store, self._classes), [*self._classes.values()]
-        else:
-            make, names = self._network(settings), [*self._taxonomy.leaves]
-        summary = self._write(self._segmented(make), names)
-        return summary | self._fitted, [self._store.segments]
+        job = self._segmenter.job(self._settings, self._context)
+        summary = self._write(self._segmented(job), job.names)
+        return {**summary, **job.facts}, [self._context.store.segments]
 
-    def _segmented(self, make: Callable[[], Callable[[Shard], Found]]) -> Iterator[Segmented]:
+    def _segmented(self, job: SegmentationJob) -> Iterator[Segmented]:
         """All images in stored order; those that an earlier pass segmented are its own."""
-        work = cluster_map(Job(self._how, make), shards(self._store, self._earlier))
+        todo = shards(self._context.store, self._earlier)
+        work = cluster_map(Job(self._context.key, job.make), todo)
         for shard, found in work:
             for image, rows in zip(shard.images, found, strict=True):
                 if rows is None:
@@ -144,81 +119,17 @@ class _Work:
                 else:
                     yield Segmented(image.image_id, image.key, rows)
 
-    def _network(
-        self, settings: PretrainedSegmentation | TrainedSegmentation
-    ) -> Callable[[], Callable[[Shard], Found]]:
-        load = self._loader(settings)
-        self._fitted["segmenter"] = load().name
-        self._fitted["segmenter_licence"] = load().licence
-        return partial(
-            FromNetwork,
-            self._store,
-            load,
-            list(self._taxonomy.leaves),
-            self._leaf_of_class(),
-            isinstance(settings, TrainedSegmentation) and settings.apply == "missing",
-            settings.batch_size,
-        )
-
-    def _loader(self, settings: PretrainedSegmentation | TrainedSegmentation) -> Loader:
-        from heml.segmentation.segmenter import resolve_checkpoint
-
-        checkpoint = settings.checkpoint and resolve_checkpoint(settings.checkpoint, self._base)
-        if isinstance(settings, PretrainedSegmentation):
-            assert checkpoint is not None
-            return Loader(
-                checkpoint=checkpoint,
-                taxonomy=self._taxonomy,
-                overrides=settings.classes,
-                licence=settings.licence,
-                allow_pickle=settings.allow_pickle,
-                device=settings.device,
-            )
-        from heml.segmentation.segformer import fitted_segmenter
-
-        fitted = fitted_segmenter(
-            self._store,
-            self._how,
-            settings,
-            self._leaf_of_class(),
-            list(self._taxonomy.leaves),
-            checkpoint,
-            self._progress,
-        )
-        held_out = fitted.held_out
-        self._fitted = {
-            "mean_iou": round(held_out.value, 6),
-            "mean_iou_low": round(held_out.low, 6),
-            "mean_iou_high": round(held_out.high, 6),
-            "iou": {n: v if v is None else round(v, 6) for n, v in held_out.by_class.items()},
-            "held_out_images": held_out.images,
-            "fitted_images": fitted.images,
-        }
-        return Loader(
-            checkpoint=str(fitted.folder),
-            taxonomy=self._taxonomy.at_leaf_level(),
-            overrides={},
-            licence=None,
-            allow_pickle=False,
-            device=settings.device,
-            name=f"trained:{self._how}",
-        )
-
-    def _leaf_of_class(self) -> dict[int, str]:
-        leaf_of = {c: leaf for leaf, names in self._taxonomy.leaves.items() for c in names}
-        return {i: leaf_of[name] for i, name in self._classes.items()}
-
     def _write(self, images: Iterable[Segmented], names: list[str]) -> dict[str, Any]:
         count = segments = dropped = reused = 0
         presence: Counter[str] = Counter()
         doubts: Counter[str] = Counter()
         area: defaultdict[str, float] = defaultdict(float)
         content = hashlib.sha256()
-        throttled = ThrottledProgress(self._progress)
+        throttled = ThrottledProgress(self._context.progress)
         with (
-            write_aside(self._store.segments) as folder,
+            write_aside(self._context.store.segments) as folder,
             ShardWriter(folder, SEGMENTS) as writer,
-            KeyWriter(folder, self._how) as keys,
+            KeyWriter(folder, self._context.key) as keys,
         ):
             for image in images:
                 rows, left_out = self._trusted(image)
@@ -262,13 +173,3 @@ class _Work:
         trusted = [row for row in image.rows if row["doubt"] is None]
         found = Counter(row["doubt"] for row in image.rows)
         return trusted, [found[reason] for reason in DOUBTS]
-
-
-def _annotated_content(store: Store) -> str:
-    """Of the images that a segmenter is fitted on and measured with."""
-    content = hashlib.sha256()
-    for batch in iterate_images(store, ["image_id", "split", "sha256", "mask"]):
-        for row in batch.to_pylist():
-            if row["split"] == "train" and row["mask"] is not None:
-                content.update(row["image_id"].encode() + image_key(row["sha256"], row["mask"]))
-    return content.hexdigest()

@@ -46,14 +46,13 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
         from heml.recombination.plan.plan_stage import train_records
         from heml.sources.ingest import ingest
 
-        annotated = recipe.settings.segmentation.kind == "annotated"
         with running(context, store) as progress:
             outcome = ingest(
                 store,
                 recipe.source,
                 recipe.folder,
                 recipe.source_taxonomy,
-                annotated,
+                recipe.segmenter.needs_masks,
                 progress,
             )
             if recipe.attributes:

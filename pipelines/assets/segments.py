@@ -32,5 +32,4 @@ def segments_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
         kinds={"parquet"},
         contract=SEGMENTS,
     )
-    exclusive = recipe.settings.segmentation.kind != "annotated"
-    return stage_asset(recipe, store, spec, compute, exclusive=exclusive)
+    return stage_asset(recipe, store, spec, compute, exclusive=recipe.segmenter.exclusive)

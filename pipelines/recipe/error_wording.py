@@ -12,7 +12,7 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from heml.segmentation.segmentation_settings import SegmentationSettings
+from heml.segmentation.segmenter import SEGMENTERS
 from heml.sources.source_settings import Source
 from heml.taxonomy import nearest
 from pipelines.recipe.yaml_text import Location
@@ -25,8 +25,11 @@ def _kinds(union: Any) -> dict[str, type[BaseModel]]:
     }
 
 
-#: Key → kind → its model, where a key may hold mappings of several kinds.
-KINDS = {"source": _kinds(Source), "segmentation": _kinds(SegmentationSettings)}
+def _kinds_of(key: str) -> Mapping[str, type[BaseModel]]:
+    """Kind → its model, where a key may hold mappings of several kinds."""
+    if key == "segmentation":
+        return {segmenter.name: segmenter.settings for segmenter in SEGMENTERS}
+    return _kinds(Source) if key == "source" else {}
 
 
 def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:
@@ -59,7 +62,7 @@ def _written(error: Mapping[str, Any]) -> Location:
         return (*location, "kind")
     if _is_class_list(location):
         return ("source", "classes")
-    if len(location) > 1 and location[1] in KINDS.get(str(location[0]), ()):
+    if len(location) > 1 and location[1] in _kinds_of(str(location[0])):
         return (location[0], *location[2:])
     return location[:1] if location[0] == "taxonomy" else location
 
@@ -88,9 +91,9 @@ def _sentence(error: Mapping[str, Any], model: type[BaseModel]) -> str:
             return f"'{value}' is unknown; {nearest(str(value), _quoted(context['expected']))}"
         case "union_tag_invalid":
             tag = str(context["tag"])
-            return f"unknown kind '{tag}'; {nearest(tag, KINDS[str(location[0])])}"
+            return f"unknown kind '{tag}'; {nearest(tag, _kinds_of(str(location[0])))}"
         case "union_tag_not_found":
-            kinds = ", ".join(sorted(KINDS[str(location[0])]))
+            kinds = ", ".join(sorted(_kinds_of(str(location[0]))))
             return f"needs the key 'kind', one of: {kinds}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be a mapping of keys to values"
@@ -143,7 +146,7 @@ def _keys_around(location: Location, model: type[BaseModel]) -> list[str]:
             # an optional model is a union with None
             models = [m for m in (annotation, *get_args(annotation)) if _is_model(m)]
             model = models[0] if len(models) == 1 else model
-            kinds = KINDS.get(part, {})
+            kinds = _kinds_of(part)
     return list(model.model_fields)
 
 

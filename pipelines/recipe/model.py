@@ -25,7 +25,9 @@ from heml.metrics.metric_settings import MetricSettings
 from heml.parts.settings import Settings
 from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.rebalance_settings import Quotas, RebalanceSettings
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation, SegmentationSettings
+from heml.segmentation.segmentation_settings import SegmentationSettings
+from heml.segmentation.segmenter import SEGMENTERS, Segmenter
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.sources.files import is_url
 from heml.sources.source_settings import PortraitsSource, Source
 from heml.storage.fingerprint import fingerprint
@@ -111,9 +113,14 @@ class LoadedRecipe:
     @cached_property
     def taxonomy(self) -> Taxonomy:
         """From the classes of the stored segments to leaves: segmenters give whole leaves."""
-        if self.settings.segmentation.kind == "annotated":
-            return self.source_taxonomy
-        return self.source_taxonomy.at_leaf_level()
+        if self.segmenter.gives_leaves:
+            return self.source_taxonomy.at_leaf_level()
+        return self.source_taxonomy
+
+    @property
+    def segmenter(self) -> Segmenter:
+        """How images get their segments."""
+        return SEGMENTERS[self.settings.segmentation.kind]
 
     @property
     def folder(self) -> Path:
@@ -187,7 +194,7 @@ def load_recipe(path: str | Path) -> LoadedRecipe:
     source = read_recipe_text(Path(path).expanduser())
     content = _expand_root(source)
     try:
-        settings = Recipe.model_validate(content)
+        settings = Recipe.model_validate(content, context={"folder": source.path.parent})
     except ValidationError as error:
         found = problems(error, Recipe)
         raise RecipeError("\n".join(source.message(*each) for each in found)) from error

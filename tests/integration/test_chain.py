@@ -24,7 +24,7 @@ from heml.recombination.plan.plan_stage import make_plan
 from heml.recombination.rebalance_settings import RebalanceSettings
 from heml.recombination.recombination_stage import recombine
 from heml.segmentation.masks import SegmentReader
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource

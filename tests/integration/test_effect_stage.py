@@ -15,7 +15,7 @@ from heml.compute.progress import silent
 from heml.effect.effect_settings import EffectSettings
 from heml.effect.effect_stage import measure_effect
 from heml.images.images_table import decode_image, image_index, iterate_images
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource

@@ -10,7 +10,7 @@ import pytest
 from heml.compute.progress import silent
 from heml.metrics.level import train_level
 from heml.metrics.metric_settings import MetricSettings, Resolution
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource

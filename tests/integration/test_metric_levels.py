@@ -19,7 +19,7 @@ from heml.metrics.artifacts import load_node, node_folder
 from heml.metrics.labels import TooFewLabels, metric_labels
 from heml.metrics.level import LevelError, networks_at_once, train_level
 from heml.metrics.metric_settings import MetricSettings, Resolution
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.storage.store import Store

@@ -17,7 +17,7 @@ from heml.recombination.plan.plan_stage import make_plan, planned_roles
 from heml.recombination.plan.quotas import QuotaError
 from heml.recombination.rebalance_settings import RebalanceSettings
 from heml.report.figures.by_name import plan_figure
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource

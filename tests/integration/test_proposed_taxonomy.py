@@ -14,7 +14,7 @@ from heml.metrics.artifacts import save_node
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.views import union
 from heml.segmentation.masks import SegmentReader
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource

@@ -7,7 +7,8 @@ import pytest
 from conftest import png
 
 from heml.compute.progress import silent
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation, PretrainedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
+from heml.segmentation.segmenters.pretrained import PretrainedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.storage.store import Store

@@ -21,7 +21,7 @@ from heml.images.groups import MISSING, attributes_in_use
 from heml.images.images_table import image_index
 from heml.metrics.artifacts import save_node
 from heml.metrics.metric_settings import MetricSettings
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource

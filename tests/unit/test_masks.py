@@ -14,7 +14,7 @@ from heml.compute.progress import silent
 from heml.images.images_table import decode_mask, iterate_images
 from heml.segmentation.masks import SegmentReader, decode, encode, iterate_masks
 from heml.segmentation.segment_rows import segment_rows
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.storage.store import Store

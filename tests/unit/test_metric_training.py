@@ -7,9 +7,8 @@ import pytest
 import torch
 from pydantic import ValidationError
 
-from heml.compute.checkpoints import CheckpointError
+from heml.compute.checkpoints import CheckpointError, checkpoint_identity
 from heml.compute.device import choose_device
-from heml.metrics.backbone import checkpoint_identity
 from heml.metrics.distance import DISTANCES
 from heml.metrics.evaluation import evaluate
 from heml.metrics.library_distances import LibrarySimilarity

@@ -15,7 +15,7 @@ from heml.metrics.distance import DISTANCES
 from heml.metrics.level import train_level
 from heml.metrics.metric_settings import MetricSettings
 from heml.recombination.judging.limits import distribution_limit
-from heml.segmentation.segmentation_settings import AnnotatedSegmentation
+from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.storage.store import Store

@@ -29,7 +29,7 @@ from heml.compute.checkpoints import CheckpointError
 from heml.compute.device import choose_device
 from heml.segmentation.class_map import leaf_of_classes
 from heml.segmentation.iou import confusion, iou, mean_iou
-from heml.segmentation.segmenter import load_segmenter
+from heml.segmentation.network import NetworkSegmenter, load_segmenter
 from heml.taxonomy import Taxonomy, TaxonomyError
 
 SCENE = Taxonomy(
@@ -161,9 +161,7 @@ def test_probabilities_of_a_leafs_classes_add_up():
             logits = shares.log()[None, :, None, None].expand(len(pixel_values), 4, 8, 8)
             return type("Output", (), {"logits": logits})
 
-    from heml.segmentation.segmenter import Segmenter
-
-    segmenter = Segmenter(
+    segmenter = NetworkSegmenter(
         Fixed(),
         SegformerImageProcessorPil(size={"height": 32, "width": 32}),
         leaf_of_classes(LABELS, SCENE, {}),

@@ -7,7 +7,7 @@ import torch
 from heml.segmentation.fit import Fit, class_weights, fit
 from heml.segmentation.iou import IGNORED
 from heml.segmentation.segformer import new_model
-from heml.segmentation.segmentation_settings import TrainedSegmentation
+from heml.segmentation.trained_settings import TrainedSegmentation
 
 SIDE = 32
 

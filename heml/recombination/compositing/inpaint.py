@@ -17,7 +17,7 @@ import torch
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from heml.compute.checkpoints import CheckpointError
+from heml.compute.checkpoints import CheckpointError, resolve_checkpoint
 from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.imaging.segmented_image import Recombined
 from heml.taxonomy import Taxonomy
@@ -43,17 +43,13 @@ def find_checkpoint(checkpoint: str, folder: Path | None = None) -> str:
     CheckpointError
         If it looks like a path and is none, or the folder holds no such pipeline.
     """
-    path = Path(checkpoint).expanduser()
-    path = path if folder is None else folder / path
-    if not path.is_dir():
-        if checkpoint.startswith((".", "/", "~")) or checkpoint.count("/") > 1:
-            raise CheckpointError(
-                f"inpaint.checkpoint: no such folder '{path}'; name one with model_index.json, or "
-                "a published checkpoint such as owner/name"
-            )
-        return checkpoint
-    _check_folder(path)
-    return str(path)
+    try:
+        found = resolve_checkpoint(checkpoint, folder)
+    except CheckpointError as error:
+        raise CheckpointError(f"inpaint.checkpoint: {error}") from error
+    if Path(found).is_dir():
+        _check_folder(Path(found))
+    return found
 
 
 def _check_folder(path: Path) -> None:
@@ -86,15 +82,6 @@ def _check_folder(path: Path) -> None:
             f"inpaint.checkpoint: a {kind} cannot inpaint ({path}); choose a checkpoint of one of: "
             + ", ".join(AUTO_INPAINT_PIPELINES_MAPPING)
         ) from error
-
-
-def checkpoint_state(checkpoint: str) -> list[tuple[str, int]] | str:
-    """What a fingerprint needs of a found checkpoint: its files with their sizes, or its name."""
-    path = Path(checkpoint)
-    if not path.is_dir():
-        return checkpoint
-    files = sorted(f for f in path.rglob("*") if f.is_file())
-    return [(f.relative_to(path).as_posix(), f.stat().st_size) for f in files]
 
 
 @dataclass(frozen=True)

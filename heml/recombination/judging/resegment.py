@@ -8,22 +8,17 @@ from pathlib import Path
 import numpy as np
 
 from heml.recombination.gate import Resegment
-from heml.segmentation.segmentation_settings import (
-    PretrainedSegmentation,
-    SegmentationSettings,
-    TrainedSegmentation,
-)
+from heml.segmentation.segmenter import SEGMENTERS
+from heml.segmentation.segmenter_settings import SegmenterSettings
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
 #: Images that are segmented together.
 _BATCH = 8
-#: What the segments stage names a segmenter that it fitted, before its fingerprint.
-_FITTED = "trained:"
 
 
 def find_segmenter(
-    store: Store, settings: SegmentationSettings, taxonomy: Taxonomy, base: Path
+    store: Store, settings: SegmenterSettings, taxonomy: Taxonomy, base: Path
 ) -> Resegment | None:
     """The segmenter that made the store's segments; None where they were annotated.
 
@@ -31,36 +26,15 @@ def find_segmenter(
     ----------
     store : Store
         Its segments stage is finished.
-    settings : SegmentationSettings
+    settings : SegmenterSettings
     taxonomy : Taxonomy
         From the source's classes to leaves.
     base : pathlib.Path
         Where a relative checkpoint path starts: the recipe's folder.
     """
-    if not isinstance(settings, PretrainedSegmentation | TrainedSegmentation):
+    segmenter = SEGMENTERS[settings.kind].finished(settings, store, taxonomy, base)
+    if segmenter is None:
         return None
-    from heml.segmentation.segmenter import load_segmenter, resolve_checkpoint
-
-    if isinstance(settings, PretrainedSegmentation):
-        segmenter = load_segmenter(
-            resolve_checkpoint(settings.checkpoint, base),
-            taxonomy,
-            settings.classes,
-            settings.licence,
-            settings.allow_pickle,
-            settings.device,
-        )
-    else:
-        name = str(store.summary("segments")["segmenter"])
-        segmenter = load_segmenter(
-            str(store.segmenter / name.removeprefix(_FITTED)),
-            taxonomy.at_leaf_level(),
-            {},
-            None,
-            allow_pickle=False,
-            device=settings.device,
-            name=name,
-        )
 
     def resegment(images: Sequence[np.ndarray]) -> list[dict[str, np.ndarray]]:
         found = []

@@ -1,0 +1,46 @@
+"""What all segmenters' settings have."""
+
+from __future__ import annotations
+
+from typing import Literal
+
+from pydantic import Field
+
+from heml.parts.settings import Settings
+
+
+class SegmenterSettings(Settings):
+    """Of any segmenter: which segments are doubted, and what happens to them.
+
+    Every segmenter's own settings add `kind: Literal["its name"]`.
+    """
+
+    kind: str
+    least_area: float = Field(
+        0.0,
+        ge=0,
+        lt=1,
+        description="Segments of a smaller share of the image are doubted as small.",
+    )
+    least_confidence: float = Field(
+        0.0, ge=0, le=1, description="Segments below this mean probability are doubted as unsure."
+    )
+    doubted: Literal["keep", "drop"] = Field(
+        "keep", description="keep: marked in the table; drop: counted and left out."
+    )
+
+
+class PredictorSettings(SegmenterSettings):
+    """Of segmenters that find one segment per leaf of the taxonomy in the pixels."""
+
+    least_area: float = Field(
+        0.0005, ge=0, lt=1, description="Segments of a smaller share are doubted as small."
+    )
+    least_confidence: float = Field(
+        0.5, ge=0, le=1, description="Segments below this mean probability are doubted as unsure."
+    )
+    doubted: Literal["keep", "drop"] = Field(
+        "drop", description="keep: marked in the table; drop: counted and left out."
+    )
+    batch_size: int = Field(8, ge=1, description="Images segmented together.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = "auto"

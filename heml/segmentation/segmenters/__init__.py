@@ -1,0 +1,1 @@
+"""Segmenters: one module each, registered under the module's name."""
