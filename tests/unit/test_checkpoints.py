@@ -61,7 +61,7 @@ def test_a_name_that_cannot_be_fetched_is_refused(monkeypatch):
             raise ConnectionError("no network\nmore")
 
     monkeypatch.setattr(huggingface_hub, "HfApi", Api)
-    with pytest.raises(CheckpointError, match="'heml-tests/unknown' is no folder.*: no network$"):
+    with pytest.raises(CheckpointError, match=r"'heml-tests/unknown' is no folder.*: no network$"):
         checkpoint_identity("heml-tests/unknown")
 
 
