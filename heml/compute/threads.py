@@ -15,7 +15,7 @@ from contextlib import contextmanager
 import torch
 
 #: Torch initializes weights from one generator that all threads share.
-_GENERATOR = threading.Lock()
+_GENERATOR = threading.RLock()
 
 
 def processors() -> int:

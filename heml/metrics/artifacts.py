@@ -11,10 +11,11 @@ import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from torch import Tensor
 
 from data_contracts import EMBEDDINGS
+from heml.compute.save_tensors import save_tensors
 from heml.metrics.distance import DEFAULT_DISTANCE, DISTANCES, Distance
 from heml.metrics.node_network import NodeNetwork, network_of
 from heml.storage.store import Store
@@ -116,13 +117,13 @@ def save_node(metric: NodeMetric, folder: Path) -> None:
     EMBEDDINGS.validate(rows, columns=["image_id", "split", "fold", "present"])
     pq.write_table(EMBEDDINGS.table(rows), folder / "embeddings.parquet", compression="zstd")
     tensors = {"cross_fitted": torch.from_numpy(np.ascontiguousarray(metric.cross_fitted))}
-    save_file(tensors, folder / "cross_fitted.safetensors")
+    save_tensors(tensors, folder / "cross_fitted.safetensors")
     named = {
         f"{_FINAL if number == 0 else number - 1}.{name}": tensor.contiguous()
         for number, state in enumerate(metric.weights)
         for name, tensor in state.items()
     }
-    save_file(named, folder / "weights.safetensors")
+    save_tensors(named, folder / "weights.safetensors")
     for name, content in ((_REPORT, metric.report), (_ARCHITECTURE, metric.architecture)):
         # Python would write NaN, which no other reader of JSON takes.
         text = json.dumps(content, indent=1, sort_keys=True, allow_nan=False)

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import numpy as np
 import torch
-from torch import Tensor
+from torch import Tensor, nn
 
 from heml.compute.device import mixed_precision, to_device
+from heml.compute.threads import seeded
 from heml.metrics.distance import DISTANCES
 from heml.metrics.loss import LOSSES, LossContext
 from heml.metrics.metric_settings import SMALL, MetricSettings
@@ -111,7 +113,7 @@ def train_network(
     start : dict of Tensor, optional
         Initial weights; from the settings' seed and checkpoint if not given.
     seed : int
-        Of batches and augmentation.
+        Of batches, augmentation, dropout and stochastic depth.
     on_epoch : callable
         Called with the epoch, from 1, and its mean loss.
     device : torch.device
@@ -139,28 +141,45 @@ def train_network(
     curve = []
     layout, target = np.empty(0, np.int64), torch.empty(0)
     network.train()
-    for epoch in range(settings.epochs):
-        losses = []
-        for chosen in balanced_batches(labels, settings.batch_size, rng):
-            batch = augment(scale_views(to_device(views[rows[chosen]], device)), rng)
-            batch = batch.contiguous(memory_format=torch.channels_last)
-            with mixed_precision(device):
-                embeddings = network(batch)
-            if not np.array_equal(layout, labels[chosen]):
-                layout = labels[chosen]
-                target = to_device(layout, device)
-            loss, shown = criterion(embeddings.float(), target)
-            optimizer.zero_grad(set_to_none=True)
-            loss.backward()
-            optimizer.step()
-            schedule.step()
-            losses.append(shown)
-        # One look an epoch: asking after each step would make an accelerator wait.
-        curve.append(float(torch.stack(losses).cpu().double().mean()))
-        if not np.isfinite(curve[-1]):
-            raise TrainingDiverged(f"the loss is not finite in epoch {epoch + 1}")
-        on_epoch(epoch + 1, curve[-1])
+    with ExitStack() as stack:
+        if is_stochastic(network):
+            stack.enter_context(seeded(seed))
+        for epoch in range(settings.epochs):
+            losses = []
+            for chosen in balanced_batches(labels, settings.batch_size, rng):
+                batch = augment(scale_views(to_device(views[rows[chosen]], device)), rng)
+                batch = batch.contiguous(memory_format=torch.channels_last)
+                with mixed_precision(device):
+                    embeddings = network(batch)
+                if not np.array_equal(layout, labels[chosen]):
+                    layout = labels[chosen]
+                    target = to_device(layout, device)
+                loss, shown = criterion(embeddings.float(), target)
+                optimizer.zero_grad(set_to_none=True)
+                loss.backward()
+                optimizer.step()
+                schedule.step()
+                losses.append(shown)
+            # One look an epoch: asking after each step would make an accelerator wait.
+            curve.append(float(torch.stack(losses).cpu().double().mean()))
+            if not np.isfinite(curve[-1]):
+                raise TrainingDiverged(f"the loss is not finite in epoch {epoch + 1}")
+            on_epoch(epoch + 1, curve[-1])
     return network.eval(), curve
+
+
+def is_stochastic(network: nn.Module) -> bool:
+    """Whether a network draws while it trains: dropout, or stochastic depth.
+
+    Torch draws from one generator that all threads share. Such networks train one after the other,
+    or their weights would depend on which others train beside them.
+    """
+    for module in network.modules():
+        values = {**vars(module), **vars(getattr(module, "config", object))}
+        rates = (v for n, v in values.items() if n == "p" or "drop" in n)
+        if any(isinstance(rate, float) and rate > 0 for rate in rates):
+            return True
+    return False
 
 
 def _objective(settings: MetricSettings, classes: int) -> Objective:

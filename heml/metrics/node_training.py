@@ -110,9 +110,10 @@ class NodeTraining:
         self._starts = starts
         self._lock = threading.Lock()
         self._epochs = 0
-        self._told = time.monotonic()
+        self._reported = time.monotonic()
         self._networks = settings.folds + 1
         rows = [self._train_rows(network) for network in range(self._networks)]
+        self._learned_from = len(self._learnable(rows[0]))
         self._state = self._why_untrained(rows)
         self._futures: list[Future[_Trained]] = []
         if self._state == _TRAINED:
@@ -125,6 +126,11 @@ class NodeTraining:
             seen &= self._data.fold != network - 1
         return np.flatnonzero(seen)
 
+    def _learnable(self, rows: np.ndarray) -> np.ndarray:
+        """Rows whose label has enough images to learn from."""
+        labels = self._data.labels[rows]
+        return rows[np.bincount(labels)[labels] >= MINIMUM_PER_LABEL] if len(rows) else rows
+
     def _why_untrained(self, rows: list[np.ndarray]) -> str:
         if not self._present.any():
             return "no image has it"
@@ -133,17 +139,16 @@ class NodeTraining:
         return _TRAINED
 
     def _train(self, network: int, rows: np.ndarray) -> _Trained:
-        labels = self._data.labels[rows]
-        keep = np.bincount(labels)[labels] >= MINIMUM_PER_LABEL
+        rows = self._learnable(rows)
         with stream(self._device):
             model, curve = train_network(
                 self._views,
-                rows[keep],
-                labels[keep],
+                rows,
+                self._data.labels[rows],
                 self._settings,
                 None if self._starts is None else self._starts[network],
                 seed=self._settings.seed + 1000 * network,
-                on_epoch=self._tell,
+                on_epoch=self._report_epoch,
                 device=self._device,
             )
             embeddings = embed(model, self._views)
@@ -153,12 +158,12 @@ class NodeTraining:
         weights = {name: tensor.cpu() for name, tensor in model.state_dict().items()}
         return _Trained(weights, model.architecture, embeddings, curve)
 
-    def _tell(self, epoch: int, loss: float) -> None:
+    def _report_epoch(self, epoch: int, loss: float) -> None:
         with self._lock:
             self._epochs += 1
-            if time.monotonic() - self._told < 2:
+            if time.monotonic() - self._reported < 2:
                 return
-            self._told = time.monotonic()
+            self._reported = time.monotonic()
             total = self._networks * self._settings.epochs
             self._progress(
                 f"metric/{self._node}: {self._resolution} px, epoch {self._epochs}/{total} "
@@ -174,7 +179,7 @@ class NodeTraining:
             "distance": self._settings.distance,
             "resolution": self._resolution,
             "present_share": float(self._present.mean()),
-            "train_images": len(self._train_rows(0)),
+            "train_images": self._learned_from if self._state == _TRAINED else 0,
         }
         try:
             done = [future.result() for future in self._futures]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Container, Iterator, Mapping, Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -81,6 +81,8 @@ class _Embedder:
         }
         self._images = ShardedTable(store.images, IMAGES)
         self._segments, self._lock = SegmentReader(store), threading.Lock()
+        # Metal ends a process in which two threads use it.
+        self._turn = threading.Lock() if chosen.type == "mps" else nullcontext()
 
     def __call__(self, shard: Shard) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Node → present (B,) and vectors (B, D) of its wanted images."""
@@ -100,7 +102,8 @@ class _Embedder:
             present = present_in(views)
             vectors = np.zeros((len(own), network.dimensions), np.float32)
             if node in self._models:
-                vectors[present] = embed(self._models[node], views)[present]
+                with self._turn:
+                    vectors[present] = embed(self._models[node], views)[present]
             found[node] = present, vectors
         return found
 

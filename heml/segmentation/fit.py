@@ -13,7 +13,6 @@ import kornia.augmentation as K
 import numpy as np
 import torch
 from kornia.constants import DataKey
-from kornia.losses import dice_loss
 from torch import nn
 from torch.nn.functional import cross_entropy, interpolate
 from torch.optim.swa_utils import AveragedModel
@@ -26,6 +25,8 @@ from heml.segmentation.iou import IGNORED
 #: Exponent of the class frequencies in the weights of the cross entropy: 0 counts pixels, 1 counts
 #: classes. Mean IoU counts classes, but full weights make large classes ragged.
 _RARITY = 0.35
+
+_EPSILON = 1e-8
 
 #: Of the moving average of the weights.
 _DECAY = 0.995
@@ -126,7 +127,8 @@ def fit(
     draw = np.random.default_rng(how.seed)
     device, weights = how.device, weights.to(how.device)
     model.to(device)
-    average = AveragedModel(model, avg_fn=_moving_average, use_buffers=True)
+    moving = _MovingAverage()
+    average = AveragedModel(model, avg_fn=moving, use_buffers=True)
     optimizer = torch.optim.AdamW(_groups(model), lr=how.learning_rate)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, how.learning_rate, total_steps=how.steps, pct_start=0.1
@@ -151,24 +153,33 @@ def fit(
             with mixed_precision(torch.device(device)):
                 logits = model(pixel_values=normalize(x)).logits
             logits = interpolate(logits.float(), size=size, mode="bilinear")
-            loss = _weighted(logits, target, weights) + 0.5 * _dice(logits, target)
+            loss = _weighted(logits, target, weights) + 0.5 * dice(logits, target)
             optimizer.zero_grad()
             loss.backward()
             nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
+            moving.count = step
             average.update_parameters(model)
             if step % 50 == 0:
                 progress(f"segmenter: step {step} of {how.steps}, loss {loss.item():.3f}")
     return average.module.eval()
 
 
-def _moving_average(
-    average: torch.Tensor, current: torch.Tensor, count: torch.Tensor | int
-) -> torch.Tensor:
-    """Exponential, over the last 200 steps; over fewer in the beginning, to forget it."""
-    decay = min(_DECAY, (1 + float(count)) / (10 + float(count)))
-    return average.lerp(current, 1 - decay) if average.is_floating_point() else current
+class _MovingAverage:
+    """Exponential, over the last 200 steps; over fewer in the beginning, to forget it.
+
+    Counts steps itself: the library's count lies on the device, and an accelerator would wait for
+    it at every tensor.
+    """
+
+    count = 0
+
+    def __call__(
+        self, average: torch.Tensor, current: torch.Tensor, count: torch.Tensor | int
+    ) -> torch.Tensor:
+        decay = min(_DECAY, (1 + self.count) / (10 + self.count))
+        return average.lerp(current, 1 - decay) if average.is_floating_point() else current
 
 
 def _size_at(done: float, size: tuple[int, int]) -> tuple[int, int]:
@@ -183,9 +194,23 @@ def _weighted(logits: torch.Tensor, target: torch.Tensor, weights: torch.Tensor)
     return total / weights[target[target != IGNORED]].sum().clamp(min=1.0)
 
 
-def _dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
-    known = target != IGNORED
-    return dice_loss(logits * known[:, None], torch.where(known, target, 0), average="macro")
+def dice(logits: torch.Tensor, target: torch.Tensor) -> torch.Tensor:
+    """Dice loss over known pixels, the mean over images and classes.
+
+    kornia's counts every pixel.
+
+    Parameters
+    ----------
+    logits : Tensor of float, shape (b, classes, h, w)
+    target : Tensor of int, shape (b, h, w)
+        Class, or `IGNORED`.
+    """
+    known = (target != IGNORED)[:, None]
+    shares = logits.softmax(1) * known
+    wanted = torch.nn.functional.one_hot(torch.where(known[:, 0], target, 0), logits.shape[1])
+    wanted = wanted.movedim(-1, 1) * known
+    common = (shares * wanted).sum((2, 3))
+    return (1 - 2 * common / ((shares + wanted).sum((2, 3)) + _EPSILON)).mean()
 
 
 def _groups(model: nn.Module) -> list[dict[str, object]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
@@ -15,7 +16,7 @@ from torch.nn.functional import interpolate
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
 from heml.compute.checkpoints import CheckpointError
-from heml.compute.device import choose_device
+from heml.compute.device import choose_device, mixed_precision
 from heml.segmentation.class_map import leaf_of_classes
 from heml.segmentation.iou import IGNORED
 from heml.segmentation.prediction import Prediction
@@ -56,9 +57,8 @@ class NetworkSegmenter:
     ) -> None:
         self.name, self.licence, self.leaves = name, licence, list(leaves)
         self._device = device
-        self._dtype = torch.float16 if device.type == "cuda" else torch.float32
-        self._model = model.to(device, self._dtype).eval()
-        self._processor = processor
+        self._model = model.to(device).eval()
+        self._processor = whole_image(processor)
         # the last column is for classes without a leaf
         self._members = torch.zeros(len(leaf_of), len(self.leaves) + 1, device=device)
         for i, leaf in leaf_of.items():
@@ -87,7 +87,7 @@ class NetworkSegmenter:
         results: list[Prediction | None] = [None] * len(images)
         for shape in dict.fromkeys(tuple(x.shape) for x in inputs):
             chosen = [i for i, x in enumerate(inputs) if tuple(x.shape) == shape]
-            batch = torch.cat([inputs[i] for i in chosen]).to(self._device, self._dtype)
+            batch = torch.cat([inputs[i] for i in chosen]).to(self._device)
             for i, probabilities in zip(chosen, self._probabilities(batch), strict=True):
                 height, width = images[i].shape[:2]
                 results[i] = _decide(probabilities, height, width)
@@ -96,8 +96,21 @@ class NetworkSegmenter:
     @torch.inference_mode()
     def _probabilities(self, batch: torch.Tensor) -> torch.Tensor:
         """(b, leaves + 1, h, w) at the model's own resolution."""
-        logits = self._model(pixel_values=batch).logits.float()
+        with mixed_precision(self._device):
+            logits = self._model(pixel_values=batch).logits.float()
         return torch.einsum("bchw,cl->blhw", logits.softmax(1), self._members)
+
+
+def whole_image(processor: Any) -> Any:
+    """A processor that neither crops nor pads: masks of a part would be stretched over the whole.
+
+    MobileViT's, for example, cut out the center of an image.
+    """
+    processor = copy.deepcopy(processor)
+    for name in ("do_center_crop", "do_pad"):
+        if getattr(processor, name, None):
+            setattr(processor, name, False)
+    return processor
 
 
 def _decide(probabilities: torch.Tensor, height: int, width: int) -> Prediction:

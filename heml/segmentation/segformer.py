@@ -24,6 +24,7 @@ from transformers.models.segformer.image_processing_pil_segformer import Segform
 from heml.compute.device import choose_device
 from heml.compute.prefetch import map_ahead
 from heml.compute.progress import Progress
+from heml.compute.save_tensors import system_errors
 from heml.compute.threads import seeded
 from heml.images.images_table import decode_image, decode_mask, iterate_images
 from heml.segmentation.fit import Fit, fit
@@ -210,7 +211,8 @@ def fitted_segmenter(
         result = measure(store, segmenter, data.held_out, lut, settings)
     progress(f"segmenter: mean IoU {result.value:.3f} on {result.images} held-out images")
     with write_aside(folder) as aside:
-        model.float().cpu().save_pretrained(aside)  # type: ignore[operator]
+        with system_errors(aside):
+            model.cpu().save_pretrained(aside)  # type: ignore[operator]
         processor.save_pretrained(aside)
         content = {"images": count, "held_out": asdict(result)}
         (aside / _RESULT).write_text(json.dumps(content, indent=1))

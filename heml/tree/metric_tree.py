@@ -12,9 +12,10 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import load_file
 from scipy.special import expit
 
+from heml.compute.save_tensors import save_tensors
 from heml.metrics.artifacts import network_from
 from heml.metrics.distance import Distance
 from heml.metrics.knn import knn_votes
@@ -466,7 +467,7 @@ class MetricTree:
     def save(self, folder: Path) -> None:
         """Writes the tree into a new folder: safetensors, Parquet and JSON."""
         folder.mkdir(parents=True)
-        save_file(
+        save_tensors(
             {
                 f"{node}.{name}": tensor.contiguous()
                 for node, network in self.networks.items()
@@ -482,7 +483,7 @@ class MetricTree:
             f"{node}.present": torch.from_numpy(np.ascontiguousarray(present))
             for node, present in self.references.present.items()
         }
-        save_file(tensors, folder / "references.safetensors")
+        save_tensors(tensors, folder / "references.safetensors")
         pq.write_table(pa.Table.from_pylist(self.index), folder / "references.parquet")
         content = {
             "format": FORMAT,

@@ -74,6 +74,13 @@ def test_fewer_images_than_a_batch(dataset, store, taxonomy):
     finite_tables(store)
 
 
+def test_images_whose_label_is_too_rare_to_learn_from_are_not_counted(dataset, store, taxonomy):
+    dataset.good(16)
+    dataset.row(split="train", label="rare")
+    summaries = train(stored(dataset, store, taxonomy), taxonomy, nodes=["shape"])
+    assert summaries["shape"]["train_images"] == 8
+
+
 def test_one_label_value(dataset, store, taxonomy):
     for _ in range(16):
         dataset.row(brand="same")

@@ -34,3 +34,9 @@ def test_k_is_capped_and_rows_sum_to_one():
 def test_without_references_is_an_error():
     with pytest.raises(ValueError, match="at least one reference"):
         knn_votes(np.zeros((1, 0)), np.zeros(0, int), 2, 3)
+
+
+def test_excluded_references_never_vote():
+    distances = np.array([[np.inf, 0.2, np.inf, 0.4], [np.inf] * 4, [0.1, 0.2, 0.3, np.inf]])
+    votes = knn_votes(distances, np.array([0, 1, 0, 1]), classes=2, k=3)
+    np.testing.assert_allclose(votes, [[0, 1], [0, 0], [2 / 3, 1 / 3]])

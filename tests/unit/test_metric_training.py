@@ -1,6 +1,7 @@
 """Every loss, distance, miner and trunk learns a planted difference; batches and warm starts."""
 
 import json
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -14,7 +15,13 @@ from heml.metrics.evaluation import evaluate
 from heml.metrics.library_distances import LibrarySimilarity
 from heml.metrics.loss import LOSSES
 from heml.metrics.metric_settings import MetricSettings
-from heml.metrics.network_training import TrainingDiverged, balanced_batches, embed, train_network
+from heml.metrics.network_training import (
+    TrainingDiverged,
+    balanced_batches,
+    embed,
+    is_stochastic,
+    train_network,
+)
 from heml.metrics.node_network import combine, network_of, new_network, scale_views
 
 SIDE, COUNT = 16, 160
@@ -278,3 +285,27 @@ def test_pickled_and_missing_weights_are_refused(checkpoint, tmp_path):
     empty.mkdir()
     with pytest.raises(CheckpointError, match="neither small, nor a folder"):
         new_network(16, 0, trunk=str(empty))
+
+
+def test_training_with_stochastic_depth_is_a_function_of_the_seed(planted, tmp_path):
+    transformers = pytest.importorskip("transformers")
+    torch.manual_seed(0)
+    config = transformers.ConvNextConfig(
+        num_stages=2, patch_size=2, hidden_sizes=[8, 16], depths=[2, 2], drop_path_rate=0.5
+    )
+    transformers.ConvNextForImageClassification(config).save_pretrained(tmp_path)
+    views, labels = planted
+    chosen = settings(trunk=str(tmp_path), epochs=2)
+    assert is_stochastic(new_network(16, 0, trunk=str(tmp_path)))
+    assert not is_stochastic(new_network(16, 0))
+
+    def train(seed: int) -> np.ndarray:
+        network, _ = train_network(views, np.arange(COUNT), labels, chosen, None, seed)
+        return embed(network, views[:4])
+
+    alone = train(1)
+    torch.rand(7)  # another draw from the generator that all threads share
+    with ThreadPoolExecutor(2) as pool:
+        beside, other = pool.map(train, [1, 2])
+    np.testing.assert_array_equal(alone, beside)
+    assert not np.array_equal(alone, other)

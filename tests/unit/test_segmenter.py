@@ -260,3 +260,29 @@ def test_mean_iou_has_an_interval_over_images():
     assert mixed.low < mixed.value < mixed.high
     with pytest.raises(ValueError, match="at least one image"):
         mean_iou(np.zeros((0, 2, 3), int), ["a", "b"], seed=0)
+
+
+def test_a_processor_that_crops_sees_the_whole_image(tmp_path, monkeypatch):
+    torch.manual_seed(0)
+    model, _ = mobilevit()
+    model.save_pretrained(tmp_path)
+    MobileViTImageProcessorPil(
+        size={"shortest_edge": 64}, crop_size={"height": 32, "width": 32}, do_center_crop=True
+    ).save_pretrained(tmp_path)
+    segmenter = load(tmp_path)
+    seen = []
+    real = segmenter._probabilities
+    monkeypatch.setattr(segmenter, "_probabilities", lambda x: seen.append(x) or real(x))
+    image = np.zeros((64, 96, 3), np.uint8)
+    image[:, :16] = 255  # what a crop of the center would not see
+    (prediction,) = segmenter.predict([image])
+    assert prediction.ids.shape == (64, 96)
+    (pixels,) = seen
+    assert pixels.shape[2:] == (64, 96)
+    assert (pixels[0, 0, :, :14] > 0.9).all()
+    assert (pixels[0, 0, :, 20:] < 0.1).all()
+
+
+def test_weights_stay_as_they_are_whatever_the_device(checkpoint):
+    segmenter = load(checkpoint)
+    assert {p.dtype for p in segmenter._model.parameters()} == {torch.float32}

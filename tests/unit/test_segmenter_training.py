@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import torch
 
-from heml.segmentation.fit import Fit, class_weights, fit
+from heml.segmentation.fit import Fit, class_weights, dice, fit
 from heml.segmentation.iou import IGNORED
 from heml.segmentation.segformer import new_model
 from heml.segmentation.trained_settings import TrainedSegmentation
@@ -96,3 +96,22 @@ def test_noise_passes_the_convolutions_of_an_untrained_model_at_its_own_strength
             x = torch.randn(4, conv.in_channels, 16, 16, generator=noise)
             # twice, for the half that the activation takes
             assert 1.5 < conv(x)[..., 1:-1, 1:-1].var() < 2.5
+
+
+def test_dice_of_unknown_pixels_does_not_count():
+    rng = torch.Generator().manual_seed(0)
+    logits = torch.randn(2, 3, 4, 4, generator=rng, requires_grad=True)
+    target = torch.randint(0, 3, (2, 4, 4), generator=rng)
+    target[:, :2] = IGNORED
+    value = dice(logits, target)
+    known = dice(logits[:, :, 2:], target[:, 2:])
+    assert value.item() == pytest.approx(known.item())
+    value.backward()
+    assert (logits.grad[:, :, :2] == 0).all()
+    assert (logits.grad[:, :, 2:] != 0).any()
+
+
+def test_dice_of_a_certain_and_right_prediction_is_0():
+    target = torch.tensor([[[0, 1], [1, IGNORED]]])
+    logits = 100 * torch.nn.functional.one_hot(torch.where(target == IGNORED, 0, target), 2)
+    assert dice(logits.movedim(-1, 1).float(), target).item() == pytest.approx(0, abs=1e-6)
