@@ -10,6 +10,7 @@ from heml.dataset.description import Description
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import running, stage_result, stage_spec
 from pipelines.recipe.model import LoadedRecipe
+from pipelines.runtime.revocation import revoke_everywhere
 
 
 class DatasetConfig(dg.Config):
@@ -41,12 +42,11 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
         import heml
         from heml.dataset.dataset_stage import write_dataset
         from heml.dataset.export import write_exports
-        from heml.dataset.revocation import revoke
         from heml.storage.fingerprint import fingerprint
 
         with running(context, store) as progress:
             if config.revoke:
-                gone = revoke(store, config.revoke)
+                gone = revoke_everywhere(context.instance, recipe.name, store, config.revoke)
                 progress(f"rebalanced_dataset: {len(gone)} images revoked")
             inputs = store.summary("images")["content"]
             run = recipe.run(store, progress).with_attributes(tuple(recipe.attributes_in(store)))

@@ -28,8 +28,7 @@ def revoke(
 
     Later runs leave them out too, by id and by content. What was trained on the images is not
     undone by this: metrics, scores and the choice of edits are computed again by the next run, at
-    once with --retrain. Until then the store's working tables still hold them. Copies of the
-    dataset elsewhere are out of reach.
+    once with --retrain. Copies of the dataset elsewhere are out of reach.
     """
     from heml.storage.remote import StoreError
     from heml.storage.store import open_store
@@ -56,30 +55,30 @@ def _revoke(recipe: "LoadedRecipe", ids: list[str]) -> int:
     import dagster as dg
 
     from heml.dataset.revocation import RevokeError
-    from heml.dataset.revocation import revoke as revoke_images
     from heml.storage.remote import StoreError
     from heml.storage.store import open_store, store_root
     from pipelines.definitions import build_defs
     from pipelines.jobs import revoke_job_name
     from pipelines.runtime.home import ensure_home
+    from pipelines.runtime.revocation import revoke_everywhere
     from pipelines.runtime.run_processes import process_tags
 
     os.environ["HEML_RECIPE_FILES"] = str(recipe.path)
     os.environ["HEML_STORE"] = store_root()
     store = open_store(recipe.name)
-    try:
-        store.pull()
-        gone = revoke_images(store, ids)
-    except (RevokeError, StoreError, FileNotFoundError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return REFUSED
-    print(f"{len(gone)} images revoked, {len(set(ids)) - len(gone)} had been already")
-    if not store.recombined_samples.exists():
-        print("There is no dataset yet: the next run leaves them out")
-        return DONE
     ensure_home()
-    defs = build_defs(recipe_files=[recipe.path], store_root=store_root())
     with dg.DagsterInstance.get() as instance:
+        try:
+            store.pull()
+            gone = revoke_everywhere(instance, recipe.name, store, ids)
+        except (RevokeError, StoreError, FileNotFoundError) as error:
+            print(f"error: {error}", file=sys.stderr)
+            return REFUSED
+        print(f"{len(gone)} images revoked, {len(set(ids)) - len(gone)} had been already")
+        if not store.recombined_samples.exists():
+            print("There is no dataset yet: the next run leaves them out")
+            return DONE
+        defs = build_defs(recipe_files=[recipe.path], store_root=store_root())
         result = defs.resolve_job_def(revoke_job_name(recipe)).execute_in_process(
             instance=instance,
             run_config={"loggers": {"console": {"config": {"log_level": "ERROR"}}}},
