@@ -13,7 +13,7 @@ from benchmarks.effect_tasks import Task
 from heml.effect.training_images import resize_pixels
 from heml.images.images_table import decode_image, iterate_images
 from heml.recombination.compositing.compose import compose
-from heml.recombination.imaging.segmented_image import Picture
+from heml.recombination.imaging.segmented_image import SegmentedImage
 from heml.segmentation.masks import SegmentReader
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
@@ -64,7 +64,7 @@ def self_recombined(
         ]
         if fitting:
             operator, nodes = fitting[int(rng.integers(len(fitting)))]
-            own = Picture(pixels, masks)
+            own = SegmentedImage(pixels, masks)
             pixels = compose(operator, own, own, list(nodes), taxonomy).image
         images.append(resize_pixels(pixels, size))
     result = np.stack(images)

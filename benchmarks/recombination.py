@@ -38,8 +38,8 @@ import torch
 from heml.compute.processes import Job, in_processes, process_count
 from heml.compute.threads import worker_pool
 from heml.recombination.compositing.compose import Edit, compose_batch
-from heml.recombination.imaging.image_reader import PictureReader
-from heml.recombination.imaging.segmented_image import Picture
+from heml.recombination.imaging.image_reader import SegmentedImageReader
+from heml.recombination.imaging.segmented_image import SegmentedImage
 from heml.taxonomy import Taxonomy, builtin
 
 #: What is moved with which operator: leaves from small to large.
@@ -99,7 +99,7 @@ class _Composer:
         """The turn's edits, with pictures of which nothing was measured before it."""
         if turn.number != self._turn:
             self._turn = turn.number
-            self._fresh = [Picture(p.image, p.masks) for p in self.pictures]
+            self._fresh = [SegmentedImage(p.image, p.masks) for p in self.pictures]
         fresh = self._fresh
         return [Edit(turn.operator, fresh[a], fresh[b], [turn.node]) for a, b in turn.pairs]
 
@@ -165,7 +165,7 @@ def _line(name: str, rates: np.ndarray) -> None:
     )
 
 
-def _portraits(count: int) -> list[Picture]:
+def _portraits(count: int) -> list[SegmentedImage]:
     from heml.sources.portraits.drawing import draw
     from heml.sources.portraits.vocabulary import CLASSES
 
@@ -173,11 +173,11 @@ def _portraits(count: int) -> list[Picture]:
     for seed in range(count):
         portrait = draw({}, seed, SIDE)
         masks = {name: portrait.mask == i for i, name in enumerate(CLASSES)}
-        pictures.append(Picture(portrait.image, {n: m for n, m in masks.items() if m.any()}))
+        pictures.append(SegmentedImage(portrait.image, {n: m for n, m in masks.items() if m.any()}))
     return pictures
 
 
-def _folder(root: Path, count: int) -> list[Picture]:
+def _folder(root: Path, count: int) -> list[SegmentedImage]:
     from PIL import Image
 
     classes = json.loads((root / "classes.json").read_text())
@@ -189,7 +189,7 @@ def _folder(root: Path, count: int) -> list[Picture]:
         with Image.open(root / str(row.mask_name)) as file:
             ids = np.asarray(file.resize((SIDE, SIDE), Image.Resampling.NEAREST))
         masks = {name: ids == int(key) for key, name in classes.items()}
-        pictures.append(Picture(image, {n: m for n, m in masks.items() if m.any()}))
+        pictures.append(SegmentedImage(image, {n: m for n, m in masks.items() if m.any()}))
     return pictures
 
 
@@ -272,7 +272,7 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
     target = folder / f"samples-{count}"
     with worker_pool() as pool:
         recombiner = Recombiner(
-            store, taxonomy, Roles({}, ()), _NoGates(), PictureReader(store), pool
+            store, taxonomy, Roles({}, ()), _NoGates(), SegmentedImageReader(store), pool
         )
         # From here on: loading modules has a peak of its own.
         Path("/proc/self/clear_refs").write_text("5")

@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 from PIL import Image
 
+from heml.images.bounding_box import bounding_box
+
 #: Value of pixels that do not belong to the node: the middle of the range, zero after scaling.
 NEUTRAL = 128
 #: A pixel that is not of the node.
@@ -39,12 +41,6 @@ def union(masks: Mapping[str, np.ndarray], classes: Iterable[str]) -> np.ndarray
     return mask if mask.any() else None
 
 
-def box_of(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """Bounding box (left, top, right, bottom) in pixels, right and bottom exclusive."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
 def node_view(image: np.ndarray, mask: np.ndarray | None, resolution: int) -> np.ndarray:
     """One view.
 
@@ -60,11 +56,12 @@ def node_view(image: np.ndarray, mask: np.ndarray | None, resolution: int) -> np
     uint8 array (4, resolution, resolution)
         RGB and coverage of the node; an absent node is neutral with coverage 0.
     """
-    if mask is None:
+    box = None if mask is None else bounding_box(mask)
+    if mask is None or box is None:
         absent = np.full((4, resolution, resolution), NEUTRAL, np.uint8)
         absent[3] = 0
         return absent
-    left, top, right, bottom = box_of(mask)
+    left, top, right, bottom = box
     side = max(right - left, bottom - top) * (1 + MARGIN)
     x, y = (left + right - side) / 2, (top + bottom - side) / 2
     # Integer square around the box; what lies outside the image counts as not of the node.

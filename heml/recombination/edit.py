@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from heml.recombination.imaging.segmented_image import Picture
+from heml.recombination.imaging.segmented_image import SegmentedImage
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class Edit:
     ----------
     operator : str
         Name of a registered operator.
-    host, donor : Picture
+    host, donor : SegmentedImage
     nodes : sequence of str
         Leaves that are exchanged. What a removal uncovers is taken from the donor, as far as it
         shows something else there.
@@ -28,8 +28,8 @@ class Edit:
     """
 
     operator: str
-    host: Picture
-    donor: Picture
+    host: SegmentedImage
+    donor: SegmentedImage
     nodes: Sequence[str]
     protected: Sequence[str] = ()
     recolored: Sequence[str] = ()

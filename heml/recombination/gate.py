@@ -19,7 +19,7 @@ from data_contracts.recombined_samples import GATE_COLUMNS
 from heml.parts.registry import Registry
 
 if TYPE_CHECKING:
-    from heml.recombination.imaging.segmented_image import Picture, Recombined
+    from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
     from heml.recombination.judging.calibration import Calibration
     from heml.tree.metric_tree import Embedded, MetricTree
 
@@ -36,7 +36,7 @@ class GateBatch:
     Parameters
     ----------
     samples : sequence of Recombined
-    hosts, donors : sequence of Picture
+    hosts, donors : sequence of SegmentedImage
     edits : sequence of mapping
         Rows of the `rebalance_plan` table.
     classes_of : callable
@@ -49,8 +49,8 @@ class GateBatch:
     """
 
     samples: Sequence[Recombined]
-    hosts: Sequence[Picture]
-    donors: Sequence[Picture]
+    hosts: Sequence[SegmentedImage]
+    donors: Sequence[SegmentedImage]
     edits: Sequence[Mapping[str, Any]]
     classes_of: Callable[[str], Sequence[str]]
     tree: MetricTree | None = None
@@ -96,7 +96,7 @@ class Judgment(NamedTuple):
 class Observer:
     """Measures real images for a fitted gate, one after the other."""
 
-    def see(self, picture: Picture, found: dict[str, np.ndarray] | None) -> None:
+    def see(self, segmented_image: SegmentedImage, found: dict[str, np.ndarray] | None) -> None:
         """One real image, and its segments found again where the observer needs them."""
 
     def close(self) -> None:

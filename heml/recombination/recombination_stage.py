@@ -28,8 +28,8 @@ from heml.recombination.compositing.compose import Edit, compose_batch, compute_
 from heml.recombination.compositing.inpaint import Inpainter, find_checkpoint
 from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.gate import Resegment
-from heml.recombination.imaging.image_reader import PictureReader
-from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.imaging.image_reader import SegmentedImageReader
+from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.judging.calibration import Calibration
 from heml.recombination.judging.judge import MeasuredLimits, Verdict, fit_gates
 from heml.recombination.plan.plan_stage import planned_roles
@@ -100,11 +100,11 @@ def recombine(
         tree = MetricTree.load(store.metric_tree, taxonomy)
         index = image_index(store, list(attributes))
         roles = planned_roles(store)
-        pictures = PictureReader(store)
+        reader = SegmentedImageReader(store)
         resegment = find_segmenter()
         calibration = Calibration(store, tree, roles, index, attributes, resegment is not None)
-        gates = fit_gates(calibration, pictures, resegment, limits)
-        return Recombiner(store, taxonomy, roles, gates, pictures, pool, painter)
+        gates = fit_gates(calibration, reader, resegment, limits)
+        return Recombiner(store, taxonomy, roles, gates, reader, pool, painter)
 
     def elsewhere(limits: MeasuredLimits) -> Job[Sequence[int], list[dict[str, Any]]]:
         def make() -> Callable[[Sequence[int]], list[dict[str, Any]]]:
@@ -146,8 +146,8 @@ class Judge(Protocol):
     def judge(
         self,
         samples: Sequence[Recombined],
-        hosts: Sequence[Picture],
-        donors: Sequence[Picture],
+        hosts: Sequence[SegmentedImage],
+        donors: Sequence[SegmentedImage],
         edits: Sequence[Mapping[str, Any]],
     ) -> list[Verdict]: ...
 
@@ -163,7 +163,7 @@ class Recombiner:
         taxonomy: Taxonomy,
         roles: Roles,
         gates: Judge,
-        pictures: PictureReader,
+        reader: SegmentedImageReader,
         pool: ThreadPoolExecutor,
         painter: Inpainter | None = None,
     ) -> None:
@@ -172,7 +172,7 @@ class Recombiner:
         self._taxonomy = taxonomy
         self._roles = roles
         self._gates = gates
-        self._pictures = pictures
+        self._reader = reader
         # As Arrow has it: a row takes a tenth of what it takes as objects.
         self._plan = pq.read_table(store.rebalance_plan)
 
@@ -195,7 +195,7 @@ class Recombiner:
         progress : Progress
         elsewhere : callable, optional
             Gives the job of making `attempt` in other processes or machines, from what was
-            measured of real pictures here. By default all is done in this process.
+            measured of real images here. By default all is done in this process.
         processes : int
             Of this machine.
 
@@ -273,15 +273,15 @@ class Recombiner:
         """Makes and judges some edits, given by their places in the plan."""
         return self._try(self._plan.take(list(places)).to_pylist())
 
-    def _edit(self, edit: dict[str, Any], host: Picture, donor: Picture) -> Edit:
+    def _edit(self, edit: dict[str, Any], host: SegmentedImage, donor: SegmentedImage) -> Edit:
         protected = [leaf for leaf in self._roles.label_nodes if leaf not in edit["nodes"]]
         recolored = list(edit["recolored_nodes"])
         return Edit(edit["operator"], host, donor, list(edit["nodes"]), protected, recolored)
 
     def _try(self, edits: list[dict[str, Any]]) -> list[dict[str, Any]]:
         ids = [edit["host_id"] for edit in edits] + [edit["donor_id"] for edit in edits]
-        pictures = self._pictures.read(ids)
-        hosts, donors = pictures[: len(edits)], pictures[len(edits) :]
+        segmented_images = self._reader.read(ids)
+        hosts, donors = segmented_images[: len(edits)], segmented_images[len(edits) :]
         asked = list(map(self._edit, edits, hosts, donors))
         samples = compose_batch(asked, self._taxonomy, pool=self._pool)
         if self._painter is not None:

@@ -19,7 +19,7 @@ from heml.taxonomy import nearest
 _CLASS_LIST = "classes.json"
 
 
-class Picture(NamedTuple):
+class SegmentedImage(NamedTuple):
     """What a group of an image column holds."""
 
     data: bytes | None
@@ -124,7 +124,7 @@ class PictureTable(GivenSource):
         """
         return self.files.read(path, missing)
 
-    def _read(self, picture: Picture, column: str, missing: str) -> bytes:
+    def _read(self, picture: SegmentedImage, column: str, missing: str) -> bytes:
         if picture.data is None and picture.path:
             return self.read_path(picture.path, missing)
         if picture.data is None:
@@ -180,7 +180,7 @@ class PictureTable(GivenSource):
         return None
 
 
-def picture_of(group: object) -> Picture:
+def picture_of(group: object) -> SegmentedImage:
     """A group as bytes or path.
 
     Raises
@@ -189,12 +189,12 @@ def picture_of(group: object) -> Picture:
         not_an_image, if it is something else.
     """
     if group is None:
-        return Picture(None, "")
+        return SegmentedImage(None, "")
     if isinstance(group, bytes):
-        return Picture(group, "")
+        return SegmentedImage(group, "")
     if isinstance(group, str):
-        return Picture(None, group)
+        return SegmentedImage(None, group)
     if isinstance(group, dict) and {"bytes", "path"} & set(group):
         data, path = group.get("bytes"), group.get("path")
-        return Picture(data if isinstance(data, bytes) else None, str(path or ""))
+        return SegmentedImage(data if isinstance(data, bytes) else None, str(path or ""))
     raise Unacceptable("not_an_image", f"the group holds {type(group).__name__}, no bytes or path")

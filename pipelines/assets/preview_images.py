@@ -12,7 +12,7 @@ import dagster as dg
 from heml.storage.store import Store
 from pipelines.recipe.model import LoadedRecipe
 
-Picture = Callable[[Store, LoadedRecipe], bytes | None]
+SegmentedImage = Callable[[Store, LoadedRecipe], bytes | None]
 
 #: Pictures are part of the event log, which is no place for large ones.
 MOST_BYTES = 200_000
@@ -85,7 +85,7 @@ def _debias_effect(store: Store, recipe: LoadedRecipe) -> bytes | None:
     return effect_figure(store)
 
 
-PICTURES: dict[str, Picture] = {
+PICTURES: dict[str, SegmentedImage] = {
     "images": _images,
     "segments": _segments,
     "metric_tree": _metric_tree,
@@ -100,7 +100,7 @@ PICTURES: dict[str, Picture] = {
 }
 
 
-def _node_picture(node: str) -> Picture:
+def _node_picture(node: str) -> SegmentedImage:
     def draw(store: Store, recipe: LoadedRecipe) -> bytes | None:
         from heml.report.figures.by_name import node_figure
 

@@ -1,4 +1,4 @@
-"""Colors of what stays the host's: on flat pictures one can say what must come out."""
+"""Colors of what stays the host's: on flat images one can say what must come out."""
 
 from dataclasses import replace
 
@@ -9,7 +9,7 @@ from heml.compute.threads import worker_pool
 from heml.recombination.attribution.label_colors import told_by_color
 from heml.recombination.compositing.color_transfer import LEAST, measure_colors
 from heml.recombination.compositing.compose import Edit, compose_batch
-from heml.recombination.imaging.segmented_image import Picture
+from heml.recombination.imaging.segmented_image import SegmentedImage
 from heml.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy(
@@ -34,7 +34,7 @@ GRAY, RED, BLUE, PINK = (120, 120, 120), (200, 60, 60), (60, 60, 200), (210, 120
 EDGE = 3
 
 
-def picture(noise=0, **colors) -> Picture:
+def segmented_image(noise=0, **colors) -> SegmentedImage:
     """Flat segments before white, those that are given a color."""
     image, masks = np.full((64, 64, 3), 250, np.uint8), {}
     free = np.ones((64, 64), bool)
@@ -47,7 +47,9 @@ def picture(noise=0, **colors) -> Picture:
     if "mouth" in masks and "face" in masks:
         masks["face"] &= ~masks["mouth"]
     grain = np.random.default_rng(0).normal(0, noise, (64, 64, 1))
-    return Picture((image + grain).clip(0, 255).astype(np.uint8), {**masks, "background": free})
+    return SegmentedImage(
+        (image + grain).clip(0, 255).astype(np.uint8), {**masks, "background": free}
+    )
 
 
 def recolored(host, donor, leaves, protected=()):
@@ -56,14 +58,16 @@ def recolored(host, donor, leaves, protected=()):
     return compose_batch([edit], TAXONOMY)[0]
 
 
-def inner(picture: Picture, name: str) -> np.ndarray:
+def inner(segmented_image: SegmentedImage, name: str) -> np.ndarray:
     """Mean color of a segment away from its outline."""
     left, top, right, bottom = BOXES[name]
-    return picture.image[top + EDGE : bottom - EDGE, left + EDGE : right - EDGE].mean(axis=(0, 1))
+    return segmented_image.image[top + EDGE : bottom - EDGE, left + EDGE : right - EDGE].mean(
+        axis=(0, 1)
+    )
 
 
 def test_named_segments_get_the_donors_colors_and_nothing_else_changes():
-    host, donor = picture(shirt=GRAY, coat=BLUE), picture(shirt=RED, coat=GRAY)
+    host, donor = segmented_image(shirt=GRAY, coat=BLUE), segmented_image(shirt=RED, coat=GRAY)
     made = recolored(host, donor, ["shirt"])
     np.testing.assert_allclose(inner(made, "shirt"), RED, atol=2)
     outside = ~host.masks["shirt"]
@@ -73,14 +77,16 @@ def test_named_segments_get_the_donors_colors_and_nothing_else_changes():
 
 def test_each_segment_gets_its_own():
     made = recolored(
-        picture(shirt=GRAY, coat=BLUE), picture(shirt=RED, coat=GRAY), ["shirt", "coat"]
+        segmented_image(shirt=GRAY, coat=BLUE),
+        segmented_image(shirt=RED, coat=GRAY),
+        ["shirt", "coat"],
     )
     np.testing.assert_allclose(inner(made, "shirt"), RED, atol=2)
     np.testing.assert_allclose(inner(made, "coat"), GRAY, atol=2)
 
 
 def test_texture_stays():
-    host, donor = picture(noise=8, shirt=GRAY), picture(noise=8, shirt=RED)
+    host, donor = segmented_image(noise=8, shirt=GRAY), segmented_image(noise=8, shirt=RED)
     made = recolored(host, donor, ["shirt"])
     left, top, right, bottom = BOXES["shirt"]
     before, after = (p.image[top:bottom, left:right].mean(axis=2) for p in (host, made))
@@ -88,27 +94,30 @@ def test_texture_stays():
 
 
 def test_an_image_with_its_own_colors_stays():
-    host = picture(noise=8, shirt=GRAY, coat=BLUE)
+    host = segmented_image(noise=8, shirt=GRAY, coat=BLUE)
     made = recolored(host, host, ["shirt", "coat"])
     assert np.abs(made.image.astype(int) - host.image).max() <= 1
 
 
 def test_a_segment_that_the_donor_lacks_gets_its_kins_colors():
-    made = recolored(picture(coat=BLUE), picture(shirt=RED), ["coat"])
+    made = recolored(segmented_image(coat=BLUE), segmented_image(shirt=RED), ["coat"])
     np.testing.assert_allclose(inner(made, "coat"), RED, atol=2)
 
 
 def test_without_kin_it_keeps_its_own():
     # The branch above a shoe joins more than leaves.
-    host = picture(shoe=GRAY, shirt=GRAY)
+    host = segmented_image(shoe=GRAY, shirt=GRAY)
     made = compose_batch(
-        [Edit("recolor", host, picture(shirt=RED), ["coat"], (), ["shoe"])], TAXONOMY
+        [Edit("recolor", host, segmented_image(shirt=RED), ["coat"], (), ["shoe"])], TAXONOMY
     )[0]
     assert (made.image == host.image).all()
 
 
 def test_what_keeps_its_colors_stands_in_the_light_around_it():
-    host, donor = picture(face=(200, 170, 150), mouth=PINK), picture(face=(120, 90, 70), mouth=RED)
+    host, donor = (
+        segmented_image(face=(200, 170, 150), mouth=PINK),
+        segmented_image(face=(120, 90, 70), mouth=RED),
+    )
     made = recolored(host, donor, ["face"], protected=["mouth"])
     mouth, face = (made.image[masks].mean(axis=0) for masks in (host.masks["mouth"], _core(host)))
     np.testing.assert_allclose(face, (120, 90, 70), atol=3)
@@ -120,16 +129,19 @@ def test_what_keeps_its_colors_stands_in_the_light_around_it():
 
 def test_what_looks_like_a_larger_segment_that_stays_stays_too():
     # A mouth in the color of its face: a nose, so to say.
-    host, donor = picture(face=PINK, mouth=(205, 118, 128)), picture(face=BLUE, mouth=RED)
+    host, donor = (
+        segmented_image(face=PINK, mouth=(205, 118, 128)),
+        segmented_image(face=BLUE, mouth=RED),
+    )
     made = recolored(host, donor, ["mouth"], protected=["face"])
     assert (made.image == host.image).all()
-    other = picture(face=PINK, mouth=(90, 30, 40))
+    other = segmented_image(face=PINK, mouth=(90, 30, 40))
     assert (recolored(other, donor, ["mouth"], protected=["face"]).image != other.image).any()
 
 
 def test_a_larger_segment_does_not_take_the_light_of_a_smaller_one():
     # Nor of one that only touches it.
-    host, donor = picture(face=PINK, mouth=RED), picture(face=PINK, mouth=BLUE)
+    host, donor = segmented_image(face=PINK, mouth=RED), segmented_image(face=PINK, mouth=BLUE)
     made = recolored(host, donor, ["mouth"], protected=["face"])
     core = _core(host)
     assert (made.image[core] == host.image[core]).all()
@@ -143,14 +155,14 @@ def _core(host):
 
 
 def test_gray_photographs_stay_gray():
-    made = recolored(picture(shirt=GRAY), picture(shirt=(60, 60, 200)), ["shirt"])
+    made = recolored(segmented_image(shirt=GRAY), segmented_image(shirt=(60, 60, 200)), ["shirt"])
     spread = made.image.astype(int).max(axis=2) - made.image.min(axis=2)
     assert spread.max() <= 1
     assert inner(made, "shirt").mean() < 110
 
 
 def test_a_few_pixels_have_no_colors_to_give_or_take():
-    host, donor = picture(shirt=GRAY), picture(shirt=RED)
+    host, donor = segmented_image(shirt=GRAY), segmented_image(shirt=RED)
     few = np.zeros((64, 64), bool)
     few[30, : LEAST - 1] = True
     small = replace(donor, masks={**donor.masks, "shirt": few}, _known={})
@@ -160,8 +172,14 @@ def test_a_few_pixels_have_no_colors_to_give_or_take():
 
 
 def test_results_do_not_depend_on_the_batch():
-    hosts = [picture(noise=9, shirt=GRAY), picture(noise=5, shirt=BLUE, coat=RED, shoe=GRAY)]
-    donors = [picture(noise=7, shirt=RED, shoe=BLUE), picture(noise=6, coat=GRAY, shirt=PINK)]
+    hosts = [
+        segmented_image(noise=9, shirt=GRAY),
+        segmented_image(noise=5, shirt=BLUE, coat=RED, shoe=GRAY),
+    ]
+    donors = [
+        segmented_image(noise=7, shirt=RED, shoe=BLUE),
+        segmented_image(noise=6, coat=GRAY, shirt=PINK),
+    ]
     edits = [
         Edit("recolor", host, donor, ["shoe"], (), ["shirt", "coat"])
         for host in hosts
@@ -178,31 +196,40 @@ def test_results_do_not_depend_on_the_batch():
 
 
 class Shelf:
-    """Pictures by id, as a reader of a store gives them."""
+    """Images by id, as a reader of a store gives them."""
 
-    def __init__(self, pictures):
-        self._pictures = pictures
+    def __init__(self, segmented_images):
+        self._images = segmented_images
 
     def read(self, image_ids):
-        return [self._pictures[image_id] for image_id in image_ids]
+        return [self._images[image_id] for image_id in image_ids]
 
 
 @pytest.mark.parametrize(("by_color", "expected"), [(True, ("shirt",)), (False, ())])
 def test_labels_told_by_colors_are_known(by_color, expected):
     rng = np.random.default_rng(0)
     labels = np.array(["a", "b"] * 40)
-    pictures = {}
+    segmented_images = {}
     for number, label in enumerate(labels):
         base = RED if by_color and label == "a" else BLUE
-        pictures[str(number)] = picture(shirt=tuple(np.add(base, rng.integers(-40, 40, 3))))
-    told = told_by_color(Shelf(pictures), list(pictures), labels, {"shirt": 0.45}, TAXONOMY)
+        segmented_images[str(number)] = segmented_image(
+            shirt=tuple(np.add(base, rng.integers(-40, 40, 3)))
+        )
+    told = told_by_color(
+        Shelf(segmented_images), list(segmented_images), labels, {"shirt": 0.45}, TAXONOMY
+    )
     assert told == expected
 
 
 def test_a_leaf_of_one_label_tells_nothing_by_its_colors():
     labels = np.array(["a", "b"] * 20)
-    pictures = {
-        str(n): picture(shirt=RED) if label == "a" else picture(coat=RED)
+    segmented_images = {
+        str(n): segmented_image(shirt=RED) if label == "a" else segmented_image(coat=RED)
         for n, label in enumerate(labels)
     }
-    assert told_by_color(Shelf(pictures), list(pictures), labels, {"shirt": 0.4}, TAXONOMY) == ()
+    assert (
+        told_by_color(
+            Shelf(segmented_images), list(segmented_images), labels, {"shirt": 0.4}, TAXONOMY
+        )
+        == ()
+    )

@@ -1,4 +1,4 @@
-"""Operators: what must change, what must not, and hand-made pictures."""
+"""Operators: what must change, what must not, and hand-made images."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import torch
 
 from heml.compute.threads import worker_pool
 from heml.recombination.compositing.align import align_donor, fit_similarity_transform
-from heml.recombination.compositing.compose import Edit, Picture, compose, compose_batch
+from heml.recombination.compositing.compose import Edit, SegmentedImage, compose, compose_batch
 from heml.recombination.imaging.blend import laplacian_blend, match_tone
 from heml.recombination.imaging.fill import fill_holes, fill_scenery
 from heml.recombination.imaging.masked import where
@@ -20,12 +20,12 @@ TAXONOMY = Taxonomy(
 )
 
 
-def picture(
+def segmented_image(
     background: tuple[int, int, int],
     spot: tuple[int, int, int] | None,
     center: tuple[int, int] = (32, 32),
     size: tuple[int, int] = (64, 64),
-) -> Picture:
+) -> SegmentedImage:
     """A gray disc with two eyes and perhaps a spot, before a plain background."""
     rows, columns = np.mgrid[: size[0], : size[1]]
 
@@ -43,7 +43,7 @@ def picture(
     image = np.zeros((*size, 3), np.uint8)
     for name, mask in masks.items():
         image[mask] = colors[name]
-    return Picture(image, {name: mask for name, mask in masks.items() if mask.any()})
+    return SegmentedImage(image, {name: mask for name, mask in masks.items() if mask.any()})
 
 
 RED, BLUE = (220, 40, 40), (40, 40, 220)
@@ -66,7 +66,10 @@ def test_one_point_gives_a_shift():
 
 
 def test_donor_is_brought_to_the_host():
-    host, donor = picture(WHITE, RED, center=(40, 30)), picture(WHITE, RED, center=(28, 34))
+    host, donor = (
+        segmented_image(WHITE, RED, center=(40, 30)),
+        segmented_image(WHITE, RED, center=(28, 34)),
+    )
     matrix = align_donor(TAXONOMY, ["spot"], host, donor)
     np.testing.assert_allclose(matrix, [[1, 0, 12], [0, 1, -4]], atol=0.2)
 
@@ -127,7 +130,7 @@ def test_tone_of_the_reference():
 
 
 def test_transplant_moves_the_segment_and_leaves_the_rest():
-    host, donor = picture(WHITE, RED), picture(BLACK, BLUE, center=(30, 34))
+    host, donor = segmented_image(WHITE, RED), segmented_image(BLACK, BLUE, center=(30, 34))
     result = compose("transplant", host, donor, ["spot"], TAXONOMY)
     spot = result.image[result.masks["spot"]].mean(axis=0)
     assert spot[2] > 150
@@ -139,7 +142,7 @@ def test_transplant_moves_the_segment_and_leaves_the_rest():
 
 
 def test_recolor_keeps_masks_and_everything_outside():
-    host, donor = picture(WHITE, RED), picture(BLACK, BLUE)
+    host, donor = segmented_image(WHITE, RED), segmented_image(BLACK, BLUE)
     result = compose("recolor", host, donor, ["background"], TAXONOMY)
     assert result.image[result.masks["background"]].mean() < 60
     inner = host.masks["eye"]
@@ -149,8 +152,8 @@ def test_recolor_keeps_masks_and_everything_outside():
 
 
 def test_background_exchange_hides_the_donor():
-    host = picture(WHITE, RED, center=(20, 32))
-    donor = picture(BLUE, RED, center=(44, 32))
+    host = segmented_image(WHITE, RED, center=(20, 32))
+    donor = segmented_image(BLUE, RED, center=(44, 32))
     result = compose("background", host, donor, ["background"], TAXONOMY)
     behind = result.image[result.masks["background"]].astype(int)
     # No trace of the donor's gray disc: all of it is filled with the donor's background.
@@ -160,7 +163,7 @@ def test_background_exchange_hides_the_donor():
 
 def test_insert_and_remove():
     cream = (240, 235, 205)  # a host without any color would take a gray spot
-    bare, spotted = picture(cream, None), picture(cream, RED)
+    bare, spotted = segmented_image(cream, None), segmented_image(cream, RED)
     inserted = compose("insert", bare, spotted, ["spot"], TAXONOMY)
     assert inserted.masks["spot"].sum() > 40
     assert inserted.image[inserted.masks["spot"]][:, 0].mean() > 170
@@ -173,14 +176,14 @@ def test_insert_and_remove():
 
 def test_what_a_removal_uncovers_is_the_donors():
     """A bar before the eyes is taken away: the donor shows that there are eyes behind."""
-    host, donor = picture(WHITE, RED), picture(WHITE, None)
+    host, donor = segmented_image(WHITE, RED), segmented_image(WHITE, None)
     bar = np.zeros((64, 64), bool)
     bar[20:31, 16:48] = True
     for mask in host.masks.values():
         mask &= ~bar
     host.image[bar] = RED
     masks = {n: m for n, m in host.masks.items() if n not in ("spot", "eye")} | {"spot": bar}
-    result = compose("remove", Picture(host.image, masks), donor, ["spot"], TAXONOMY)
+    result = compose("remove", SegmentedImage(host.image, masks), donor, ["spot"], TAXONOMY)
     assert "spot" not in result.masks
     eyes = donor.masks["eye"]
     # The bar takes from the disc, whose center is what aligns the two: it is off by a pixel.
@@ -189,14 +192,14 @@ def test_what_a_removal_uncovers_is_the_donors():
 
 
 def test_a_removal_without_another_image_fills_from_the_surroundings():
-    host = picture(WHITE, RED)
+    host = segmented_image(WHITE, RED)
     result = compose("remove", host, host, ["spot"], TAXONOMY)
     assert "spot" not in result.masks
     assert np.abs(result.image[host.masks["spot"]].astype(int) - 128).max() < 40
 
 
 def test_masks_stay_a_partition():
-    host, donor = picture(WHITE, RED), picture(BLACK, BLUE, center=(29, 35))
+    host, donor = segmented_image(WHITE, RED), segmented_image(BLACK, BLUE, center=(29, 35))
     for operator in ("transplant", "recolor", "background"):
         nodes = ["background"] if operator == "background" else ["spot"]
         result = compose(operator, host, donor, nodes, TAXONOMY)
@@ -204,8 +207,8 @@ def test_masks_stay_a_partition():
 
 
 def test_host_and_donor_of_other_sizes():
-    host = picture(WHITE, RED, size=(64, 80))
-    donor = picture(BLACK, BLUE, size=(96, 64))
+    host = segmented_image(WHITE, RED, size=(64, 80))
+    donor = segmented_image(BLACK, BLUE, size=(96, 64))
     for operator, node in (
         ("transplant", "spot"),
         ("background", "background"),
@@ -216,7 +219,7 @@ def test_host_and_donor_of_other_sizes():
 
 
 def test_protected_leaves_are_not_covered():
-    host, donor = picture(WHITE, None), picture(WHITE, RED)
+    host, donor = segmented_image(WHITE, None), segmented_image(WHITE, RED)
     donor.masks["spot"][:] = False
     donor.masks["spot"][15:50, 15:50] = True
     result = compose("insert", host, donor, ["spot"], TAXONOMY, protected=["eye"])
@@ -224,7 +227,7 @@ def test_protected_leaves_are_not_covered():
 
 
 def test_one_pixel_segments_and_segments_at_the_border():
-    host, donor = picture(WHITE, RED), picture(BLACK, BLUE)
+    host, donor = segmented_image(WHITE, RED), segmented_image(BLACK, BLUE)
     for mask in (host.masks["spot"], donor.masks["spot"]):
         mask[:] = False
     host.masks["spot"][0, 0] = True
@@ -235,16 +238,18 @@ def test_one_pixel_segments_and_segments_at_the_border():
 
 def test_unknown_operator():
     with pytest.raises(ValueError, match="no operator 'glue'"):
-        compose("glue", picture(WHITE, RED), picture(WHITE, RED), ["spot"], TAXONOMY)
+        compose(
+            "glue", segmented_image(WHITE, RED), segmented_image(WHITE, RED), ["spot"], TAXONOMY
+        )
 
 
-def noisy(seed: int, size: tuple[int, int] = (64, 64)) -> Picture:
+def noisy(seed: int, size: tuple[int, int] = (64, 64)) -> SegmentedImage:
     rng = np.random.default_rng(seed)
     color = tuple(rng.integers(60, 250, 3).tolist())
     center = (int(rng.integers(28, 36)), int(rng.integers(28, 36)))
-    drawn = picture(tuple(rng.integers(0, 255, 3).tolist()), color, center, size)
+    drawn = segmented_image(tuple(rng.integers(0, 255, 3).tolist()), color, center, size)
     image = np.clip(drawn.image + rng.normal(0, 6, drawn.image.shape), 0, 255).astype(np.uint8)
-    return Picture(image, drawn.masks)
+    return SegmentedImage(image, drawn.masks)
 
 
 def test_a_sample_does_not_depend_on_its_batch():
@@ -276,7 +281,7 @@ def test_an_image_recombined_with_itself_hardly_changes():
 
 
 def test_a_larger_segment_is_not_shrunk_to_the_old_one():
-    host, donor = picture(WHITE, RED), picture(BLACK, BLUE)
+    host, donor = segmented_image(WHITE, RED), segmented_image(BLACK, BLUE)
     rows, columns = np.mgrid[:64, :64]
     small = (rows - 40) ** 2 + (columns - 32) ** 2 <= 2**2
     host.masks["disc"][:] |= host.masks["spot"] & ~small
@@ -287,7 +292,7 @@ def test_a_larger_segment_is_not_shrunk_to_the_old_one():
 
 def test_what_was_behind_comes_from_the_donor():
     """A large spot gives way to a small one: around it the donor's striped disc shows."""
-    host, donor = picture(WHITE, RED), picture(WHITE, None)
+    host, donor = segmented_image(WHITE, RED), segmented_image(WHITE, None)
     stripes = np.where(np.arange(64) % 4 < 2, 100, 156).astype(np.uint8)
     inside = donor.masks["disc"]
     donor.image[inside] = np.repeat(np.tile(stripes, (64, 1))[inside][:, None], 3, axis=1)
@@ -298,16 +303,20 @@ def test_what_was_behind_comes_from_the_donor():
 
 
 def test_a_gray_host_stays_gray():
-    host, donor = picture(WHITE, RED), picture(WHITE, BLUE)
-    gray = Picture(np.repeat(host.image.mean(2, keepdims=True).astype(np.uint8), 3, 2), host.masks)
+    host, donor = segmented_image(WHITE, RED), segmented_image(WHITE, BLUE)
+    gray = SegmentedImage(
+        np.repeat(host.image.mean(2, keepdims=True).astype(np.uint8), 3, 2), host.masks
+    )
     result = compose("transplant", gray, donor, ["spot"], TAXONOMY)
     assert np.ptp(result.image.astype(int), axis=2).max() <= 3
 
 
 def test_a_segment_that_its_photograph_cuts_is_told():
-    donor = picture(WHITE, RED, center=(32, 54))  # the spot reaches beyond the lower border
-    cut = compose("transplant", picture(WHITE, RED), donor, ["spot"], TAXONOMY)
-    whole = compose("transplant", picture(WHITE, RED), picture(WHITE, RED), ["spot"], TAXONOMY)
+    donor = segmented_image(WHITE, RED, center=(32, 54))  # the spot reaches beyond the lower border
+    cut = compose("transplant", segmented_image(WHITE, RED), donor, ["spot"], TAXONOMY)
+    whole = compose(
+        "transplant", segmented_image(WHITE, RED), segmented_image(WHITE, RED), ["spot"], TAXONOMY
+    )
     assert whole.cut_off == 0
     assert cut.cut_off > 0.1
 
@@ -315,14 +324,14 @@ def test_a_segment_that_its_photograph_cuts_is_told():
 @pytest.mark.parametrize("operator", ["transplant", "insert", "remove", "recolor", "background"])
 def test_bad_input_gives_a_valid_picture(operator):
     node = "background" if operator == "background" else "spot"
-    plain = picture(WHITE, RED)
-    empty = Picture(plain.image, {})
-    blank = Picture(plain.image, {**plain.masks, "spot": np.zeros((64, 64), bool)})
+    plain = segmented_image(WHITE, RED)
+    empty = SegmentedImage(plain.image, {})
+    blank = SegmentedImage(plain.image, {**plain.masks, "spot": np.zeros((64, 64), bool)})
     dot = np.zeros((64, 64), bool)
     dot[63, 0] = True
-    pixel = Picture(plain.image, {"spot": dot, "background": ~dot})
-    everything = Picture(plain.image, {"background": np.ones((64, 64), bool)})
-    tiny = Picture(np.full((3, 2, 3), 90, np.uint8), {"spot": np.ones((3, 2), bool)})
+    pixel = SegmentedImage(plain.image, {"spot": dot, "background": ~dot})
+    everything = SegmentedImage(plain.image, {"background": np.ones((64, 64), bool)})
+    tiny = SegmentedImage(np.full((3, 2, 3), 90, np.uint8), {"spot": np.ones((3, 2), bool)})
     for host in (plain, empty, blank, pixel, everything, tiny):
         for donor in (plain, empty, blank, pixel, everything, tiny):
             result = compose(operator, host, donor, [node], TAXONOMY)
@@ -348,7 +357,7 @@ def test_holes_in_scenery_keep_its_grain():
 
 
 def test_the_outline_before_a_new_background_belongs_to_it():
-    host, donor = picture(WHITE, RED), picture(BLUE, RED)
+    host, donor = segmented_image(WHITE, RED), segmented_image(BLUE, RED)
     result = compose("background", host, donor, ["background"], TAXONOMY)
     gained = result.masks["background"] & ~host.masks["background"]
     assert 0 < gained.sum() < 0.15 * host.masks["disc"].sum()
@@ -360,14 +369,14 @@ def test_places_of_segments_that_overlap():
     rng = np.random.default_rng(3)
     masks = {name: rng.random((9, 14)) < 0.4 for name in ("a", "b", "c")}
     masks["d"] = np.zeros((9, 14), bool)
-    picture = Picture(np.zeros((9, 14, 3), np.uint8), masks)
-    assert picture.place(["d"]) is None
+    segmented_image = SegmentedImage(np.zeros((9, 14, 3), np.uint8), masks)
+    assert segmented_image.place(["d"]) is None
     for classes in (["a"], ["b", "c"], ["c", "d"]):
         own = np.zeros((9, 14), bool)
         for name in masks:
             own = (own | masks[name]) if name in classes else (own & ~masks[name])
         y, x = np.nonzero(own)
-        place = picture.place(classes)
+        place = segmented_image.place(classes)
         assert place.area == own.sum()
         np.testing.assert_allclose(place.center, [x.mean(), y.mean()])
         np.testing.assert_allclose(place.spread, [x.std(), y.std()])

@@ -7,17 +7,17 @@ from heml.audit.edit_detectability import measure_edit_detectability
 
 
 def images(count: int, seed: int) -> np.ndarray:
-    """Smooth random pictures."""
+    """Smooth random images."""
     rng = np.random.default_rng(seed)
     coarse = rng.integers(40, 216, (count, 3, 4, 4))
     fine = coarse.repeat(8, axis=2).repeat(8, axis=3) + rng.normal(0, 4, (count, 3, 32, 32))
     return fine.clip(0, 255).astype(np.uint8)
 
 
-def marked(pictures: np.ndarray, rows: np.ndarray) -> np.ndarray:
+def marked(segmented_images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     """A faint checkerboard in one corner, as careless pasting would leave."""
     board = (np.indices((12, 12)).sum(axis=0) % 2 * 24 - 12)[None, None]
-    result = pictures.astype(int)
+    result = segmented_images.astype(int)
     result[rows, :, 4:16, 4:16] += board
     return result.clip(0, 255).astype(np.uint8)
 
@@ -27,9 +27,17 @@ LABELS = np.where(np.arange(N) % 2, "open", "closed")
 FAMILIES = np.arange(N) // 3
 
 
-def measure(pictures: np.ndarray, recombined: np.ndarray, attributes=None, weights=None):
+def measure(segmented_images: np.ndarray, recombined: np.ndarray, attributes=None, weights=None):
     return measure_edit_detectability(
-        pictures, recombined, LABELS, FAMILIES, attributes, weights, steps=40, batch_size=32, seed=1
+        segmented_images,
+        recombined,
+        LABELS,
+        FAMILIES,
+        attributes,
+        weights,
+        steps=40,
+        batch_size=32,
+        seed=1,
     )
 
 
@@ -65,8 +73,8 @@ AGAINST = (LABELS == "open") == (ATTRIBUTES == "dark")
 
 
 def test_a_mark_that_tells_the_label_within_attributes_alone_is_found():
-    pictures = marked(images(N, 5), AGAINST)
-    found = measure(pictures, AGAINST, attributes=ATTRIBUTES)
+    segmented_images = marked(images(N, 5), AGAINST)
+    found = measure(segmented_images, AGAINST, attributes=ATTRIBUTES)
     assert found.label.low <= 0.5 + 0.02
     assert found.label_within.low > 0.8
     assert found.tells_label
@@ -78,12 +86,12 @@ def test_weights_take_out_what_a_mark_tells():
     both have as many of each kind, the mark tells nothing."""
     often = np.random.default_rng(6).random(N) < 0.9
     recombined = often == (LABELS == "open")
-    pictures = marked(images(N, 7), recombined)
+    segmented_images = marked(images(N, 7), recombined)
     kinds = [(label == LABELS) & (recombined == made) for label in ("open", "closed")
              for made in (False, True)]  # fmt: skip
     weights = np.select(kinds, [1 / kind.sum() for kind in kinds])
-    assert measure(pictures, recombined).tells_label
-    assert not measure(pictures, recombined, weights=weights).tells_label
+    assert measure(segmented_images, recombined).tells_label
+    assert not measure(segmented_images, recombined, weights=weights).tells_label
 
 
 def test_attributes_of_one_label_or_one_kind_are_not_asked():

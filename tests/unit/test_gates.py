@@ -1,4 +1,4 @@
-"""What the gates measure, on hand-made pictures; limits from real ones."""
+"""What the gates measure, on hand-made images; limits from real ones."""
 
 import numpy as np
 import pytest
@@ -6,7 +6,7 @@ import pytest
 from heml.recombination.gates.not_duplicate import NotDuplicate
 from heml.recombination.gates.seam_hidden import SeamHidden
 from heml.recombination.gates.segment_found import SegmentFound
-from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.judging.judge import Gates
 from heml.recombination.judging.limits import (
     border_limits,
@@ -21,7 +21,7 @@ from heml.recombination.judging.seam import calibrate_seam, real_border, sample_
 SIDE = 72
 
 
-def textured(seed: int) -> Picture:
+def textured(seed: int) -> SegmentedImage:
     """A disc with a softly drawn edge on a ground, both with fine grain."""
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:SIDE, :SIDE]
@@ -31,28 +31,28 @@ def textured(seed: int) -> Picture:
     ground, disc = rng.uniform(60, 110, 3), rng.uniform(130, 190, 3)
     image = ground + share * (disc - ground) + rng.normal(0, 5, (SIDE, SIDE, 1))
     mask = distance < 0
-    return Picture(image.clip(0, 255).astype(np.uint8), {"disc": mask, "ground": ~mask})
+    return SegmentedImage(image.clip(0, 255).astype(np.uint8), {"disc": mask, "ground": ~mask})
 
 
 @pytest.fixture(scope="module")
-def pictures():
+def segmented_images():
     return [textured(seed) for seed in range(80)]
 
 
-def borders(pictures):
-    return [real_border(p.image, p.masks["disc"]) for p in pictures]
+def borders(segmented_images):
+    return [real_border(p.image, p.masks["disc"]) for p in segmented_images]
 
 
 @pytest.fixture(scope="module")
-def limits(pictures):
-    found, refused = border_limits(borders(pictures))
-    assert refused < 0.15  # 0.05 aimed at, 80 pictures
+def limits(segmented_images):
+    found, refused = border_limits(borders(segmented_images))
+    assert refused < 0.15  # 0.05 aimed at, 80 images
     return found
 
 
-def pasted(picture: Picture, image: np.ndarray) -> Recombined:
-    mask = picture.masks["disc"]
-    return Recombined(image, picture.masks, pasted=mask, filled=np.zeros_like(mask))
+def pasted(segmented_image: SegmentedImage, image: np.ndarray) -> Recombined:
+    mask = segmented_image.masks["disc"]
+    return Recombined(image, segmented_image.masks, pasted=mask, filled=np.zeros_like(mask))
 
 
 def test_new_real_borders_pass(limits):
@@ -62,39 +62,39 @@ def test_new_real_borders_pass(limits):
 
 
 def test_a_hard_edge_is_seen(limits):
-    picture = textured(200)
-    image = picture.image.copy()
-    image[picture.masks["disc"]] = np.clip(
-        image[picture.masks["disc"]].astype(int) + [60, -50, 40], 0, 255
+    segmented_image = textured(200)
+    image = segmented_image.image.copy()
+    image[segmented_image.masks["disc"]] = np.clip(
+        image[segmented_image.masks["disc"]].astype(int) + [60, -50, 40], 0, 255
     )
-    seam = sample_seam(pasted(picture, image), ["disc"])
+    seam = sample_seam(pasted(segmented_image, image), ["disc"])
     assert seam.step > limits.high.step
     assert limits.conspicuous(seam) > 1
 
 
 def test_a_smear_is_seen(limits):
-    picture = textured(201)
-    image = picture.image.copy()
-    image[picture.masks["disc"]] = image[picture.masks["disc"]].mean(axis=0)
-    seam = sample_seam(pasted(picture, image), ["disc"])
+    segmented_image = textured(201)
+    image = segmented_image.image.copy()
+    image[segmented_image.masks["disc"]] = image[segmented_image.masks["disc"]].mean(axis=0)
+    seam = sample_seam(pasted(segmented_image, image), ["disc"])
     assert seam.detail < limits.low.detail
     assert limits.conspicuous(seam) > 1
 
 
 def test_a_blurred_fill_is_seen(limits):
-    picture = textured(202)
+    segmented_image = textured(202)
     hole = np.zeros((SIDE, SIDE), bool)
     hole[2:14, 2:30] = True
-    image = picture.image.copy()
+    image = segmented_image.image.copy()
     image[hole] = image[hole].mean(axis=0)
-    seam = sample_seam(Recombined(image, picture.masks, filled=hole), ["disc"])
+    seam = sample_seam(Recombined(image, segmented_image.masks, filled=hole), ["disc"])
     assert seam.filled < limits.low.filled
     assert limits.conspicuous(seam) > 1
 
 
 def test_nothing_pasted_nothing_measured(limits):
-    picture = textured(0)
-    seam = sample_seam(Recombined(picture.image, picture.masks), ["disc"])
+    segmented_image = textured(0)
+    seam = sample_seam(Recombined(segmented_image.image, segmented_image.masks), ["disc"])
     assert np.isnan(seam).all()
     assert limits.conspicuous(seam) == 0
 
@@ -109,9 +109,9 @@ def test_step_of_a_drawn_edge_by_hand():
     assert seam.step == pytest.approx(np.log((20 * 100 + 1) / (20 + 1)), abs=1e-3)
 
 
-def test_few_borders_give_no_limits(pictures):
-    assert calibrate_seam(borders(pictures[:5])) is None
-    assert border_limits(borders(pictures[:5]))[0] is None
+def test_few_borders_give_no_limits(segmented_images):
+    assert calibrate_seam(borders(segmented_images[:5])) is None
+    assert border_limits(borders(segmented_images[:5]))[0] is None
     assert border_limits([])[0] is None
 
 
@@ -138,12 +138,12 @@ def test_votes_ask_for_a_majority_unless_real_records_miss_it():
     assert vote_limit(np.zeros(0), np.zeros(0, int), values=4).value == 0.25
 
 
-def test_hashes_tell_copies_from_others(pictures):
-    image = pictures[0].image
+def test_hashes_tell_copies_from_others(segmented_images):
+    image = segmented_images[0].image
     noisy = np.clip(image + np.random.default_rng(0).normal(0, 3, image.shape), 0, 255)
     assert hash_distance(image, image) == 0
     assert hash_distance(image, noisy.astype(np.uint8)) < 0.1
-    limit = duplicate_limit([perceptual_hash(p.image) for p in pictures])
+    limit = duplicate_limit([perceptual_hash(p.image) for p in segmented_images])
     assert 0 < limit.value <= 10 / 64
     assert limit.refused < 0.01
     assert duplicate_limit([]).value == 0
@@ -157,12 +157,12 @@ def test_changed_pixels_by_hand():
     assert changed(other, image) == pytest.approx(0.2)
 
 
-def gates(pictures, resegment=None, limits=None):
-    """Gates whose real pictures come in batches of seven; a node is a class."""
+def gates(segmented_images, resegment=None, limits=None):
+    """Gates whose real images come in batches of seven; a node is a class."""
 
     def real(count):
-        for start in range(0, len(pictures[:count]), 7):
-            yield pictures[:count][start : start + 7]
+        for start in range(0, len(segmented_images[:count]), 7):
+            yield segmented_images[:count][start : start + 7]
 
     limits = limits or {}
     asked = {
@@ -173,15 +173,15 @@ def gates(pictures, resegment=None, limits=None):
     return Gates(asked, lambda node: [node], real, resegment=resegment)
 
 
-def test_limits_are_measured_in_one_pass_and_once(pictures):
-    """What is asked together is what is asked one by one, and needs no pictures again."""
-    together = gates(pictures)
+def test_limits_are_measured_in_one_pass_and_once(segmented_images):
+    """What is asked together is what is asked one by one, and needs no images again."""
+    together = gates(segmented_images)
     together.calibrate([["disc"], ["ground"], ["disc", "ground"], ["no_such_class"]])
-    one_by_one = gates(pictures)
+    one_by_one = gates(segmented_images)
     for nodes in (["disc"], ["ground"], ["disc", "ground"], ["no_such_class"]):
         one_by_one.calibrate([nodes])
     assert together.limits == one_by_one.limits
-    assert together.limits["seam_hidden"]["disc",] == border_limits(borders(pictures))
+    assert together.limits["seam_hidden"]["disc",] == border_limits(borders(segmented_images))
     # A segment that is the whole image has no border.
     assert together.limits["seam_hidden"]["disc", "ground"][0] is None
     again = gates([], limits=together.limits)
@@ -189,36 +189,36 @@ def test_limits_are_measured_in_one_pass_and_once(pictures):
     assert again.describe() == together.describe()
 
 
-def test_what_was_calibrated_is_described(pictures):
-    asked = gates(pictures)
+def test_what_was_calibrated_is_described(segmented_images):
+    asked = gates(segmented_images)
     asked.calibrate([["disc"], ["no_such_class"]])
     described = asked.describe()
-    assert described["seam_hidden/disc"]["n"] == len(pictures)
+    assert described["seam_hidden/disc"]["n"] == len(segmented_images)
     assert described["seam_hidden/no_such_class"] == "skipped: too few real borders"
-    assert described["not_duplicate"]["n"] == len(pictures)
+    assert described["not_duplicate"]["n"] == len(segmented_images)
 
 
-def test_segments_that_are_found_again(pictures):
+def test_segments_that_are_found_again(segmented_images):
     def shifted(by):
         def find(images):
-            by_bytes = {p.image.tobytes(): p for p in pictures}
+            by_bytes = {p.image.tobytes(): p for p in segmented_images}
             found = [by_bytes[image.tobytes()].masks["disc"] for image in images]
             return [{"disc": np.roll(mask, by, axis=1)} for mask in found]
 
         return find
 
     def limit_of(by):
-        asked = gates(pictures, shifted(by))
+        asked = gates(segmented_images, shifted(by))
         asked.calibrate([["disc"]])
         return asked.limits["segment_found"]["disc",]
 
     # Who finds real segments to the pixel, having made them, must not ask that of others.
     for by in (0, 1):
         limit = limit_of(by)
-        assert (limit.value, limit.refused, limit.n) == (0.5, 0, len(pictures))
-    width = int(pictures[0].masks["disc"].any(axis=0).sum())
+        assert (limit.value, limit.refused, limit.n) == (0.5, 0, len(segmented_images))
+    width = int(segmented_images[0].masks["disc"].any(axis=0).sum())
     assert 0 < limit_of(width // 2).value < 0.45
     assert presence_limit([]).value == 0
-    assert overlap({"disc": pictures[0].masks["disc"]}, pictures[0], ["disc"]) == 1
-    assert overlap({}, pictures[0], ["disc"]) == 0
-    assert overlap({}, pictures[0], ["hat"]) == 1
+    assert overlap({"disc": segmented_images[0].masks["disc"]}, segmented_images[0], ["disc"]) == 1
+    assert overlap({}, segmented_images[0], ["disc"]) == 0
+    assert overlap({}, segmented_images[0], ["hat"]) == 1

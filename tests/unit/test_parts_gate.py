@@ -8,7 +8,7 @@ from toy_parts import install_toy
 
 from data_contracts import REBALANCED_DATASET, RECOMBINED_SAMPLES
 from heml.recombination.gate import GATES
-from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.judging.judge import Gates
 from heml.recombination.refusals import refusal_words
 
@@ -23,8 +23,8 @@ class Brightest(Observer):
     def __init__(self, gate):
         self.gate, self.seen = gate, []
 
-    def see(self, picture, found):
-        self.seen.append(int(picture.image.max()))
+    def see(self, image, found):
+        self.seen.append(int(image.image.max()))
 
     def close(self):
         self.gate.limits = max(self.seen)
@@ -71,8 +71,8 @@ def toy(request, tmp_path, monkeypatch):
     GATES.unregister("toy_bright")
 
 
-def flat(value: int) -> Picture:
-    return Picture(np.full((6, 6, 3), value, np.uint8), {"shape": np.ones((6, 6), bool)})
+def flat(value: int) -> SegmentedImage:
+    return SegmentedImage(np.full((6, 6, 3), value, np.uint8), {"shape": np.ones((6, 6), bool)})
 
 
 def test_the_toy_is_fitted_to_real_images_and_asked(toy):

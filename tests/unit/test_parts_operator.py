@@ -10,7 +10,7 @@ import pytest
 from toy_parts import install_toy
 
 from data_contracts import REBALANCE_PLAN, ContractError
-from heml.recombination.compositing.compose import Edit, Picture, compose_batch
+from heml.recombination.compositing.compose import Edit, SegmentedImage, compose_batch
 from heml.recombination.operator import OPERATORS, Move
 from heml.recombination.rebalance_settings import RebalanceSettings
 from heml.taxonomy import from_mapping
@@ -87,9 +87,9 @@ def test_recipe_contract_and_compositing_know_the_toy(toy, tmp_path):
 
     rng = np.random.default_rng(0)
     image = rng.integers(0, 255, (8, 8, 3), dtype=np.uint8)
-    picture = Picture(image, {"shape": np.ones((8, 8), bool)})
+    segmented_image = SegmentedImage(image, {"shape": np.ones((8, 8), bool)})
     taxonomy = from_mapping("one", {"leaves": {"shape": ["shape"]}, "tree": {"image": ["shape"]}})
-    (made,) = compose_batch([Edit(toy, picture, picture, ["shape"])], taxonomy)
+    (made,) = compose_batch([Edit(toy, segmented_image, segmented_image, ["shape"])], taxonomy)
     np.testing.assert_array_equal(made.image, 255 - image)
     everyone = np.ones(3, bool)
     move = Move("swap_attribute", ("shape",), everyone, everyone, np.array([True, False, True]))

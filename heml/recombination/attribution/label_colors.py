@@ -12,7 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from heml.recombination.compositing.color_transfer import measure_colors
-from heml.recombination.imaging.image_reader import PictureReader
+from heml.recombination.imaging.image_reader import SegmentedImageReader
 from heml.taxonomy import Taxonomy
 
 #: A leaf tells the label by its colors if they alone tell this share of what all of it tells.
@@ -23,7 +23,7 @@ FOLDS = 5
 
 
 def told_by_color(
-    pictures: PictureReader,
+    reader: SegmentedImageReader,
     image_ids: Sequence[str],
     labels: np.ndarray,
     evidence: Mapping[str, float],
@@ -33,7 +33,7 @@ def told_by_color(
 
     Parameters
     ----------
-    pictures : PictureReader
+    reader : SegmentedImageReader
     image_ids : sequence of str
         Of the train split.
     labels : array of str (N,)
@@ -47,7 +47,7 @@ def told_by_color(
     colors: dict[str, list[np.ndarray]] = {leaf: [] for leaf in evidence}
     having: dict[str, list[int]] = {leaf: [] for leaf in evidence}
     for row in rows:
-        measured = measure_colors(pictures.read([image_ids[row]])[0], taxonomy)
+        measured = measure_colors(reader.read([image_ids[row]])[0], taxonomy)
         for leaf in evidence:
             if leaf in measured:
                 colors[leaf].append(np.concatenate(measured[leaf][1:]))

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 
-from heml.recombination.imaging.segmented_image import Picture, Place
+from heml.recombination.imaging.segmented_image import Place, SegmentedImage
 from heml.taxonomy import BACKGROUND, Taxonomy
 
 #: How much more a moved leaf's own place counts than that of the leaves around it.
@@ -49,7 +49,7 @@ def fit_similarity_transform(
 
 
 def align_donor(
-    taxonomy: Taxonomy, nodes: Sequence[str], host: Picture, donor: Picture
+    taxonomy: Taxonomy, nodes: Sequence[str], host: SegmentedImage, donor: SegmentedImage
 ) -> np.ndarray:
     """Transform from donor to host pixels for moving some leaves.
 
@@ -65,7 +65,7 @@ def align_donor(
     taxonomy : Taxonomy
     nodes : sequence of str
         Leaves that are moved.
-    host, donor : Picture
+    host, donor : SegmentedImage
 
     Returns
     -------

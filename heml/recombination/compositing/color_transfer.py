@@ -16,12 +16,13 @@ import torch
 from scipy.ndimage import binary_dilation
 from torch import Tensor
 
+from heml.images.bounding_box import bounding_box
 from heml.metrics.views import union
 from heml.recombination.imaging.blend import MAX_CONTRAST, unlike_own
 from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
 from heml.recombination.imaging.masked import weights
 from heml.recombination.imaging.pyramid import binomial_blur
-from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.imaging.windows import (
     Window,
     colors,
@@ -73,7 +74,7 @@ class Transfer:
 
 def prepare(
     sample: Recombined,
-    donor: Picture,
+    donor: SegmentedImage,
     leaves: Sequence[str],
     lit: Sequence[str],
     taxonomy: Taxonomy,
@@ -83,7 +84,7 @@ def prepare(
     Parameters
     ----------
     sample : Recombined
-    donor : Picture
+    donor : SegmentedImage
     leaves : sequence of str
         Leaves of the sample to be recolored. A leaf that the donor lacks gets the colors of its
         nearest kin there: of the branch above it, if that joins leaves alone.
@@ -112,8 +113,8 @@ def prepare(
     have, get = np.array(own, np.float32), np.array(wanted, np.float32)
     if sample.gray and not donor.gray:
         get[..., 1:] = have[..., 1:]
-    rows, columns = np.flatnonzero(parts.any(axis=1)), np.flatnonzero(parts.any(axis=0))
-    box = (columns[0], rows[0], columns[-1] + 1, rows[-1] + 1)
+    box = bounding_box(parts)
+    assert box is not None  # no mask of a measured leaf is empty
     return Transfer(sample, window_around(box, sample.size), parts, have, get)
 
 
@@ -149,16 +150,18 @@ def _around(
     return lying, staying
 
 
-def measure_colors(picture: Picture, taxonomy: Taxonomy) -> Measured:
-    """Colors of the leaves of a picture that are large enough to have some."""
-    return picture.once(("colors", taxonomy.name), lambda: _colors(picture, taxonomy))
+def measure_colors(segmented_image: SegmentedImage, taxonomy: Taxonomy) -> Measured:
+    """Colors of the leaves of an image that are large enough to have some."""
+    return segmented_image.once(
+        ("colors", taxonomy.name), lambda: _colors(segmented_image, taxonomy)
+    )
 
 
-def _colors(picture: Picture, taxonomy: Taxonomy) -> Measured:
+def _colors(segmented_image: SegmentedImage, taxonomy: Taxonomy) -> Measured:
     found, chosen = {}, []
-    flat = picture.image.reshape(-1, 3)
+    flat = segmented_image.image.reshape(-1, 3)
     for leaf in taxonomy.leaves:
-        inside = union(picture.masks, taxonomy.classes_of(leaf))
+        inside = union(segmented_image.masks, taxonomy.classes_of(leaf))
         places = np.flatnonzero(inside) if inside is not None else np.zeros(0, int)
         if len(places) >= LEAST:
             found[leaf] = len(places)

@@ -12,12 +12,12 @@ import torch
 
 from heml.recombination.compositing import color_transfer
 from heml.recombination.edit import Edit
-from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.imaging.windows import BATCH_PIXELS
 from heml.recombination.operator import OPERATORS
 from heml.taxonomy import Taxonomy
 
-__all__ = ["Edit", "Picture", "compose", "compose_batch", "compute_device"]
+__all__ = ["Edit", "SegmentedImage", "compose", "compose_batch", "compute_device"]
 
 
 def compute_device() -> torch.device:
@@ -31,9 +31,9 @@ def compose_batch(
     device: torch.device | None = None,
     pool: Executor | None = None,
 ) -> list[Recombined]:
-    """Recombined pictures, each of its host's size, in the order of the edits.
+    """Recombined images, each of its host's size, in the order of the edits.
 
-    Edits of one operator and one window size are computed together. A picture does not depend on
+    Edits of one operator and one window size are computed together. An image does not depend on
     what else is in the batch, to the last bit. An edit with nothing to move gives its host.
 
     Parameters
@@ -72,9 +72,9 @@ class _Batches:
     pool: Executor | None
 
     def __call__(
-        self, prepared: Sequence[_Prepared], pictures: Sequence[Recombined]
+        self, prepared: Sequence[_Prepared], segmented_images: Sequence[Recombined]
     ) -> list[Recombined]:
-        """Pictures, those with something to do replaced."""
+        """Images, those with something to do replaced."""
         batches: dict[tuple[Any, ...], list[tuple[int, Any]]] = defaultdict(list)
         for place, (compute, edit) in enumerate(prepared):
             if edit is not None:
@@ -84,10 +84,10 @@ class _Batches:
             size = max(BATCH_PIXELS // (height * width), 1)
             jobs += [(compute, members[at : at + size]) for at in range(0, len(members), size)]
         done = map(self._run, jobs) if self.pool is None else self.pool.map(self._run, jobs)
-        results = list(pictures)
+        results = list(segmented_images)
         for (_, members), made in zip(jobs, done, strict=True):
-            for (place, _), picture in zip(members, made, strict=True):
-                results[place] = picture
+            for (place, _), segmented_image in zip(members, made, strict=True):
+                results[place] = segmented_image
         return results
 
     @torch.inference_mode()
@@ -98,13 +98,13 @@ class _Batches:
 
 def compose(
     operator: str,
-    host: Picture,
-    donor: Picture,
+    host: SegmentedImage,
+    donor: SegmentedImage,
     nodes: Sequence[str],
     taxonomy: Taxonomy,
     protected: Sequence[str] = (),
 ) -> Recombined:
-    """One recombined picture; see `compose_batch`."""
+    """One recombined image; see `compose_batch`."""
     return compose_batch([Edit(operator, host, donor, nodes, protected)], taxonomy)[0]
 
 

@@ -9,11 +9,12 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from heml.images.bounding_box import bounding_box
 from heml.metrics.views import union
 from heml.recombination.imaging.fill import fill_scenery
 from heml.recombination.imaging.masked import weights
 from heml.recombination.imaging.pyramid import binomial_blur_mask, erode
-from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.imaging.windows import Window, colors, cut, pixels, side_for, warp
 from heml.taxonomy import Taxonomy
 
@@ -30,7 +31,7 @@ class Exchange:
 
     Parameters
     ----------
-    host, donor : Picture
+    host, donor : SegmentedImage
     front : bool array (H, W)
         The host's foreground.
     scenery : bool array (h, w)
@@ -41,8 +42,8 @@ class Exchange:
         From donor to host pixels.
     """
 
-    host: Picture
-    donor: Picture
+    host: SegmentedImage
+    donor: SegmentedImage
     front: np.ndarray
     scenery: np.ndarray
     classes: Sequence[str]
@@ -54,7 +55,7 @@ class Exchange:
 
 
 def prepare(
-    host: Picture, donor: Picture, nodes: Sequence[str], taxonomy: Taxonomy
+    host: SegmentedImage, donor: SegmentedImage, nodes: Sequence[str], taxonomy: Taxonomy
 ) -> Exchange | None:
     """Where the donor's scenery comes to lie; None if one of the two has no background."""
     classes = [c for node in nodes for c in taxonomy.classes_of(node)]
@@ -64,7 +65,7 @@ def prepare(
     front = ~behind
     (height, width), (tall, wide) = host.size, donor.size
     cover = max(height / tall, width / wide)
-    hole, cast = _box(~scenery), _box(front)
+    hole, cast = bounding_box(~scenery), bounding_box(front)
     middle = np.array([width / 2, height / 2])
     # The donor's foreground is brought behind the host's; where nothing stands, all stays central.
     start = np.array([wide / 2, tall / 2]) if hole is None else _center(hole)
@@ -80,19 +81,12 @@ def prepare(
     return Exchange(host, donor, front, scenery, classes, matrix)
 
 
-def _box(mask: np.ndarray) -> tuple[int, int, int, int] | None:
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    if not len(rows):
-        return None
-    return int(columns[0]), int(rows[0]), int(columns[-1]) + 1, int(rows[-1]) + 1
-
-
 def _center(box: tuple[int, int, int, int]) -> np.ndarray:
     return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
 
 
 def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list[Recombined]:
-    """Recombined pictures of edits with one key."""
+    """Recombined images of edits with one key."""
     tall, wide, donor_tall, donor_wide = edits[0].key
     whole, piece = Window(0, 0, tall, wide), Window(0, 0, donor_tall, donor_wide)
     host = colors([cut(e.host.image, whole) for e in edits], device)
@@ -110,10 +104,12 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     scenery = fill_scenery(warped, seen, seen.new_ones(len(edits), 1, 1, 1), ~erode(kept, 1))
     result = pixels(torch.lerp(scenery, host, binomial_blur_mask(kept)))
     planes_of = (plane.squeeze(1).cpu().numpy() for plane in (kept, seen))
-    return [_picture(*each) for each in zip(edits, result, *planes_of, strict=True)]
+    return [_recombined(*each) for each in zip(edits, result, *planes_of, strict=True)]
 
 
-def _picture(edit: Exchange, image: np.ndarray, kept: np.ndarray, seen: np.ndarray) -> Recombined:
+def _recombined(
+    edit: Exchange, image: np.ndarray, kept: np.ndarray, seen: np.ndarray
+) -> Recombined:
     """The scenery with the host's foreground, less its outline, which is scenery now."""
     height, width = edit.host.size
     kept, seen = kept[:height, :width], seen[:height, :width]

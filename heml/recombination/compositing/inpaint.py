@@ -7,6 +7,7 @@ code that comes with a checkpoint is run.
 from __future__ import annotations
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -18,6 +19,7 @@ from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
 from heml.compute.checkpoints import CheckpointError, resolve_checkpoint
+from heml.images.bounding_box import bounding_box
 from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.imaging.segmented_image import Recombined
 from heml.taxonomy import Taxonomy
@@ -172,9 +174,10 @@ class Inpainter:
         self, place: int, sample: Recombined, nodes: Sequence[str], seed: int
     ) -> _Task | None:
         mask = redrawn(sample, self._settings)
-        if not mask.any():
+        inside = bounding_box(mask)
+        if inside is None:
             return None
-        box = _square(mask)
+        box = _square(inside)
         side = self._side
         image = Image.fromarray(_cut(sample.image, box)).resize((side, side), _SMOOTH)
         small = Image.fromarray(_cut(mask.view(np.uint8) * np.uint8(255), box, edge=False))
@@ -233,13 +236,12 @@ def redrawn(sample: Recombined, settings: InpaintSettings) -> np.ndarray:
     return mask
 
 
-def _square(mask: np.ndarray) -> tuple[int, int, int, int]:
-    """A square around a mask with room, which may reach beyond the image."""
-    rows, columns = np.flatnonzero(mask.any(axis=1)), np.flatnonzero(mask.any(axis=0))
-    height, width = rows[-1] + 1 - rows[0], columns[-1] + 1 - columns[0]
-    side = int(np.ceil(max(height, width) * (1 + CONTEXT)))
-    top, left = rows[0] - (side - height) // 2, columns[0] - (side - width) // 2
-    return int(left), int(top), int(left) + side, int(top) + side
+def _square(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
+    """A square around a box with room, which may reach beyond the image."""
+    height, width = box[3] - box[1], box[2] - box[0]
+    side = math.ceil(max(height, width) * (1 + CONTEXT))
+    left, top = box[0] - (side - width) // 2, box[1] - (side - height) // 2
+    return left, top, left + side, top + side
 
 
 def _cut(array: np.ndarray, box: tuple[int, int, int, int], edge: bool = True) -> np.ndarray:

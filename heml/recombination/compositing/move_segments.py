@@ -10,6 +10,7 @@ import torch
 from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
+from heml.images.bounding_box import bounding_box
 from heml.recombination.compositing.align import align_donor
 from heml.recombination.edit import Edit
 from heml.recombination.imaging.blend import (
@@ -31,7 +32,7 @@ from heml.recombination.imaging.pyramid import (
     quarter_mask,
     upsample2x,
 )
-from heml.recombination.imaging.segmented_image import NO_CLASS, Box, Picture, Recombined
+from heml.recombination.imaging.segmented_image import NO_CLASS, Box, Recombined, SegmentedImage
 from heml.recombination.imaging.windows import (
     PIECE_SIDES,
     Window,
@@ -52,7 +53,7 @@ MARGIN, MARGIN_SHARE = 12, 0.12
 #: A kept class may come along from the donor behind a moved segment if it makes up this share of
 #: what surrounds the host's own, or the donor's.
 NEIGHBOR_SHARE = 0.1
-#: Labels are shifted by this in tables and planes: outside the picture, no class, classes.
+#: Labels are shifted by this in tables and planes: outside the image, no class, classes.
 _SHIFT = 2
 
 
@@ -62,7 +63,7 @@ class Transplant:
 
     Parameters
     ----------
-    host, donor : Picture
+    host, donor : SegmentedImage
     moved, protected : sequence of int
         Indices of classes.
     window, piece : Window
@@ -70,12 +71,12 @@ class Transplant:
     matrix : float array (2, 3)
         From pixels of the piece to pixels of the window.
     removes : bool
-        Nothing of the moved classes is taken from the donor, but what its picture shows in their
+        Nothing of the moved classes is taken from the donor, but what its image shows in their
         place.
     """
 
-    host: Picture
-    donor: Picture
+    host: SegmentedImage
+    donor: SegmentedImage
     moved: Sequence[int]
     protected: Sequence[int]
     window: Window
@@ -95,8 +96,8 @@ def prepare_edit(edit: Edit, taxonomy: Taxonomy, removes: bool = False) -> Trans
 
 
 def prepare(
-    host: Picture,
-    donor: Picture,
+    host: SegmentedImage,
+    donor: SegmentedImage,
     nodes: Sequence[str],
     taxonomy: Taxonomy,
     protected: Sequence[str],
@@ -152,7 +153,7 @@ def _mapped(box: Sequence[float] | Box, matrix: np.ndarray) -> tuple[float, floa
 def transplant(
     edits: Sequence[Transplant], taxonomy: Taxonomy, device: torch.device
 ) -> list[Recombined]:
-    """Recombined pictures of edits with one key.
+    """Recombined images of edits with one key.
 
     What was behind the host's segment comes from the donor too where it shows the same class
     there (the skin around a mouth), from the surroundings elsewhere.
@@ -178,7 +179,7 @@ def transplant(
         for plane in (regions.unlabeled, regions.pasted, regions.filled)
     ]
     return [
-        _picture(edit, image, own, *masks, cut_off=cut_off, names=names)
+        _recombined(edit, image, own, *masks, cut_off=cut_off, names=names)
         for edit, image, own, *masks, cut_off in zip(
             edits, result, labels, *planes_of, regions.cut_off.tolist(), strict=True
         )
@@ -359,7 +360,7 @@ def _count(mask: Tensor) -> Tensor:
     return mask.view(torch.uint8).flatten(1).sum(dim=1, dtype=torch.int32)
 
 
-def _picture(
+def _recombined(
     edit: Transplant,
     image: np.ndarray,
     labels: np.ndarray,
@@ -378,8 +379,7 @@ def _picture(
     result = pasted_back(edit.host.image, image, window)
     before = edit.host.labels(names)[rows, columns]
     after = labels[inner]
-    if hole.any():
-        after = _nearest_kept(after, hole[inner], edit.moved)
+    after = _nearest_kept(after, hole[inner], edit.moved)
     masks = dict(edit.host.masks)
     changed = before != after
     numbers = np.bincount(np.concatenate([before[changed], after[changed]]) + 1)[1:]
@@ -399,12 +399,15 @@ def _picture(
 
 def _nearest_kept(labels: np.ndarray, hole: np.ndarray, moved: Sequence[int]) -> np.ndarray:
     """Gives a hole's pixels the class of the nearest kept segment."""
-    rows, columns = np.flatnonzero(hole.any(axis=1)), np.flatnonzero(hole.any(axis=0))
+    box = bounding_box(hole)
+    if box is None:
+        return labels
+    left, top, right, bottom = box
     # What surrounds a hole is near it, unless moved segments do.
     for room in (4, max(labels.shape)):
         part = (
-            slice(max(rows[0] - room, 0), rows[-1] + 1 + room),
-            slice(max(columns[0] - room, 0), columns[-1] + 1 + room),
+            slice(max(top - room, 0), bottom + room),
+            slice(max(left - room, 0), right + room),
         )
         own, gap = labels[part], hole[part]
         kept = ~gap & (own >= 0) & ~np.isin(own, moved)

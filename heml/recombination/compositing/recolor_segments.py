@@ -13,7 +13,7 @@ from heml.recombination.imaging.blend import match_tone
 from heml.recombination.imaging.lab import rgb_to_lab
 from heml.recombination.imaging.masked import weights
 from heml.recombination.imaging.pyramid import blur
-from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.imaging.windows import (
     Window,
     colors,
@@ -36,14 +36,14 @@ class Recoloring:
 
     Parameters
     ----------
-    host : Picture
+    host : SegmentedImage
     inside : bool array (H, W)
     window : Window
     own, wanted : float32 array (SAMPLE, 3)
         Pixels of the segment in host and donor, RGB in [0, 1].
     """
 
-    host: Picture
+    host: SegmentedImage
     inside: np.ndarray
     window: Window
     own: np.ndarray
@@ -55,7 +55,7 @@ class Recoloring:
 
 
 def prepare(
-    host: Picture, donor: Picture, nodes: Sequence[str], taxonomy: Taxonomy
+    host: SegmentedImage, donor: SegmentedImage, nodes: Sequence[str], taxonomy: Taxonomy
 ) -> Recoloring | None:
     """What is to be recolored; None if one of the two lacks it."""
     classes = [c for node in nodes for c in taxonomy.classes_of(node)]
@@ -78,7 +78,7 @@ def _colors(image: np.ndarray, mask: np.ndarray) -> np.ndarray:
 
 
 def recolor(edits: Sequence[Recoloring], device: torch.device) -> list[Recombined]:
-    """Recombined pictures of edits with one key."""
+    """Recombined images of edits with one key."""
     image = colors([cut(e.host.image, e.window) for e in edits], device)
     inside = torch.from_numpy(np.stack([cut(e.inside, e.window) for e in edits])).to(device)
     own, wanted = (
@@ -86,7 +86,7 @@ def recolor(edits: Sequence[Recoloring], device: torch.device) -> list[Recombine
         for which in ("own", "wanted")
     )
     result = pixels(match_tone(image, blur(weights(inside[:, None]), EDGE), own, wanted))
-    return [_picture(edit, piece) for edit, piece in zip(edits, result, strict=True)]
+    return [_recombined(edit, piece) for edit, piece in zip(edits, result, strict=True)]
 
 
 def _statistics(samples: np.ndarray, device: torch.device) -> torch.Tensor:
@@ -96,5 +96,5 @@ def _statistics(samples: np.ndarray, device: torch.device) -> torch.Tensor:
     return torch.stack([lab.mean(dim=2), lab.std(dim=2, unbiased=False)], dim=1)
 
 
-def _picture(edit: Recoloring, image: np.ndarray) -> Recombined:
+def _recombined(edit: Recoloring, image: np.ndarray) -> Recombined:
     return Recombined(pasted_back(edit.host.image, image, edit.window), edit.host.masks)

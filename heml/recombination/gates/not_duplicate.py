@@ -12,7 +12,7 @@ from data_contracts import Column
 from heml.recombination.gate import GATES, Classes, FittedGate, Gate, GateBatch, Judgment, Observer
 
 if TYPE_CHECKING:
-    from heml.recombination.imaging.segmented_image import Picture
+    from heml.recombination.imaging.segmented_image import SegmentedImage
     from heml.recombination.judging.calibration import Calibration
     from heml.recombination.judging.limits import Limit
 
@@ -68,10 +68,10 @@ class _Hashes(Observer):
         self._gate = gate
         self._hashes: list[np.ndarray] = []
 
-    def see(self, picture: Picture, found: dict[str, np.ndarray] | None) -> None:
+    def see(self, segmented_image: SegmentedImage, found: dict[str, np.ndarray] | None) -> None:
         from heml.recombination.judging.near_duplicates import perceptual_hash
 
-        self._hashes.append(perceptual_hash(picture.image))
+        self._hashes.append(perceptual_hash(segmented_image.image))
 
     def close(self) -> None:
         from heml.recombination.judging.limits import duplicate_limit

@@ -12,7 +12,7 @@ from data_contracts import Column
 from heml.recombination.gate import GATES, Classes, FittedGate, Gate, GateBatch, Judgment, Observer
 
 if TYPE_CHECKING:
-    from heml.recombination.imaging.segmented_image import Picture
+    from heml.recombination.imaging.segmented_image import SegmentedImage
     from heml.recombination.judging.calibration import Calibration
     from heml.recombination.judging.seam import SeamLimits, SeamNumbers
 
@@ -72,15 +72,15 @@ class _Borders(Observer):
         self._gate = gate
         self._borders: dict[Classes, list[SeamNumbers]] = {classes: [] for classes in wanted}
 
-    def see(self, picture: Picture, found: dict[str, np.ndarray] | None) -> None:
+    def see(self, segmented_image: SegmentedImage, found: dict[str, np.ndarray] | None) -> None:
         from heml.metrics.views import union
         from heml.recombination.judging.seam import real_border
 
         for classes, borders in self._borders.items():
-            segment = union(picture.masks, classes)
+            segment = union(segmented_image.masks, classes)
             # A segment that is the whole image has no border.
             if segment is not None and not segment.all():
-                borders.append(real_border(picture.image, segment))
+                borders.append(real_border(segmented_image.image, segment))
 
     def close(self) -> None:
         from heml.recombination.judging.limits import border_limits

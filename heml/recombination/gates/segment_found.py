@@ -12,7 +12,7 @@ from data_contracts import Column
 from heml.recombination.gate import GATES, Classes, FittedGate, Gate, GateBatch, Judgment, Observer
 
 if TYPE_CHECKING:
-    from heml.recombination.imaging.segmented_image import Picture
+    from heml.recombination.imaging.segmented_image import SegmentedImage
     from heml.recombination.judging.calibration import Calibration
     from heml.recombination.judging.limits import Limit
 
@@ -68,14 +68,14 @@ class _Overlaps(Observer):
         self._gate = gate
         self._overlaps: dict[Classes, list[float]] = {classes: [] for classes in wanted}
 
-    def see(self, picture: Picture, found: dict[str, np.ndarray] | None) -> None:
+    def see(self, segmented_image: SegmentedImage, found: dict[str, np.ndarray] | None) -> None:
         from heml.metrics.views import union
         from heml.recombination.judging.limits import overlap
 
         assert found is not None
         for classes, overlaps in self._overlaps.items():
-            if union(picture.masks, classes) is not None:
-                overlaps.append(overlap(found, picture, classes))
+            if union(segmented_image.masks, classes) is not None:
+                overlaps.append(overlap(found, segmented_image, classes))
 
     def close(self) -> None:
         from heml.recombination.judging.limits import presence_limit

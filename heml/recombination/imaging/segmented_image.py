@@ -14,7 +14,7 @@ Masks = Mapping[str, np.ndarray]
 Box = tuple[int, int, int, int]
 #: Label of pixels of no class.
 NO_CLASS = -1
-#: Channels of a gray picture differ by no more than this (of 255): JPEG rounds.
+#: Channels of a gray image differ by no more than this (of 255): JPEG rounds.
 _GRAY = 2
 
 
@@ -43,8 +43,8 @@ class _Sums(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Picture:
-    """An image with its segments. Arrays are shared between pictures and never changed.
+class SegmentedImage:
+    """An image with its segments. Arrays are shared between images and never changed.
 
     Parameters
     ----------
@@ -97,7 +97,7 @@ class Picture:
 
     @property
     def gray(self) -> bool:
-        """Whether the picture has no color."""
+        """Whether the image has no color."""
         return self.once("gray", self._is_gray)
 
     def _is_gray(self) -> bool:
@@ -114,8 +114,8 @@ class Picture:
 
 
 @dataclass(frozen=True)
-class Recombined(Picture):
-    """A recombined picture, with what was done to which pixels.
+class Recombined(SegmentedImage):
+    """A recombined image, with what was done to which pixels.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Batches of windows: pieces of pictures of any size, cut to a few common sizes.
+"""Batches of windows: pieces of images of any size, cut to a few common sizes.
 
 An operator touches a window of its host. Windows are as large as the next of a few sizes, so that
 many edits share a tensor; which ones do never changes what comes out.
@@ -21,12 +21,12 @@ _SIDES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768,
 PIECE_SIDES = (64, 128, 192, 256, 384, 512, 768, 1024)
 #: Pixels of one batch: its tensors then stay in the processor's cache, and memory flat.
 BATCH_PIXELS = 1 << 18
-#: Label of pixels outside the picture, beside `NO_CLASS` and the class indices.
+#: Label of pixels outside the image, beside `NO_CLASS` and the class indices.
 OUTSIDE = -2
 
 
 class Window(NamedTuple):
-    """Left and top corner, which may lie outside the picture, and size, in pixels."""
+    """Left and top corner, which may lie outside the image, and size, in pixels."""
 
     x: int
     y: int
@@ -45,7 +45,7 @@ def side_for(length: int, sides: Sequence[int] = _SIDES) -> int:
 def window_around(
     box: tuple[float, float, float, float], size: tuple[int, int], sides: Sequence[int] = _SIDES
 ) -> Window:
-    """The window that holds a box (left, top, right, bottom), inside the picture where it fits."""
+    """The window that holds a box (left, top, right, bottom), inside the image where it fits."""
     left, top = math.floor(box[0]), math.floor(box[1])
     right, bottom = math.ceil(box[2]), math.ceil(box[3])
     height, width = side_for(bottom - top, sides), side_for(right - left, sides)

@@ -17,8 +17,8 @@ from heml.recombination.gate import (
     Resegment,
     moved_classes,
 )
-from heml.recombination.imaging.image_reader import PictureReader
-from heml.recombination.imaging.segmented_image import Picture, Recombined
+from heml.recombination.imaging.image_reader import SegmentedImageReader
+from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.judging.calibration import Calibration
 from heml.tree.metric_tree import MetricTree
 
@@ -26,7 +26,7 @@ from heml.tree.metric_tree import MetricTree
 _BATCH = 32
 
 #: Gives some real train images in batches, the same in every call.
-RealImages = Callable[[int], Iterator[Sequence[Picture]]]
+RealImages = Callable[[int], Iterator[Sequence[SegmentedImage]]]
 #: Gate → what it has measured, picklable.
 MeasuredLimits = Mapping[str, Any]
 
@@ -107,19 +107,23 @@ class Gates:
         for count in dict.fromkeys(gate.real_images for gate, seen in waiting if seen):
             group = [(g, seen) for g, seen in waiting if seen and g.real_images == count]
             search = self._resegment if any(gate.needs_found for gate, _ in group) else None
-            for pictures in self._real(count):
-                found = search([p.image for p in pictures]) if search else [None] * len(pictures)
-                for picture, segments in zip(pictures, found, strict=True):
+            for segmented_images in self._real(count):
+                found = (
+                    search([p.image for p in segmented_images])
+                    if search
+                    else [None] * len(segmented_images)
+                )
+                for segmented_image, segments in zip(segmented_images, found, strict=True):
                     for _, observer in group:
-                        observer.see(picture, segments)
+                        observer.see(segmented_image, segments)
             for _, observer in group:
                 observer.close()
 
     def judge(
         self,
         samples: Sequence[Recombined],
-        hosts: Sequence[Picture],
-        donors: Sequence[Picture],
+        hosts: Sequence[SegmentedImage],
+        donors: Sequence[SegmentedImage],
         edits: Sequence[Mapping[str, Any]],
     ) -> list[Verdict]:
         """Verdicts of a batch.
@@ -127,7 +131,7 @@ class Gates:
         Parameters
         ----------
         samples : sequence of Recombined
-        hosts, donors : sequence of Picture
+        hosts, donors : sequence of SegmentedImage
         edits : sequence of mapping
             Rows of the `rebalance_plan` table.
         """
@@ -158,7 +162,7 @@ class Gates:
 
 def fit_gates(
     calibration: Calibration,
-    pictures: PictureReader,
+    reader: SegmentedImageReader,
     resegment: Resegment | None = None,
     limits: MeasuredLimits | None = None,
 ) -> Gates:
@@ -167,7 +171,7 @@ def fit_gates(
     Parameters
     ----------
     calibration : Calibration
-    pictures : PictureReader
+    reader : SegmentedImageReader
         Kept by the gates, for limits that are set when they are first asked for.
     resegment : callable, optional
         Segments of images from their pixels.
@@ -177,11 +181,11 @@ def fit_gates(
     images = calibration.index
     ids = images.loc[images["split"] == "train", "image_id"].to_numpy(str)
 
-    def real(count: int) -> Iterator[list[Picture]]:
+    def real(count: int) -> Iterator[list[SegmentedImage]]:
         # Evenly spread over the split: the same ones every time.
         rows = np.unique(np.linspace(0, len(ids) - 1, min(count, len(ids))).round().astype(int))
         for start in range(0, len(rows), _BATCH):
-            yield pictures.read(ids[rows[start : start + _BATCH]].tolist())
+            yield reader.read(ids[rows[start : start + _BATCH]].tolist())
 
     fitted = {gate.name: gate.fit(calibration, (limits or {}).get(gate.name)) for gate in GATES}
     tree = calibration.tree

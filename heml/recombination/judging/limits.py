@@ -14,7 +14,7 @@ import numpy as np
 from heml.metrics.artifacts import NodeMetric
 from heml.metrics.knn import knn_votes
 from heml.metrics.node_distances import node_distances
-from heml.recombination.imaging.segmented_image import Picture
+from heml.recombination.imaging.segmented_image import SegmentedImage
 from heml.recombination.judging.seam import SeamLimits, SeamNumbers, calibrate_seam
 from heml.tree.metric_tree import Embedded, MetricTree
 
@@ -209,10 +209,10 @@ def border_limits(numbers: Sequence[SeamNumbers]) -> tuple[SeamLimits | None, fl
 
 
 def overlap(
-    found: Picture | dict[str, np.ndarray], wanted: Picture, classes: Sequence[str]
+    found: SegmentedImage | dict[str, np.ndarray], wanted: SegmentedImage, classes: Sequence[str]
 ) -> float:
     """Intersection over union of some classes' pixels; 1 where neither has any."""
-    masks = found.masks if isinstance(found, Picture) else found
+    masks = found.masks if isinstance(found, SegmentedImage) else found
     empty = np.zeros(wanted.size, bool)
     a, b = (
         np.logical_or.reduce([m[c] for c in classes if c in m] or [empty])

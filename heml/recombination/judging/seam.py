@@ -13,6 +13,7 @@ import numpy as np
 import torch
 from scipy.ndimage import binary_dilation, binary_erosion
 
+from heml.images.bounding_box import bounding_box
 from heml.metrics.views import union
 from heml.recombination.imaging.lab import rgb_to_lab
 from heml.recombination.imaging.segmented_image import Recombined
@@ -77,12 +78,13 @@ def seam_numbers(
         Pixels that filled ones should resemble; by default all.
     """
     touched = pasted | filled
-    if not touched.any():
+    box = bounding_box(touched)
+    if box is None:
         return SeamNumbers(*[np.nan] * 4)
-    rows, columns = np.flatnonzero(touched.any(1)), np.flatnonzero(touched.any(0))
+    left, top, right, bottom = box
     window = (
-        slice(max(rows[0] - _ROOM, 0), rows[-1] + 1 + _ROOM),
-        slice(max(columns[0] - _ROOM, 0), columns[-1] + 1 + _ROOM),
+        slice(max(top - _ROOM, 0), bottom + _ROOM),
+        slice(max(left - _ROOM, 0), right + _ROOM),
     )
     inside, hole = pasted[window], filled[window]
     detail = _detail(image[..., 1].astype(np.float32))
@@ -222,11 +224,12 @@ def real_border(image: np.ndarray, segment: np.ndarray) -> SeamNumbers:
     numbers = seam_numbers(image, segment, np.zeros_like(segment), segment)
     # What a fill must resemble: the detail of two neighboring pieces of the segment's ring.
     ring = binary_dilation(segment, iterations=_RING) & ~segment
-    columns = np.flatnonzero(ring.any(axis=0))
-    if not len(columns):
+    box = bounding_box(ring)
+    if box is None:
         return numbers
+    left, _, right, _ = box
     half = np.zeros_like(ring)
-    half[:, : (columns[0] + columns[-1]) // 2] = True
+    half[:, : (left + right - 1) // 2] = True
     detail = _detail(image[..., 1].astype(np.float32))
     return numbers._replace(filled=_log_ratio(detail[ring & half], detail[ring & ~half]))
 

@@ -23,7 +23,7 @@ from heml.recombination.attribution.roles import (
     label_evidence,
     roles_from,
 )
-from heml.recombination.imaging.image_reader import PictureReader
+from heml.recombination.imaging.image_reader import SegmentedImageReader
 from heml.recombination.plan.allocation import texts
 from heml.recombination.plan.layout import Layouts, read_layouts
 from heml.recombination.plan.planner import Plan, Planner
@@ -178,7 +178,7 @@ def _with_colors(
     measured = scores[scores["attribute"].isin(list(attributes))]
     evidence = label_evidence(measured, max(len(set(labels)), 1), _chance(train, attributes))
     told = told_by_color(
-        PictureReader(store),
+        SegmentedImageReader(store),
         train["image_id"].tolist(),
         labels.astype(str),
         {leaf: float(evidence[leaf]) for leaf in roles.label_nodes},

@@ -35,7 +35,7 @@ AFFORDABLE = 2.5
 #: Donors that are compared with a host, and how many of the best of them are drawn from.
 COMPARED, NEAREST = 128, 8
 #: Directions in which the host gets the donor's colors. Where the label is moved the host keeps
-#: its attribute, and with it the colors that go with it; a picture's own colors are the same.
+#: its attribute, and with it the colors that go with it; an image's own colors are the same.
 RECOLORING = ("swap_attribute", "within_group")
 #: Turns after which controls have had their kinds in proportion.
 CYCLE = 24
