@@ -10,6 +10,9 @@ IMAGE = pa.struct([pa.field("bytes", pa.binary()), pa.field("path", pa.string())
 #: One semantic segment as COCO compressed run-length encoding.
 SEGMENT_MASK = pa.struct([pa.field("class_name", pa.string()), pa.field("rle", pa.string())])
 
+#: Pixels of a recombined image that come from one place: the host, the donor, filled or generated.
+PIXEL_ORIGIN = pa.struct([pa.field("origin", pa.string()), pa.field("rle", pa.string())])
+
 SPLITS = ("train", "validation", "test")
 
 #: Prefix of the input's own columns in internal tables: they can never collide with ours.

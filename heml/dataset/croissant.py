@@ -15,6 +15,7 @@ import pyarrow.parquet as pq
 
 from heml.dataset import fact_sentences
 from heml.dataset.dataset_facts import DatasetFacts
+from heml.dataset_folder.features import class_names
 
 _CONTEXT = {
     "@language": "en",
@@ -73,6 +74,7 @@ def croissant(facts: DatasetFacts, files: Sequence[Path], hashes: Mapping[str, s
     """
     splits = list(facts.rows_by_split)
     schema = pq.read_schema(files[0])
+    classes = class_names(schema)
     content = {
         "@context": _CONTEXT,
         "@type": "sc:Dataset",
@@ -92,7 +94,10 @@ def croissant(facts: DatasetFacts, files: Sequence[Path], hashes: Mapping[str, s
         "keywords": ["images", "debiased", facts.label, *facts.attributes],
         **_responsible_ai(facts),
         "distribution": _distribution(files, hashes, splits),
-        "recordSet": [_record_set(split, schema) for split in splits],
+        "recordSet": [
+            *(_enumeration(column, names) for column, names in classes.items()),
+            *(_record_set(split, schema, classes) for split in splits),
+        ],
     }
     return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
 
@@ -177,8 +182,37 @@ def _distribution(
     return objects + sets
 
 
-def _record_set(split: str, schema: pa.Schema) -> dict[str, Any]:
-    fields = [field for f in schema if (field := _field(split, f)) is not None]
+def _enumeration(column: str, names: Sequence[str]) -> dict[str, Any]:
+    """The classes of a column: its numbers with their names."""
+    name = _enumeration_of(column)
+    return {
+        "@type": "cr:RecordSet",
+        "@id": name,
+        "name": name,
+        "description": f"Classes of the column '{column}'.",
+        "dataType": "sc:Enumeration",
+        "key": {"@id": f"{name}/number"},
+        "field": [
+            {"@type": "cr:Field", "@id": f"{name}/number", "name": "number",
+             "description": "As the column has it.", "dataType": "sc:Integer"},
+            {"@type": "cr:Field", "@id": f"{name}/name", "name": "name",
+             "description": "Of the class.", "dataType": ["sc:Text", "sc:name"]},
+        ],
+        "data": [
+            {f"{name}/number": number, f"{name}/name": text} for number, text in enumerate(names)
+        ],
+    }  # fmt: skip
+
+
+def _enumeration_of(column: str) -> str:
+    # Splits are named otherwise, whatever the column is called.
+    return f"classes-{column}"
+
+
+def _record_set(
+    split: str, schema: pa.Schema, classes: Mapping[str, Sequence[str]]
+) -> dict[str, Any]:
+    fields = [field for f in schema if (field := _field(split, f, classes)) is not None]
     return {
         "@type": "cr:RecordSet",
         "@id": split,
@@ -189,7 +223,9 @@ def _record_set(split: str, schema: pa.Schema) -> dict[str, Any]:
     }
 
 
-def _field(split: str, field: pa.Field) -> dict[str, Any] | None:
+def _field(
+    split: str, field: pa.Field, classes: Mapping[str, Sequence[str]]
+) -> dict[str, Any] | None:
     """One column; None for what Croissant has no type of (the masks)."""
     source: dict[str, Any] = {
         "fileSet": {"@id": f"files-{split}"},
@@ -217,4 +253,9 @@ def _field(split: str, field: pa.Field) -> dict[str, Any] | None:
         "dataType": kind,
         "source": source,
         **({"repeated": True} if repeated else {}),
+        **(
+            {"references": {"field": {"@id": f"{_enumeration_of(field.name)}/number"}}}
+            if field.name in classes
+            else {}
+        ),
     }

@@ -26,7 +26,7 @@ from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 
-VERSION = 6
+VERSION = 7
 
 
 def write_dataset(
@@ -98,6 +98,7 @@ def write_dataset(
         schema = with_features(contract.schema(), {names[c]: own for c, own in classes.items()})
         rows: Counter[str] = Counter()
         segmenters: dict[str, str | None] = {}
+        generators: Counter[tuple[str, str | None, str | None]] = Counter()
         throttled = ThrottledProgress(run.progress)
         with write_aside(store.rebalanced_dataset) as folder:
             limit = settings.shard_mb * 1_000_000
@@ -106,6 +107,9 @@ def write_dataset(
                     shards.write(split, row)
                     rows[split] += 1
                     segmenters[row["segmenter"]] = row["segmenter_licence"]
+                    if row["generator"]:
+                        model = row["generator"], row["generator_revision"]
+                        generators[(*model, row["generator_licence"])] += 1
                     throttled.tell(f"rebalanced_dataset: {rows.total()} rows")
             hashes = {
                 f"data/{file.name}": sha256_of(file) for file in sorted((folder / "data").iterdir())
@@ -132,6 +136,10 @@ def write_dataset(
                     for group in sorted(weights)
                 },
                 "segmenters": dict(sorted(segmenters.items())),
+                "generators": [
+                    {"name": name, "revision": revision, "licence": licence, "rows": count}
+                    for (name, revision, licence), count in sorted(generators.items(), key=str)
+                ],
                 "recipe_fingerprint": recipe_fingerprint,
                 "code_fingerprint": shape.code,
                 "version": f"1.{revoked.times}.0",

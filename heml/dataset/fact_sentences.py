@@ -60,6 +60,12 @@ def manipulation(facts: DatasetFacts) -> Iterator[str]:
         + (f": {tried}." if tried else ".")
     )
     yield f"The column weight is a sample weight: with it {weighing(facts)}"
+    for model in summary.get("generators", ()):
+        revision = f", revision {model['revision']}" if model["revision"] else ""
+        yield (
+            f"Of {model['rows']} of them a part was drawn by {model['name']}{revision} (license: "
+            f"{model['licence'] or 'not stated'}); the columns origins and generator say where."
+        )
     if summary["surplus"]:
         yield (
             f"{summary['surplus']} real train images were left out because their group had more "

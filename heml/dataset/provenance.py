@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import asdict, dataclass
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    pass
+from typing import Any
 
 
 @dataclass(frozen=True)
@@ -26,6 +23,10 @@ class Provenance:
         Empty for real rows.
     operator, direction : str or None
     seed : int or None
+    origins : dict of str to str
+        Where pixels of a recombined image come from → which (COCO compressed RLE).
+    generator, generator_revision, generator_licence : str or None
+        Model that drew pixels of the image.
     gates : dict of str to float
         What each gate measured.
     weight : float
@@ -46,6 +47,10 @@ class Provenance:
     operator: str | None
     direction: str | None
     seed: int | None
+    origins: dict[str, str]
+    generator: str | None
+    generator_revision: str | None
+    generator_licence: str | None
     gates: dict[str, float]
     weight: float
     licence: str | None

@@ -21,6 +21,14 @@ from heml.storage.store import Store
 
 #: Recombined images read at a time.
 _BATCH = 32
+#: What samples say of their making, under the same names as in the dataset.
+_MADE_WITH = (
+    "origins",
+    "generator",
+    "generator_revision",
+    "generator_licence",
+    "code_fingerprint",
+)
 #: Segmenters and their licences of one image: one pair, unless its masks come from several.
 _Segmenters = frozenset[tuple[str, str | None]]
 
@@ -143,6 +151,9 @@ class Rows:
         columns += ["recolored_nodes", "host_id", "donor_id", "seed", *gates]
         columns += ["image", "masks", "width", "height"]
         table = ShardedTable(self._store.recombined_samples, RECOMBINED_SAMPLES)
+        # Samples of an earlier minor version do not say where their pixels come from.
+        made_with = [name for name in _MADE_WITH if name in table.names]
+        columns += made_with
         for batch in table.batches(columns, _BATCH):
             for row in batch.to_pylist():
                 if not row["accepted"] or descends(row, self._revoked):
@@ -158,6 +169,7 @@ class Rows:
                     **({names[self._split]: self._splits[row["host_id"]]} if self._split else {}),
                     **self._classes(group),
                     **{gate: row[gate] for gate in gates},
+                    **{name: row[name] for name in made_with},
                     "image_id": f"recombined-{row['edit_id'].removeprefix('edit-')}",
                     "origin": "recombined",
                     "host_id": row["host_id"],
@@ -193,6 +205,7 @@ class Rows:
             "donor_ids": [],
             "nodes": [],
             "recolored_nodes": [],
+            "origins": [],
             "group": group_name(shape.label, group[0], shape.attributes, group[1:]),
             "licence": shape.licence,
             "recipe_fingerprint": shape.recipe,

@@ -5,7 +5,7 @@ The one place that says which records share a group, and how a missing attribute
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 
 import numpy as np
 import pandas as pd
@@ -19,6 +19,16 @@ MISSING = "(missing)"
 TIMES = " × "
 #: Begins the name of an attribute that was found in the images, not given by a column.
 DISCOVERED = "discovered."
+
+
+def joined(values: Iterable[str], separator: str = " · ") -> str:
+    """Values as one text, which no other values give.
+
+    A separator inside a value gets a backslash before it, so that "a · b" beside "c" and "a" beside
+    "b · c" differ.
+    """
+    mark = separator.strip()
+    return separator.join(value.replace(mark, f"\\{mark}") for value in values)
 
 
 def group_codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray, list[str]]:
@@ -35,9 +45,9 @@ def group_codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray
     codes : int array (N,)
         0 to C - 1, in the order of the words.
     words : list of str
-        The C combinations, values joined by ` · `.
+        The C combinations, values joined by ` · `; see `joined`.
     """
-    text = [" · ".join(row) for row in frame[list(columns)].astype(str).to_numpy()]
+    text = [joined(row) for row in frame[list(columns)].astype(str).to_numpy()]
     words, codes = np.unique(np.array(text, dtype=str), return_inverse=True)
     return codes, words.tolist()
 
@@ -56,9 +66,9 @@ def combined(frame: pd.DataFrame, columns: Sequence[str]) -> np.ndarray:
         Values joined by ` × `, as the names of such attributes are.
     """
     values = frame[list(columns)].astype(str).to_numpy(object)
-    joined = np.array([TIMES.join(row) for row in values], dtype=object)
-    joined[~known_attributes(frame, columns)] = MISSING
-    return joined
+    both = np.array([joined(row, TIMES) for row in values], dtype=object)
+    both[~known_attributes(frame, columns)] = MISSING
+    return both
 
 
 def attributes_in_use(store: Store, attributes: Sequence[str]) -> list[str]:
@@ -83,4 +93,4 @@ def group_name(
 ) -> str:
     """A group in words, as every table, figure and message spells it."""
     pairs = zip((label_name, *attributes), (label, *values), strict=True)
-    return " · ".join(f"{name}={value}" for name, value in pairs)
+    return joined([f"{name}={value}" for name, value in pairs])

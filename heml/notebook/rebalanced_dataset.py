@@ -146,6 +146,7 @@ class RebalancedDataset:
         # The input may have columns of these names too, such as split: only ours are meant.
         fields = Provenance.__dataclass_fields__
         known = {name: row[name] for name in REBALANCED_DATASET.column_names if name in fields}
+        known["origins"] = {part["origin"]: part["rle"] for part in known["origins"]}
         gates = {c.name: row[c.name] for c in GATE_COLUMNS if row[c.name] is not None}
         return Provenance(
             **known,

@@ -24,6 +24,7 @@ from PIL import Image
 import heml
 from benchmarks.write import make_store, write
 from data_contracts import DEBIAS_EFFECT, ContractError
+from data_contracts.common import PIXEL_ORIGIN
 from heml.compute.progress import silent
 from heml.dataset import dataset_stage, documents
 from heml.dataset.dataset_audit import check_no_test_leakage, check_nothing_revoked
@@ -369,6 +370,11 @@ def test_croissant_validates_and_gives_the_rows(made, expected):
         assert [r[f"{split}/image_id"].decode() for r in records] == [row[0] for row in wanted]
         assert [r[f"{split}/mouth"] for r in records] == [row[3] for row in wanted]
         assert records[0][f"{split}/image"].size == (32, 32)
+    numbers = [
+        (row["classes-mouth/number"], row["classes-mouth/name"])
+        for row in dataset.records("classes-mouth")
+    ]
+    assert numbers == [(0, "serious"), (1, "smiling")]
     content = json.loads((made.rebalanced_dataset / "croissant.json").read_text())
     assert any("bias score 0.90" in line for line in content["rai:dataBiases"])
     hashes = {d["@id"]: d["sha256"] for d in content["distribution"] if "sha256" in d}
@@ -675,3 +681,41 @@ def test_command_line(made, tmp_path, capsys):
     assert main(["dataset", "export", folder, "--kind=coco", f"--to={tmp_path / 'coco'}"]) == 0
     assert main(["dataset", "verify", str(tmp_path)]) == 1
     assert "no manifest.json" in capsys.readouterr().err
+
+
+def test_rows_say_what_drew_them_and_with_which_code(store):
+    """A sample that a diffusion model finished, and one that no model did."""
+    table = pq.read_table(store.recombined_samples)
+    names = ("origins", "generator", "generator_revision", "generator_licence", "code_fingerprint")
+    table = table.drop_columns([name for name in names if name in table.column_names])
+    metadata = table.schema.metadata
+    rest = [None] * (len(table) - 1)
+    origins = [{"origin": "host", "rle": "0P1"}, {"origin": "generated", "rle": "1O"}]
+    added = {
+        "origins": pa.array([origins, *[[]] * len(rest)], pa.list_(PIXEL_ORIGIN)),
+        "generator": pa.array(["a/model", *rest], pa.string()),
+        "generator_revision": pa.array(["abc", *rest], pa.string()),
+        "generator_licence": pa.array(["openrail", *rest], pa.string()),
+        "code_fingerprint": pa.array(["older code"] * len(table)),
+    }
+    for name, values in added.items():
+        table = table.append_column(name, values)
+    for path in store.recombined_samples.iterdir():
+        path.unlink()
+    path = store.recombined_samples / "part-00000.parquet"
+    pq.write_table(table.replace_schema_metadata(metadata), path)
+    store.finish("recombined_samples", "drawn", store.summary("recombined_samples"), [path])
+    dataset_store.write(store)
+    opened = heml.open_dataset(store.rebalanced_dataset)
+    drawn, other = (opened.provenance(f"recombined-00000{number}") for number in (0, 1))
+    assert (drawn.generator, drawn.generator_revision, drawn.generator_licence) == (
+        "a/model", "abc", "openrail",
+    )  # fmt: skip
+    assert drawn.origins == {"host": "0P1", "generated": "1O"}
+    assert (other.generator, other.origins) == (None, {})
+    assert drawn.code_fingerprint == other.code_fingerprint == "older code"
+    real = opened.provenance(drawn.host_id)
+    assert real.code_fingerprint not in ("older code", "")
+    sentence = "Of 1 of them a part was drawn by a/model, revision abc (license: openrail)"
+    assert sentence in (store.rebalanced_dataset / "README.md").read_text()
+    assert sentence in (store.rebalanced_dataset / "croissant.json").read_text()

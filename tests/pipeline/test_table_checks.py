@@ -52,6 +52,7 @@ def dataset_row(image_id, host_id=None, donor_ids=()):
         "donor_ids": list(donor_ids),
         "nodes": [],
         "recolored_nodes": [],
+        "origins": [],
         "weight": 1.0,
         "group": "label=open",
         "recipe_fingerprint": "f",

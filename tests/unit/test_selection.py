@@ -2,9 +2,11 @@
 
 from collections import Counter
 
+import pandas as pd
 import pytest
 
 from heml.dataset.selection import Selection
+from heml.images.groups import combined, group_codes, group_name
 
 OPEN, CLOSED = ("open", "light"), ("closed", "light")
 
@@ -89,3 +91,15 @@ def test_a_label_without_real_rows_is_no_error():
 def test_without_weighing_the_rows_of_a_group_are_alike():
     even = Selection(SCARCE.real, SCARCE.recombined, by_origin=False)
     assert all(w.real == pytest.approx(1) for w in even.weights().values())
+
+
+def test_groups_of_values_that_hold_a_separator_differ():
+    frame = pd.DataFrame({"label": ["a · b", "a"], "tone": ["c", "b · c"]})
+    codes, words = group_codes(frame, ["label", "tone"])
+    assert len(set(codes)) == len(words) == 2
+    assert len(set(combined(frame, ["label", "tone"]))) == 2
+    pairs = (("a · tone=b", ["c"]), ("a", ["b · tone=c"]))
+    assert len({group_name("label", label, ["tone"], values) for label, values in pairs}) == 2
+    times = pd.DataFrame({"label": ["a × b", "a"], "tone": ["c", "b × c"]})
+    assert len(set(combined(times, ["label", "tone"]))) == 2
+    assert group_name("label", "a", ["tone"], ["b"]) == "label=a · tone=b"
