@@ -8,7 +8,7 @@ DAGSTER_HOME ?= $(CURDIR)/.dagster
 export DAGSTER_HOME
 
 .DEFAULT_GOAL := help
-.PHONY: help demo run ui test lint clean
+.PHONY: help demo run ui test lint docs clean
 
 help: ## this list
 	@echo "usage: make TARGET [PYTHON=python3.11] [PORT=3000] [RECIPE=...]"
@@ -33,6 +33,9 @@ lint: $(VENV)/.ready-dev ## style and types
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports --no-cache
+
+docs: $(VENV)/.ready ## write the generated pages of docs/ again
+	@$(BIN)/python -m pipelines.reference docs
 
 clean: ## remove .venv and caches; results (store, .dagster) stay
 	rm -rf $(VENV) heml.egg-info .mypy_cache .ruff_cache .pytest_cache .hypothesis

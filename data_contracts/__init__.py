@@ -14,6 +14,7 @@ from data_contracts.rebalance_plan import PLANNED_GROUPS, REBALANCE_PLAN
 from data_contracts.rebalanced_dataset import REBALANCED_DATASET
 from data_contracts.recombined_samples import RECOMBINED_SAMPLES
 from data_contracts.segments import SEGMENTS
+from data_contracts.vocabulary import Vocabulary
 
 __all__ = [
     "ASSOCIATION",
@@ -35,4 +36,5 @@ __all__ = [
     "Column",
     "Contract",
     "ContractError",
+    "Vocabulary",
 ]

@@ -63,7 +63,7 @@ class Registry(Generic[P]):
     def __init__(self, kind: str, package: str, entry_points: str) -> None:
         self.kind = kind
         self.entry_points = entry_points
-        self._package = package
+        self.package = package
         self._parts: dict[str, P] = {}
 
     def register(self, part: P) -> P:
@@ -130,7 +130,7 @@ class Registry(Generic[P]):
     def _load(self, name: str) -> None:
         self.check(name)
         if name in self._builtin:
-            where = f"{self._package}.{name}"
+            where = f"{self.package}.{name}"
             import_module(where)
         else:
             where = self._installed[name].value
@@ -142,7 +142,7 @@ class Registry(Generic[P]):
 
     @cached_property
     def _builtin(self) -> frozenset[str]:
-        spec = find_spec(self._package)
+        spec = find_spec(self.package)
         folders = spec.submodule_search_locations if spec is not None else None
         return frozenset(
             module.name for module in pkgutil.iter_modules(folders) if module.name[0] != "_"

@@ -60,8 +60,10 @@ class Recipe(Settings):
         max_length=60,
         description="Prefix of the asset keys, folder in the store.",
     )
-    source: Source
-    segmentation: SegmentationSettings = AnnotatedSegmentation()
+    source: Source = Field(description="Where the images are, and what their columns mean.")
+    segmentation: SegmentationSettings = Field(
+        AnnotatedSegmentation(), description="Where segments come from."
+    )
     taxonomy: str | dict[str, Any] | None = Field(
         None, description="A built-in name, or inline leaves, tree and ignored."
     )

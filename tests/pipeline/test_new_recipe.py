@@ -239,3 +239,10 @@ def test_json_lines_and_quotes(draft, faces):
     (faces.root / "metadata.csv").unlink()
     Path(faces.root / "metadata.jsonl").write_text("\n".join(lines))
     assert draft(faces.root)[0].label == "mouth"
+
+
+def test_schema_lies_beside_the_recipe_that_names_it(faces, draft, tmp_path):
+    draft(faces.root)
+    first = (tmp_path / "drafted.yaml").read_text().splitlines()[0]
+    name = first.removeprefix("# yaml-language-server: $schema=")
+    assert json.loads((tmp_path / name).read_text())["title"] == "HEML recipe"

@@ -14,6 +14,7 @@ from pipelines.recipe.draft.columns import Findings, associations, best_label, l
 from pipelines.recipe.draft.find import find_source, read
 from pipelines.recipe.draft.taxonomies import Choice, choose_taxonomy
 from pipelines.recipe.draft.write import recipe_name, recipe_text
+from pipelines.recipe.json_schema import SCHEMA_FILE, recipe_schema
 from pipelines.recipe.model import load_recipe
 
 #: Takes one line of what is found and chosen.
@@ -33,7 +34,7 @@ def draft_recipe(
     out: Path | None,
     say: Say,
 ) -> Path:
-    """Looks at a dataset's metadata and writes a commented recipe for it.
+    """Looks at a dataset's metadata; writes a commented recipe, and the schema beside it.
 
     Parameters
     ----------
@@ -80,9 +81,11 @@ def draft_recipe(
     if taxonomy is not None:
         read(content, label, attributes).check()
     with write_aside(path) as aside:
-        aside.write_text(text)
+        aside.write_text(text, encoding="utf-8")
         if taxonomy is not None:
             load_recipe(aside)
+    with write_aside(path.with_name(SCHEMA_FILE)) as aside:
+        aside.write_text(recipe_schema(), encoding="utf-8")
     say(f"\nwrote {path}")
     if taxonomy is None:
         say("next: set segmentation and taxonomy in it, then")

@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.recipe.draft.columns import Findings
 from pipelines.recipe.draft.taxonomies import Choice
+from pipelines.recipe.json_schema import SCHEMA_FILE
 
 _ORDER = ("kind", "root", "dataset", "config", "metadata", "image", "mask", "classes", "splits")
 
@@ -45,8 +46,9 @@ def recipe_text(
         Whether a segmenter is to be learned for rows without masks.
     """
     lines = [
-        "# Drafted by `heml init` from what the data looks like. Check label",
-        "# and attributes: only you know what the dataset is for. Keys left out have defaults.",
+        f"# yaml-language-server: $schema={SCHEMA_FILE}",
+        "# Drafted by `heml init` from the data. Check label and attributes: only you know what",
+        "# the dataset is for. Keys that are left out have defaults.",
         "",
         f"name: {name}   # prefix of the asset keys and folder in the store",
         "",
@@ -58,7 +60,7 @@ def recipe_text(
     shown = "; ".join(
         f"{attribute}: {findings.columns[attribute].shown()}" for attribute in attributes
     )
-    lines.append("  # what the label should not lean on" + (f": {shown}" if shown else ""))
+    lines.append("  # what the label should not rely on" + (f": {shown}" if shown else ""))
     lines.append(f"  attributes: {_yaml(list(attributes))}")
     if max_refused is not None:
         lines += [

@@ -1,0 +1,1 @@
+"""Reference documentation, generated from the definitions that the code itself uses."""
