@@ -90,8 +90,7 @@ def _type(node: Mapping[str, Any]) -> str:
         return f"`{node['const']}`"
     for several in ("anyOf", "oneOf"):
         if several in node:
-            words = [_type(choice) for choice in node[several]]
-            return " or ".join(dict.fromkeys(words))
+            return " or ".join(dict.fromkeys(map(_type, node[several])))
     if "$ref" in node:
         return "keys below"
     kind = node.get("type", "any")
@@ -100,8 +99,8 @@ def _type(node: Mapping[str, Any]) -> str:
     if kind == "object":
         inner = node.get("additionalProperties")
         return f"mapping to {_type(inner)}" if isinstance(inner, dict) else "mapping"
-    words = {"null": "`null`", "boolean": "true or false", "string": "text"}
-    return " ".join([words.get(kind, kind), *_bounds(node)])
+    names = {"null": "`null`", "boolean": "true or false", "string": "text"}
+    return " ".join([names.get(kind, kind), *_bounds(node)])
 
 
 def _bounds(node: Mapping[str, Any]) -> Iterator[str]:
