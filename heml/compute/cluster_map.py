@@ -123,9 +123,7 @@ def connect(address: str) -> None:
     try:
         import ray
     except ImportError as error:
-        raise RayError(
-            "HEML_RAY is set, but Ray is not installed: install the extra 'ray'"
-        ) from error
+        raise RayError("HEML_RAY is set; run pip install 'heml[ray]'") from error
     if ray.is_initialized():
         return
     try:

@@ -233,7 +233,9 @@ class RemoteFiles(Files):
             self._fs, root = url_to_fs(url)
             self._fs.invalidate_cache()
         except ImportError as error:
-            raise SourceError(f"source.root: '{url}' needs a library: {error}") from error
+            raise SourceError(
+                f"source.root: '{url}' needs a library: {error} (for s3: pip install 'heml[s3]')"
+            ) from error
         except Exception as error:  # whatever a service's library raises
             raise SourceError(f"source.root: '{url}' cannot be opened: {error}") from error
         self._root = str(root).rstrip("/")

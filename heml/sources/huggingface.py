@@ -13,6 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from heml.parts.extras import missing_extra
 from heml.sources.files import expanded, most_bytes, open_files, refuse_unsafe
 from heml.sources.image_columns import PictureRow, PictureTable
 from heml.sources.parquet_rows import class_name
@@ -61,6 +62,8 @@ class HuggingFaceSource(PictureTable):
         ------
         SourceError
         """
+        if problem := missing_extra("datasets", "hub"):
+            raise SourceError(f"source.kind huggingface: {problem}")
         import datasets
 
         datasets.disable_progress_bars()

@@ -238,7 +238,9 @@ class Remote:
             files.invalidate_cache()
             yield files, base.rstrip("/")
         except ImportError as error:
-            raise StoreError(f"{self.url}: {error}; install the extra of its protocol") from error
+            raise StoreError(
+                f"{self.url} needs a library: {error} (for s3: pip install 'heml[s3]')"
+            ) from error
         except OSError as error:
             reason = " ".join(str(error).split()) or type(error).__name__
             raise StoreError(

@@ -20,6 +20,7 @@ from scipy.ndimage import binary_dilation, binary_erosion
 
 from heml.compute.checkpoints import CheckpointError, resolve_checkpoint
 from heml.images.bounding_box import bounding_box
+from heml.parts.extras import missing_extra
 from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.imaging.segmented_image import Recombined
 from heml.taxonomy import Taxonomy
@@ -72,6 +73,8 @@ def _check_folder(path: Path) -> None:
                 f"inpaint.checkpoint: {path / name} has weights that are no safetensors; save the "
                 "pipeline again with safe_serialization=True"
             )
+    if problem := missing_extra("diffusers", "inpaint"):
+        raise CheckpointError(f"inpaint.checkpoint: {problem}")
     from diffusers.pipelines.auto_pipeline import (
         AUTO_INPAINT_PIPELINES_MAPPING,
         _get_task_class,
@@ -125,6 +128,8 @@ class Inpainter:
         folder: Path | None = None,
         device: torch.device | None = None,
     ) -> None:
+        if problem := missing_extra("diffusers", "inpaint"):
+            raise CheckpointError(f"inpaint.checkpoint: {problem}")
         from diffusers import AutoPipelineForInpainting
 
         self._settings = settings
