@@ -34,8 +34,15 @@ if TYPE_CHECKING:
 LONGEST = (
     "test_whole_run",
     "test_chain",
-    "test_kills",
     "test_ray",
+    "test_kills",
+    "test_report",
+    "test_segmentation",
+    "test_growth",
+    "test_dataset",
+    "test_edit_detectability",
+    "test_metric_levels",
+    "test_plan",
 )
 
 CLASSES = {0: "background", 1: "shape", 2: "void"}

@@ -37,10 +37,10 @@ TAXONOMY = Taxonomy(
     {"head": ("hair", "mouth", "skin")},
     ignored=("background", "hat", "eyes", "brows", "nose", "neck", "clothes"),
 )
-SOURCE = PortraitsSource(kind="portraits", count=260, size=32, association=0.9)
+SOURCE = PortraitsSource(kind="portraits", count=160, size=32, association=0.9)
 #: Most images are outside the sample, so embedding them is work for the cluster.
 METRIC = MetricSettings(
-    epochs=1, train_images=100, embedding=4, resolution=Resolution(leaf=8, branch=8, root=8)
+    epochs=1, train_images=60, embedding=4, resolution=Resolution(leaf=8, branch=8, root=8)
 )
 BIAS = BiasSettings(resamples=50, permutations=50)
 REBALANCE = RebalanceSettings(budget=0.3)
@@ -120,7 +120,7 @@ def test_killed_worker_loses_nothing(address, monkeypatch, tmp_path):
     assert os.getpid() not in {pid for pid, _ in results}
 
 
-def test_error_of_a_shard_is_told(address, monkeypatch):
+def test_error_of_a_shard_is_raised(address, monkeypatch):
     monkeypatch.setenv("HEML_RAY", address)
 
     def fail(number):

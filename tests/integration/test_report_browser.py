@@ -1,4 +1,4 @@
-"""The report in a real browser: no console messages, all pictures decode, nothing is cut off.
+"""The report in a real browser: no console messages, all images decode, nothing is cut off.
 
 A page with the report in a frame of a phone's or a desktop's width looks at it from outside and
 writes down what it finds; headless Chromium prints that page.
@@ -29,12 +29,12 @@ PROBE = """<!doctype html><title>probe</title>
 <script>
 window.onload = () => {{
   const page = document.querySelector("iframe").contentDocument;
-  const pictures = [...page.images];
+  const images = [...page.images];
   const width = page.documentElement.clientWidth;
   const boxes = [...page.querySelectorAll(".scroll")];
   const found = {{
-    pictures: pictures.length,
-    broken: pictures.filter(p => !(p.complete && p.naturalWidth > 0)).map(p => p.alt),
+    images: images.length,
+    broken: images.filter(p => !(p.complete && p.naturalWidth > 0)).map(p => p.alt),
     targets: [...page.querySelectorAll("nav a")].map(a => page.querySelector(a.hash) !== null),
     hidden: [...page.querySelectorAll("main > section")]
       .filter(s => s.getBoundingClientRect().height < 40).map(s => s.id),
@@ -84,7 +84,7 @@ def look(report: Path, width: int, dark: bool = False) -> tuple[dict[str, Any], 
 def test_the_report_works_in_a_browser(report: Path, width: int) -> None:
     found, console = look(report, width)
     assert console == []
-    assert found["pictures"] > 20
+    assert found["images"] > 20
     assert found["broken"] == []
     assert found["hidden"] == []
     assert len(found["targets"]) == 8

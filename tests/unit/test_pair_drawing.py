@@ -63,7 +63,7 @@ def texts(figure: Figure) -> list[str]:
 
 @pytest.mark.parametrize("theme", [LIGHT, DARK], ids=["light", "dark"])
 @pytest.mark.parametrize("draw", DRAWINGS)
-def test_a_pair_in_memory_is_drawn_on_the_page_it_is_for(tree, draw, theme):
+def test_a_pair_in_memory_is_drawn_in_its_theme(tree, draw, theme):
     figure = draw(tree, image(1, True), image(2, False), theme=theme)
     drawn = np.asarray(pixels(figure, 0.5))
     paper = np.round(np.array(to_rgb(theme.paper)) * 255)
@@ -71,7 +71,7 @@ def test_a_pair_in_memory_is_drawn_on_the_page_it_is_for(tree, draw, theme):
     assert (drawn != paper).any(axis=2).mean() > 0.05
 
 
-def test_the_tree_says_every_distance_and_who_lacks_what(tree):
+def test_the_tree_shows_every_distance_and_missing_segment(tree):
     pair = image(1, True), image(2, False)
     said = texts(draw_pair_tree(tree, *pair))
     explained = tree.explain(*pair)
@@ -100,7 +100,7 @@ def test_bars_begin_where_the_one_above_ends_and_end_at_the_total(tree):
         assert bars[-1][1] == pytest.approx(totals[which])
 
 
-def test_small_contributions_are_summed_up_and_none_is_lost():
+def test_small_contributions_are_summed():
     parts = [
         NodeExplanation(
             f"n{i}",
@@ -161,8 +161,8 @@ def test_text_is_readable_on_every_fill(theme):
 
 
 @pytest.mark.parametrize("scale", [1, 1.1, 2])
-def test_words_below_a_title_stay_on_the_page(tree, scale):
+def test_notes_fit_the_width_of_the_figure(tree, scale):
     figure = draw_pair_tree(tree, image(1, True), image(2, False))
-    picture = pixels(figure, scale)
+    drawn = pixels(figure, scale)
     for text in figure.texts:
-        assert text.get_window_extent().x1 <= picture.width
+        assert text.get_window_extent().x1 <= drawn.width

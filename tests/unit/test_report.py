@@ -22,6 +22,7 @@ from data_contracts import (
     RECOMBINED_SAMPLES,
 )
 from heml.bias.history import remember_scores
+from heml.dataset import revocation
 from heml.dataset.revocation import revoke
 from heml.effect.summary import arm_effects
 from heml.parts.wording import chance, decimal, percent
@@ -35,6 +36,7 @@ from heml.report.drawing.tree_drawing import places
 from heml.report.figures import by_name
 from heml.report.figures.examples import contrasting_pairs, sample_examples, spread
 from heml.report.report_stage import SECTIONS, render_report
+from heml.storage.store import Store
 from heml.tree.metric_tree import MetricTree
 
 pytestmark = pytest.mark.xdist_group("report")
@@ -90,7 +92,7 @@ def test_every_figure_is_a_small_png(made: ReportStore, name: str) -> None:
         pixels = np.asarray(image.convert("RGB"))
     assert pixels.shape[1] <= 900
     assert len(data) <= SMALL
-    assert pixels.std() > 1, "the picture is not blank"
+    assert pixels.std() > 1, "the image is not blank"
 
 
 def test_images_are_shown_before_they_are_segmented(own: ReportStore) -> None:
@@ -126,23 +128,21 @@ def test_report_needs_nothing_else(page: Page, made: ReportStore) -> None:
     assert not re.search(r"\son\w+=", re.sub(r'"[^"]*"', '""', made.store.report.read_text()))
 
 
-def test_every_picture_decodes_and_says_what_it_shows(page: Page) -> None:
+def test_every_image_decodes_and_has_alt_text(page: Page) -> None:
     from base64 import b64decode
 
-    pictures = page.named("img")
-    assert len(pictures) > 20
-    for picture in pictures:
-        data = b64decode(str(picture["src"]).split(",", 1)[1])
-        with Image.open(io.BytesIO(data)) as image:
-            image.load()
-            ratio = image.width / image.height
-        assert len(str(picture["alt"])) > 5
-        assert int(str(picture["width"])) / int(str(picture["height"])) == pytest.approx(ratio, 0.1)
+    images = page.named("img")
+    assert len(images) > 20
+    for image in images:
+        data = b64decode(str(image["src"]).split(",", 1)[1])
+        with Image.open(io.BytesIO(data)) as decoded:
+            decoded.load()
+            ratio = decoded.width / decoded.height
+        assert len(str(image["alt"])) > 5
+        assert int(str(image["width"])) / int(str(image["height"])) == pytest.approx(ratio, 0.1)
 
 
-def test_headings_lead_step_by_step_and_tables_have_named_columns(
-    page: Page, made: ReportStore
-) -> None:
+def test_headings_skip_no_level_and_table_columns_are_named(page: Page, made: ReportStore) -> None:
     levels = [int(tag[1]) for tag, _ in page.tags if re.fullmatch("h[1-6]", tag)]
     assert levels[0] == 1
     assert levels.count(1) == 1
@@ -150,7 +150,7 @@ def test_headings_lead_step_by_step_and_tables_have_named_columns(
     assert not re.search(r"<th[^>]*>\s*</th>", made.store.report.read_text())
 
 
-def test_charts_have_pictures_that_fit_a_phone(page: Page) -> None:
+def test_charts_have_images_that_fit_a_phone(page: Page) -> None:
     sources = [s for s in page.named("source") if "max-width" in str(s["media"])]
     # Segments twice, coverage, scores, plan twice, effect, and two of every pair; some dark too.
     assert len([s for s in sources if "dark" not in str(s["media"])]) >= 9
@@ -158,7 +158,7 @@ def test_charts_have_pictures_that_fit_a_phone(page: Page) -> None:
     assert all(str(s["media"]).startswith("screen and ") for s in page.named("source"))
 
 
-def test_pairs_and_segments_have_pictures_for_dark_pages(page: Page) -> None:
+def test_pairs_and_segments_have_images_for_dark_pages(page: Page) -> None:
     from base64 import b64decode
 
     sources = [s for s in page.named("source") if "dark" in str(s["media"])]
@@ -267,7 +267,7 @@ def test_a_score_whose_interval_includes_0_gets_a_caveat(own: ReportStore) -> No
     assert any("includes 0" in caveat for caveat in caveats(own))
 
 
-def test_a_rival_within_the_interval_is_named(own: ReportStore) -> None:
+def test_segments_with_overlapping_intervals_are_named(own: ReportStore) -> None:
     own.scores(score_low=0.2)
     assert any("overlaps that of background" in caveat for caveat in caveats(own))
 
@@ -374,7 +374,7 @@ def luminance(color: str) -> float:
     return float(linear @ [0.2126, 0.7152, 0.0722])
 
 
-def test_words_stand_out_from_the_page_in_light_dark_and_print():
+def test_text_contrasts_with_the_page_in_light_dark_and_print():
     css = (Path(report_stage.__file__).parent / "templates" / "report.css").read_text()
     schemes = [dict(re.findall(r"--([\w-]+): (#\w+)", root)) for root in css.split(":root {")[1:]]
     assert len(schemes) == 3
@@ -410,16 +410,28 @@ def test_surrogates_in_text_are_escaped(own: ReportStore) -> None:
     assert "# \\udce9" in page.text
 
 
+def test_a_revoked_report_is_not_written_before_the_recipe_runs_again(own: ReportStore) -> None:
+    image_id = own.train["image_id"].iloc[0]
+    revoke(own.store, [image_id])
+    with pytest.raises(FileNotFoundError, match="rebalanced_dataset"):
+        own.render()
+    assert not own.store.report.exists()
+
+
 @pytest.mark.parametrize("of_a_sample", [True, False])
-@pytest.mark.usefixtures("undrawn")
-def test_revoked_images_are_never_shown_again(own: ReportStore, of_a_sample: bool) -> None:
+def test_revoked_images_are_not_shown_where_revoking_was_interrupted(
+    own: ReportStore, monkeypatch: pytest.MonkeyPatch, of_a_sample: bool
+) -> None:
     samples = pd.read_parquet(own.store.recombined_samples, columns=["host_id", "donor_id"])
     used = {*samples["host_id"], *samples["donor_id"]}
     image_id = next(i for i in own.index["image_id"] if (i in used) == of_a_sample)
-    own.render()
-    assert revoke(own.store, [image_id]) == [image_id]
-    (own.store.root / "manifests" / "report.json").unlink()
-    own.store.report.unlink()
+
+    def interrupted(store: Store) -> None:
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(revocation, "_withdraw", interrupted)
+    with pytest.raises(KeyboardInterrupt):
+        revoke(own.store, [image_id])
     expected = "images and recombined_samples" if of_a_sample else "images"
     with pytest.raises(RevokedImagesError, match=f"^{expected} still hold revoked images"):
         own.render()

@@ -62,7 +62,7 @@ def measures_by_attribute(store: Store) -> dict[str, list[MeasureRow]]:
 def _row(row: dict[Any, Any]) -> MeasureRow:
     of = " · ".join(row[k] for k in ("label_value", "attribute_value") if not pd.isna(row[k]))
     numbers = {k: None if pd.isna(row[k]) else float(row[k]) for k in ("value", "low", "high", "q")}
-    name = f"{MEASURE_WORDS[row['measure']]} {of}".strip()
+    name = f"{MEASURE_WORDS.get(row['measure'], row['measure'])} {of}".strip()
     return MeasureRow(name, n=int(row["n"]), note=row["note"], **numbers)
 
 
