@@ -48,8 +48,12 @@ LONGEST = (
 CLASSES = {0: "background", 1: "shape", 2: "void"}
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders files by duration; tests of one file share a worker, as they share its fixtures."""
+    """Orders files by duration; tests of one file share a worker, as they share its fixtures.
+
+    Runs first, as pytest-xdist reads the groups in the same hook.
+    """
     items.sort(key=lambda item: _place(item.path.stem))
     for item in items:
         if item.get_closest_marker("xdist_group") is None:

@@ -37,10 +37,10 @@ TAXONOMY = Taxonomy(
     {"head": ("hair", "mouth", "skin")},
     ignored=("background", "hat", "eyes", "brows", "nose", "neck", "clothes"),
 )
-SOURCE = PortraitsSource(kind="portraits", count=160, size=32, association=0.9)
-#: Most images are outside the sample, so embedding them is work for the cluster.
+SOURCE = PortraitsSource(kind="portraits", count=200, size=32, association=0.9)
+#: Some images are outside the sample, so embedding them is work for the cluster.
 METRIC = MetricSettings(
-    epochs=1, train_images=60, embedding=4, resolution=Resolution(leaf=8, branch=8, root=8)
+    epochs=1, train_images=100, embedding=4, resolution=Resolution(leaf=8, branch=8, root=8)
 )
 BIAS = BiasSettings(resamples=50, permutations=50)
 REBALANCE = RebalanceSettings(budget=0.3)
