@@ -2,9 +2,41 @@
 
 import pyarrow as pa
 
-from data_contracts.common import IMAGE, SEGMENT_MASK
+from data_contracts.common import IMAGE, PIXEL_ORIGIN, SEGMENT_MASK
 from data_contracts.contract import Column, Columns, Contract, OpenColumns
 from data_contracts.rebalance_plan import EDIT_COLUMNS
+
+#: Where pixels of a sample come from. host: the image it started from, recolored at most. donor:
+#: the image that the nodes were taken from. filled: computed from surrounding pixels. generated:
+#: drawn by a diffusion model.
+PIXEL_ORIGINS = ("host", "donor", "filled", "generated")
+
+#: Says where pixels come from; the dataset has these columns too.
+ORIGIN_COLUMNS = (
+    Column(
+        "origins",
+        pa.list_(PIXEL_ORIGIN),
+        "Origin of every pixel: host, donor, filled or generated (COCO compressed RLE).",
+    ),
+    Column(
+        "generator",
+        pa.string(),
+        "Checkpoint that drew the generated pixels; null where there are none.",
+        nullable=True,
+    ),
+    Column(
+        "generator_revision",
+        pa.string(),
+        "Its commit on the Hub, or the SHA-256 of its files.",
+        nullable=True,
+    ),
+    Column(
+        "generator_licence",
+        pa.string(),
+        "License of the checkpoint, as its model card states it.",
+        nullable=True,
+    ),
+)
 
 #: Provided by the registry of gates.
 GATE_COLUMNS = OpenColumns("gate columns", "heml.recombination.gate")
@@ -24,8 +56,10 @@ RECOMBINED_SAMPLES = Contract(
         GATE_COLUMNS,
         Column("image", IMAGE, "The sample as PNG."),
         Column("masks", pa.list_(SEGMENT_MASK), "Segments of the sample (COCO RLE)."),
+        *ORIGIN_COLUMNS,
+        Column("code_fingerprint", pa.string(), "Fingerprint of the code that made the sample."),
         Column("width", pa.int32(), "Width in pixels.", at_least=1),
         Column("height", pa.int32(), "Height in pixels.", at_least=1),
     ),
-    version=(2, 0),
+    version=(2, 1),
 )

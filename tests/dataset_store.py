@@ -182,6 +182,8 @@ def _samples(store: Store, count: int) -> None:
                 "refused_by": [reason] if reason else [],
                 "image": {"bytes": buffer.getvalue(), "path": f"edit-{number:06d}.png"},
                 "masks": [{"class_name": "hair", "rle": encode(pixels[..., 0] > 99)}],
+                "origins": [{"origin": "donor", "rle": encode(np.ones((32, 32), bool))}],
+                "code_fingerprint": "0" * 16,
                 "width": 32,
                 "height": 32,
             }

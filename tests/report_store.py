@@ -308,6 +308,11 @@ class ReportStore:
                     "gate_segment": None,
                     "image": {"bytes": self._png(), "path": "sample.png"},
                     "masks": [{"class_name": "shape", "rle": encode(self.masks[ids[0]] == 1)}],
+                    "origins": [],
+                    "generator": None,
+                    "generator_revision": None,
+                    "generator_licence": None,
+                    "code_fingerprint": "0" * 16,
                     "width": SIDE,
                     "height": SIDE,
                 }

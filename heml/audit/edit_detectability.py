@@ -9,18 +9,18 @@ is scarce is recombined, the two say opposite things in different attributes, an
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import torch
-from scipy.stats import mannwhitneyu
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import KBinsDiscretizer
 from torch import Tensor, nn
 
+from heml.compute.device import choose_device, mixed_precision, to_device
 from heml.compute.threads import seeded
 from heml.metrics.node_network import SmallTrunk
 
@@ -110,6 +110,7 @@ def measure_edit_detectability(
     steps: int = 200,
     batch_size: int = 64,
     seed: int = 0,
+    device: torch.device | None = None,
 ) -> EditDetectability:
     """Trains the detector and asks whether its score tells the label.
 
@@ -131,6 +132,8 @@ def measure_edit_detectability(
     batch_size : int, default 64
         Half of it real, half recombined.
     seed : int, default 0
+    device : torch.device, optional
+        Where the detectors are trained; the accelerator if there is one by default.
 
     Returns
     -------
@@ -148,6 +151,7 @@ def measure_edit_detectability(
     )
     weights = np.ones(len(images)) if weights is None else np.asarray(weights, float)
     _check(images, recombined, labels, families, folds)
+    device = device or choose_device("auto")
     scores = np.full(len(images), np.nan)
     names, codes = np.unique(labels, return_inverse=True)
     splits = list(GroupKFold(folds, shuffle=True, random_state=seed).split(images, None, families))
@@ -156,20 +160,18 @@ def measure_edit_detectability(
             raise ValueError(
                 f"fold {number} has one kind of image alone: give more families, or fewer folds"
             )
-        network = _train(images, train, recombined, steps, batch_size, seed + number)
-        scores[test] = _score(network, images[test])
+        network = _train(images, train, recombined, steps, batch_size, seed + number, device)
+        scores[test] = _score(network, images[test], device)
         # Networks of different folds put their zero differently: ranks compare.
         scores[test] = scores[test].argsort().argsort() / max(len(test) - 1, 1)
     rng = np.random.default_rng(seed)
-    detector = _bootstrapped(lambda rows: _auc(recombined[rows], scores[rows]), families, rng)
+    detector = _bootstrapped(lambda times: _auc(times, recombined, scores), families, rng)
 
     def told(strata: np.ndarray) -> Measured:
         right = _predicted(scores, codes, weights, strata, splits) == codes
         # Strata below 0 are left out.
         keys = np.where(strata < 0, -1, strata * len(names) + codes)
-        return _bootstrapped(
-            lambda rows: _balanced(keys[rows], right[rows], weights[rows]), families, rng
-        )
+        return _bootstrapped(lambda times: _balanced(times, keys, right, weights), families, rng)
 
     label = told(np.zeros(len(codes), int))
     within = None
@@ -219,9 +221,9 @@ class _Detector(nn.Module):
         return score[:, 0]
 
 
-def _scaled(images: np.ndarray) -> Tensor:
+def _scaled(images: np.ndarray, device: torch.device) -> Tensor:
     """Colors, and as fourth channel fine detail: a mark is a matter of it."""
-    colors = (torch.from_numpy(np.ascontiguousarray(images)).float() - 128) / 128
+    colors = (to_device(np.ascontiguousarray(images), device).float() - 128) / 128
     gray = colors.mean(dim=1, keepdim=True)
     detail = gray - nn.functional.avg_pool2d(gray, 3, 1, 1)
     return torch.cat([colors, detail * 4], dim=1)
@@ -234,23 +236,27 @@ def _train(
     steps: int,
     batch_size: int,
     seed: int,
+    device: torch.device,
 ) -> nn.Module:
     rng = np.random.default_rng(seed)
     with seeded(seed):
         network = _Detector()
-        network(_scaled(images[:1]))
-    network.train()
+        network(_scaled(images[:1], torch.device("cpu")))
+    # Initialized on the CPU: the same weights on every device.
+    network.to(device).train()
     optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
     kinds = [train[recombined[train] == kind] for kind in (False, True)]
     half = max(batch_size // 2, 1)
-    truth = torch.arange(2).repeat_interleave(half).float()
+    truth = torch.arange(2).repeat_interleave(half).float().to(device)
     for _ in range(steps):
         rows = np.concatenate([rng.choice(kind, half) for kind in kinds])
-        batch = _scaled(images[rows])
-        flips = torch.from_numpy(rng.random(len(rows)) < 0.5)[:, None, None, None]
+        batch = _scaled(images[rows], device)
+        flips = to_device(rng.random(len(rows)) < 0.5, device)[:, None, None, None]
         batch = torch.where(flips, batch.flip(-1), batch)
-        loss = nn.functional.binary_cross_entropy_with_logits(network(batch), truth)
+        with mixed_precision(device):
+            scores = network(batch)
+        loss = nn.functional.binary_cross_entropy_with_logits(scores.float(), truth)
         optimizer.zero_grad(set_to_none=True)
         loss.backward()
         optimizer.step()
@@ -259,8 +265,11 @@ def _train(
 
 
 @torch.inference_mode()
-def _score(network: nn.Module, images: np.ndarray) -> np.ndarray:
-    parts = [network(_scaled(images[i : i + 256])).numpy() for i in range(0, len(images), 256)]
+def _score(network: nn.Module, images: np.ndarray, device: torch.device) -> np.ndarray:
+    parts = [
+        network(_scaled(images[start : start + 256], device)).cpu().numpy()
+        for start in range(0, len(images), 256)
+    ]
     return np.concatenate(parts).astype(float)
 
 
@@ -302,29 +311,62 @@ def _from_score(
     return np.asarray(model.predict(bins.transform(asked[:, None])))
 
 
-def _auc(recombined: np.ndarray, scores: np.ndarray) -> float:
-    if recombined.all() or not recombined.any():
-        return np.nan
-    # scikit-learn's takes three times as long, and it is asked for every resample.
-    pairs = recombined.sum() * (~recombined).sum()
-    return float(mannwhitneyu(scores[recombined], scores[~recombined]).statistic / pairs)
+def _auc(times: np.ndarray, recombined: np.ndarray, scores: np.ndarray) -> np.ndarray:
+    """Area under the ROC curve of every resample, ties counted by half; NaN with one kind alone.
+
+    Parameters
+    ----------
+    times : int array (R, N)
+        How often each image is drawn.
+    """
+    order = np.argsort(scores, kind="stable")
+    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
+    # Images of one score are taken together.
+    above, below = (
+        np.add.reduceat(times[:, order] * kind[order], starts, axis=1).astype(float)
+        for kind in (recombined, ~recombined)
+    )
+    lower = np.cumsum(below, axis=1) - below / 2
+    pairs = above.sum(axis=1) * below.sum(axis=1)
+    wins = (above * lower).sum(axis=1)
+    return np.divide(wins, pairs, out=np.full(len(times), np.nan), where=pairs > 0)
 
 
-def _balanced(keys: np.ndarray, right: np.ndarray, weights: np.ndarray) -> float:
-    """Mean share of what is right, by weight, over all keys from 0 on."""
-    keys, right, weights = keys[keys >= 0], right[keys >= 0], weights[keys >= 0]
-    masses = np.bincount(keys, weights)
-    hits = np.bincount(keys, weights * right)
-    return float((hits[masses > 0] / masses[masses > 0]).mean()) if masses.any() else np.nan
+def _balanced(
+    times: np.ndarray, keys: np.ndarray, right: np.ndarray, weights: np.ndarray
+) -> np.ndarray:
+    """Mean share of what is right, by weight, over all keys from 0 on, of every resample.
+
+    Parameters
+    ----------
+    times : int array (R, N)
+        How often each image is drawn.
+    """
+    kept = keys >= 0
+    places = np.unique(keys[kept], return_inverse=True)[1]
+    table = np.eye(places.max(initial=0) + 1)[places] * weights[kept, None]
+    masses = times[:, kept] @ table
+    hits = times[:, kept] @ (table * right[kept, None])
+    shares = np.divide(hits, masses, out=np.zeros_like(hits), where=masses > 0)
+    there = (masses > 0).sum(axis=1)
+    return np.divide(shares.sum(axis=1), there, out=np.full(len(times), np.nan), where=there > 0)
 
 
-def _bootstrapped(measure: Any, families: np.ndarray, rng: np.random.Generator) -> Measured:
-    """Resamples whole families: an image and what was made of it are no two witnesses."""
+def _bootstrapped(
+    measure: Callable[[np.ndarray], np.ndarray], families: np.ndarray, rng: np.random.Generator
+) -> Measured:
+    """Resamples whole families: an image and its recombinations are not independent.
+
+    Parameters
+    ----------
+    measure : callable
+        From how often each image is drawn, int array (R, N), the measure of every resample (R,).
+    """
     names, codes = np.unique(families, return_inverse=True)
-    members = np.split(np.argsort(codes, kind="stable"), np.cumsum(np.bincount(codes))[:-1])
-    values = []
-    for _ in range(RESAMPLES):
-        chosen = rng.integers(len(names), size=len(names))
-        values.append(measure(np.concatenate([members[i] for i in chosen])))
-    low, high = np.nanquantile(values, [OUTSIDE / 2, 1 - OUTSIDE / 2])
-    return Measured(measure(np.arange(len(codes))), float(low), float(high), len(codes))
+    count = len(names)
+    drawn = [
+        np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(RESAMPLES)
+    ]
+    low, high = np.nanquantile(measure(np.stack(drawn)[:, codes]), [OUTSIDE / 2, 1 - OUTSIDE / 2])
+    everything = measure(np.ones((1, len(codes)), int))
+    return Measured(float(everything[0]), float(low), float(high), len(codes))

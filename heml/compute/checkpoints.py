@@ -7,6 +7,7 @@ or else a name on the Hub. A folder is identified by its content, a name by its 
 from __future__ import annotations
 
 import hashlib
+from contextlib import suppress
 from functools import cache
 from pathlib import Path
 
@@ -73,6 +74,18 @@ def checkpoint_identity(checkpoint: str) -> str:
             )
             digest.update(name.as_posix().encode() + b"\0" + content)
     return digest.hexdigest()
+
+
+def checkpoint_licence(checkpoint: str) -> str | None:
+    """The licence that the checkpoint's model card states; None if it has no card."""
+    from huggingface_hub import ModelCard, hf_hub_download
+
+    with suppress(Exception):  # a missing card, no network: the licence stays unknown
+        folder = Path(checkpoint)
+        path = folder / "README.md" if folder.is_dir() else hf_hub_download(checkpoint, "README.md")
+        licence = ModelCard.load(path).data.get("license")
+        return None if licence is None else str(licence)
+    return None
 
 
 @cache

@@ -6,6 +6,7 @@ import io
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -32,11 +33,13 @@ from heml.recombination.imaging.image_reader import SegmentedImageReader
 from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.judging.calibration import Calibration
 from heml.recombination.judging.judge import MeasuredLimits, Verdict, fit_gates
+from heml.recombination.origins import Generator, origin_columns
 from heml.recombination.plan.plan_stage import planned_roles
 from heml.recombination.rebalance_settings import RebalanceSettings
 from heml.recombination.refusals import IDENTITY_EDIT
 from heml.segmentation.masks import encode
 from heml.storage.atomic_write import write_aside
+from heml.storage.code_version import code_fingerprint
 from heml.storage.fingerprint import fingerprint
 from heml.storage.sharded_parquet import ShardWriter
 from heml.storage.stage import Outcome, run_stage
@@ -44,7 +47,7 @@ from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.metric_tree import MetricTree
 
-VERSION = 16
+VERSION = 17
 BATCH = 32
 #: Fewer samples than this are made before further processes have started.
 WORTH_PROCESSES = 400
@@ -288,7 +291,8 @@ class Recombiner:
             nodes = [list(edit["nodes"]) for edit in edits]
             samples = self._painter.redraw(samples, nodes, [edit["seed"] for edit in edits])
         verdicts = self._gates.judge(samples, hosts, donors, edits)
-        return list(self._pool.map(_row, edits, samples, verdicts))
+        generator = None if self._painter is None else self._painter.generator
+        return list(self._pool.map(partial(_row, generator), edits, samples, verdicts))
 
 
 def _slot(edit: Mapping[str, Any]) -> Slot:
@@ -337,7 +341,9 @@ def _rounds(slots: Sequence[Slot], missing: Counter[Slot]) -> Iterator[list[int]
             yield chosen
 
 
-def _row(edit: dict[str, Any], sample: Recombined, verdict: Verdict) -> dict[str, Any]:
+def _row(
+    generator: Generator | None, edit: dict[str, Any], sample: Recombined, verdict: Verdict
+) -> dict[str, Any]:
     buffer = io.BytesIO()
     # A low level: one more takes twice the time for two hundredths of the size.
     Image.fromarray(sample.image).save(buffer, "PNG", compress_level=3)
@@ -355,6 +361,8 @@ def _row(edit: dict[str, Any], sample: Recombined, verdict: Verdict) -> dict[str
         "masks": [
             {"class_name": name, "rle": encode(mask)} for name, mask in sorted(sample.masks.items())
         ],
+        **origin_columns(sample, generator),
+        "code_fingerprint": code_fingerprint(),
         "width": width,
         "height": height,
     }

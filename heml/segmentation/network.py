@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Mapping, Sequence
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
 import torch
-from huggingface_hub import ModelCard, hf_hub_download
 from torch import nn
 from torch.nn.functional import interpolate
 from transformers import AutoImageProcessor, AutoModelForSemanticSegmentation
 
-from heml.compute.checkpoints import CheckpointError
+from heml.compute.checkpoints import CheckpointError, checkpoint_licence
 from heml.compute.device import choose_device, mixed_precision
 from heml.segmentation.class_map import leaf_of_classes
 from heml.segmentation.iou import IGNORED
@@ -182,16 +180,6 @@ def _explained(checkpoint: str, error: Exception, allow_pickle: bool) -> str:
     )
 
 
-def licence_of(checkpoint: str) -> str | None:
-    """The licence that the checkpoint's model card states; None if it has no card."""
-    with suppress(Exception):  # a missing card, no network: the licence stays unknown
-        folder = Path(checkpoint)
-        path = folder / "README.md" if folder.is_dir() else hf_hub_download(checkpoint, "README.md")
-        licence = ModelCard.load(path).data.get("license")
-        return None if licence is None else str(licence)
-    return None
-
-
 def load_segmenter(
     checkpoint: str,
     taxonomy: Taxonomy,
@@ -232,6 +220,6 @@ def load_segmenter(
         leaf_of_classes(labels, taxonomy, overrides),
         list(taxonomy.leaves),
         name or (Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint),
-        licence or licence_of(checkpoint),
+        licence or checkpoint_licence(checkpoint),
         choose_device(device),
     )

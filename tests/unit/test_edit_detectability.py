@@ -2,8 +2,9 @@
 
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
-from heml.audit.edit_detectability import measure_edit_detectability
+from heml.audit.edit_detectability import _auc, _balanced, measure_edit_detectability
 
 
 def images(count: int, seed: int) -> np.ndarray:
@@ -105,3 +106,25 @@ def test_one_kind_of_image_is_an_error():
         measure(images(N, 0), np.zeros(N, bool))
     with pytest.raises(ValueError, match="of one length"):
         measure_edit_detectability(images(4, 0), np.zeros(3, bool), LABELS[:4], FAMILIES[:4])
+
+
+def test_measures_of_resamples_are_those_of_the_drawn_rows():
+    rng = np.random.default_rng(3)
+    times = rng.integers(0, 3, (5, 40))
+    scores, kind = rng.integers(0, 6, 40) / 5, rng.random(40) < 0.5
+    keys, right = rng.integers(0, 3, 40), rng.random(40) < 0.5
+    for row, area, share in zip(
+        times,
+        _auc(times, kind, scores),
+        _balanced(times, keys, right, np.ones(40)),
+        strict=True,
+    ):
+        drawn = np.repeat(np.arange(40), row)
+        assert area == pytest.approx(roc_auc_score(kind[drawn], scores[drawn]))
+        guess = np.where(right, keys, keys + 9)[drawn]
+        shares = [(guess == key)[keys[drawn] == key].mean() for key in range(3)]
+        assert share == pytest.approx(np.mean(shares))
+
+
+def test_resamples_of_one_kind_have_no_area():
+    assert np.isnan(_auc(np.array([[1, 0]]), np.array([True, False]), np.array([0.1, 0.2]))).all()

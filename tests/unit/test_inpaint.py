@@ -91,7 +91,10 @@ def sample(seed: int, size: tuple[int, int] = (40, 52)) -> Recombined:
 def test_only_the_band_and_the_hole_change(checkpoint):
     chosen = settings(checkpoint)
     samples = [sample(0), sample(1, (64, 33))]
-    results = Inpainter(chosen, TAXONOMY).redraw(samples, [["mouth"]] * 2, [1, 2])
+    painter = Inpainter(chosen, TAXONOMY)
+    assert painter.generator.name == checkpoint.name
+    assert len(painter.generator.revision) == 64, "a folder is identified by its content"
+    results = painter.redraw(samples, [["mouth"]] * 2, [1, 2])
     for before, after in zip(samples, results, strict=True):
         mask = redrawn(before, chosen)
         assert mask[22, 20]
@@ -99,6 +102,7 @@ def test_only_the_band_and_the_hole_change(checkpoint):
         assert not mask[15, 20]
         np.testing.assert_array_equal(after.image[~mask], before.image[~mask])
         assert (after.image[mask] != before.image[mask]).any(axis=1).mean() > 0.9
+        np.testing.assert_array_equal(after.generated, mask)
         assert after.masks is before.masks
 
 

@@ -18,11 +18,17 @@ import torch
 from PIL import Image
 from scipy.ndimage import binary_dilation, binary_erosion
 
-from heml.compute.checkpoints import CheckpointError, resolve_checkpoint
+from heml.compute.checkpoints import (
+    CheckpointError,
+    checkpoint_identity,
+    checkpoint_licence,
+    resolve_checkpoint,
+)
 from heml.images.bounding_box import bounding_box
 from heml.parts.extras import missing_extra
 from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.imaging.segmented_image import Recombined
+from heml.recombination.origins import Generator
 from heml.taxonomy import Taxonomy
 
 #: Room around the redrawn pixels that the model sees, as a share of their longer side.
@@ -146,6 +152,12 @@ class Inpainter:
             raise CheckpointError(
                 f"inpaint.checkpoint: cannot load '{checkpoint}' for inpainting: {reason}"
             ) from error
+        #: What the samples' provenance says of the checkpoint.
+        self.generator = Generator(
+            Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint,
+            checkpoint_identity(checkpoint).removeprefix(f"{checkpoint}@"),
+            checkpoint_licence(checkpoint),
+        )
         pipeline.set_progress_bar_config(disable=True)
         self._pipeline = pipeline.to(device)
 
@@ -172,7 +184,8 @@ class Inpainter:
         for start in range(0, len(tasks), size):
             part = tasks[start : start + size]
             for task, drawn in zip(part, self._draw(part), strict=True):
-                results[task.place] = _pasted(samples[task.place], task, drawn)
+                if drawn is not None:
+                    results[task.place] = _pasted(samples[task.place], task, drawn)
         return results
 
     def _task(
@@ -202,7 +215,7 @@ class Inpainter:
         return max(side // factor, 1) * factor
 
     @torch.inference_mode()
-    def _draw(self, tasks: Sequence[_Task]) -> list[np.ndarray]:
+    def _draw(self, tasks: Sequence[_Task]) -> list[np.ndarray | None]:
         settings = self._settings
         output = self._pipeline(
             prompt=[task.prompt for task in tasks],
@@ -220,8 +233,8 @@ class Inpainter:
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(tasks)
         # A checkpoint's own filter blackens what it dislikes: such a sample stays as it was.
         return [
-            np.asarray((task.image if bad else image).convert("RGB"))
-            for task, image, bad in zip(tasks, output.images, flagged, strict=True)
+            None if bad else np.asarray(image.convert("RGB"))
+            for image, bad in zip(output.images, flagged, strict=True)
         ]
 
 
@@ -270,4 +283,4 @@ def _pasted(sample: Recombined, task: _Task, drawn: np.ndarray) -> Recombined:
     mask = task.redrawn[rows, columns]
     image = sample.image.copy()
     image[rows, columns][mask] = inner[mask]
-    return replace(sample, image=image, _known={})
+    return replace(sample, image=image, generated=task.redrawn, _known={})

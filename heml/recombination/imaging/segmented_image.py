@@ -123,6 +123,8 @@ class Recombined(SegmentedImage):
         Pixels that show the donor.
     filled : bool array (H, W), optional
         Pixels that show neither host nor donor, but what their surroundings suggest.
+    generated : bool array (H, W), optional
+        Pixels that a diffusion model drew.
     cut_off : float
         Share of the pasted segment's outline that is the donor's border inside the host: there the
         segment ends because its photograph did.
@@ -130,6 +132,7 @@ class Recombined(SegmentedImage):
 
     pasted: np.ndarray | None = None
     filled: np.ndarray | None = None
+    generated: np.ndarray | None = None
     cut_off: float = 0.0
 
 
