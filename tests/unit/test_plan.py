@@ -414,3 +414,17 @@ def test_labels_of_unlike_frequency_are_recombined_alike():
     shares = 1 - sums["n_real"] / sums["n_reached"]
     assert shares.max() - shares.min() < 0.1
     assert not any("recombined tells" in line for line in remarks)
+
+
+@pytest.mark.parametrize("association", [40, 0])
+def test_attributes_of_several_values_with_empty_groups(association):
+    """Most groups of three labels, three and two values are empty; none is lost."""
+    values = [("a", "x", "p"), ("b", "y", "q"), ("c", "z", "q")]
+    counts = dict.fromkeys(values, 12) | {("a", "z", "p"): 1, ("c", "x", "p"): association}
+    roles = Roles({"tone": ("hair",), "place": ("background",)}, ("mouth",))
+    train, edits, planned, _ = plan(counts, roles, ("tone", "place"))
+    assert len(planned) == 18
+    assert planned["n_real"].sum() == len(train)
+    short = planned[planned["n_reached"] < planned["n_target"]]
+    assert (short["reason"] != "").all()
+    assert len(edits) > 0

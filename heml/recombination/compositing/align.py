@@ -11,9 +11,9 @@ from heml.taxonomy import BACKGROUND, Taxonomy
 
 #: How much more a moved leaf's own place counts than that of the leaves around it.
 OWN_WEIGHT = 3.0
-#: Donors are not blown up or shrunk beyond this factor.
+#: Donors are not scaled up or down beyond this factor.
 MAX_SCALE = 2.0
-#: Nor turned by more than this, in radians.
+#: Nor rotated by more than this, in radians.
 MAX_TURN = 0.35
 #: A leaf is known by its centroid and the points one standard deviation away from it.
 _DIRECTIONS = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])

@@ -8,11 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.dataset as ds
 
+from heml.recombination.compositing.align import MAX_SCALE, MAX_TURN
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-#: Beyond these, aligning a donor to a host would blow it up or turn it too far.
-MAX_SCALE, MAX_TURN = 2.0, 0.35
 #: What a doubling of scale, a radian of turn and a leaf that only one of the two has count for, in
 #: image heights: matching layouts is a matter of a few hundredths.
 SCALE_COST, TURN_COST, ABSENCE_COST = 0.02, 0.05, 0.3
