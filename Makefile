@@ -26,7 +26,7 @@ ui: $(VENV)/.ready | home ## Dagster's UI with every recipe, on 127.0.0.1:PORT
 
 test: $(VENV)/.ready-dev ## lint, types and all tests
 	@$(MAKE) --no-print-directory lint
-	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadgroup --no-loadscope-reorder
+	@$(BIN)/python -m pytest -n logical --maxprocesses 8 --dist loadfile --no-loadscope-reorder
 
 lint: $(VENV)/.ready-dev ## style and types
 	@$(BIN)/ruff check .

@@ -48,16 +48,9 @@ LONGEST = (
 CLASSES = {0: "background", 1: "shape", 2: "void"}
 
 
-@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Orders files by duration; tests of one file share a worker, as they share its fixtures.
-
-    Runs first, as pytest-xdist reads the groups in the same hook.
-    """
+    """Orders files by duration."""
     items.sort(key=lambda item: _place(item.path.stem))
-    for item in items:
-        if item.get_closest_marker("xdist_group") is None:
-            item.add_marker(pytest.mark.xdist_group(item.path.stem))
 
 
 def _place(file: str) -> int:
