@@ -52,7 +52,7 @@ def bias_only_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
     scores = dg.AssetSelection.assets(asset_key(recipe, "bias_scores"))
     return dg.define_asset_job(
         f"{recipe.name}_bias_only",
-        selection=scores.upstream().required_multi_asset_neighbors(),
+        selection=scores.upstream() | dg.AssetSelection.assets(asset_key(recipe, "quarantine")),
         description=f"Everything of {recipe.path.name} up to the bias scores. What is unchanged "
         "is kept; no sample is made and no dataset is written.",
         tags=_tags(recipe),
@@ -64,7 +64,7 @@ def rebalance_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
     plan = dg.AssetSelection.assets(asset_key(recipe, "rebalance_plan"))
     return dg.define_asset_job(
         f"{recipe.name}_rebalance",
-        selection=plan.downstream().required_multi_asset_neighbors(),
+        selection=plan.downstream(),
         description=f"Plan, samples, dataset, effect and report of {recipe.path.name} from the "
         "stored metrics and bias scores: nothing is read from the source and nothing is trained.",
         tags=_tags(recipe),
@@ -81,6 +81,12 @@ def revoke_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
         config=dg.RunConfig(ops={dataset_op(recipe): DatasetConfig(revoke=[])}).to_config_dict(),
         tags=_tags(recipe),
     )
+
+
+def is_run_of(run: dg.DagsterRun, recipe: str) -> bool:
+    """Whether a run works on a recipe's assets: one of its jobs, or assets picked in the UI."""
+    tagged = run.tags.get(RECIPE_TAG) == recipe
+    return tagged or any(key.path[0] == recipe for key in run.asset_selection or ())
 
 
 def _tags(recipe: LoadedRecipe) -> dict[str, str]:
@@ -107,8 +113,6 @@ def stages_up_to(defs: dg.Definitions, name: str, stage: str) -> list[dg.AssetKe
         if key not in wanted:
             wanted.add(key)
             open_keys += [dep.asset_key for dep in specs[key].deps]
-    # Stages that write several tables at once cannot write one of them.
-    for definition in defs.resolve_asset_graph().assets_defs:
-        if wanted & definition.keys and not definition.can_subset:
-            wanted |= definition.keys
+    # What was refused is told with what was accepted.
+    wanted.add(dg.AssetKey([name, "quarantine"]))
     return sorted(wanted)

@@ -21,6 +21,7 @@ def recipe_schedule(
     return dg.ScheduleDefinition(
         name=f"{recipe.name}_schedule",
         job=job,
-        cron_schedule=recipe.settings.schedule,
+        cron_schedule=recipe.settings.schedule.cron,
+        execution_timezone=recipe.settings.schedule.timezone,
         description=f"Brings everything of {recipe.path.name} up to date.",
     )

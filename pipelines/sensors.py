@@ -5,10 +5,12 @@ from typing import TYPE_CHECKING
 
 import dagster as dg
 
+from heml.sources.raw import SourceError
 from heml.storage.fingerprint import fingerprint
-from pipelines.jobs import RECIPE_TAG
+from pipelines.jobs import is_run_of
 from pipelines.recipe.model import LoadedRecipe
 from pipelines.runtime.run_processes import end_dead_runs
+from pipelines.runtime.transient_errors import passes
 
 if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
@@ -64,7 +66,10 @@ def source_sensor(
         seen, runs = _read_cursor(context.cursor)
         try:
             state = source_state(recipe)
-        except Exception as error:  # whatever a file system's library raises
+        except Exception as error:
+            # A source that is away, or broken, is a reason to wait; a bug is not.
+            if not isinstance(error, SourceError | OSError) and not passes(error):
+                raise
             reason = " ".join(str(error).split()) or type(error).__name__
             return dg.SkipReason(f"the source cannot be read: {reason}")
         if state == seen:
@@ -106,6 +111,6 @@ def _read_cursor(cursor: str | None) -> tuple[str | None, int]:
 
 
 def _unfinished_run(instance: dg.DagsterInstance, recipe: LoadedRecipe) -> str | None:
-    wanted = dg.RunsFilter(statuses=UNFINISHED, tags={RECIPE_TAG: recipe.name})
-    runs = instance.get_runs(wanted, limit=1)
-    return runs[0].run_id if runs else None
+    """A run on the recipe's assets that has not ended, runs of single assets included."""
+    runs = instance.get_runs(dg.RunsFilter(statuses=UNFINISHED))
+    return next((run.run_id for run in runs if is_run_of(run, recipe.name)), None)

@@ -5,7 +5,7 @@ from dataclasses import replace
 import dagster as dg
 
 from data_contracts import BIAS_SCORES
-from heml.compute.progress import Progress
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import stage_asset, stage_spec
@@ -13,19 +13,19 @@ from pipelines.recipe.model import LoadedRecipe
 
 
 def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
-    def compute(progress: Progress) -> Outcome:
+    def compute(run: RunContext) -> Outcome:
         from heml.bias.bias_stage import measure_bias
 
         outcome = measure_bias(
-            store,
-            recipe.taxonomy,
+            run.store,
+            run.taxonomy,
             recipe.label,
-            recipe.attributes_in(store),
+            list(recipe.in_use(run).attributes),
             recipe.settings.metric,
-            progress,
+            run.progress,
             recipe.settings.bias,
         )
-        return replace(outcome, summary={**outcome.summary, **scores_over_time(store)})
+        return replace(outcome, summary={**outcome.summary, **scores_over_time(run.store)})
 
     spec = stage_spec(
         recipe,
@@ -39,7 +39,7 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
         kinds={"parquet"},
         contract=BIAS_SCORES,
     )
-    return stage_asset(recipe, store, spec, compute)
+    return stage_asset(recipe, spec, compute)
 
 
 def scores_over_time(store: Store) -> dict[str, object]:

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from heml.compute.progress import Progress
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.assets.rebalanced_dataset import description_of
@@ -13,10 +13,10 @@ from pipelines.recipe.model import LoadedRecipe
 def dataset_card_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     measured = recipe.settings.effect.enabled
 
-    def compute(progress: Progress) -> Outcome:
+    def compute(run: RunContext) -> Outcome:
         from heml.dataset.documents import complete_documents
 
-        run = recipe.run(store, progress).with_attributes(tuple(recipe.attributes_in(store)))
+        run = recipe.in_use(run)
         return complete_documents(run, description_of(recipe), measured)
 
     spec = stage_spec(
@@ -28,4 +28,4 @@ def dataset_card_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinitio
         "The Parquet files stay as they are.",
         kinds={"markdown", "json"},
     )
-    return stage_asset(recipe, store, spec, compute)
+    return stage_asset(recipe, spec, compute)

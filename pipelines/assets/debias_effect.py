@@ -3,7 +3,7 @@
 import dagster as dg
 
 from data_contracts import DEBIAS_EFFECT
-from heml.compute.progress import Progress
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import stage_asset, stage_spec
@@ -11,11 +11,15 @@ from pipelines.recipe.model import LoadedRecipe
 
 
 def debias_effect_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
-    def compute(progress: Progress) -> Outcome:
+    def compute(run: RunContext) -> Outcome:
         from heml.effect.effect_stage import measure_effect
 
         return measure_effect(
-            store, recipe.label, recipe.attributes_in(store), recipe.settings.effect, progress
+            run.store,
+            recipe.label,
+            list(recipe.in_use(run).attributes),
+            recipe.settings.effect,
+            run.progress,
         )
 
     spec = stage_spec(
@@ -28,4 +32,4 @@ def debias_effect_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefiniti
         kinds={"parquet", "pytorch"},
         contract=DEBIAS_EFFECT,
     )
-    return stage_asset(recipe, store, spec, compute, exclusive=True)
+    return stage_asset(recipe, spec, compute, exclusive=True)

@@ -3,7 +3,7 @@
 import dagster as dg
 
 from data_contracts import DISCOVERED_NODES
-from heml.compute.progress import Progress
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import stage_asset, stage_spec
@@ -11,11 +11,13 @@ from pipelines.recipe.model import LoadedRecipe
 
 
 def discovered_groups_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
-    def compute(progress: Progress) -> Outcome:
+    def compute(run: RunContext) -> Outcome:
         from heml.bias.group_discovery import discover_groups
 
         settings = recipe.settings
-        return discover_groups(store, recipe.taxonomy, settings.metric, settings.bias, progress)
+        return discover_groups(
+            run.store, run.taxonomy, settings.metric, settings.bias, run.progress
+        )
 
     spec = stage_spec(
         recipe,
@@ -28,4 +30,4 @@ def discovered_groups_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefi
         kinds={"parquet"},
         contract=DISCOVERED_NODES,
     )
-    return stage_asset(recipe, store, spec, compute)
+    return stage_asset(recipe, spec, compute)

@@ -8,8 +8,9 @@ import dagster as dg
 from data_contracts import IMAGES, QUARANTINE
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
-from pipelines.assets.stage_asset import running, stage_result, stage_spec
+from pipelines.assets.stage_asset import asset_key, running, stage_result, stage_spec
 from pipelines.recipe.model import LoadedRecipe
+from pipelines.resources import StoreResource
 
 
 def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
@@ -29,6 +30,7 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             "Every input row is accepted here, refused in `quarantine`, or excluded by its split.",
             kinds={"parquet", "image"},
             contract=IMAGES,
+            skippable=True,
         ),
         stage_spec(
             recipe,
@@ -38,36 +40,35 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             description="Every input row that was refused, with the reason.",
             kinds={"parquet"},
             contract=QUARANTINE,
+            skippable=True,
         ),
     ]
 
-    @dg.multi_asset(name=f"{recipe.name}__images", specs=specs)
-    def _images(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    @dg.multi_asset(name=f"{recipe.name}__images", specs=specs, can_subset=True)
+    def _images(
+        context: dg.AssetExecutionContext, heml_store: StoreResource
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         from heml.recombination.plan.plan_stage import train_records
         from heml.sources.ingest import ingest
 
-        with running(context, store) as progress:
+        with running(context, recipe, heml_store) as run:
+            store = run.store
             outcome = ingest(
                 store,
                 recipe.source,
                 recipe.folder,
                 recipe.source_taxonomy,
                 recipe.segmenter.needs_masks,
-                progress,
+                run.progress,
             )
             if recipe.attributes:
                 # Quotas of values that do not occur are refused before anything is trained.
                 train_records(store, recipe.label, recipe.attributes, recipe.settings.rebalance)
-        yield stage_result(context, recipe, store, "images", outcome)
         # One stage writes both tables, so the quarantine has no summary of its own.
-        yield stage_result(
-            context,
-            recipe,
-            store,
-            "quarantine",
-            Outcome(_quarantined(outcome.summary), outcome.reused),
-            fingerprint_of="images",
-        )
+        refused = Outcome(_quarantined(outcome.summary), outcome.reused)
+        for stage, own in (("images", outcome), ("quarantine", refused)):
+            if asset_key(recipe, stage) in context.selected_asset_keys:
+                yield stage_result(context, recipe, store, stage, own, fingerprint_of="images")
 
     return _images
 

@@ -7,8 +7,10 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+import pyarrow.parquet as pq
 
 from data_contracts import Contract
+from heml.storage.store import Store
 
 #: More rows of a table than this belong in the report.
 MOST_ROWS = 30
@@ -39,6 +41,26 @@ def column_schema(contract: Contract) -> dict[str, dg.TableSchemaMetadataValue]:
         for column in contract.columns
     ]
     return {"dagster/column_schema": dg.MetadataValue.table_schema(dg.TableSchema(columns))}
+
+
+def row_count(store: Store, stage: str) -> dict[str, int]:
+    """Rows of a stage's table, under the key that Dagster plots; nothing where it has no table."""
+    path = _table_of(store, stage)
+    if path is None or not path.exists():
+        return {}
+    files = [path] if path.is_file() else sorted(path.rglob("*.parquet"))
+    return {"dagster/row_count": sum(pq.read_metadata(file).num_rows for file in files)}
+
+
+def _table_of(store: Store, stage: str) -> Path | None:
+    kind, _, node = stage.partition("/")
+    if node:
+        return store.node(node) / store.fingerprint(stage) / "embeddings.parquet"
+    if kind == "rebalanced_dataset":
+        return store.rebalanced_dataset / "data"
+    path = getattr(store, kind, None)
+    is_table = isinstance(path, Path) and (path.is_dir() or path.suffix == ".parquet")
+    return path if is_table and kind != "metric_tree" else None
 
 
 def location(path: Path) -> dict[str, dg.PathMetadataValue]:

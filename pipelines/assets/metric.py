@@ -13,8 +13,16 @@ import dagster as dg
 
 from data_contracts import EMBEDDINGS
 from heml.storage.store import Store
-from pipelines.assets.stage_asset import EXCLUSIVE, asset_key, running, stage_result, stage_spec
+from pipelines.assets.stage_asset import (
+    EXCLUSIVE,
+    POOL,
+    asset_key,
+    running,
+    stage_result,
+    stage_spec,
+)
 from pipelines.recipe.model import LoadedRecipe
+from pipelines.resources import StoreResource
 from pipelines.runtime.ray_executor import ray_jobs
 
 
@@ -36,25 +44,28 @@ def _step(recipe: LoadedRecipe, store: Store, name: str, nodes: list[str]) -> dg
         specs=[_node_spec(recipe, store, node) for node in nodes],
         can_subset=True,
         op_tags=EXCLUSIVE,
+        pool=POOL,
     )
-    def _metric(context: dg.AssetExecutionContext) -> Iterator[dg.MaterializeResult[Any]]:
+    def _metric(
+        context: dg.AssetExecutionContext, heml_store: StoreResource
+    ) -> Iterator[dg.MaterializeResult[Any]]:
         from heml.metrics.level import train_level
 
         chosen = [n for n in nodes if _key(recipe, n) in context.selected_asset_keys]
-        with running(context, store, exclusive=True) as progress:
+        with running(context, recipe, heml_store, exclusive=True) as run:
             finished = train_level(
-                store,
-                recipe.taxonomy,
+                run.store,
+                run.taxonomy,
                 chosen,
                 recipe.attributes,
                 recipe.settings.metric,
-                progress,
+                run.progress,
             )
             for node, outcome in finished:
-                # Names of weights and contents are the store's business.
+                # Names of weights and contents are the run.store's business.
                 shown = {key: value for key, value in outcome.summary.items() if key != "made"}
                 told = replace(outcome, summary=shown)
-                yield stage_result(context, recipe, store, f"metric/{node}", told)
+                yield stage_result(context, recipe, run.store, f"metric/{node}", told)
 
     return _metric
 
@@ -76,4 +87,5 @@ def _node_spec(recipe: LoadedRecipe, store: Store, node: str) -> dg.AssetSpec:
         f"there. Sees the classes {classes}.{combines}",
         kinds={"pytorch", "parquet"},
         contract=EMBEDDINGS,
+        skippable=True,
     )

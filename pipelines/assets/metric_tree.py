@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from heml.compute.progress import Progress
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import stage_asset, stage_spec
@@ -10,11 +10,15 @@ from pipelines.recipe.model import LoadedRecipe
 
 
 def metric_tree_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
-    def compute(progress: Progress) -> Outcome:
+    def compute(run: RunContext) -> Outcome:
         from heml.tree.tree_stage import fit_tree
 
         return fit_tree(
-            store, recipe.taxonomy, recipe.attributes_in(store), recipe.settings.metric, progress
+            run.store,
+            run.taxonomy,
+            list(recipe.in_use(run).attributes),
+            recipe.settings.metric,
+            run.progress,
         )
 
     spec = stage_spec(
@@ -29,4 +33,4 @@ def metric_tree_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
         "a weight per node, and the same fitted so that every group counts the same.",
         kinds={"python"},
     )
-    return stage_asset(recipe, store, spec, compute)
+    return stage_asset(recipe, spec, compute)

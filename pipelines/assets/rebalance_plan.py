@@ -3,7 +3,7 @@
 import dagster as dg
 
 from data_contracts import REBALANCE_PLAN
-from heml.compute.progress import Progress
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import stage_asset, stage_spec
@@ -11,16 +11,16 @@ from pipelines.recipe.model import LoadedRecipe
 
 
 def rebalance_plan_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
-    def compute(progress: Progress) -> Outcome:
+    def compute(run: RunContext) -> Outcome:
         from heml.recombination.plan.plan_stage import make_plan
 
         return make_plan(
-            store,
-            recipe.taxonomy,
+            run.store,
+            run.taxonomy,
             recipe.label,
-            recipe.attributes_in(store),
+            list(recipe.in_use(run).attributes),
             recipe.settings.rebalance,
-            progress,
+            run.progress,
         )
 
     spec = stage_spec(
@@ -33,4 +33,4 @@ def rebalance_plan_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinit
         kinds={"parquet"},
         contract=REBALANCE_PLAN,
     )
-    return stage_asset(recipe, store, spec, compute)
+    return stage_asset(recipe, spec, compute)

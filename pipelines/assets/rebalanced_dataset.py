@@ -10,6 +10,7 @@ from heml.dataset.description import Description
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import running, stage_result, stage_spec
 from pipelines.recipe.model import LoadedRecipe
+from pipelines.resources import StoreResource
 from pipelines.runtime.revocation import revoke_everywhere
 
 
@@ -37,19 +38,19 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
 
     @dg.multi_asset(name=dataset_op(recipe), specs=[spec])
     def _dataset(
-        context: dg.AssetExecutionContext, config: DatasetConfig
+        context: dg.AssetExecutionContext, config: DatasetConfig, heml_store: StoreResource
     ) -> dg.MaterializeResult[Any]:
         import heml
         from heml.dataset.dataset_stage import write_dataset
         from heml.dataset.export import write_exports
         from heml.storage.fingerprint import fingerprint
 
-        with running(context, store) as progress:
+        with running(context, recipe, heml_store) as run:
             if config.revoke:
-                gone = revoke_everywhere(context.instance, recipe.name, store, config.revoke)
-                progress(f"rebalanced_dataset: {len(gone)} images revoked")
-            inputs = store.summary("images")["content"]
-            run = recipe.run(store, progress).with_attributes(tuple(recipe.attributes_in(store)))
+                gone = revoke_everywhere(context.instance, recipe.name, run.store, config.revoke)
+                run.progress(f"rebalanced_dataset: {len(gone)} images revoked")
+            inputs = run.store.summary("images")["content"]
+            run = recipe.in_use(run)
             outcome = write_dataset(
                 run,
                 description_of(recipe),
@@ -57,7 +58,7 @@ def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
                 recipe.settings.dataset,
             )
             write_exports(run, recipe.settings.dataset.exports)
-            return stage_result(context, recipe, store, "rebalanced_dataset", outcome)
+            return stage_result(context, recipe, run.store, "rebalanced_dataset", outcome)
 
     return _dataset
 

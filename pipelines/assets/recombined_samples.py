@@ -3,8 +3,8 @@
 import dagster as dg
 
 from data_contracts import RECOMBINED_SAMPLES
-from heml.compute.progress import Progress
 from heml.recombination.gate import GATES
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import stage_asset, stage_spec
@@ -12,21 +12,21 @@ from pipelines.recipe.model import LoadedRecipe
 
 
 def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
-    def compute(progress: Progress) -> Outcome:
+    def compute(run: RunContext) -> Outcome:
         from heml.recombination.judging.resegment import find_segmenter
         from heml.recombination.recombination_stage import recombine
 
         return recombine(
-            store,
-            recipe.taxonomy,
-            recipe.attributes_in(store),
+            run.store,
+            run.taxonomy,
+            list(recipe.in_use(run).attributes),
             recipe.settings.rebalance,
             recipe.settings.metric,
-            progress,
+            run.progress,
             recipe.settings.inpaint,
             recipe.folder,
             lambda: find_segmenter(
-                store, recipe.settings.segmentation, recipe.source_taxonomy, recipe.folder
+                run.store, recipe.settings.segmentation, recipe.source_taxonomy, recipe.folder
             ),
         )
 
@@ -40,4 +40,4 @@ def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
         kinds={"parquet", "image"},
         contract=RECOMBINED_SAMPLES,
     )
-    return stage_asset(recipe, store, spec, compute, exclusive=True)
+    return stage_asset(recipe, spec, compute, exclusive=True)

@@ -2,7 +2,7 @@
 
 import dagster as dg
 
-from heml.compute.progress import Progress
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import stage_asset, stage_spec
@@ -10,10 +10,10 @@ from pipelines.recipe.model import LoadedRecipe
 
 
 def report_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
-    def compute(progress: Progress) -> Outcome:
+    def compute(run: RunContext) -> Outcome:
         from heml.report.report_stage import render_report
 
-        run = recipe.run(store, progress).with_attributes(tuple(recipe.attributes_in(store)))
+        run = recipe.in_use(run)
         return render_report(
             run, recipe.name, recipe.label, recipe.text, recipe.settings.effect.enabled
         )
@@ -34,4 +34,4 @@ def report_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
         "effect: one HTML page without outside files.",
         kinds={"html"},
     )
-    return stage_asset(recipe, store, spec, compute)
+    return stage_asset(recipe, spec, compute)

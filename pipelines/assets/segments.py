@@ -3,7 +3,7 @@
 import dagster as dg
 
 from data_contracts import SEGMENTS
-from heml.compute.progress import Progress
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
 from pipelines.assets.stage_asset import stage_asset, stage_spec
@@ -11,14 +11,14 @@ from pipelines.recipe.model import LoadedRecipe
 
 
 def segments_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
-    def compute(progress: Progress) -> Outcome:
+    def compute(run: RunContext) -> Outcome:
         from heml.segmentation.segments_stage import segment
 
         return segment(
-            store,
+            run.store,
             recipe.settings.segmentation,
             recipe.source_taxonomy,
-            progress,
+            run.progress,
             base=recipe.folder,
         )
 
@@ -32,4 +32,4 @@ def segments_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
         kinds={"parquet"},
         contract=SEGMENTS,
     )
-    return stage_asset(recipe, store, spec, compute, exclusive=recipe.segmenter.exclusive)
+    return stage_asset(recipe, spec, compute, exclusive=recipe.segmenter.exclusive)

@@ -11,18 +11,23 @@ from typing import Any
 import dagster as dg
 
 from data_contracts import Contract
-from heml.compute.progress import Progress
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
-from pipelines.assets.metadata import column_schema, location, summary_metadata
+from pipelines.assets.metadata import column_schema, location, row_count, summary_metadata
 from pipelines.assets.preview_images import picture
+from pipelines.assets.stage_version import stage_version
 from pipelines.recipe.model import LoadedRecipe
+from pipelines.resources import StoreResource
 from pipelines.runtime.orphans import end_with_the_run
 from pipelines.runtime.recovery import accelerator_turn, recovering
 from pipelines.runtime.run_processes import name_the_process
 
-#: Steps with this tag never run beside each other: they want the whole accelerator.
+#: Steps with this tag never run beside each other in a run: they want the whole accelerator.
 EXCLUSIVE: Mapping[str, str] = {"gpu": "exclusive"}
+#: Dagster's pool of the same steps. It has no limit by itself: a lock of the machine keeps steps of
+#: different runs apart, because a slot of a killed run would stay taken where no daemon runs.
+POOL = "heml_accelerator"
 
 
 def asset_key(recipe: LoadedRecipe, stage: str) -> dg.AssetKey:
@@ -39,23 +44,32 @@ def stage_spec(
     description: str,
     kinds: set[str],
     contract: Contract | None = None,
+    skippable: bool = False,
 ) -> dg.AssetSpec:
-    """What the UI says of a stage before it has run."""
+    """What the UI says of a stage before it has run.
+
+    Parameters
+    ----------
+    skippable : bool
+        True where the step that makes it can be asked for some of its assets alone.
+    """
     return dg.AssetSpec(
         asset_key(recipe, stage),
         deps=[asset_key(recipe, dep) for dep in deps],
         group_name=recipe.name,
         description=description,
         kinds=kinds,
+        owners=recipe.settings.owners,
+        code_version=stage_version(recipe, stage),
         metadata={**(column_schema(contract) if contract else {}), **location(path)},
+        skippable=skippable,
     )
 
 
 def stage_asset(
     recipe: LoadedRecipe,
-    store: Store,
     spec: dg.AssetSpec,
-    compute: Callable[[Progress], Outcome],
+    compute: Callable[[RunContext], Outcome],
     *,
     exclusive: bool = False,
 ) -> dg.AssetsDefinition:
@@ -64,28 +78,36 @@ def stage_asset(
     Parameters
     ----------
     compute : callable
-        Runs the stage; imports what is heavy inside, because every step is a new process.
+        Runs the stage; imports what is heavy inside, because every step is a new process. The run
+        has the recipe's attributes, or the discovered ones where there are any.
     exclusive : bool
         True for stages that train or compose on the accelerator.
     """
     stage = "/".join(spec.key.path[1:])
 
     @dg.multi_asset(
-        name=f"{recipe.name}__{stage}", specs=[spec], op_tags=EXCLUSIVE if exclusive else None
+        name=f"{recipe.name}__{stage}",
+        specs=[spec],
+        op_tags=EXCLUSIVE if exclusive else None,
+        pool=POOL if exclusive else None,
     )
-    def _asset(context: dg.AssetExecutionContext) -> dg.MaterializeResult[Any]:
-        with running(context, store, exclusive) as progress:
-            outcome = compute(progress)
-            return stage_result(context, recipe, store, stage, outcome)
+    def _asset(
+        context: dg.AssetExecutionContext, heml_store: StoreResource
+    ) -> dg.MaterializeResult[Any]:
+        with running(context, recipe, heml_store, exclusive) as run:
+            return stage_result(context, recipe, run.store, stage, compute(run))
 
     return _asset
 
 
 @contextmanager
 def running(
-    context: dg.AssetExecutionContext, store: Store, exclusive: bool = False
-) -> Iterator[Progress]:
-    """What every stage runs in: the store as it is kept, faults that pass tried again.
+    context: dg.AssetExecutionContext,
+    recipe: LoadedRecipe,
+    heml_store: StoreResource,
+    exclusive: bool = False,
+) -> Iterator[RunContext]:
+    """What every stage runs in: the store as it is kept, transient errors tried again.
 
     Parameters
     ----------
@@ -94,15 +116,16 @@ def running(
 
     Yields
     ------
-    Progress
-        Into the run's log, which the UI and the run command show.
+    RunContext
+        Progress goes into the run's log, which the UI and the run command show.
     """
     end_with_the_run()
     name_the_process(context)
     progress = context.log.info
     with recovering(context), accelerator_turn(progress) if exclusive else nullcontext():
+        store = heml_store.open(recipe.name)
         store.pull()
-        yield progress
+        yield recipe.run(store, progress)
 
 
 def stage_result(
@@ -124,6 +147,7 @@ def stage_result(
         asset_key=asset_key(recipe, stage),
         metadata={
             "reused": outcome.reused,
+            **row_count(store, stage),
             **summary_metadata(outcome.summary),
             **picture(stage, store, recipe, context.log),
         },

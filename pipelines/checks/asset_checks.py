@@ -23,6 +23,7 @@ from data_contracts import (
     DISCOVERED_NODES,
     EMBEDDINGS,
     IMAGES,
+    PLANNED_GROUPS,
     QUARANTINE,
     REBALANCE_PLAN,
     REBALANCED_DATASET,
@@ -46,6 +47,7 @@ from pipelines.checks.effect_check import check_effect
 from pipelines.checks.limits import OverLimit
 from pipelines.recipe.model import LoadedRecipe
 from pipelines.recipe.operation_settings import Limits
+from pipelines.resources import StoreResource
 from pipelines.runtime.orphans import end_with_the_run
 from pipelines.runtime.recovery import recovering
 
@@ -69,20 +71,20 @@ class Rule:
     stage: str
     name: str
     description: str
-    examine: Callable[[], Mapping[str, int | float]]
+    examine: Callable[[Store], Mapping[str, int | float]]
     blocking: bool = True
 
 
-def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefinition]:
+def recipe_checks(recipe: LoadedRecipe) -> list[dg.AssetChecksDefinition]:
     """All checks of one recipe."""
     images = [
-        contract_rule("images", IMAGES, lambda: store.images, INPUT_PREFIX),
-        contract_rule("quarantine", QUARANTINE, lambda: store.quarantine),
+        contract_rule("images", IMAGES, lambda store: store.images, INPUT_PREFIX),
+        contract_rule("quarantine", QUARANTINE, lambda store: store.quarantine),
         Rule(
             "images",
             "every_input_accounted_for",
             "Read = accepted + quarantined + excluded, and the tables have as many rows.",
-            lambda: _account(store),
+            lambda store: _account(store),
         ),
     ]
     budget = recipe.settings.budget
@@ -92,7 +94,7 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
                 "images",
                 "quarantined_budget",
                 "The share of quarantined rows is within the recipe's `budget.quarantined`.",
-                lambda: check_quarantined(store, budget.quarantined),
+                lambda store: check_quarantined(store, budget.quarantined),
             )
         )
     scores = [
@@ -101,7 +103,7 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             "bias_against_previous",
             "No leaf's score rose since the previous measurement: by no more than the recipe's "
             "`budget.rise`, or, without one, not beyond both intervals (a warning).",
-            lambda: check_bias_rise(store, budget.rise),
+            lambda store: check_bias_rise(store, budget.rise),
         )
     ]
     if budget.score != Limits() or budget.attributes:
@@ -110,32 +112,35 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
                 "bias_scores",
                 "bias_budget",
                 "The highest score of a leaf is within the recipe's `budget`, for each attribute.",
-                lambda: check_bias_budget(store, budget),
+                lambda store: check_bias_budget(store, budget),
             )
         )
     dataset = [
         contract_rule(
-            "rebalanced_dataset", REBALANCED_DATASET, lambda: store.rebalanced_dataset / "data", ""
+            "rebalanced_dataset",
+            REBALANCED_DATASET,
+            lambda store: store.rebalanced_dataset / "data",
+            "",
         ),
         Rule(
             "rebalanced_dataset",
             "no_test_leakage",
             "No recombined row descends from a held-out image, and validation and test are the "
             "input's own.",
-            lambda: check_no_test_leakage(store, store.rebalanced_dataset),
+            lambda store: check_no_test_leakage(store, store.rebalanced_dataset),
         ),
         Rule(
             "rebalanced_dataset",
             "nothing_revoked",
             "No row is a revoked image or descends from one.",
-            lambda: check_nothing_revoked(store, store.rebalanced_dataset),
+            lambda store: check_nothing_revoked(store, store.rebalanced_dataset),
         ),
         Rule(
             "rebalanced_dataset",
             "edit_detectability",
             "A detector of recombined rows does not tell the label: 2 points above chance it "
             "warns, 10 points stop what follows.",
-            lambda: check_edit_detectability(store),
+            lambda store: check_edit_detectability(store),
         ),
     ]
     card = [
@@ -143,30 +148,31 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
             "dataset_card",
             "dataset_is_whole",
             "Every file of the dataset has the SHA-256 that its manifest lists.",
-            lambda: check_dataset_is_whole(store.rebalanced_dataset),
+            lambda store: check_dataset_is_whole(store.rebalanced_dataset),
         )
     ]
     steps = {
         "images": images,
-        "segments": [contract_rule("segments", SEGMENTS, lambda: store.segments)],
+        "segments": [contract_rule("segments", SEGMENTS, lambda store: store.segments)],
         **{
-            f"metric_level_{level}": [_node_rule(store, node) for node in nodes]
+            f"metric_level_{level}": [_node_rule(node) for node in nodes]
             for level, nodes in enumerate(recipe.taxonomy.levels)
         },
         "bias_scores": [
-            contract_rule("bias_scores", BIAS_SCORES, lambda: store.bias_scores),
-            _beside("bias_scores", COVERAGE, lambda: store.coverage),
-            _beside("bias_scores", ASSOCIATION, lambda: store.association),
-            _beside("bias_scores", BIAS_MEASURES, lambda: store.bias_measures),
-            _beside("bias_scores", BIAS_HISTORY, lambda: store.bias_history),
+            contract_rule("bias_scores", BIAS_SCORES, lambda store: store.bias_scores),
+            _beside("bias_scores", COVERAGE, lambda store: store.coverage),
+            _beside("bias_scores", ASSOCIATION, lambda store: store.association),
+            _beside("bias_scores", BIAS_MEASURES, lambda store: store.bias_measures),
+            _beside("bias_scores", BIAS_HISTORY, lambda store: store.bias_history),
             *scores,
         ],
         "rebalance_plan": [
-            contract_rule("rebalance_plan", REBALANCE_PLAN, lambda: store.rebalance_plan)
+            contract_rule("rebalance_plan", REBALANCE_PLAN, lambda store: store.rebalance_plan),
+            _beside("rebalance_plan", PLANNED_GROUPS, lambda store: store.planned_groups),
         ],
         "recombined_samples": [
             contract_rule(
-                "recombined_samples", RECOMBINED_SAMPLES, lambda: store.recombined_samples
+                "recombined_samples", RECOMBINED_SAMPLES, lambda store: store.recombined_samples
             )
         ],
         "rebalanced_dataset": dataset,
@@ -174,28 +180,30 @@ def recipe_checks(recipe: LoadedRecipe, store: Store) -> list[dg.AssetChecksDefi
     }
     if not recipe.attributes:
         steps["discovered_groups"] = [
-            contract_rule("discovered_groups", DISCOVERED_NODES, lambda: store.discovered_nodes),
-            _beside("discovered_groups", DISCOVERED_GROUPS, lambda: store.discovered_groups),
+            contract_rule(
+                "discovered_groups", DISCOVERED_NODES, lambda store: store.discovered_nodes
+            ),
+            _beside("discovered_groups", DISCOVERED_GROUPS, lambda store: store.discovered_groups),
         ]
     if recipe.settings.effect.enabled:
         steps["debias_effect"] = [
-            contract_rule("debias_effect", DEBIAS_EFFECT, lambda: store.debias_effect),
+            contract_rule("debias_effect", DEBIAS_EFFECT, lambda store: store.debias_effect),
             Rule(
                 "debias_effect",
                 "effect_not_worse",
                 "Trained on the rebalanced dataset, neither the worst group nor the average is "
                 "below the 95% interval of the data as it is (a warning); where both intervals "
                 "are apart, what follows is stopped.",
-                lambda: check_effect(store),
+                lambda store: check_effect(store),
             ),
         ]
-    return [_check(recipe, store, step, rules) for step, rules in steps.items()]
+    return [_check(recipe, step, rules) for step, rules in steps.items()]
 
 
 def contract_rule(
     stage: str,
     contract: Contract,
-    path: Callable[[], Path],
+    path: Callable[[Store], Path],
     extra_prefix: str | None = None,
 ) -> Rule:
     """The rule that a stored table keeps its contract.
@@ -208,8 +216,8 @@ def contract_rule(
         See `check_table`.
     """
 
-    def examine() -> Mapping[str, int]:
-        files = parquet_files(path())
+    def examine(store: Store) -> Mapping[str, int]:
+        files = parquet_files(path(store))
         return {"rows": check_table(files, contract, extra_prefix), "files": len(files)}
 
     version = ".".join(map(str, contract.version))
@@ -221,15 +229,15 @@ def contract_rule(
     )
 
 
-def _beside(stage: str, contract: Contract, path: Callable[[], Path]) -> Rule:
+def _beside(stage: str, contract: Contract, path: Callable[[Store], Path]) -> Rule:
     """The same rule for a table that a stage writes beside its main one."""
     return replace(contract_rule(stage, contract, path), name=f"contract_{contract.name}")
 
 
-def _node_rule(store: Store, node: str) -> Rule:
+def _node_rule(node: str) -> Rule:
     stage = f"metric/{node}"
 
-    def path() -> Path:
+    def path(store: Store) -> Path:
         # Earlier fingerprints of the node stay in the store; this is the one in use.
         return store.node(node) / store.fingerprint(stage) / "embeddings.parquet"
 
@@ -251,9 +259,7 @@ def _account(store: Store) -> Mapping[str, int]:
     return counts
 
 
-def _check(
-    recipe: LoadedRecipe, store: Store, step: str, rules: list[Rule]
-) -> dg.AssetChecksDefinition:
+def _check(recipe: LoadedRecipe, step: str, rules: list[Rule]) -> dg.AssetChecksDefinition:
     keyed = {dg.AssetCheckKey(asset_key(recipe, rule.stage), rule.name): rule for rule in rules}
     specs = [
         dg.AssetCheckSpec(
@@ -263,21 +269,24 @@ def _check(
     ]
 
     @dg.multi_asset_check(name=f"{recipe.name}__check_{step}", specs=specs, can_subset=True)
-    def _examine(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+    def _examine(
+        context: dg.AssetCheckExecutionContext, heml_store: StoreResource
+    ) -> Iterator[dg.AssetCheckResult]:
         end_with_the_run()
         with recovering(context):
+            store = heml_store.open(recipe.name)
             store.pull()
             for key, rule in keyed.items():
                 if key in context.selected_asset_check_keys:
-                    yield _result(key, rule)
+                    yield _result(key, rule, store)
 
     return _examine
 
 
-def _result(key: dg.AssetCheckKey, rule: Rule) -> dg.AssetCheckResult:
+def _result(key: dg.AssetCheckKey, rule: Rule, store: Store) -> dg.AssetCheckResult:
     passed, description, counts, severe = True, "", dict[str, Any](), rule.blocking
     try:
-        counts = dict(rule.examine())
+        counts = dict(rule.examine(store))
     except OverLimit as error:
         passed, description, counts, severe = False, str(error), dict(error.counts), error.severe
     except (ContractError, FileNotFoundError) as error:

@@ -57,7 +57,7 @@ def _revoke(recipe: "LoadedRecipe", ids: list[str]) -> int:
     from heml.dataset.revocation import RevokeError
     from heml.storage.remote import StoreError
     from heml.storage.store import open_store, store_root
-    from pipelines.definitions import build_defs
+    from pipelines.build import build_defs
     from pipelines.jobs import revoke_job_name
     from pipelines.runtime.home import ensure_home
     from pipelines.runtime.revocation import revoke_everywhere

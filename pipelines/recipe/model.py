@@ -35,7 +35,7 @@ from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names, from_mapping, nearest
 from pipelines.recipe.error_wording import problems
-from pipelines.recipe.operation_settings import BudgetSettings, Watch
+from pipelines.recipe.operation_settings import Alerts, BudgetSettings, Schedule, Watch
 from pipelines.recipe.yaml_text import Location, RecipeError, RecipeText, read_recipe_text
 
 __all__ = ["LoadedRecipe", "Recipe", "RecipeError", "load_recipe", "load_recipes"]
@@ -50,6 +50,16 @@ def _watch(value: Any) -> Any:
     if value is not None and not isinstance(value, dict | Watch):
         raise ValueError(f"must be true, false or {{every: seconds}}, found {value!r}")
     return value
+
+
+def _schedule(value: Any) -> Any:
+    return {"cron": value} if isinstance(value, str) else value
+
+
+def _alerts(value: Any) -> Any:
+    if isinstance(value, str):
+        return {"to": [value]}
+    return {"to": value} if isinstance(value, list) else value
 
 
 class Recipe(Settings):
@@ -74,16 +84,26 @@ class Recipe(Settings):
     dataset: DatasetSettings = DatasetSettings()
     effect: EffectSettings = EffectSettings()
     budget: BudgetSettings = BudgetSettings()
-    schedule: str | None = Field(None, description="A cron line.")
+    schedule: Annotated[Schedule | None, BeforeValidator(_schedule)] = Field(
+        None, description="A cron line, or {cron: ..., timezone: ...}; UTC by default."
+    )
     watch: Annotated[Watch | None, BeforeValidator(_watch)] = Field(
         None, description="true, or {every: seconds}: run when the source has changed."
     )
+    alerts: Annotated[Alerts | None, BeforeValidator(_alerts)] = Field(
+        None, description="A URL, several, or {to: [...], events: [...]}: who is told of what."
+    )
+    owners: list[str] = Field(
+        default=[],
+        description="Of the recipe's assets in Dagster: mail addresses, or team:name.",
+    )
 
-    @field_validator("schedule")
+    @field_validator("owners")
     @classmethod
-    def _cron_line(cls, value: str | None) -> str | None:
-        if value is not None and not _is_cron(value):
-            raise ValueError(f"'{value}' is no cron line; such as '0 3 * * 1' (Mondays at 3:00)")
+    def _are_owners(cls, value: list[str]) -> list[str]:
+        for owner in value:
+            if not re.fullmatch(r"team:[\w./-]+|[^@\s]+@[^@\s]+\.[^@\s]+", owner):
+                raise ValueError(f"'{owner}' is neither a mail address nor team:name")
         return value
 
 
@@ -156,6 +176,16 @@ class LoadedRecipe:
         """What this recipe's stages run in, with the attributes that the recipe names."""
         return RunContext(store, self.taxonomy, tuple(self.attributes), progress)
 
+    def in_use(self, run: RunContext) -> RunContext:
+        """The same run with the attributes in use: the recipe's, or the discovered one.
+
+        Raises
+        ------
+        FileNotFoundError
+            If attributes are to be discovered and were not yet.
+        """
+        return run.with_attributes(tuple(self.attributes_in(run.store)))
+
     @property
     def licence(self) -> str | None:
         return getattr(self.source, "licence", None)
@@ -176,7 +206,7 @@ class LoadedRecipe:
     def fingerprint(self) -> str:
         """Of everything that shapes the dataset; where it lies, where and when to run do not."""
         content = self.settings.model_dump(
-            exclude={"effect", "schedule", "watch", "budget", "taxonomy"}
+            exclude={"alerts", "budget", "effect", "owners", "schedule", "taxonomy", "watch"}
         )
         content["source"].pop("root", None)
         for where in ("device", "parallel"):
@@ -207,21 +237,43 @@ def load_recipe(path: str | Path) -> LoadedRecipe:
     return LoadedRecipe(settings, taxonomy, source.path.absolute(), source.text)
 
 
-def load_recipes(folder: str | Path) -> list[LoadedRecipe]:
-    """All recipes of a folder (`*.yaml`, `*.yml`), by file name.
+@dataclass(frozen=True)
+class InvalidRecipe:
+    """A recipe file that cannot be used, and why."""
+
+    path: Path
+    problem: str
+
+
+def load_recipes(folder: str | Path) -> tuple[list[LoadedRecipe], list[InvalidRecipe]]:
+    """All recipes of a folder (`*.yaml`, `*.yml`), by file name: one bad file spoils no other.
+
+    Returns
+    -------
+    list of LoadedRecipe
+    list of InvalidRecipe
+        Also files whose recipe has the name of an earlier one.
 
     Raises
     ------
     RecipeError
-        Also if two recipes have the same name, or there is no such folder.
+        If there is no such folder.
     """
     folder = Path(folder).expanduser()
     if not folder.is_dir():
         raise RecipeError(f"{folder}: no such folder of recipes; set HEML_RECIPES to one")
     files = sorted(p for p in folder.iterdir() if p.suffix in (".yaml", ".yml") and p.is_file())
-    recipes = [load_recipe(path) for path in files]
-    refuse_same_names(recipes)
-    return recipes
+    recipes: list[LoadedRecipe] = []
+    invalid = []
+    for path in files:
+        try:
+            recipe = load_recipe(path)
+            refuse_same_names([*recipes, recipe])
+        except RecipeError as error:
+            invalid.append(InvalidRecipe(path, str(error)))
+        else:
+            recipes.append(recipe)
+    return recipes, invalid
 
 
 def refuse_same_names(recipes: list[LoadedRecipe]) -> None:
@@ -353,13 +405,3 @@ def _unknown_attributes(source: PortraitsSource) -> Iterator[tuple[Location, str
     for location, word in named:
         if word not in ATTRIBUTES:
             yield location, f"portraits have no '{word}'; {nearest(word, ATTRIBUTES)}"
-
-
-def _is_cron(line: str) -> bool:
-    import dagster as dg
-
-    try:
-        dg.ScheduleDefinition(job_name="any", cron_schedule=line)
-    except dg.DagsterInvalidDefinitionError:
-        return False
-    return True

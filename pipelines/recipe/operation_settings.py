@@ -1,18 +1,64 @@
-"""Settings of operation: watching the source, and limits on what a run may find."""
+"""Settings of operation: when a recipe runs, who is told, and limits on what a run may find."""
 
 from __future__ import annotations
 
-from typing import Self
+from typing import Literal, Self
+from zoneinfo import available_timezones
 
-from pydantic import Field, model_validator
+from pydantic import Field, field_validator, model_validator
 
 from heml.parts.settings import Settings
+from heml.taxonomy import nearest
 
 
 class Watch(Settings):
     """How the source is watched for changes."""
 
     every: int = Field(300, ge=10, description="Seconds between two looks at the source.")
+
+
+class Schedule(Settings):
+    """When a recipe runs by itself."""
+
+    cron: str = Field(description="A cron line, such as '0 3 * * 1' (Mondays at 3:00).")
+    timezone: str = Field("UTC", description="IANA name, such as Europe/Zurich.")
+
+    @field_validator("cron")
+    @classmethod
+    def _is_cron(cls, value: str) -> str:
+        import dagster as dg
+
+        try:
+            dg.ScheduleDefinition(job_name="any", cron_schedule=value)
+        except dg.DagsterInvalidDefinitionError as error:
+            raise ValueError(
+                f"'{value}' is no cron line; such as '0 3 * * 1' (Mondays at 3:00)"
+            ) from error
+        return value
+
+    @field_validator("timezone")
+    @classmethod
+    def _is_known(cls, value: str) -> str:
+        known = available_timezones()
+        if value not in known:
+            raise ValueError(f"'{value}' is no time zone; {nearest(value, known)}")
+        return value
+
+
+class Alerts(Settings):
+    """Who is told, and of what."""
+
+    to: list[str] = Field(
+        min_length=1,
+        description="Apprise URLs of mail, chats and webhooks, such as mailtos://... or "
+        "slack://...; ${VARIABLES} come from the environment, for secrets.",
+    )
+    events: list[Literal["failed_runs", "failed_checks", "budgets"]] = Field(
+        default=["failed_runs", "failed_checks", "budgets"],
+        min_length=1,
+        description="failed_runs: a run that failed. failed_checks: any check that did not pass. "
+        "budgets: the checks of `budget` alone.",
+    )
 
 
 class Limits(Settings):

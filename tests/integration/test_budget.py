@@ -11,9 +11,9 @@ from heml.bias.history import read_history, remember_scores, score_changes, scor
 from heml.storage.atomic_write import write_aside
 from pipelines.assets.bias_scores import scores_over_time
 from pipelines.assets.metadata import summary_metadata
+from pipelines.build import build_defs
 from pipelines.checks.budget_check import check_bias_budget, check_bias_rise, check_quarantined
 from pipelines.checks.limits import OverLimit
-from pipelines.definitions import build_defs
 from pipelines.recipe.operation_settings import BudgetSettings
 
 
@@ -212,6 +212,7 @@ def test_error_level_stops_what_follows_and_warning_level_does_not(
         [scores, after, *checks],
         selection=dg.AssetSelection.assets(key, "after").without_checks()
         | dg.AssetSelection.checks(spec),
+        resources=defs.resources,
         raise_on_error=False,
     )
     (evaluation,) = result.get_asset_check_evaluations()

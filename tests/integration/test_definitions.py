@@ -10,7 +10,7 @@ import pytest
 
 import pipelines.definitions
 from heml.taxonomy import builtin
-from pipelines.definitions import build_defs
+from pipelines.build import build_defs
 from pipelines.jobs import stages_up_to
 from pipelines.recipe.model import RecipeError
 
@@ -148,12 +148,82 @@ def test_recipes_of_a_folder_are_attributes_of_their_own(tmp_path):
     assert (schedule.cron_schedule, schedule.job_name) == ("0 3 * * 1", "two")
 
 
-def test_recipe_of_a_folder_without_its_data_is_left_out(tmp_path, caplog):
+def test_a_recipe_whose_data_is_absent_is_defined_all_the_same(tmp_path):
     (tmp_path / "one.yaml").write_text("name: one\nsource: {kind: portraits}\n")
-    (tmp_path / "streets.yaml").write_text(FOLDER)
-    graph = graph_of(tmp_path, recipes_folder=tmp_path)
-    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"one"}
-    assert "recipe streets left out: no folder" in caplog.text
+    (tmp_path / "streets.yaml").write_text(FOLDER + "schedule: '0 3 * * 1'\n")
+    defs = build_defs(recipes_folder=tmp_path, store_root=tmp_path / "store")
+    graph = defs.resolve_asset_graph()
+    assert {graph.get(key).group_name for key in graph.get_all_asset_keys()} == {"one", "streets"}
+    assert defs.get_repository_def().get_schedule_def("streets_schedule")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = defs.resolve_job_def("streets").execute_in_process(
+            instance=instance,
+            asset_selection=[dg.AssetKey(["streets", "images"])],
+            raise_on_error=False,
+        )
+        (failure,) = [event for event in result.all_events if event.is_step_failure]
+    assert not result.success
+    assert "absent" in str(failure.step_failure_data.error)
+
+
+def test_an_invalid_recipe_is_shown_and_spoils_no_other(tmp_path):
+    (tmp_path / "one.yaml").write_text("name: one\nsource: {kind: portraits}\n")
+    (tmp_path / "same.yaml").write_text("name: one\nsource: {kind: portraits}\n")
+    (tmp_path / "wrong.yaml").write_text("name: wrong\nsource: {kind: portrait}\n")
+    defs = build_defs(recipes_folder=tmp_path, store_root=tmp_path / "store")
+    graph = defs.resolve_asset_graph()
+    assert "one/images" in keys(graph)
+    wrong = dg.AssetKey(["invalid_recipes", "wrong_yaml"])
+    assert "did you mean 'portraits'" in graph.get(wrong).description
+    assert "invalid_recipes/same_yaml" in keys(graph)
+    job = dg.define_asset_job("look", selection=[wrong])
+    resolved = dg.Definitions.merge(defs, dg.Definitions(jobs=[job])).resolve_job_def("look")
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = resolved.execute_in_process(instance=instance, raise_on_error=False)
+    assert not result.success
+
+
+def test_edited_recipes_change_the_code_version_of_what_reads_the_edit(tmp_path):
+    def versions(extra):
+        path = tmp_path / "one.yaml"
+        path.write_text("name: one\nsource: {kind: portraits}\n" + extra)
+        graph = graph_of(tmp_path, path)
+        return {key.path[-1]: graph.get(key).code_version for key in graph.get_all_asset_keys()}
+
+    before = versions("")
+    assert all(before.values())
+    changed = versions("effect: {seeds: 2}\n")
+    assert {n for n in before if before[n] != changed[n]} == {
+        "debias_effect",
+        "dataset_card",
+        "report",
+    }
+    assert versions("metric: {device: cpu}\n") == before, "where it runs changes no result"
+
+
+def test_one_asset_can_be_materialized_alone_with_owner_pool_and_row_count(tmp_path):
+    path = tmp_path / "one.yaml"
+    path.write_text(
+        "name: one\nsource: {kind: portraits, count: 40, size: 32}\n"
+        "owners: ['team:vision', ada@example.com]\n"
+        "schedule: {cron: '0 3 * * 1', timezone: Asia/Tokyo}\n"
+    )
+    defs = build_defs(recipe_files=[path], store_root=tmp_path / "store")
+    images = dg.AssetKey(["one", "images"])
+    spec = defs.resolve_asset_graph().get(images)
+    assert spec.owners == ["team:vision", "ada@example.com"]
+    pools = {a.op.name: a.op.pool for a in defs.assets or []}
+    assert pools["one__metric_level_0"] == "heml_accelerator"
+    schedule = defs.get_repository_def().get_schedule_def("one_schedule")
+    assert schedule.execution_timezone == "Asia/Tokyo"
+    with dg.DagsterInstance.ephemeral() as instance:
+        result = defs.resolve_job_def("one").execute_in_process(
+            instance=instance, asset_selection=[images]
+        )
+    (made,) = result.get_asset_materialization_events()
+    assert made.asset_key == images
+    metadata = made.step_materialization_data.materialization.metadata
+    assert metadata["dagster/row_count"].value == 40
 
 
 def test_recipe_that_was_asked_for_is_there_even_without_its_data(tmp_path):

@@ -13,7 +13,7 @@ from heml.sources.ingest import ingest
 from heml.storage.atomic_write import write_aside
 from heml.storage.remote import Remote, StoreError
 from heml.storage.store import Store, open_store
-from pipelines.definitions import build_defs
+from pipelines.build import build_defs
 
 BUCKET, SECRET = "heml-results", "a-secret-nobody-prints"
 

@@ -3,7 +3,7 @@
 import dagster as dg
 import pytest
 
-from pipelines.definitions import build_defs
+from pipelines.build import build_defs
 from pipelines.recipe.model import RecipeError, load_recipe
 
 RECIPE = """\
@@ -40,8 +40,8 @@ class Ticks:
     """A sensor looked at again and again, as the daemon does."""
 
     def __init__(self, path, store, instance):
-        defs = build_defs(recipe_files=[path], store_root=store)
-        self.sensor = defs.get_repository_def().get_sensor_def("faces_source")
+        self.defs = build_defs(recipe_files=[path], store_root=store)
+        self.sensor = self.defs.get_repository_def().get_sensor_def("faces_source")
         self.instance, self.cursor = instance, None
 
     def __call__(self):
@@ -113,6 +113,27 @@ def test_no_second_run_while_one_goes_on(tick, dataset, instance):
     assert "waiting for run" in tick()
     instance.report_run_failed(run)
     assert len(tick()) == 1
+
+
+def test_runs_of_single_assets_are_waited_for_too(tick, dataset, instance):
+    tick()
+    instance.create_run_for_job(
+        tick.defs.resolve_implicit_global_asset_job_def(),
+        asset_selection=frozenset([dg.AssetKey(["faces", "segments"])]),
+        status=dg.DagsterRunStatus.STARTED,
+    )
+    dataset.row()
+    dataset.write()
+    assert "waiting for run" in tick()
+
+
+def test_a_bug_is_an_error_not_a_reason(tick, monkeypatch):
+    def broken(recipe):
+        raise TypeError("a bug")
+
+    monkeypatch.setattr("pipelines.sensors.source_state", broken)
+    with pytest.raises(Exception, match="a bug"):
+        tick()
 
 
 @pytest.mark.parametrize(("watch", "seconds"), [("true", 300), ("{every: 60}", 60)])

@@ -13,7 +13,7 @@ import pytest
 import heml
 from heml.dataset_folder.manifest_file import verify
 from heml.storage.store import Store
-from pipelines.definitions import build_defs
+from pipelines.build import build_defs
 
 ROOT = Path(__file__).parents[2]
 RECIPE = """\
