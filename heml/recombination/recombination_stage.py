@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import os
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -133,9 +134,11 @@ def recombine(
 
 def _processes(wanted: int) -> int:
     """How many processes make some samples on this machine."""
-    count = process_count()
-    # Operators run on the accelerator, and processes would only share it.
-    return 1 if compute_device().type == "cuda" or wanted < WORTH_PROCESSES else count
+    if compute_device().type == "cuda":
+        # Operators run on the accelerator, and processes would only share it.
+        return 1
+    asked = bool(os.environ.get("HEML_PROCESSES"))
+    return process_count() if asked or wanted >= WORTH_PROCESSES else 1
 
 
 class Judge(Protocol):

@@ -29,14 +29,7 @@ def write_aside(target: Path) -> Iterator[Path]:
     try:
         yield aside
         if target.is_dir():
-            old = target.with_name(f".{target.name}.{owner()}.old")
-            _remove(old)
-            if exchange(aside, target):
-                aside.rename(old)
-            else:
-                target.rename(old)
-                aside.rename(target)
-            _remove(old)
+            _swap(aside, target)
         else:
             os.replace(aside, target)
     finally:

@@ -28,6 +28,10 @@ class RunContext:
     attributes: tuple[str, ...] = ()
     progress: Progress = silent
 
+    def __reduce__(self) -> tuple[type[RunContext], tuple[Store, Taxonomy, tuple[str, ...]]]:
+        """Other processes get the context without its listener: loggers stay where they are."""
+        return RunContext, (self.store, self.taxonomy, self.attributes)
+
     def with_attributes(self, attributes: tuple[str, ...]) -> RunContext:
         """The same run with other attributes, such as discovered ones."""
         return replace(self, attributes=attributes)

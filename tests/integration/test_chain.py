@@ -98,7 +98,6 @@ def test_processes_make_the_same_samples(store, tmp_path, monkeypatch):
     again = Store(shutil.copytree(store.root, tmp_path / "again"))
     shutil.rmtree(again.recombined_samples)
     monkeypatch.setenv("HEML_PROCESSES", "2")
-    monkeypatch.setattr("heml.recombination.recombination_stage.WORTH_PROCESSES", 0)
     alone = store.summary("recombined_samples")
     outcome = recombine(again, TAXONOMY, ATTRIBUTES, REBALANCE, METRIC, silent)
     assert not outcome.reused

@@ -5,12 +5,16 @@ import signal
 import subprocess
 import sys
 import time
+from logging import Logger
 from pathlib import Path
 
 import pytest
 
 from heml.compute.processes import Job, ProcessesError, in_processes, process_count
 from heml.compute.threads import processors
+from heml.storage.run_context import RunContext
+from heml.storage.store import Store
+from heml.taxonomy import builtin
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -35,6 +39,21 @@ def test_a_process_makes_its_function_once(tmp_path):
     for _ in range(2):
         assert len(list(in_processes(Job(f"once {tmp_path}", make), range(8), 2))) == 8
     assert 1 <= len(list(tmp_path.iterdir())) <= 2
+
+
+def test_a_run_travels_without_its_listener(tmp_path):
+    """Progress of a run goes to Dagster's log, which cannot be pickled."""
+    run = RunContext(Store(tmp_path), builtin("portraits"), ("hair_tone",), Logger("run").info)
+
+    def make():
+        def work(number):
+            run.progress("nobody listens")
+            return run.store.root, run.attributes, run.taxonomy.describe(), number
+
+        return work
+
+    (found,) = in_processes(Job("run", make), [1], 2)
+    assert found == (tmp_path, ("hair_tone",), builtin("portraits").describe(), 1)
 
 
 def test_error_of_a_shard_is_raised():

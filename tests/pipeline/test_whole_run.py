@@ -45,9 +45,14 @@ class Runs:
         self.store = Store(self.root / "small")
 
     def command(self, text: str) -> subprocess.CompletedProcess[str]:
-        """As people run it: the command, a process for every step."""
+        """As people run it: the command, a process for every step, and two that make samples."""
         self.recipe.write_text(text)
-        environment = {**os.environ, "HEML_STORE": str(self.root), "DAGSTER_HOME": str(self.home)}
+        environment = {
+            **os.environ,
+            "HEML_STORE": str(self.root),
+            "DAGSTER_HOME": str(self.home),
+            "HEML_PROCESSES": "2",
+        }
         return subprocess.run(
             [sys.executable, "-m", "pipelines.cli", "run", str(self.recipe)],
             cwd=ROOT,
