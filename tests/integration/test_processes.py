@@ -41,9 +41,12 @@ def test_a_process_makes_its_function_once(tmp_path):
     assert 1 <= len(list(tmp_path.iterdir())) <= 2
 
 
+class RunLog(Logger):
+    """Like Dagster's: a logger of its own kind, which cannot be pickled."""
+
+
 def test_a_run_travels_without_its_listener(tmp_path):
-    """Progress of a run goes to Dagster's log, which cannot be pickled."""
-    run = RunContext(Store(tmp_path), builtin("portraits"), ("hair_tone",), Logger("run").info)
+    run = RunContext(Store(tmp_path), builtin("portraits"), ("hair_tone",), RunLog("run").info)
 
     def make():
         def work(number):
