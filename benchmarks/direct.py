@@ -53,12 +53,12 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
     def rebalance_plan(progress: Progress) -> object:
         from heml.recombination.plan.plan_stage import make_plan
 
-        return make_plan(store, taxonomy, recipe.label, attributes, settings.rebalance, progress)
+        return make_plan(recipe.run(store, progress), recipe.label, settings.rebalance)
 
     def recombined_samples(progress: Progress) -> object:
         from heml.recombination.recombination_stage import recombine
 
-        return recombine(store, taxonomy, attributes, settings.rebalance, settings.metric, progress)
+        return recombine(recipe.run(store, progress), settings.rebalance, settings.metric)
 
     def rebalanced_dataset(progress: Progress) -> object:
         from heml.dataset.dataset_stage import write_dataset

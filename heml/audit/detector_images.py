@@ -10,6 +10,7 @@ import numpy as np
 import pyarrow.dataset as ds
 
 from heml.effect.training_images import decode_resized
+from heml.images.groups import joined
 
 
 class TrainImages(NamedTuple):
@@ -74,6 +75,6 @@ def read_train_images(
             images.append(decode_resized(row["image"]["bytes"], size))
             made = row["origin"] == "recombined"
             family = row["host_id"] if made else row["image_id"]
-            values = "\x1f".join(str(row[attribute]) for attribute in attributes)
+            values = joined(str(row[attribute]) for attribute in attributes)
             rows.append((made, row[label], family, values, row["weight"]))
     return TrainImages(np.stack(images), *map(np.array, zip(*rows, strict=True)))

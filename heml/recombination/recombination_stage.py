@@ -20,7 +20,6 @@ from data_contracts import RECOMBINED_SAMPLES
 from heml.compute.checkpoints import checkpoint_identity
 from heml.compute.cluster_map import cluster, cluster_map
 from heml.compute.processes import Job, process_count
-from heml.compute.progress import Progress
 from heml.compute.threads import worker_pool
 from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.images_table import image_index
@@ -42,10 +41,9 @@ from heml.segmentation.masks import encode
 from heml.storage.atomic_write import write_aside
 from heml.storage.code_version import code_fingerprint
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.sharded_parquet import ShardWriter
 from heml.storage.stage import Outcome, run_stage
-from heml.storage.store import Store
-from heml.taxonomy import Taxonomy
 from heml.tree.metric_tree import MetricTree
 
 VERSION = 17
@@ -54,18 +52,15 @@ BATCH = 32
 WORTH_PROCESSES = 400
 
 #: What an edit counts against: the wanted samples, or the wanted controls, of its group.
-Slot = tuple[str, str]
+Slot = tuple[str, tuple[str, ...]]
 #: Gives the job of making edits, by their places in the plan, in another process.
 Elsewhere = Callable[[MeasuredLimits], Job[Sequence[int], list[dict[str, Any]]]]
 
 
 def recombine(
-    store: Store,
-    taxonomy: Taxonomy,
-    attributes: Sequence[str],
+    run: RunContext,
     rebalance: RebalanceSettings,
     metric: MetricSettings,
-    progress: Progress,
     inpaint: InpaintSettings | None = None,
     recipe_folder: Path | None = None,
     find_segmenter: Callable[[], Resegment | None] = lambda: None,
@@ -74,6 +69,10 @@ def recombine(
 
     Parameters
     ----------
+    run : RunContext
+        With the attributes in use; its store holds the plan, the segments and the metric tree.
+    rebalance : RebalanceSettings
+    metric : MetricSettings
     inpaint : InpaintSettings, optional
         Draws seams and holes anew.
     recipe_folder : pathlib.Path, optional
@@ -86,6 +85,7 @@ def recombine(
     CheckpointError
         If `inpaint` names no checkpoint that can inpaint; nothing is computed then.
     """
+    store = run.store
     drawing = []
     if inpaint is not None:
         found = find_checkpoint(inpaint.checkpoint, recipe_folder)
@@ -100,15 +100,15 @@ def recombine(
     )
 
     def recombiner(pool: ThreadPoolExecutor, limits: MeasuredLimits | None = None) -> Recombiner:
-        painter = None if inpaint is None else Inpainter(inpaint, taxonomy, recipe_folder)
-        tree = MetricTree.load(store.metric_tree, taxonomy)
-        index = image_index(store, list(attributes))
+        painter = None if inpaint is None else Inpainter(inpaint, run.taxonomy, recipe_folder)
+        tree = MetricTree.load(store.metric_tree, run.taxonomy)
+        index = image_index(store, list(run.attributes))
         roles = planned_roles(store)
         reader = SegmentedImageReader(store)
         resegment = find_segmenter()
-        calibration = Calibration(store, tree, roles, index, attributes, resegment is not None)
+        calibration = Calibration(run, tree, roles, index, resegment is not None)
         gates = fit_gates(calibration, reader, resegment, limits)
-        return Recombiner(store, taxonomy, roles, gates, reader, pool, painter)
+        return Recombiner(run, roles, gates, reader, pool, painter)
 
     def elsewhere(limits: MeasuredLimits) -> Job[Sequence[int], list[dict[str, Any]]]:
         def make() -> Callable[[Sequence[int]], list[dict[str, Any]]]:
@@ -125,11 +125,11 @@ def recombine(
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
             worker = recombiner(pool)
             spreading = elsewhere if cluster() or processes > 1 else None
-            summary = worker.write(folder, groups, progress, spreading, processes)
-        progress(f"recombined_samples: {summary['words']}")
+            summary = worker.write(folder, groups, spreading, processes)
+        run.progress(f"recombined_samples: {summary['words']}")
         return summary, [store.recombined_samples]
 
-    return run_stage(store, "recombined_samples", key, compute, progress)
+    return run_stage(store, "recombined_samples", key, compute, run.progress)
 
 
 def _processes(wanted: int) -> int:
@@ -165,8 +165,7 @@ class Recombiner:
 
     def __init__(
         self,
-        store: Store,
-        taxonomy: Taxonomy,
+        run: RunContext,
         roles: Roles,
         gates: Judge,
         reader: SegmentedImageReader,
@@ -175,18 +174,17 @@ class Recombiner:
     ) -> None:
         self._painter = painter
         self._pool = pool
-        self._taxonomy = taxonomy
+        self._run = run
         self._roles = roles
         self._gates = gates
         self._reader = reader
         # As Arrow has it: a row takes a tenth of what it takes as objects.
-        self._plan = pq.read_table(store.rebalance_plan)
+        self._plan = pq.read_table(run.store.rebalance_plan)
 
     def write(
         self,
         folder: Path,
         groups: pd.DataFrame,
-        progress: Progress,
         elsewhere: Elsewhere | None = None,
         processes: int = 1,
     ) -> dict[str, Any]:
@@ -198,7 +196,6 @@ class Recombiner:
             Of the table; it is made here.
         groups : DataFrame
             The `planned_groups` table.
-        progress : Progress
         elsewhere : callable, optional
             Gives the job of making `attempt` in other processes or machines, from what was
             measured of real images here. By default all is done in this process.
@@ -211,17 +208,17 @@ class Recombiner:
             The stage's summary.
         """
         missing = Counter[Slot]()
-        for group in groups.itertuples():
-            key = "\x1f".join([group.label, *group.attributes])  # type: ignore[list-item, misc]
-            missing["fill", key] = int(group.n_balancing)  # type: ignore[arg-type]
-            missing["within_group", key] = int(group.n_within_group)  # type: ignore[arg-type]
+        for group in groups.to_dict("records"):
+            key = (group["label"], *group["attributes"])
+            missing["fill", key] = int(group["n_balancing"])
+            missing["within_group", key] = int(group["n_within_group"])
         wanted = sum(missing.values())
         slots = _slots(self._plan)
         own = [slot for slot in slots if slot[0] == "identity"]
         missing.update(own)
         accepted: Counter[str] = Counter()
         refused: Counter[str] = Counter()
-        tried, throttled = 0, ThrottledProgress(progress)
+        tried, throttled = 0, ThrottledProgress(self._run.progress)
         with ShardWriter(folder, RECOMBINED_SAMPLES) as writer:
             for rows in self._attempts(slots, missing, elsewhere, processes):
                 for row in rows:
@@ -289,7 +286,7 @@ class Recombiner:
         segmented_images = self._reader.read(ids)
         hosts, donors = segmented_images[: len(edits)], segmented_images[len(edits) :]
         asked = list(map(self._edit, edits, hosts, donors))
-        samples = compose_batch(asked, self._taxonomy, pool=self._pool)
+        samples = compose_batch(asked, self._run.taxonomy, pool=self._pool)
         if self._painter is not None:
             nodes = [list(edit["nodes"]) for edit in edits]
             samples = self._painter.redraw(samples, nodes, [edit["seed"] for edit in edits])
@@ -300,7 +297,7 @@ class Recombiner:
 
 def _slot(edit: Mapping[str, Any]) -> Slot:
     kind = edit["direction"] if edit["direction"] in ("within_group", "identity") else "fill"
-    return kind, "\x1f".join([edit["label"], *edit["attributes"]])
+    return kind, (edit["label"], *edit["attributes"])
 
 
 def _slots(plan: pa.Table) -> list[Slot]:

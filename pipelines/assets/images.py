@@ -63,7 +63,7 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
             )
             if recipe.attributes:
                 # Quotas of values that do not occur are refused before anything is trained.
-                train_records(store, recipe.label, recipe.attributes, recipe.settings.rebalance)
+                train_records(run, recipe.label, recipe.settings.rebalance)
         # One stage writes both tables, so the quarantine has no summary of its own.
         refused = Outcome(_quarantined(outcome.summary), outcome.reused)
         for stage, own in (("images", outcome), ("quarantine", refused)):

@@ -14,14 +14,7 @@ def rebalance_plan_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinit
     def compute(run: RunContext) -> Outcome:
         from heml.recombination.plan.plan_stage import make_plan
 
-        return make_plan(
-            run.store,
-            run.taxonomy,
-            recipe.label,
-            list(recipe.in_use(run).attributes),
-            recipe.settings.rebalance,
-            run.progress,
-        )
+        return make_plan(recipe.in_use(run), recipe.label, recipe.settings.rebalance)
 
     spec = stage_spec(
         recipe,

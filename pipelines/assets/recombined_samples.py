@@ -17,12 +17,9 @@ def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
         from heml.recombination.recombination_stage import recombine
 
         return recombine(
-            run.store,
-            run.taxonomy,
-            list(recipe.in_use(run).attributes),
+            recipe.in_use(run),
             recipe.settings.rebalance,
             recipe.settings.metric,
-            run.progress,
             recipe.settings.inpaint,
             recipe.folder,
             lambda: find_segmenter(

@@ -47,6 +47,10 @@ EFFECT = EffectSettings(seeds=1, size=32, steps=20)
 LABEL, ATTRIBUTES = "mouth", ["hair_tone"]
 
 
+def run_of(store: Store) -> RunContext:
+    return RunContext(store, TAXONOMY, tuple(ATTRIBUTES))
+
+
 def run_chain(folder: Path) -> Store:
     store = Store(folder)
     ingest(store, SOURCE, folder, TAXONOMY, True, silent)
@@ -56,9 +60,9 @@ def run_chain(folder: Path) -> Store:
             pass
     fit_tree(store, TAXONOMY, ATTRIBUTES, METRIC, silent)
     measure_bias(store, TAXONOMY, LABEL, ATTRIBUTES, METRIC, silent)
-    make_plan(store, TAXONOMY, LABEL, ATTRIBUTES, REBALANCE, silent)
-    recombine(store, TAXONOMY, ATTRIBUTES, REBALANCE, METRIC, silent)
-    run = RunContext(store, TAXONOMY, tuple(ATTRIBUTES))
+    run = run_of(store)
+    make_plan(run, LABEL, REBALANCE)
+    recombine(run, REBALANCE, METRIC)
     write_dataset(run, Description("small", LABEL), "recipe")
     measure_effect(store, LABEL, ATTRIBUTES, EFFECT, silent)
     return store
@@ -99,7 +103,7 @@ def test_processes_make_the_same_samples(store, tmp_path, monkeypatch):
     shutil.rmtree(again.recombined_samples)
     monkeypatch.setenv("HEML_PROCESSES", "2")
     alone = store.summary("recombined_samples")
-    outcome = recombine(again, TAXONOMY, ATTRIBUTES, REBALANCE, METRIC, silent)
+    outcome = recombine(run_of(again), REBALANCE, METRIC)
     assert not outcome.reused
     assert digests(again.recombined_samples) == digests(store.recombined_samples)
     assert outcome.summary["gates"] == alone["gates"]
@@ -206,7 +210,7 @@ def test_everything_is_kept_when_run_again(store):
         for _, outcome in train_level(store, TAXONOMY, level, ATTRIBUTES, METRIC, silent)
     ]
     assert outcomes == [True] * len(TAXONOMY.nodes)
-    assert recombine(store, TAXONOMY, ATTRIBUTES, REBALANCE, METRIC, silent).reused
+    assert recombine(run_of(store), REBALANCE, METRIC).reused
 
 
 def test_a_changed_leaf_retrains_itself_and_its_ancestors_only(store):

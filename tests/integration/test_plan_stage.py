@@ -21,6 +21,7 @@ from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import builtin
 from pipelines.cli.plan_summary import plan_lines
@@ -28,6 +29,10 @@ from pipelines.cli.plan_summary import plan_lines
 TAXONOMY = builtin("portraits")
 LABEL, ATTRIBUTES = "mouth", ["hair_tone"]
 SOURCE = PortraitsSource(kind="portraits", count=120, size=32, association=0.9)
+
+
+def run_of(store: Store) -> RunContext:
+    return RunContext(store, TAXONOMY, tuple(ATTRIBUTES))
 
 
 def _nothing(of: pa.DataType):
@@ -71,7 +76,7 @@ def store(tmp_path_factory):
 
 def plan(store, attribute_leaf="hair", label_leaf="mouth", **settings):
     write_scores(store, attribute_leaf, label_leaf)
-    return make_plan(store, TAXONOMY, LABEL, ATTRIBUTES, RebalanceSettings(**settings), silent)
+    return make_plan(run_of(store), LABEL, RebalanceSettings(**settings))
 
 
 def test_plan_keeps_its_contracts_and_the_train_split(store):
@@ -93,7 +98,7 @@ def test_donors_fit_better_than_any(store):
     plan(store)
     edits = pd.read_parquet(store.rebalance_plan).query("direction == 'swap_label'")
     index = image_index(store, ATTRIBUTES).query("split == 'train'").reset_index(drop=True)
-    layouts = read_layouts(store, TAXONOMY, index["image_id"].tolist())
+    layouts = read_layouts(run_of(store), index["image_id"].tolist())
     row_of = {image_id: row for row, image_id in enumerate(layouts.image_ids)}
     kept = [leaf for leaf in layouts.leaves if leaf not in ("mouth", "background")]
     labels = index["label"].to_numpy()
@@ -154,7 +159,7 @@ def test_no_record_with_a_attribute_still_gives_tables_and_a_picture(store, tmp_
     from heml.recombination.plan.planner import Planner
 
     index = image_index(store, ATTRIBUTES).query("split == 'train'").assign(hair_tone=None)
-    layouts = read_layouts(store, TAXONOMY, index["image_id"].tolist())
+    layouts = read_layouts(run_of(store), index["image_id"].tolist())
     made = Planner(index, ATTRIBUTES, Roles({}, ()), layouts, RebalanceSettings(), LABEL).plan()
     empty = Store(tmp_path / "empty")
     empty.root.mkdir()

@@ -21,6 +21,7 @@ from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.tree_stage import fit_tree
@@ -70,8 +71,9 @@ def chain(store):
         dict(train_level(store, TAXONOMY, level, ATTRIBUTES, METRIC, silent))
     fit_tree(store, TAXONOMY, ATTRIBUTES, METRIC, silent)
     measure_bias(store, TAXONOMY, "mouth", ATTRIBUTES, METRIC, silent, BIAS)
-    make_plan(store, TAXONOMY, "mouth", ATTRIBUTES, REBALANCE, silent)
-    recombine(store, TAXONOMY, ATTRIBUTES, REBALANCE, METRIC, silent)
+    run = RunContext(store, TAXONOMY, tuple(ATTRIBUTES))
+    make_plan(run, "mouth", REBALANCE)
+    recombine(run, REBALANCE, METRIC)
 
 
 def digests(store):

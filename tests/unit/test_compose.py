@@ -5,12 +5,13 @@ import pytest
 import torch
 
 from heml.compute.threads import worker_pool
-from heml.recombination.compositing.align import align_donor, fit_similarity_transform
+from heml.recombination.compositing.align import align_donor
 from heml.recombination.compositing.compose import Edit, SegmentedImage, compose, compose_batch
 from heml.recombination.imaging.blend import laplacian_blend, match_tone
 from heml.recombination.imaging.fill import fill_holes, fill_scenery
 from heml.recombination.imaging.masked import where
 from heml.recombination.imaging.pyramid import dilate, downsample2x, upsample2x
+from heml.recombination.imaging.similarity_transform import MAX_TURN, fit_similarity_transform
 from heml.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy(
@@ -56,13 +57,24 @@ def test_similarity_transform_comes_back():
     rotation = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
     source = rng.normal(size=(6, 2)) * 10
     target = source @ rotation.T + [3, -2]
-    matrix = fit_similarity_transform(source, target, rng.random(6) + 0.1)
-    np.testing.assert_allclose(matrix, np.column_stack([rotation, [3, -2]]), atol=1e-9)
+    points = source @ [1, 1j], target @ [1, 1j]
+    found = fit_similarity_transform(*points, rng.random(6) + 0.1)
+    np.testing.assert_allclose(found.residuals(*points), 0, atol=1e-9)
+    np.testing.assert_allclose(found.matrix(), np.column_stack([rotation, [3, -2]]), atol=1e-9)
 
 
 def test_one_point_gives_a_shift():
-    matrix = fit_similarity_transform(np.array([[1.0, 2.0]]), np.array([[4.0, 6.0]]), np.ones(1))
-    np.testing.assert_allclose(matrix, [[1, 0, 3], [0, 1, 4]])
+    found = fit_similarity_transform(np.array([1 + 2j]), np.array([4 + 6j]), np.ones(1))
+    np.testing.assert_allclose(found.matrix(), [[1, 0, 3], [0, 1, 4]])
+
+
+def test_points_without_weight_do_not_count_and_fits_are_by_row():
+    source = np.array([[0, 1, 2 + 1j, 99], [0, 1, 1j, 5]])
+    target = np.array([[3, 5, 7 + 2j, -40j], [0, 1j, -1, 7]])
+    found = fit_similarity_transform(source, target, np.array([1.0, 1, 1, 0]) * np.ones((2, 1)))
+    np.testing.assert_allclose(found.scale, [2, 1])
+    # The second turns by a right angle, which is more than is allowed.
+    np.testing.assert_allclose(found.turn, [0, MAX_TURN])
 
 
 def test_donor_is_brought_to_the_host():

@@ -1,4 +1,4 @@
-"""Similarity transforms that bring a donor's segments to where the host's are."""
+"""The transform that brings a donor's segments to where the host's are."""
 
 from __future__ import annotations
 
@@ -7,45 +7,13 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from heml.recombination.imaging.segmented_image import Place, SegmentedImage
+from heml.recombination.imaging.similarity_transform import fit_similarity_transform
 from heml.taxonomy import BACKGROUND, Taxonomy
 
 #: How much more a moved leaf's own place counts than that of the leaves around it.
 OWN_WEIGHT = 3.0
-#: Donors are not scaled up or down beyond this factor.
-MAX_SCALE = 2.0
-#: Nor rotated by more than this, in radians.
-MAX_TURN = 0.35
 #: A leaf is known by its centroid and the points one standard deviation away from it.
 _DIRECTIONS = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
-
-
-def fit_similarity_transform(
-    source: np.ndarray, target: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Weighted least-squares similarity transform without reflection (Umeyama, PAMI 1991).
-
-    Parameters
-    ----------
-    source, target : float arrays (P, 2)
-    weights : float array (P,)
-
-    Returns
-    -------
-    float array (2, 3)
-        `target ≈ A[:, :2] @ source + A[:, 2]`; with a single point, a shift.
-    """
-    weights = weights / weights.sum()
-    mean_source, mean_target = weights @ source, weights @ target
-    a, b = source - mean_source, target - mean_target
-    spread = weights @ (a**2).sum(axis=1)
-    scale, turn = 1.0, 0.0
-    if spread > 1e-6:
-        along = weights @ (a * b).sum(axis=1)
-        across = weights @ (a[:, 0] * b[:, 1] - a[:, 1] * b[:, 0])
-        scale = float(np.clip(np.hypot(along, across) / spread, 1 / MAX_SCALE, MAX_SCALE))
-        turn = float(np.clip(np.arctan2(across, along), -MAX_TURN, MAX_TURN))
-    rotation = scale * np.array([[np.cos(turn), -np.sin(turn)], [np.sin(turn), np.cos(turn)]])
-    return np.column_stack([rotation, mean_target - rotation @ mean_source])
 
 
 def align_donor(
@@ -90,9 +58,9 @@ def align_donor(
         return np.array([[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     if len(anchors) < 2:
         shares = np.repeat([1.0] * len(anchors) + [OWN_WEIGHT] * len(own), len(_DIRECTIONS))
-        return fit_similarity_transform(*_points(places, [*anchors, *own]), shares)
+        return _fitted(*_points(places, [*anchors, *own]), shares)
     source, target = _points(places, anchors)
-    matrix = fit_similarity_transform(source, target, np.ones(len(source)))
+    matrix = _fitted(source, target, np.ones(len(source)))
     extent = target.std(axis=0).mean()
     for leaf in own:
         start, end = places[leaf]
@@ -100,6 +68,12 @@ def align_donor(
         share = float(np.clip(ratio - 1, 0, 1)) * OWN_WEIGHT / (1 + OWN_WEIGHT) / len(own)
         matrix[:, 2] += share * (end.center - matrix @ [*start.center, 1.0])
     return matrix
+
+
+def _fitted(source: np.ndarray, target: np.ndarray, weights: np.ndarray) -> np.ndarray:
+    """Matrix (2, 3) that brings points (P, 2) onto others."""
+    points = (source @ [1, 1j], target @ [1, 1j])
+    return fit_similarity_transform(*points, weights).matrix()
 
 
 def _points(

@@ -69,9 +69,9 @@ class AttributeChanged(FittedGate):
 def fit(calibration: Calibration, limits: Any) -> FittedGate:
     """The limits are those of `calibration.vote_limit` for each attribute's nodes."""
     carriers = calibration.roles.attribute_nodes
-    asked = [name for name in calibration.attributes if carriers.get(name)]
+    asked = [name for name in calibration.run.attributes if carriers.get(name)]
     limits = limits or {name: calibration.vote_limit(name, carriers[name]) for name in asked}
-    return AttributeChanged(limits, calibration.attributes, carriers)
+    return AttributeChanged(limits, calibration.run.attributes, carriers)
 
 
 GATES.register(

@@ -14,38 +14,36 @@ from heml.metrics.artifacts import NodeMetric, load_node, measured_images
 from heml.recombination.attribution.roles import Roles
 from heml.recombination.judging.limits import Limit, distribution_limit, held_out_votes
 from heml.recombination.judging.limits import vote_limit as limit_of_votes
-from heml.storage.store import Store
+from heml.storage.run_context import RunContext
 from heml.tree.metric_tree import MetricTree
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """A store, as gates are fitted to it.
+    """A run, as gates are fitted to it.
 
     Parameters
     ----------
-    store : Store
+    run : RunContext
+        Its attributes are in the order of an edit's.
     tree : MetricTree
     roles : Roles
     images : DataFrame
         All images of the store: columns image_id, split, label and the attributes.
-    attributes : sequence of str
-        In the order of an edit's `attributes`.
     resegments : bool
         Whether a segmenter can look for segments again.
     """
 
-    store: Store
+    run: RunContext
     tree: MetricTree
     roles: Roles
     images: pd.DataFrame
-    attributes: Sequence[str]
     resegments: bool = False
 
     @cached_property
     def metrics(self) -> list[NodeMetric]:
         """All nodes, in the tree's order."""
-        return [load_node(self.store, node) for node in self.tree.taxonomy.nodes]
+        return [load_node(self.run.store, node) for node in self.tree.taxonomy.nodes]
 
     @cached_property
     def index(self) -> pd.DataFrame:
@@ -55,7 +53,7 @@ class Calibration:
     @cached_property
     def groups(self) -> np.ndarray:
         """Group of each measured image, int array (N,)."""
-        return group_codes(self.index, ["label", *self.attributes])[0]
+        return group_codes(self.index, ["label", *self.run.attributes])[0]
 
     def vote_limit(self, column: str, nodes: Sequence[str] | None) -> Limit:
         """Least share of the vote for a record's own value of a column.

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.dataset as ds
 
-from heml.recombination.compositing.align import MAX_SCALE, MAX_TURN
-from heml.storage.store import Store
-from heml.taxonomy import Taxonomy
+from heml.recombination.imaging.similarity_transform import fit_similarity_transform
+from heml.storage.run_context import RunContext
 
 #: What a doubling of scale, a radian of turn and a leaf that only one of the two has count for, in
 #: image heights: matching layouts is a matter of a few hundredths.
@@ -68,8 +67,8 @@ class Layouts:
         """How far donors' poses are from a host's, over leaves that stay the host's.
 
         Donors are first brought onto the host by the similarity transform that fits the centers of
-        the leaves best (closed form in complex numbers), as composing will do: place, size and
-        turn count little, the arrangement of the leaves and the sizes of each count.
+        the leaves best, as compositing will do: place, size and turn count little,
+        the arrangement of the leaves and the sizes of each count.
 
         Parameters
         ----------
@@ -91,15 +90,9 @@ class Layouts:
         count = shared.sum(axis=1)
         weights = shared / np.maximum(count, 1)[:, None]
         target, source = np.where(shared, own, 0), np.where(shared, theirs, 0)
-        target = np.where(shared, target - (weights * target).sum(1, keepdims=True), 0)
-        source = np.where(shared, source - (weights * source).sum(1, keepdims=True), 0)
-        spread = (np.abs(source) ** 2).sum(axis=1)
-        fit = (np.conj(source) * target).sum(axis=1) / np.maximum(spread, 1e-12)
-        fit = np.where(spread > 1e-9, fit, 1)
-        scale = np.clip(np.abs(fit), 1 / MAX_SCALE, MAX_SCALE)
-        turn = np.clip(np.angle(fit), -MAX_TURN, MAX_TURN)
-        moved = source * (scale * np.exp(1j * turn))[:, None]
-        residual = np.sqrt((weights * np.abs(moved - target) ** 2).sum(axis=1))
+        transform = fit_similarity_transform(source, target, shared.astype(float))
+        scale, turn = transform.scale, transform.turn
+        residual = np.sqrt((weights * transform.residuals(source, target) ** 2).sum(axis=1))
         sizes = np.abs(their_size * scale[:, None, None] - own_size).mean(axis=2)
         size = (weights * np.where(shared, sizes, 0)).sum(axis=1)
         either = (~np.isnan(own) | ~np.isnan(theirs)).sum(axis=1)
@@ -153,17 +146,18 @@ class Layouts:
         return np.concatenate([low.T, high.T])
 
 
-def read_layouts(store: Store, taxonomy: Taxonomy, image_ids: list[str]) -> Layouts:
+def read_layouts(run: RunContext, image_ids: list[str]) -> Layouts:
     """Layouts of the given images, in their order."""
-    leaves = tuple(taxonomy.leaves)
-    place = {c: i for i, leaf in enumerate(leaves) for c in taxonomy.leaves[leaf]}
+    leaves = tuple(run.taxonomy.leaves)
+    place = {c: i for i, leaf in enumerate(leaves) for c in run.taxonomy.leaves[leaf]}
     row_of = {image_id: row for row, image_id in enumerate(image_ids)}
     corners = np.full((len(image_ids), len(leaves), 4), np.nan, np.float32)
     areas = np.zeros((len(image_ids), len(leaves)), np.float32)
     aspects = np.ones(len(image_ids))
     columns = ["image_id", "class_name", "height", "width", "area"]
     boxes = ["box_x", "box_y", "box_width", "box_height"]
-    for batch in ds.dataset(store.segments, format="parquet").to_batches(columns=columns + boxes):
+    segments = ds.dataset(run.store.segments, format="parquet")
+    for batch in segments.to_batches(columns=columns + boxes):
         for s in batch.to_pylist():
             row, leaf = row_of.get(s["image_id"]), place.get(s["class_name"])
             if row is None or leaf is None:

@@ -12,7 +12,7 @@ import pandas as pd
 import pyarrow.parquet as pq
 
 from data_contracts import PLANNED_GROUPS, REBALANCE_PLAN
-from heml.compute.progress import Progress
+from heml.images.groups import joined
 from heml.images.images_table import image_index
 from heml.recombination.attribution.label_colors import told_by_color
 from heml.recombination.attribution.presence import find_presence
@@ -31,46 +31,52 @@ from heml.recombination.plan.quotas import check_values
 from heml.recombination.rebalance_settings import Quotas, RebalanceSettings
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
-from heml.taxonomy import Taxonomy
 
 VERSION = 8
 
 
 def make_plan(
-    store: Store,
-    taxonomy: Taxonomy,
+    run: RunContext,
     label_name: str,
-    attributes: Sequence[str],
     settings: RebalanceSettings,
-    progress: Progress,
 ) -> Outcome:
     """Writes `store.rebalance_plan` and `store.planned_groups`. No pixel is changed.
+
+    Parameters
+    ----------
+    run : RunContext
+        With the attributes in use; its store holds images, segments and bias scores.
+    label_name : str
+        What the label is called in the input.
+    settings : RebalanceSettings
 
     Raises
     ------
     QuotaError
         If the quotas name a value that no train record has.
     """
+    store = run.store
     key = fingerprint(
         VERSION,
         label_name,
-        list(attributes),
+        list(run.attributes),
         settings.model_dump(),
         store.fingerprint("bias_scores"),
         store.summary("segments")["content"],
     )
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
-        train = train_records(store, label_name, attributes, settings)
-        layouts = read_layouts(store, taxonomy, train["image_id"].tolist())
+        train = train_records(run, label_name, settings)
+        layouts = read_layouts(run, train["image_id"].tolist())
         scores = pd.read_parquet(store.bias_scores)
-        roles = roles_of(train, attributes, layouts, scores, taxonomy)
+        roles = roles_of(run, train, layouts, scores)
         if settings.donor_colors:
-            roles = _with_colors(store, train, attributes, scores, roles, taxonomy)
-        members = {node: taxonomy.leaves_of(node) for node in taxonomy.nodes}
-        planner = Planner(train, attributes, roles, layouts, settings, label_name, members)
+            roles = _with_colors(run, train, scores, roles)
+        members = {node: run.taxonomy.leaves_of(node) for node in run.taxonomy.nodes}
+        planner = Planner(train, run.attributes, roles, layouts, settings, label_name, members)
         plan = planner.plan()
         outputs = [store.rebalance_plan, store.planned_groups]
         for contract, frame, path in zip(
@@ -79,12 +85,12 @@ def make_plan(
             with write_aside(path) as aside:
                 pq.write_table(contract.table(frame), aside)
         summary = _describe(plan, roles, label_name)
-        progress(f"rebalance_plan: {summary['words']}")
+        run.progress(f"rebalance_plan: {summary['words']}")
         for remark in plan.remarks:
-            progress(f"rebalance_plan: {remark}")
+            run.progress(f"rebalance_plan: {remark}")
         return summary, outputs
 
-    return run_stage(store, "rebalance_plan", key, compute, progress)
+    return run_stage(store, "rebalance_plan", key, compute, run.progress)
 
 
 def planned_roles(store: Store) -> Roles:
@@ -98,37 +104,30 @@ def planned_roles(store: Store) -> Roles:
     return roles_from(store.summary("rebalance_plan")["roles"])
 
 
-def train_records(
-    store: Store, label_name: str, attributes: Sequence[str], settings: RebalanceSettings
-) -> pd.DataFrame:
+def train_records(run: RunContext, label_name: str, settings: RebalanceSettings) -> pd.DataFrame:
     """Train rows of `image_index`; refuses quotas that do not fit them.
 
     Raises
     ------
     QuotaError
     """
-    index = image_index(store, list(attributes))
+    index = image_index(run.store, list(run.attributes))
     train = index[index["split"] == "train"].reset_index(drop=True)
     if isinstance(settings.target, Quotas):
         known = [
             sorted({value for value in texts(train[column]) if value is not None})
-            for column in ("label", *attributes)
+            for column in ("label", *run.attributes)
         ]
-        check_values(settings.target, label_name, attributes, known)
+        check_values(settings.target, label_name, run.attributes, known)
     return train
 
 
-def roles_of(
-    train: pd.DataFrame,
-    attributes: Sequence[str],
-    layouts: Layouts,
-    scores: pd.DataFrame,
-    taxonomy: Taxonomy,
-) -> Roles:
+def roles_of(run: RunContext, train: pd.DataFrame, layouts: Layouts, scores: pd.DataFrame) -> Roles:
     """Roles of the nodes for a train split, with attributes that are presences of leaves.
 
     Parameters
     ----------
+    run : RunContext
     train : DataFrame
         Columns label and the attributes; rows as in `layouts`.
     scores : DataFrame
@@ -136,23 +135,23 @@ def roles_of(
     """
     labels = texts(train["label"])
     areas = {leaf: layouts.areas[:, place] for place, leaf in enumerate(layouts.leaves)}
-    values = {attribute: texts(train[attribute]) for attribute in attributes}
+    values = {attribute: texts(train[attribute]) for attribute in run.attributes}
     presence = {
         attribute: find_presence(own, labels.astype(str), areas)
         for attribute, own in values.items()
     }
-    strata = np.array([" · ".join(map(str, row)) for row in zip(*values.values(), strict=True)])
+    strata = np.array([joined(map(str, row)) for row in zip(*values.values(), strict=True)])
     label_presence = find_presence(labels, strata, areas)
     # A leaf that tells both, because they always go together, tells neither for certain.
     both = {p.leaf for p in label_presence} & {p.leaf for f in presence.values() for p in f}
     presence = {g: tuple(p for p in f if p.leaf not in both) for g, f in presence.items()}
     label_presence = tuple(p for p in label_presence if p.leaf not in both)
-    measured = scores[scores["attribute"].isin(list(attributes))]
+    measured = scores[scores["attribute"].isin(list(run.attributes))]
     return find_roles(
         measured,
         max(len(set(labels)), 1),
-        taxonomy,
-        _chance(train, attributes),
+        run.taxonomy,
+        _chance(train, run.attributes),
         presence,
         label_presence,
     )
@@ -163,26 +162,19 @@ def _chance(train: pd.DataFrame, attributes: Sequence[str]) -> dict[str, float]:
     return {attribute: guessing(labels, texts(train[attribute])) for attribute in attributes}
 
 
-def _with_colors(
-    store: Store,
-    train: pd.DataFrame,
-    attributes: Sequence[str],
-    scores: pd.DataFrame,
-    roles: Roles,
-    taxonomy: Taxonomy,
-) -> Roles:
+def _with_colors(run: RunContext, train: pd.DataFrame, scores: pd.DataFrame, roles: Roles) -> Roles:
     """Roles that know which label carriers tell it by their colors."""
     if roles.label_presence:
         return roles  # a presence is told by no color
     labels = texts(train["label"])
-    measured = scores[scores["attribute"].isin(list(attributes))]
-    evidence = label_evidence(measured, max(len(set(labels)), 1), _chance(train, attributes))
+    measured = scores[scores["attribute"].isin(list(run.attributes))]
+    evidence = label_evidence(measured, max(len(set(labels)), 1), _chance(train, run.attributes))
     told = told_by_color(
-        SegmentedImageReader(store),
+        SegmentedImageReader(run.store),
         train["image_id"].tolist(),
         labels.astype(str),
         {leaf: float(evidence[leaf]) for leaf in roles.label_nodes},
-        taxonomy,
+        run.taxonomy,
     )
     return replace(roles, label_colors=told)
 
