@@ -8,27 +8,12 @@ import numpy as np
 import pandas as pd
 
 from heml.bias.coverage import coverage
-from heml.images.groups import MISSING
 from heml.recombination.plan.targets import group_targets
+from heml.recombination.plan.train_split import TrainSplit
 from heml.recombination.rebalance_settings import RebalanceSettings
 
 #: Budget of a recipe that gives none, and its most in a small dataset.
 BUDGET, SMALL_BUDGET = 1.5, 5.0
-
-
-def texts(column: pd.Series) -> np.ndarray:
-    """Values as text, None where missing: object array (N,)."""
-    unknown = column.isna() | column.astype(str).isin(["", MISSING])
-    return np.array(
-        [None if none else str(value) for value, none in zip(column, unknown, strict=True)],
-        dtype=object,
-    )
-
-
-def known_records(train: pd.DataFrame, attributes: Sequence[str]) -> np.ndarray:
-    """Which records have a value of every attribute: the others belong to no group, bool (N,)."""
-    values = np.stack([texts(train[attribute]) for attribute in attributes], axis=1)
-    return np.array([all(value is not None for value in row) for row in values], bool)
 
 
 def count_groups(train: pd.DataFrame, label_name: str, attributes: Sequence[str]) -> pd.DataFrame:
@@ -39,7 +24,7 @@ def count_groups(train: pd.DataFrame, label_name: str, attributes: Sequence[str]
     DataFrame
         As the `coverage` contract says; no rows if no record has a value of every attribute.
     """
-    known = train[known_records(train, attributes)]
+    known = train[TrainSplit.of(train, label_name, attributes).grouped]
     if known.empty:
         return pd.DataFrame({"group": [], "label": [], "attributes": [], "n": np.zeros(0, int)})
     # Counts alone are used: intervals would cost more than the plan.

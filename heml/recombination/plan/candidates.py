@@ -1,7 +1,7 @@
 """The kinds of edit that can bring a label and attribute values together, with what each costs.
 
-A way says what is moved, how, from which donors onto which hosts. Choosing among hosts and donors
-is `planner`'s work.
+A candidate says what is moved, how, from which donors onto which hosts. `assignment` chooses among
+hosts and donors.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ from heml.recombination.attribution.presence import Presence
 from heml.recombination.attribution.roles import Roles
 from heml.recombination.operator import OPERATORS, Move
 from heml.recombination.plan.layout import Layouts
+from heml.recombination.plan.train_split import TrainSplit
 
 
 @dataclass(frozen=True, eq=False)
@@ -32,7 +33,7 @@ class EditCandidate:
         Train rows that it can start from and take from. Donors of a removal lack the segment: they
         give what it hid.
     cost : float
-        Length of the visible seam, and area of what is filled or covered: comparable over ways.
+        Length of the visible seam, and area of what is filled or covered: candidates compare.
     """
 
     direction: str
@@ -41,6 +42,11 @@ class EditCandidate:
     hosts: np.ndarray
     donors: np.ndarray
     cost: float
+
+    @property
+    def kind(self) -> tuple[str, tuple[str, ...]]:
+        """Operator and nodes."""
+        return self.operator, self.nodes
 
 
 @dataclass(frozen=True)
@@ -52,18 +58,14 @@ class Infeasible:
 
 
 class EditCandidates:
-    """Finds the ways into groups of one train split.
+    """Finds the kinds of edit that fill groups of one train split.
 
     Parameters
     ----------
-    labels : object array (N,)
-    values : object array (N, attributes)
-        None where missing.
-    attributes : sequence of str
-    label_name : str
+    split : TrainSplit
     roles : Roles
     layouts : Layouts
-        Rows as in `labels`.
+        Rows as in `split`.
     members : mapping of str to sequence of str
         Node → its leaves.
     operators : sequence of str
@@ -72,25 +74,20 @@ class EditCandidates:
 
     def __init__(
         self,
-        labels: np.ndarray,
-        values: np.ndarray,
-        attributes: Sequence[str],
-        label_name: str,
+        split: TrainSplit,
         roles: Roles,
         layouts: Layouts,
         members: Mapping[str, Sequence[str]],
         operators: Sequence[str],
     ) -> None:
-        self._labels = labels
-        self._values = values
-        self._attributes = list(attributes)
-        self._label_name = label_name
+        self._labels = split.labels
+        self._values = split.values
+        self._known = split.known
+        self._attributes = split.attributes
+        self._label_name = split.label_name
         self._roles = roles
         self._layouts = layouts
         self._operators = sorted(set(operators))
-        self._known = np.array([[v is not None for v in row] for row in values], bool).reshape(
-            len(labels), len(self._attributes)
-        )
         self._moved = {
             attribute: tuple(dict.fromkeys(x for n in roles.attribute_nodes.get(attribute, ())
                                        for x in members.get(n, (n,))))
@@ -103,16 +100,16 @@ class EditCandidates:
     def into(
         self, label: str, values: Sequence[str]
     ) -> tuple[list[EditCandidate], Infeasible | None]:
-        """All ways into a group, the cheapest first; without any, why there is none."""
+        """All candidates for a group, the cheapest first; without any, why there is none."""
         target = np.array(list(values), dtype=object)
-        found = [*self._attribute_ways(label, target), *self._label_ways(label, target)]
-        found.sort(key=lambda way: (way.cost, way.direction, way.operator, way.nodes))
+        found = [*self._attribute_swaps(label, target), *self._label_swaps(label, target)]
+        found.sort(key=lambda c: (c.cost, c.direction, c.operator, c.nodes))
         return (found, None) if found else ([], self._why_not(label, target))
 
     def within(
         self, operator: str, nodes: tuple[str, ...], members: np.ndarray
     ) -> EditCandidate | None:
-        """The way of a control: the same edit between two records of one group."""
+        """The same edit between two records of one group."""
         has = self._layouts.any_present(nodes)
         allowed = {*self._operators, *(OPERATORS[o].exchange for o in self._operators)}
         operator = OPERATORS[operator].exchange or operator
@@ -121,21 +118,21 @@ class EditCandidates:
             return None
         return EditCandidate("within_group", operator, nodes, own, own, self._cost(operator, nodes))
 
-    def itself(
+    def identity(
         self, operator: str, nodes: tuple[str, ...], rows: np.ndarray
     ) -> EditCandidate | None:
-        """The way of a identity edit: donor and host are one image that has the nodes."""
+        """The same edit with one image that has the nodes as donor and host."""
         operator = OPERATORS[operator].exchange or operator
         own = rows[self._layouts.any_present(nodes)[rows]]
         if not len(own):
             return None
         return EditCandidate("identity", operator, nodes, own, own[:0], self._cost(operator, nodes))
 
-    def _attribute_ways(self, label: str, target: np.ndarray) -> list[EditCandidate]:
+    def _attribute_swaps(self, label: str, target: np.ndarray) -> list[EditCandidate]:
         same_label = self._labels == label
         differs = (self._values != target) | ~self._known
         known = self._known.all(axis=1)
-        ways = []
+        found: list[EditCandidate] = []
         places = range(len(self._attributes))
         for size in range(1, len(self._attributes) + 1):
             for pattern in combinations(places, size):
@@ -147,19 +144,19 @@ class EditCandidates:
                     continue
                 wanted = np.isin(np.arange(len(self._attributes)), pattern)
                 hosts = same_label & known & (differs == wanted).all(axis=1)
-                # Other attributes that the same leaves carry come along: the donor's must fit too.
+                # Other attributes that the same leaves encode come along: the donor's must fit too.
                 touched = [p for p in places if set(self._moved[self._attributes[p]]) & set(nodes)]
                 donors = self._known[:, touched].all(1) & ~differs[:, touched].any(1)
                 rules = []
                 for place in touched:
                     for rule in self._roles.presence.get(self._attributes[place], ()):
                         rules.append((rule, str(target[place])))
-                        donors &= self._as_told(rule, self._values[:, place])
-                        hosts &= self._as_told(rule, self._values[:, place])
-                ways += self._operated("swap_attribute", nodes, hosts, donors, rules)
-        return ways
+                        donors &= self._agrees(rule, self._values[:, place])
+                        hosts &= self._agrees(rule, self._values[:, place])
+                found += self._by_operator("swap_attribute", nodes, hosts, donors, rules)
+        return found
 
-    def _label_ways(self, label: str, target: np.ndarray) -> list[EditCandidate]:
+    def _label_swaps(self, label: str, target: np.ndarray) -> list[EditCandidate]:
         nodes = self._label_moved
         if not nodes:
             return []
@@ -169,11 +166,11 @@ class EditCandidates:
         donors = self._labels == label
         rules = [(rule, label) for rule in self._roles.label_presence]
         for rule, _ in rules:
-            donors &= self._as_told(rule, self._labels)
-            hosts &= self._as_told(rule, self._labels)
-        return self._operated("swap_label", nodes, hosts, donors, rules)
+            donors &= self._agrees(rule, self._labels)
+            hosts &= self._agrees(rule, self._labels)
+        return self._by_operator("swap_label", nodes, hosts, donors, rules)
 
-    def _operated(
+    def _by_operator(
         self,
         direction: str,
         nodes: tuple[str, ...],
@@ -181,29 +178,29 @@ class EditCandidates:
         donors: np.ndarray,
         rules: Sequence[tuple[Presence, str]],
     ) -> list[EditCandidate]:
-        """The ways of one move by operator: what host and donor have says which can be.
+        """Candidates of one move, one for each operator that host and donor allow.
 
         Parameters
         ----------
         rules : sequence of (Presence, str)
-            What presences tell, with the value that the sample is to have.
+            Presences that encode a value, with the value that the sample is to have.
         """
         has = self._layouts.any_present(nodes, {r.leaf: r.least_area for r, _ in rules})
         gone = {rule.leaf for rule, value in rules if not rule.present.get(value, True)}
         move = Move(
             direction, nodes, hosts, donors, has, presence=bool(rules), vanishes=gone == set(nodes)
         )
-        ways = []
+        found = []
         for name in self._operators:
             fitting = OPERATORS[name].feasible(move)
             if fitting is not None and fitting.hosts.any() and fitting.donors.any():
                 rows = np.flatnonzero(fitting.hosts), np.flatnonzero(fitting.donors)
                 cost = self._cost(name, nodes)
-                ways.append(EditCandidate(direction, name, nodes, *rows, cost))
-        return ways
+                found.append(EditCandidate(direction, name, nodes, *rows, cost))
+        return found
 
-    def _as_told(self, rule: Presence, values: np.ndarray) -> np.ndarray:
-        """Records whose segment is there, or not, as the rule expects of their value."""
+    def _agrees(self, rule: Presence, values: np.ndarray) -> np.ndarray:
+        """Records whose segment is there, or not, as the rule expects for their value."""
         expected = np.array([rule.present.get(str(value), False) for value in values], bool)
         return self._layouts.present(rule.leaf, rule.least_area) == expected
 
@@ -225,16 +222,16 @@ class EditCandidates:
         if unmoved and not self._label_moved:
             return Infeasible(
                 "no_node",
-                f"no node carries {', '.join(unmoved)} clearly enough to be moved, and none "
-                f"carries {self._label_name}",
+                f"no node encodes {', '.join(unmoved)} clearly enough to be moved, and none "
+                f"encodes {self._label_name}",
             )
         if not self._label_moved and not same_attributes.any() and unmoved:
-            return Infeasible("no_node", f"no node carries {', '.join(unmoved)}")
+            return Infeasible("no_node", f"no node encodes {', '.join(unmoved)}")
         if unmoved:
             return Infeasible(
                 "no_host",
                 f"no train record with {named} has another {self._label_name} and the segments "
-                f"that carry it, and no node carries {', '.join(unmoved)} clearly enough to be "
+                f"that encode it, and no node encodes {', '.join(unmoved)} clearly enough to be "
                 "moved",
             )
         if not any(OPERATORS[name].moves_pixels for name in self._operators):
@@ -243,7 +240,7 @@ class EditCandidates:
             )
         return Infeasible(
             "no_donor",
-            "no two train records fit as host and donor: the segments that carry "
+            "no two train records fit as host and donor: the segments that encode "
             f"{', '.join([*self._attributes, self._label_name])} are missing, or the allowed "
             "operators cannot move them",
         )

@@ -24,10 +24,10 @@ from heml.recombination.attribution.roles import (
     roles_from,
 )
 from heml.recombination.imaging.image_reader import SegmentedImageReader
-from heml.recombination.plan.allocation import texts
 from heml.recombination.plan.layout import Layouts, read_layouts
 from heml.recombination.plan.planner import Plan, Planner
 from heml.recombination.plan.quotas import check_values
+from heml.recombination.plan.train_split import texts
 from heml.recombination.rebalance_settings import Quotas, RebalanceSettings
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
