@@ -281,7 +281,7 @@ def test_unreachable_groups_say_why():
     assert edits.empty
     row = planned.loc["letter=a · tone=y"]
     assert row["reason"] == "no_node"
-    assert "no node carries tone" in row["note"]
+    assert "no node encodes tone" in row["note"]
     assert row["n_reached"] == row["n_real"] == 4
 
 

@@ -9,7 +9,7 @@ import pandas as pd
 
 from heml.bias.coverage import coverage
 from heml.recombination.plan.targets import group_targets
-from heml.recombination.plan.train_split import TrainSplit
+from heml.recombination.plan.train_split import texts
 from heml.recombination.rebalance_settings import RebalanceSettings
 
 #: Budget of a recipe that gives none, and its most in a small dataset.
@@ -24,7 +24,7 @@ def count_groups(train: pd.DataFrame, label_name: str, attributes: Sequence[str]
     DataFrame
         As the `coverage` contract says; no rows if no record has a value of every attribute.
     """
-    known = train[TrainSplit.of(train, label_name, attributes).grouped]
+    known = train[np.logical_and.reduce([pd.notna(texts(train[a])) for a in attributes])]
     if known.empty:
         return pd.DataFrame({"group": [], "label": [], "attributes": [], "n": np.zeros(0, int)})
     # Counts alone are used: intervals would cost more than the plan.

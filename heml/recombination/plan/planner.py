@@ -142,9 +142,9 @@ class Planner:
         for number, (group, cycle) in enumerate(zip(groups, cycles, strict=True)):
             more, least = int(extra[number]), int(within_group[number])
             if more and by_balancing[number]:
-                least_balancing = group.n_balancing
-                group.want(least_balancing + more)
-                group.balancing = self._balancing_beyond(group, least_balancing)
+                lacked = group.n_balancing
+                group.want(lacked + more)
+                group.balancing = self._balancing_beyond(group, lacked)
                 more = 0
             group.within_group = self._within_group(group, cycle, least + more)
             # What its records are too few for was asked for the sake of `min_synthetic` alone.

@@ -61,7 +61,8 @@ class TrainSplit:
     @cached_property
     def grouped(self) -> np.ndarray:
         """Records with a value of every attribute, bool array (N,): others belong to no group."""
-        return self.known.all(axis=1)
+        grouped: np.ndarray = np.all(self.known, axis=1)
+        return grouped
 
     def members(self, label: str, values: Sequence[str]) -> np.ndarray:
         """Rows of a group, int array."""
