@@ -249,7 +249,9 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
     from heml.compute.progress import silent
     from heml.images.images_table import image_index
     from heml.recombination.attribution.roles import Roles
-    from heml.recombination.recombination_stage import Recombiner
+    from heml.recombination.recombiner import Recombiner
+    from heml.recombination.samples_table import write_samples
+    from heml.storage.run_context import RunContext
     from heml.storage.store import Store
 
     store, taxonomy = Store(folder / "store"), builtin("portraits")
@@ -271,13 +273,12 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
     groups |= {"n_balancing": [count], "n_within_group": [0]}
     target = folder / f"samples-{count}"
     with worker_pool() as pool:
-        recombiner = Recombiner(
-            store, taxonomy, Roles({}, ()), _NoGates(), SegmentedImageReader(store), pool
-        )
+        run, reader = RunContext(store, taxonomy), SegmentedImageReader(store)
+        recombiner = Recombiner(run, Roles({}, ()), _NoGates(), reader, pool)
         # From here on: loading modules has a peak of its own.
         Path("/proc/self/clear_refs").write_text("5")
         before, start_time = _peak(), time.process_time()
-        summary = recombiner.write(target, pd.DataFrame(groups), silent)
+        summary = write_samples(target, recombiner, pd.DataFrame(groups), silent)
     cpu = time.process_time() - start_time
     shutil.rmtree(target)
     return {"written": summary["accepted"], "cpu": cpu, "before": before, "peak": _peak()}
