@@ -7,7 +7,7 @@ import pytest
 
 from heml.compute.threads import worker_pool
 from heml.recombination.attribution.label_colors import told_by_color
-from heml.recombination.compositing.color_transfer import LEAST, measure_colors
+from heml.recombination.compositing.color_statistics import LEAST, measure_colors
 from heml.recombination.compositing.compose import Edit, compose_batch
 from heml.recombination.imaging.segmented_image import SegmentedImage
 from heml.taxonomy import Taxonomy

@@ -9,14 +9,14 @@ from heml.recombination.gates.segment_found import SegmentFound
 from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.judging.judge import Gates
 from heml.recombination.judging.limits import (
-    border_limits,
     duplicate_limit,
     overlap,
     presence_limit,
     vote_limit,
 )
 from heml.recombination.judging.near_duplicates import changed, hash_distance, perceptual_hash
-from heml.recombination.judging.seam import calibrate_seam, real_border, sample_seam, seam_numbers
+from heml.recombination.judging.seam import real_border, sample_seam, seam_numbers
+from heml.recombination.judging.seam_limits import border_limits, calibrate_seam
 
 SIDE = 72
 

@@ -11,7 +11,7 @@ from sklearn.model_selection import StratifiedKFold, cross_val_predict
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from heml.recombination.compositing.color_transfer import measure_colors
+from heml.recombination.compositing.color_statistics import measure_colors
 from heml.recombination.imaging.image_reader import SegmentedImageReader
 from heml.taxonomy import Taxonomy
 

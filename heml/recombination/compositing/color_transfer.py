@@ -1,9 +1,8 @@
 """Color transfer: segments that stay the host's take on the donor's colors.
 
-Whoever moves the one segment that carries an attribute leaves the rest of the host as it was, and
-more goes with an attribute than its carrier: clothes are lighter before dark scenery, brows darker
-below dark hair. With the donor's colors in all its segments a sample has what goes with the donor's
-attribute, whatever its label is.
+An attribute correlates with more than the one segment that encodes it: clothes are lighter before
+dark scenery, brows darker below dark hair. With the donor's colors in its other segments, a sample
+shows the correlates of the donor's attribute value, whatever its label is.
 """
 
 from __future__ import annotations
@@ -18,6 +17,11 @@ from torch import Tensor
 
 from heml.images.bounding_box import bounding_box
 from heml.metrics.views import union
+from heml.recombination.compositing.color_statistics import (
+    ColorStatistics,
+    measure_colors,
+    sibling_colors,
+)
 from heml.recombination.imaging.blend import MAX_CONTRAST, unlike_own
 from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
 from heml.recombination.imaging.masked import weights
@@ -33,16 +37,11 @@ from heml.recombination.imaging.windows import (
 )
 from heml.taxonomy import Taxonomy
 
-#: Pixels of a segment whose colors are measured. One with fewer than the least has none to tell.
-SAMPLE, LEAST = 256, 16
 #: How far around a segment that keeps its colors others are looked for, in pixels, and the share
 #: of it that one must fill to light it.
 AROUND, SURROUNDS = 3, 0.5
 #: Segments whose mean colors are at most this far apart in LAB look like one: a face and its nose.
-ALIKE = 12.0
-
-#: Count of pixels, mean and standard deviation in LAB, by leaf.
-Measured = Mapping[str, tuple[int, np.ndarray, np.ndarray]]
+SIMILAR = 12.0
 
 
 @dataclass(frozen=True)
@@ -87,7 +86,7 @@ def prepare(
     donor : SegmentedImage
     leaves : sequence of str
         Leaves of the sample to be recolored. A leaf that the donor lacks gets the colors of its
-        nearest kin there: of the branch above it, if that joins leaves alone.
+        siblings there, if the branch above it joins leaves alone.
     lit : sequence of str
         Leaves that keep their colors. One that lies in a larger leaf takes part in the change of
         light there; smaller ones beside it that look like it stay too.
@@ -99,7 +98,7 @@ def prepare(
     masks = {leaf: union(sample.masks, taxonomy.classes_of(leaf)) for leaf in (*leaves, *lit)}
     around, staying = _around(masks, leaves, lit, here)
     for leaf in leaves:
-        reference = there.get(leaf) or _kin(leaf, there, taxonomy)
+        reference = there.get(leaf) or sibling_colors(leaf, there, taxonomy)
         inside = masks[leaf]
         if leaf in staying or leaf not in here or reference is None or inside is None:
             continue
@@ -122,7 +121,7 @@ def _around(
     masks: Mapping[str, np.ndarray | None],
     leaves: Sequence[str],
     kept: Sequence[str],
-    here: Measured,
+    here: Mapping[str, ColorStatistics],
 ) -> tuple[dict[str, list[np.ndarray]], set[str]]:
     """Masks of kept leaves by the larger leaf that each lies in, and leaves that must stay."""
     lying: dict[str, list[np.ndarray]] = {}
@@ -131,7 +130,7 @@ def _around(
         inside = masks[leaf]
         if inside is None or leaf not in here:
             continue
-        size, color, _ = here[leaf]
+        size, color = here[leaf].pixels, here[leaf].mean
         ring = binary_dilation(inside, iterations=AROUND) & ~inside
         beside = {
             name: int((mask & ring).sum())
@@ -139,60 +138,17 @@ def _around(
             if (mask := masks[name]) is not None and name in here
         }
         best = max(beside, key=beside.__getitem__, default=None)
-        if best and beside[best] >= SURROUNDS * ring.sum() and here[best][0] > size:
+        if best and beside[best] >= SURROUNDS * ring.sum() and here[best].pixels > size:
             lying.setdefault(best, []).append(inside)
             continue
         staying |= {
             name
             for name, touching in beside.items()
-            if touching and here[name][0] < size and np.linalg.norm(here[name][1] - color) <= ALIKE
+            if touching
+            and here[name].pixels < size
+            and np.linalg.norm(here[name].mean - color) <= SIMILAR
         }
     return lying, staying
-
-
-def measure_colors(segmented_image: SegmentedImage, taxonomy: Taxonomy) -> Measured:
-    """Colors of the leaves of an image that are large enough to have some."""
-    return segmented_image.once(
-        ("colors", taxonomy.name), lambda: _colors(segmented_image, taxonomy)
-    )
-
-
-def _colors(segmented_image: SegmentedImage, taxonomy: Taxonomy) -> Measured:
-    found, chosen = {}, []
-    flat = segmented_image.image.reshape(-1, 3)
-    for leaf in taxonomy.leaves:
-        inside = union(segmented_image.masks, taxonomy.classes_of(leaf))
-        places = np.flatnonzero(inside) if inside is not None else np.zeros(0, int)
-        if len(places) >= LEAST:
-            found[leaf] = len(places)
-            count = min(SAMPLE, len(places))
-            chosen.append(flat[places[np.arange(count) * len(places) // count]])
-    if not found:
-        return {}
-    samples = torch.from_numpy(np.concatenate(chosen).T.astype(np.float32) / 255)
-    lab = rgb_to_lab(samples[None, :, :, None])[0, :, :, 0].numpy()
-    ends = np.cumsum([len(part) for part in chosen])[:-1]
-    return {
-        leaf: (count, part.mean(axis=1), part.std(axis=1))
-        for (leaf, count), part in zip(found.items(), np.split(lab, ends, axis=1), strict=True)
-    }
-
-
-def _kin(
-    leaf: str, there: Measured, taxonomy: Taxonomy
-) -> tuple[int, np.ndarray, np.ndarray] | None:
-    """Colors of a leaf's siblings taken together, or None."""
-    for children in taxonomy.tree.values():
-        if leaf in children and all(child in taxonomy.leaves for child in children):
-            known = [there[child] for child in children if child in there]
-            if known:
-                counts = np.array([count for count, _, _ in known], float)
-                means, deviations = (np.stack([k[i] for k in known]) for i in (1, 2))
-                share = (counts / counts.sum())[:, None]
-                mean = (share * means).sum(axis=0)
-                variance = (share * (deviations**2 + (means - mean) ** 2)).sum(axis=0)
-                return int(counts.sum()), mean, np.sqrt(variance)
-    return None
 
 
 def transfer_colors(edits: Sequence[Transfer], device: torch.device) -> list[Recombined]:

@@ -14,7 +14,8 @@ from heml.recombination.gate import GATES, Classes, FittedGate, Gate, GateBatch,
 if TYPE_CHECKING:
     from heml.recombination.imaging.segmented_image import SegmentedImage
     from heml.recombination.judging.calibration import Calibration
-    from heml.recombination.judging.seam import SeamLimits, SeamNumbers
+    from heml.recombination.judging.seam import SeamNumbers
+    from heml.recombination.judging.seam_limits import SeamLimits
 
 
 #: Most of a pasted outline that may be the donor's border.
@@ -83,7 +84,7 @@ class _Borders(Observer):
                 borders.append(real_border(segmented_image.image, segment))
 
     def close(self) -> None:
-        from heml.recombination.judging.limits import border_limits
+        from heml.recombination.judging.seam_limits import border_limits
 
         for classes, borders in self._borders.items():
             self._gate.limits[classes] = border_limits(borders)

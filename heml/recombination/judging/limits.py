@@ -15,7 +15,6 @@ from heml.metrics.artifacts import NodeMetric
 from heml.metrics.knn import knn_votes
 from heml.metrics.node_distances import node_distances
 from heml.recombination.imaging.segmented_image import SegmentedImage
-from heml.recombination.judging.seam import SeamLimits, SeamNumbers, calibrate_seam
 from heml.tree.metric_tree import Embedded, MetricTree
 
 #: Share of real records of a group whose votes may fall below the limit, where it is not the
@@ -191,21 +190,6 @@ def duplicate_limit(hashes: Sequence[np.ndarray]) -> Limit:
     apart = (bits[first] != bits[second]).mean(axis=1)
     limit = min(float(apart[apart > 0].min(initial=1.0)) / 2, NEAR_HASH)
     return Limit(limit, float((apart <= limit).mean()), len(hashes))
-
-
-def border_limits(numbers: Sequence[SeamNumbers]) -> tuple[SeamLimits | None, float]:
-    """Limits of the seam from real borders of one kind of segment.
-
-    The share that they refuse is measured on either half of the borders with limits from the other.
-    """
-    limits = calibrate_seam(numbers)
-    refused = [
-        half.conspicuous(n) > 1
-        for part in (0, 1)
-        if (half := calibrate_seam(numbers[part::2])) is not None
-        for n in numbers[1 - part :: 2]
-    ]
-    return limits, float(np.mean(refused)) if refused else np.nan
 
 
 def overlap(

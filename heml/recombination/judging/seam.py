@@ -1,7 +1,7 @@
-"""Whether one sees that something was pasted: measured at a paste's outline and inside it.
+"""Measuring whether a paste shows, at its outline and inside it.
 
-The same numbers are taken at the borders of real images' own segments, where nothing was pasted:
-what nearly all of those keep is what a sample must keep.
+The same numbers are taken at the borders of real images' own segments, where nothing was pasted;
+`seam_limits` compares the two.
 """
 
 from __future__ import annotations
@@ -28,12 +28,6 @@ _RING = 8
 LEAST_FILLED = 0.003
 #: A class that makes up this share of the filled pixels is what they should resemble.
 OWN_SHARE = 0.2
-#: Share of real borders that the limits refuse, all numbers together.
-REFUSED = 0.05
-#: Quantile of each number that sets its scale: far enough out, and steady with few borders.
-TAIL = 0.1
-#: Fewer real borders than this tell no quantile.
-LEAST_BORDERS = 20
 
 
 class SeamNumbers(NamedTuple):
@@ -64,7 +58,7 @@ def seam_numbers(
     pasted: np.ndarray,
     filled: np.ndarray,
     segment: np.ndarray,
-    alike: np.ndarray | None = None,
+    reference: np.ndarray | None = None,
 ) -> SeamNumbers:
     """Measures an image at pixels that were pasted and filled.
 
@@ -74,8 +68,8 @@ def seam_numbers(
     pasted, filled : bool arrays (H, W)
     segment : bool array (H, W)
         The moved segment as it is now: detail is compared between segments of one kind.
-    alike : bool array (H, W), optional
-        Pixels that filled ones should resemble; by default all.
+    reference : bool array (H, W), optional
+        Pixels that filled ones are compared with; by default all.
     """
     touched = pasted | filled
     box = bounding_box(touched)
@@ -92,8 +86,8 @@ def seam_numbers(
     patch = np.nan
     if filled.sum() > LEAST_FILLED * filled.size:
         ring = binary_dilation(hole, iterations=_RING) & ~hole
-        if alike is not None:
-            ring &= alike[window]
+        if reference is not None:
+            ring &= reference[window]
         # The hole's first pixels are half known.
         core = binary_erosion(hole, iterations=1)
         patch = _log_ratio(detail[window][core], detail[window][ring])
@@ -142,75 +136,6 @@ def _step(image: np.ndarray, inside: np.ndarray) -> float:
     steps = np.linalg.norm(np.diff(_lab(edge), axis=0), axis=-1)
     across, beside = float(steps[1].sum()), float((steps[0] + steps[2]).sum() / 2)
     return float(np.log((across + 1) / (beside + edge.shape[1] + 1)))
-
-
-class SeamLimits(NamedTuple):
-    """What real borders show, from `calibrate_seam`.
-
-    Parameters
-    ----------
-    median, low, high : SeamNumbers
-        Middle and quantiles; a low step, a clear border and much detail in a fill are no fault.
-    room : float
-        How many times the way from middle to quantile nearly all real borders stay within.
-    n : int
-        Real borders behind them.
-    """
-
-    median: SeamNumbers
-    low: SeamNumbers
-    high: SeamNumbers
-    room: float
-    n: int
-
-    def conspicuous(self, numbers: SeamNumbers) -> float:
-        """How far the worst number is from the middle; above 1 beyond what real borders show."""
-        worst = 0.0
-        for value, middle, low, high in zip(numbers, self.median, self.low, self.high, strict=True):
-            if np.isnan(value) or np.isnan(middle):
-                continue
-            limit = high if value > middle else low
-            if np.isfinite(limit) and limit != middle:
-                worst = max(worst, (value - middle) / (limit - middle))
-        return float(worst / self.room)
-
-    def describe(self) -> dict[str, float]:
-        """Limits of each number, those that exist; 1 is the limit of all together."""
-        return {"limit": 1.0} | {
-            f"{name}_{side}": middle + self.room * (limit - middle)
-            for side, quantile in (("at_least", self.low), ("at_most", self.high))
-            for name, middle, limit in zip(SeamNumbers._fields, self.median, quantile, strict=True)
-            if np.isfinite(limit)
-        }
-
-
-def calibrate_seam(numbers: Sequence[SeamNumbers]) -> SeamLimits | None:
-    """Limits that real borders keep, all numbers together, up to a share `REFUSED` of them.
-
-    Returns
-    -------
-    SeamLimits, or None with fewer than `LEAST_BORDERS` borders.
-    """
-    table = np.array(numbers, float).reshape(-1, 4)
-    count = int((~np.isnan(table[:, 0])).sum())
-    if count < LEAST_BORDERS:
-        return None
-
-    def quantile(share: float) -> SeamNumbers:
-        columns = [column[~np.isnan(column)] for column in table.T]
-        return SeamNumbers(
-            *(float(np.quantile(c, share)) if len(c) >= LEAST_BORDERS else np.nan for c in columns)
-        )
-
-    limits = SeamLimits(
-        quantile(0.5),
-        quantile(TAIL)._replace(step=-np.inf),
-        quantile(1 - TAIL)._replace(border=np.inf, filled=np.inf),
-        1.0,
-        count,
-    )
-    worst = [limits.conspicuous(n) for n in numbers if not np.isnan(n.step)]
-    return limits._replace(room=max(float(np.quantile(worst, 1 - REFUSED)), 1e-6))
 
 
 def real_border(image: np.ndarray, segment: np.ndarray) -> SeamNumbers:

@@ -9,7 +9,7 @@ from heml.recombination.operators.transplant import compute
 from heml.taxonomy import BACKGROUND
 
 if TYPE_CHECKING:
-    from heml.recombination.compositing.move_segments import Transplant
+    from heml.recombination.compositing.place_segments import Transplant
     from heml.recombination.edit import Edit
     from heml.taxonomy import Taxonomy
 
@@ -21,7 +21,7 @@ def feasible(move: Move) -> Fitting | None:
 
 
 def prepare(edit: Edit, taxonomy: Taxonomy) -> Transplant | None:
-    from heml.recombination.compositing.move_segments import prepare_edit
+    from heml.recombination.compositing.place_segments import prepare_edit
 
     return prepare_edit(edit, taxonomy)
 

@@ -11,7 +11,7 @@ from heml.taxonomy import BACKGROUND
 if TYPE_CHECKING:
     import torch
 
-    from heml.recombination.compositing.move_segments import Transplant
+    from heml.recombination.compositing.place_segments import Transplant
     from heml.recombination.edit import Edit
     from heml.recombination.imaging.segmented_image import Recombined
     from heml.taxonomy import Taxonomy
@@ -24,7 +24,7 @@ def feasible(move: Move) -> Fitting | None:
 
 
 def prepare(edit: Edit, taxonomy: Taxonomy) -> Transplant | None:
-    from heml.recombination.compositing.move_segments import prepare_edit
+    from heml.recombination.compositing.place_segments import prepare_edit
 
     return prepare_edit(edit, taxonomy)
 
