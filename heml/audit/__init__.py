@@ -1,1 +1,1 @@
-"""Audits of what was made: whether being recombined gives the label away."""
+"""Audits of a written dataset: whether edit marks encode the label."""

@@ -73,8 +73,8 @@ def read_train_images(
         start += len(batch)
         for row in batch.take(wanted).to_pylist():
             images.append(decode_resized(row["image"]["bytes"], size))
-            made = row["origin"] == "recombined"
-            family = row["host_id"] if made else row["image_id"]
+            recombined = row["origin"] == "recombined"
+            family = row["host_id"] if recombined else row["image_id"]
             values = joined(str(row[attribute]) for attribute in attributes)
-            rows.append((made, row[label], family, values, row["weight"]))
+            rows.append((recombined, row[label], family, values, row["weight"]))
     return TrainImages(np.stack(images), *map(np.array, zip(*rows, strict=True)))

@@ -1,10 +1,10 @@
-"""Whether recombination leaves marks that give something away.
+"""Edit detectability: whether marks of recombination encode the label.
 
-A small network is trained to tell real from recombined images, cross-fitted, so that every image
-is scored by a network that saw neither it nor its relatives. If that score then predicts the
-label, being recombined tells the label, and a classifier could learn the mark instead. So it could
-if the score predicts the label among images of one attribute: where what is common is real and what
-is scarce is recombined, the two say opposite things in different attributes, and nothing overall.
+A small network is trained to distinguish real from recombined images, cross-fitted, so that every
+image is scored by a network that saw neither it nor its family. If that score predicts the label,
+a classifier could learn edit marks instead of the label. The same holds if it predicts the label
+within an attribute value: where common groups are real and scarce ones recombined, the associations
+of different attribute values are opposite and cancel overall.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ from heml.metrics.node_network import SmallTrunk
 RESAMPLES, OUTSIDE = 500, 0.05
 #: The score's quantile bins that the label is predicted from.
 BINS = 8
-#: A mark may tell the label by this much better than guessing.
+#: Balanced accuracy above chance with which the score may predict the label.
 ALLOWED = 0.02
 
 
@@ -56,15 +56,14 @@ class EditDetectability:
     Parameters
     ----------
     detector : Measured
-        Area under the ROC curve of the detector's score for recombined against real; 0.5 is
-        guessing.
+        Area under the ROC curve of the detector's score for recombined against real; chance is
+        0.5.
     label : Measured
         Balanced accuracy of the label predicted from the score alone.
     label_within : Measured or None
-        The same among images of one attribute value, mean over attributes; None where no attributes
-        are given.
+        The same within each attribute value, mean over them; None where no attributes are given.
     chance : float
-        Balanced accuracy of guessing the label: one over the number of labels.
+        Balanced accuracy by chance: one over the number of labels.
     scores : float array (N,)
         Held-out logits, high for recombined.
     """
@@ -76,13 +75,13 @@ class EditDetectability:
     scores: np.ndarray
 
     @property
-    def tells_label(self) -> bool:
-        """Whether the score predicts the label better than chance + 2 points, beyond doubt."""
-        return self.most_telling.low > self.chance + ALLOWED
+    def encodes_label(self) -> bool:
+        """Whether the score predicts the label above chance, by `ALLOWED` at 95% confidence."""
+        return self.strongest.low > self.chance + ALLOWED
 
     @property
-    def most_telling(self) -> Measured:
-        """The label overall or within attributes, whichever is surer to be told."""
+    def strongest(self) -> Measured:
+        """Accuracy overall or within attribute values, whichever has the higher lower bound."""
         within = self.label_within
         return self.label if within is None or within.low <= self.label.low else within
 
@@ -112,7 +111,7 @@ def measure_edit_detectability(
     seed: int = 0,
     device: torch.device | None = None,
 ) -> EditDetectability:
-    """Trains the detector and asks whether its score tells the label.
+    """Trains the detector and measures how well its score predicts the label.
 
     Parameters
     ----------
@@ -121,11 +120,11 @@ def measure_edit_detectability(
     recombined : bool array (N,)
     labels : array (N,)
     families : array (N,)
-        Images of one family (a host and what was made of it) are never on both sides of a fold.
+        Images of one family (a host and its recombinations) are never on both sides of a fold.
     attributes : array (N,), optional
         Attribute values; with several attributes, a name for each combination.
     weights : float array (N,), optional
-        Sample weights with which a classifier would be trained; alike by default.
+        Sample weights with which a classifier would be trained; equal by default.
     folds : int, default 3
     steps : int, default 200
         Optimizer steps of each fold's detector.
@@ -162,29 +161,29 @@ def measure_edit_detectability(
             )
         network = _train(images, train, recombined, steps, batch_size, seed + number, device)
         scores[test] = _score(network, images[test], device)
-        # Networks of different folds put their zero differently: ranks compare.
+        # Logits of different networks have different offsets: ranks compare.
         scores[test] = scores[test].argsort().argsort() / max(len(test) - 1, 1)
     rng = np.random.default_rng(seed)
     detector = _bootstrapped(lambda times: _auc(times, recombined, scores), families, rng)
 
-    def told(strata: np.ndarray) -> Measured:
+    def accuracy(strata: np.ndarray) -> Measured:
         right = _predicted(scores, codes, weights, strata, splits) == codes
         # Strata below 0 are left out.
         keys = np.where(strata < 0, -1, strata * len(names) + codes)
         return _bootstrapped(lambda times: _balanced(times, keys, right, weights), families, rng)
 
-    label = told(np.zeros(len(codes), int))
+    label = accuracy(np.zeros(len(codes), int))
     within = None
     if attributes is not None:
         strata = np.unique(np.asarray(attributes), return_inverse=True)[1]
-        # One label alone is known without the score, and one kind of image has nothing to tell.
+        # With one label, or one kind of image, there is nothing to predict.
         several = np.array(
             [
                 all(len(np.unique(kind[strata == s])) > 1 for kind in (codes, recombined))
                 for s in range(strata.max() + 1)
             ]
         )
-        within = told(np.where(several[strata], strata, -1)) if several.any() else None
+        within = accuracy(np.where(several[strata], strata, -1)) if several.any() else None
     return EditDetectability(detector, label, within, 1 / len(names), scores)
 
 
@@ -201,7 +200,7 @@ def _check(
     if recombined.all() or not recombined.any():
         raise ValueError("a detector needs real and recombined images, found one kind alone")
     if len(np.unique(labels)) < 2:
-        raise ValueError("artifacts can only tell labels apart where there are at least two")
+        raise ValueError("edit marks can only encode labels where there are at least two")
     if len(np.unique(families)) < folds:
         raise ValueError(
             f"{len(np.unique(families))} families of images are too few: {folds} folds"

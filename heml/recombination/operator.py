@@ -1,4 +1,4 @@
-"""Operators: ways to make a recombined image from a host and a donor.
+"""Operators: each makes a recombined image from a host and a donor.
 
 An operator that comes with HEML is a module of `heml.recombination.operators`; another distribution
 gives one by an entry point of the group `heml.operators`. Operators import torch only when they
@@ -72,7 +72,7 @@ class Prepared(Protocol):
 
 @dataclass(frozen=True)
 class Operator:
-    """One way to recombine.
+    """One kind of recombination.
 
     Parameters
     ----------

@@ -74,23 +74,23 @@ class RebalanceSettings(Settings):
     target: Annotated[Literal["equal", "independent"] | Quotas, BeforeValidator(_target)] = Field(
         "equal",
         description="equal: every group as many records. independent: label and attributes "
-        "independent "
-        "with the shares that each has now. Or quotas: records or shares of single groups.",
+        "independent, with the shares that each has now. Or quotas: records or shares of single "
+        "groups.",
     )
     budget: float | None = Field(
         None,
         ge=0,
         le=20,
-        description="At most this many recombined samples per real train record, controls and "
-        "variety included. null: 1.5, and up to 5 in a dataset so small that `min_synthetic` "
+        description="At most this many recombined samples per real train record, of all "
+        "kinds. null: 1.5, and up to 5 in a dataset so small that `min_synthetic` "
         "needs it.",
     )
     min_synthetic: int = Field(
         2000,
         ge=0,
         description="Beyond what the target asks, samples are added to all groups until there are "
-        "this many, as far as the budget goes: in a small dataset, many hosts with many donors "
-        "teach more than the target alone.",
+        "this many, as far as the budget goes: in a small dataset, more combinations of hosts and "
+        "donors help more than the target alone.",
     )
     operators: list[
         Annotated[str, RegisteredName(OPERATORS, aliases=(("recolour", "recolor"),))]
@@ -104,14 +104,13 @@ class RebalanceSettings(Settings):
         ge=0,
         le=1,
         description="Same-group recombinations of a group that needs few others, as a share of "
-        "what "
-        "the neediest group gets, so that an edit mark does not tell the group.",
+        "what the neediest group gets, so that edit marks do not encode the group.",
     )
     identity_edits: int = Field(
         48,
         ge=0,
-        description="Edits whose donor is their host: controls of the operators' traces. They "
-        "never enter the dataset.",
+        description="Edits whose donor is their host: they show what the operators leave "
+        "behind, and never enter the dataset.",
     )
     donor_share: float = Field(
         0.05,
@@ -122,7 +121,7 @@ class RebalanceSettings(Settings):
     )
     donor_colors: bool = Field(
         True,
-        description="The host's other segments get the donor's colors: what goes with an attribute "
-        "beside its carriers goes along. Segments whose colors tell the label keep them.",
+        description="The host's other segments get the donor's colors, which correlate with the "
+        "attribute too. Segments whose colors encode the label keep them.",
     )
     seed: int = Field(0, ge=0)

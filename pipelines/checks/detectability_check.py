@@ -1,14 +1,14 @@
-"""Whether being recombined tells the label, which a classifier could learn instead. Knows nothing
-of Dagster."""
+"""Whether edit marks encode the label, which a classifier could learn instead. Knows nothing of
+Dagster."""
 
 from heml.storage.store import Store
 from pipelines.checks.limits import OverLimit
 
-#: Above chance, with 95% confidence: it is told, and it stops what follows.
-TOLD, SEVERE = 0.02, 0.1
-#: Rows looked at, side in pixels, and steps of each fold's detector: seconds.
+#: Accuracy above chance, with 95% confidence, that is over the limit, and that stops what follows.
+LIMIT, SEVERE = 0.02, 0.1
+#: Rows read, side in pixels, and steps of each fold's detector: seconds.
 ROWS, SIZE, STEPS = 1200, 32, 60
-#: Fewer recombined rows tell nothing.
+#: With fewer recombined rows nothing is measured.
 FEWEST = 30
 
 
@@ -24,7 +24,7 @@ def check_edit_detectability(store: Store) -> dict[str, float]:
     Raises
     ------
     OverLimit
-        If the score tells the label beyond chance.
+        If the score predicts the label above chance.
     """
     summary = store.summary("rebalanced_dataset")
     if summary["recombined"] < FEWEST:
@@ -42,15 +42,15 @@ def check_edit_detectability(store: Store) -> dict[str, float]:
     with worker_pool():
         found = measure_edit_detectability(*rows, steps=STEPS)
     counts = {name: float(value) for name, value in found.describe().items()}
-    told = found.most_telling
-    above = told.low - found.chance
-    if above > TOLD:
+    strongest = found.strongest
+    above = strongest.low - found.chance
+    if above > LIMIT:
         raise OverLimit(
-            f"being recombined tells {label}: from the mark alone"
-            f"{'' if told is found.label else ', among images of one attribute,'} it is predicted "
-            f"right in {told.value:.0%} ({told.low:.0%} to {told.high:.0%}), by chance "
-            f"in {found.chance:.0%}: look at the samples and at the seams' gate in "
-            "recombined_samples, raise rebalance.within_group, or use other operators",
+            f"edit marks encode {label}: the detector's score alone predicts it"
+            f"{'' if strongest is found.label else ' within attribute values'} with accuracy "
+            f"{strongest.value:.0%} ({strongest.low:.0%} to {strongest.high:.0%}), chance is "
+            f"{found.chance:.0%}: look at the samples and at gate_seam in recombined_samples, "
+            "raise rebalance.within_group, or use other operators",
             above > SEVERE,
             counts,
         )

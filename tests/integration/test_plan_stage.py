@@ -135,7 +135,7 @@ def test_quotas_of_unknown_values_are_refused_and_nothing_is_written(store):
         (("hair", "mouth"), {"target": "independent"}, "the label is moved with mouth"),
         (("hair", None), {}, "the label is moved with no segment"),
         ((None, None), {}, "no node carries what would have to be moved"),
-        (("hair", "mouth"), {"budget": 0}, "note: the budget is 0: nothing is made"),
+        (("hair", "mouth"), {"budget": 0}, "note: the budget is 0: nothing is planned"),
         (("background", None), {"operators": ["transplant"]}, "no donor"),
         (
             ("hair", "mouth"),

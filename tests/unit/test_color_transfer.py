@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from heml.compute.threads import worker_pool
-from heml.recombination.attribution.label_colors import told_by_color
+from heml.recombination.attribution.label_colors import colors_that_encode_label
 from heml.recombination.compositing.color_statistics import LEAST, measure_colors
 from heml.recombination.compositing.compose import Edit, compose_batch
 from heml.recombination.imaging.segmented_image import SegmentedImage
@@ -206,7 +206,7 @@ class Shelf:
 
 
 @pytest.mark.parametrize(("by_color", "expected"), [(True, ("shirt",)), (False, ())])
-def test_labels_told_by_colors_are_known(by_color, expected):
+def test_labels_colors_that_encode_labels_are_known(by_color, expected):
     rng = np.random.default_rng(0)
     labels = np.array(["a", "b"] * 40)
     segmented_images = {}
@@ -215,10 +215,10 @@ def test_labels_told_by_colors_are_known(by_color, expected):
         segmented_images[str(number)] = segmented_image(
             shirt=tuple(np.add(base, rng.integers(-40, 40, 3)))
         )
-    told = told_by_color(
+    found = colors_that_encode_label(
         Shelf(segmented_images), list(segmented_images), labels, {"shirt": 0.45}, TAXONOMY
     )
-    assert told == expected
+    assert found == expected
 
 
 def test_a_leaf_of_one_label_tells_nothing_by_its_colors():
@@ -228,7 +228,7 @@ def test_a_leaf_of_one_label_tells_nothing_by_its_colors():
         for n, label in enumerate(labels)
     }
     assert (
-        told_by_color(
+        colors_that_encode_label(
             Shelf(segmented_images), list(segmented_images), labels, {"shirt": 0.4}, TAXONOMY
         )
         == ()

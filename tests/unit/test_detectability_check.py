@@ -27,24 +27,20 @@ def check(store, monkeypatch):
     return checked
 
 
-def test_mark_that_tells_nothing_passes(check):
+def test_marks_that_encode_nothing_pass(check):
     assert check(0.54)["label_accuracy"] == 0.54
 
 
 @pytest.mark.parametrize(("accuracy", "severe"), [(0.56, False), (0.64, True)])
-def test_mark_that_tells_the_label_warns_and_then_stops(check, accuracy, severe):
-    with pytest.raises(
-        OverLimit, match=r"being recombined tells mouth: .* by chance in 50%"
-    ) as told:
+def test_marks_that_encode_the_label_warn_and_then_stop(check, accuracy, severe):
+    with pytest.raises(OverLimit, match=r"edit marks encode mouth: .* chance is 50%") as raised:
         check(accuracy)
-    assert told.value.severe == severe
-    assert told.value.counts["detector_auc"] == 0.9
+    assert raised.value.severe == severe
+    assert raised.value.counts["detector_auc"] == 0.9
 
 
-def test_mark_that_tells_the_label_within_a_attribute_warns(check):
-    with pytest.raises(
-        OverLimit, match=r"from the mark alone, among images of one attribute, .* 58%"
-    ):
+def test_marks_that_encode_the_label_within_an_attribute_value_warn(check):
+    with pytest.raises(OverLimit, match=r"predicts it within attribute values with accuracy 58%"):
         check(0.5, within=0.58)
 
 

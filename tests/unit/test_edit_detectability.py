@@ -47,7 +47,7 @@ def test_a_mark_that_tells_the_label_is_found():
     found = measure(marked(images(N, 0), recombined), recombined)
     assert found.detector.low > 0.9
     assert found.label.value > 0.8
-    assert found.tells_label
+    assert found.encodes_label
     assert found.chance == 0.5
 
 
@@ -55,7 +55,7 @@ def test_a_mark_on_every_label_alike_tells_none():
     recombined = np.random.default_rng(2).random(N) < 0.5
     found = measure(marked(images(N, 3), recombined), recombined)
     assert found.detector.low > 0.9
-    assert not found.tells_label
+    assert not found.encodes_label
     assert found.label.low <= 0.5 + 0.02
 
 
@@ -63,7 +63,7 @@ def test_no_mark_is_not_found():
     recombined = LABELS == "open"
     found = measure(images(N, 4), recombined)
     assert found.detector.low < 0.55
-    assert not found.tells_label
+    assert not found.encodes_label
     assert found.describe()["n"] == N
 
 
@@ -78,7 +78,7 @@ def test_a_mark_that_tells_the_label_within_attributes_alone_is_found():
     found = measure(segmented_images, AGAINST, attributes=ATTRIBUTES)
     assert found.label.low <= 0.5 + 0.02
     assert found.label_within.low > 0.8
-    assert found.tells_label
+    assert found.encodes_label
     assert found.describe()["label_accuracy_within_attributes"] == found.label_within.value
 
 
@@ -91,8 +91,8 @@ def test_weights_take_out_what_a_mark_tells():
     kinds = [(label == LABELS) & (recombined == made) for label in ("open", "closed")
              for made in (False, True)]  # fmt: skip
     weights = np.select(kinds, [1 / kind.sum() for kind in kinds])
-    assert measure(segmented_images, recombined).tells_label
-    assert not measure(segmented_images, recombined, weights=weights).tells_label
+    assert measure(segmented_images, recombined).encodes_label
+    assert not measure(segmented_images, recombined, weights=weights).encodes_label
 
 
 def test_attributes_of_one_label_or_one_kind_are_not_asked():

@@ -110,7 +110,7 @@ def test_a_branch_is_moved_by_its_leaves():
     assert set(moved["nodes"].map(tuple)) == {("hair", "hat")}
 
 
-def test_controls_are_of_the_kinds_of_the_other_edits():
+def test_within_group_edits_are_of_the_kinds_of_the_other_edits():
     _, edits, _, _ = plan(BIASED)
     kinds = edits.assign(nodes=edits["nodes"].map(tuple)).groupby("direction")
     kinds = {k: set(zip(own["nodes"], own["operator"], strict=True)) for k, own in kinds}
@@ -118,7 +118,7 @@ def test_controls_are_of_the_kinds_of_the_other_edits():
     assert kinds["identity"] == kinds["swap_attribute"] | kinds["swap_label"]
 
 
-def test_controls_are_as_often_of_a_kind_as_what_fills_their_attribute():
+def test_within_group_edits_are_as_often_of_a_kind_as_what_balances_their_attribute():
     roles = Roles({"tone": ("background",)}, ("mouth",))
     # Most records of y are of label b, so a few of label a can be made of them by the mouth.
     _, edits, planned, _ = plan(BIASED, roles)
@@ -129,12 +129,12 @@ def test_controls_are_as_often_of_a_kind_as_what_fills_their_attribute():
             of_group(edits, group["label"], tone).iloc[: group["n_balancing"]]
             for group in groups.to_dict("records")
         )
-        controls = operators[
+        within_group = operators[
             (operators["direction"] == "within_group") & (operators["tone"] == tone)
         ]
-        assert len(controls) > 40
+        assert len(within_group) > 40
         for operator, share in fills["operator"].value_counts(normalize=True).items():
-            assert (controls["operator"] == operator).mean() == pytest.approx(share, abs=0.05)
+            assert (within_group["operator"] == operator).mean() == pytest.approx(share, abs=0.05)
 
 
 def test_hosts_get_the_donors_colors_where_the_attribute_is_moved():
@@ -306,7 +306,7 @@ def test_no_budget_is_no_error():
     _, edits, planned, remarks = plan(BIASED, budget=0)
     assert edits.empty
     assert planned.loc["letter=a · tone=y", "reason"] == "budget"
-    assert "the budget is 0: nothing is made" in remarks
+    assert "the budget is 0: nothing is planned" in remarks
 
 
 def test_all_records_in_one_group_is_no_error():
@@ -335,7 +335,7 @@ def test_quotas_below_what_is_there_are_said():
     _, _edits, planned, _ = plan(BIASED, target=quotas, within_group=0)
     over = planned.loc["letter=a · tone=x"]
     assert (over["reason"], over["n_target"], over["n_reached"]) == ("above_target", 10, 40)
-    assert "30 more than aimed at" in over["note"]
+    assert "30 more than the target" in over["note"]
     assert planned.loc["letter=a · tone=y", "n_reached"] == 30
     # Groups without a quota keep what they have.
     untouched = planned.loc["letter=b · tone=y"]
@@ -385,10 +385,10 @@ def test_invariants(counts, budget, share, target, carriers):
         keys = list(zip(edits["label"], edits["attributes"].map(tuple), strict=True))
         wanted_key = (row["label"], tuple(row["attributes"]))
         own = edits[np.array([key == wanted_key for key in keys], bool)]
-        for controls, wanted in ((False, row["n_balancing"]), (True, row["n_within_group"])):
-            part = own[(own["direction"] == "within_group") == controls]
+        for within_group, wanted in ((False, row["n_balancing"]), (True, row["n_within_group"])):
+            part = own[(own["direction"] == "within_group") == within_group]
             part = part[part["direction"] != "identity"]
-            asked = max(wanted, row["n_real"] if controls else row["n_missing"])
+            asked = max(wanted, row["n_real"] if within_group else row["n_missing"])
             cap = max(int(np.ceil(share * asked - 1e-9)), 1)
             for column in ("host_id", "donor_id"):
                 assert part[column].value_counts().max() <= cap or part.empty

@@ -1,4 +1,4 @@
-"""Targets, budget, controls and quotas by hand."""
+"""Targets, budget, within-group samples and quotas by hand."""
 
 import numpy as np
 import pandas as pd
@@ -68,7 +68,7 @@ def test_full_shares_beside_other_records_cannot_be_met_and_do_not_divide_by_zer
 
 def test_short_budget_goes_to_what_is_scarcest():
     wanted = wanted_balancing(groups(40, 10, 0, 40), RebalanceSettings(budget=0.5), records=90)
-    # 45 samples: label b's groups get as many as label a's, here with controls.
+    # 45 samples: label b's groups get as many as label a's, here within their groups.
     assert wanted["n_balancing"].tolist() == [0, 12, 22, 0]
 
 
@@ -80,7 +80,7 @@ def test_capacity_leaves_the_budget_to_others():
     assert held["n_balancing"].tolist() == [0, 25, 3, 0]
 
 
-def test_controls_by_hand():
+def test_within_group_by_hand():
     filled = wanted_balancing(groups(40, 4, 4, 40), RebalanceSettings(), records=88)
     assert filled["n_balancing"].tolist() == [0, 36, 36, 0]
     fill = filled["n_balancing"].to_numpy()
@@ -98,16 +98,18 @@ def test_controls_by_hand():
     )
 
 
-def test_controls_make_up_for_a_label_that_gets_nothing_else():
+def test_within_group_samples_make_up_for_a_label_that_gets_nothing_else():
     filled = wanted_balancing(
         groups(30, 30, 40, 10), RebalanceSettings(within_group=0.1, budget=5), 110
     )
     fill = np.array([0, 0, 0, 30])
-    controls = wanted_within_group(filled, fill, RebalanceSettings(within_group=0.1, budget=5), 110)
-    assert controls[:2].sum() == fill[2:].sum() + controls[2:].sum()
+    within_group = wanted_within_group(
+        filled, fill, RebalanceSettings(within_group=0.1, budget=5), 110
+    )
+    assert within_group[:2].sum() == fill[2:].sum() + within_group[2:].sum()
 
 
-def test_variety_by_hand():
+def test_min_synthetic_by_hand():
     filled = wanted_balancing(groups(40, 4, 4, 40), RebalanceSettings(), records=88)
     made, able = np.array([18, 36, 36, 18]), np.ones(4, bool)
     # 440 samples, 220 a label: 98 records and samples become 264, half of them in each group.
@@ -132,7 +134,7 @@ def test_small_datasets_get_more():
     assert most(100, budget=0.5) == 50
 
 
-def test_variety_leaves_no_label_behind_and_no_group_beyond_its_quota():
+def test_min_synthetic_leaves_no_label_behind_and_no_group_beyond_its_quota():
     filled = wanted_balancing(groups(40, 4, 4, 40), RebalanceSettings(), records=88)
     made = np.array([18, 36, 36, 18])
     unable = np.array([False, False, True, True])

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 
 from heml.recombination.attribution.presence import find_presence
-from heml.recombination.attribution.roles import find_roles, guessing, roles_from
+from heml.recombination.attribution.roles import chance_accuracy, find_roles, roles_from
 from heml.recombination.plan.layout import Layouts
 from heml.taxonomy import Taxonomy
 
@@ -69,7 +69,7 @@ def test_no_node_stands_out():
     nothing = (0.0, 0.5, 0.6, 0.5, 0.5)
     roles = find_roles(scores(hair=nothing, top=nothing, image=nothing), 2, TAXONOMY)
     assert roles.attribute_nodes == {"tone": ()}
-    assert roles.remarks == ("tone: no node carries it clearly enough to be moved",)
+    assert roles.remarks == ("tone: no node encodes it clearly enough to be moved",)
     shows = (0.0, 0.9, 0.01, 0.5, 0.5)
     roles = find_roles(scores(hair=shows, top=nothing, image=nothing), 2, TAXONOMY)
     assert roles.attribute_nodes == {"tone": ("hair",)}
@@ -90,7 +90,7 @@ def test_attribute_that_always_goes_with_the_label():
     table["score"] = 0.0
     roles = find_roles(table, 2, TAXONOMY)
     assert (roles.attribute_nodes, roles.label_nodes) == ({"tone": ()}, ())
-    assert "always goes with the label" in roles.remarks[0]
+    assert "fully confounded with the label" in roles.remarks[0]
 
 
 def test_background_is_never_moved_with_something_else():
@@ -101,17 +101,17 @@ def test_background_is_never_moved_with_something_else():
 
 
 def test_leaf_that_guesses_the_common_label_tells_nothing():
-    # Nine in ten have one label: .9 on both sides is what guessing gives.
+    # Nine in ten have one label: .9 on both sides is what chance_accuracy gives.
     roles = find_roles(scores(), 2, TAXONOMY, chance={"tone": 0.9})
     assert roles.label_nodes == ()
 
 
-def test_guessing_by_hand():
+def test_chance_accuracy_by_hand():
     labels = np.array(["a"] * 9 + ["b"], object)
     values = np.array(["x", "x", "x", "x", "x", "y", "y", "y", "y", "y"], object)
     # x is aligned with a, y with b: aligned 5 of 6 are a, conflicting 4 of 4.
-    assert guessing(labels, values) == pytest.approx((5 / 6 + 1) / 2)
-    assert guessing(labels, np.array([None] * 10, object)) == 1.0
+    assert chance_accuracy(labels, values) == pytest.approx((5 / 6 + 1) / 2)
+    assert chance_accuracy(labels, np.array([None] * 10, object)) == 1.0
 
 
 def test_roles_survive_being_stored():

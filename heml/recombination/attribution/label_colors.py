@@ -1,4 +1,4 @@
-"""Whether the label is a matter of a segment's colors: then they must stay the host's."""
+"""Whether a segment's colors encode the label: then they must stay the host's."""
 
 from __future__ import annotations
 
@@ -15,21 +15,22 @@ from heml.recombination.compositing.color_statistics import measure_colors
 from heml.recombination.imaging.image_reader import SegmentedImageReader
 from heml.taxonomy import Taxonomy
 
-#: A leaf tells the label by its colors if they alone tell this share of what all of it tells.
-BY_COLOR = 0.5
-#: Train images that are looked at, and records of each label with the leaf that are needed.
+#: A leaf's colors encode the label if they alone reach this share of the leaf's accuracy above
+#: chance.
+COLOR_SHARE = 0.5
+#: Train images that are read, and records of each label that a leaf needs.
 IMAGES, LEAST_RECORDS = 1000, 10
 FOLDS = 5
 
 
-def told_by_color(
+def colors_that_encode_label(
     reader: SegmentedImageReader,
     image_ids: Sequence[str],
     labels: np.ndarray,
     evidence: Mapping[str, float],
     taxonomy: Taxonomy,
 ) -> tuple[str, ...]:
-    """Leaves whose colors are much of what tells the label.
+    """Leaves whose colors alone reach much of the leaf's accuracy for the label.
 
     Parameters
     ----------
@@ -38,7 +39,7 @@ def told_by_color(
         Of the train split.
     labels : array of str (N,)
     evidence : mapping of str to float
-        Leaf → how far all of it tells the label beyond guessing: accuracy less that of guessing.
+        Leaf → its accuracy for the label, less that of chance.
     taxonomy : Taxonomy
     """
     # Evenly spread over the records: the same ones every time.
@@ -55,13 +56,13 @@ def told_by_color(
     return tuple(
         leaf
         for leaf, whole in evidence.items()
-        if _evidence(colors[leaf], labels[having[leaf]]) >= BY_COLOR * whole
+        if _evidence(colors[leaf], labels[having[leaf]]) >= COLOR_SHARE * whole
     )
 
 
 def _evidence(colors: Sequence[np.ndarray], labels: np.ndarray) -> float:
-    """How far mean and deviation of colors tell the label beyond guessing, cross-validated; 0
-    where fewer than two labels have enough records."""
+    """Balanced accuracy above chance of the label from mean and deviation of colors,
+    cross-validated; 0 where fewer than two labels have enough records."""
     names, counts = np.unique(labels, return_counts=True)
     usual = names[counts >= LEAST_RECORDS]
     if len(usual) < 2:

@@ -11,7 +11,7 @@ from itertools import combinations
 
 import numpy as np
 
-#: Least share of records whose segment is as their value lets expect, in the mean over values and
+#: Least share of records whose segment is as expected of their value, in the mean over values and
 #: for the worst value: of a rare value, a few mistaken records are a large share.
 AGREEMENT, WORST_AGREEMENT = 0.9, 0.75
 #: Shares of the image above which a segment may count as there: annotators of an attribute overlook
@@ -23,7 +23,7 @@ LEAST_RECORDS = 5
 
 @dataclass(frozen=True)
 class Presence:
-    """What a segment's presence says of an attribute.
+    """How a segment's presence encodes an attribute.
 
     Parameters
     ----------
@@ -45,7 +45,7 @@ class Presence:
 def find_presence(
     values: np.ndarray, strata: np.ndarray, areas: Mapping[str, np.ndarray]
 ) -> tuple[Presence, ...]:
-    """Leaves whose presence tells an attribute's values, the best first.
+    """Leaves whose presence encodes an attribute's values, the best first.
 
     Parameters
     ----------
@@ -61,7 +61,7 @@ def find_presence(
     Returns
     -------
     tuple of Presence
-        As few as tell all values apart that presences tell apart; empty if no leaf agrees.
+        The fewest that distinguish all values that presences distinguish; empty if no leaf agrees.
     """
     known = np.array([value is not None for value in values], bool)
     names = sorted({str(value) for value in values[known]})
@@ -80,28 +80,28 @@ def find_presence(
             found.append(best)
     found.sort(key=lambda p: (-p.agreement, p.leaf))
     chosen: list[Presence] = []
-    told: set[tuple[str, str]] = set()
+    distinguished: set[tuple[str, str]] = set()
     for candidate in found:
-        tells = {
+        pairs = {
             pair
             for pair in combinations(names, 2)
             if candidate.present[pair[0]] != candidate.present[pair[1]]
         }
-        if tells - told:
+        if pairs - distinguished:
             chosen.append(candidate)
-            told |= tells
+            distinguished |= pairs
     return tuple(chosen)
 
 
 def _rule(
     leaf: str, has: np.ndarray, least: float, parts: Mapping[str, list[np.ndarray]]
 ) -> Presence:
-    """What a leaf's presence says of the values; agreement 0 if it tells none apart."""
+    """How a leaf's presence goes with the values; agreement 0 if it distinguishes none."""
     shares = {
         name: float(np.mean([has[rows].mean() for rows in strata if len(rows)]))
         for name, strata in parts.items()
     }
     present = {name: share >= 0.5 for name, share in shares.items()}
     right = [share if present[name] else 1 - share for name, share in shares.items()]
-    tells = len(set(present.values())) == 2 and min(right) >= WORST_AGREEMENT
-    return Presence(leaf, present, float(np.mean(right)) if tells else 0.0, least)
+    distinct = len(set(present.values())) == 2 and min(right) >= WORST_AGREEMENT
+    return Presence(leaf, present, float(np.mean(right)) if distinct else 0.0, least)

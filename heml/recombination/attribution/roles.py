@@ -1,4 +1,4 @@
-"""Which nodes carry an attribute and which carry the label, read off scores and segments."""
+"""Which nodes encode an attribute and which encode the label, from scores and segments."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ from heml.images.groups import TIMES
 from heml.recombination.attribution.presence import Presence
 from heml.taxonomy import BACKGROUND, Taxonomy
 
-#: A leaf belongs to the carriers if it reaches this share of the best one: the fewer leaves are
-#: exchanged, the less else changes. A branch is moved only if no leaf reaches this share of it.
+#: A leaf is exchanged too if it reaches this share of the best one: the fewer leaves are exchanged,
+#: the less else changes. A branch is moved only if no leaf reaches this share of it.
 NEAR_BEST = 0.75
-#: Highest q-value of the leakage of a carrier.
+#: Highest q-value of the attribute AUC of a node that is moved.
 SIGNIFICANT = 0.05
 #: A score whose interval starts below this may be chance.
 TOUCHES_ZERO = 0.005
@@ -24,23 +24,23 @@ TOUCHES_ZERO = 0.005
 
 @dataclass(frozen=True)
 class Roles:
-    """Nodes by what they carry.
+    """Nodes by what they encode.
 
     Parameters
     ----------
     attribute_nodes : dict of str to tuple of str
-        Attribute → nodes that carry it and are fooled by it, best first: leaves, or one
-        branch. Empty if none is known.
+        Attribute → nodes that encode it and rely on it, best first: leaves, or one branch. Empty
+        if none is known.
     label_nodes : tuple of str
-        Leaves that tell the label on aligned and conflicting records alike, best first.
+        Leaves that encode the label, in aligned and conflicting records alike, best first.
     presence : dict of str to tuple of Presence
-        Attributes that are the presence of leaves; their carriers are these leaves.
+        Attributes that are the presence of leaves: these leaves encode them.
     label_presence : tuple of Presence
         The same for the label.
     remarks : tuple of str
-        What is not as certain as the scores alone make it look.
+        Doubts that the scores alone do not show.
     label_colors : tuple of str
-        Label carriers that tell it by their colors.
+        Those of `label_nodes` whose colors encode the label.
     """
 
     attribute_nodes: dict[str, tuple[str, ...]]
@@ -102,49 +102,51 @@ def find_roles(
     scores = scores[~scores["attribute"].str.contains(TIMES, regex=False)]
     presence = {attribute: found for attribute, found in (presence or {}).items() if found}
     remarks: list[str] = []
-    telling = label_evidence(scores, labels, chance or {})
-    told_by_presence = tuple(p.leaf for p in label_presence)
-    best_telling = telling[telling >= NEAR_BEST * telling.max()] if len(telling) else telling
-    forbidden = {*told_by_presence, *best_telling.index}
-    carriers: dict[str, tuple[str, ...]] = {}
+    evidence = label_evidence(scores, labels, chance or {})
+    label_leaves = tuple(p.leaf for p in label_presence)
+    forbidden = {*label_leaves, *_near_best(evidence).index}
+    encoding: dict[str, tuple[str, ...]] = {}
     for attribute, own in scores.groupby("attribute", sort=False):
         name = str(attribute)
         if name in presence:
-            carriers[name] = tuple(p.leaf for p in presence[name])
+            encoding[name] = tuple(p.leaf for p in presence[name])
             continue
-        carriers[name], remark = _carriers(name, own, forbidden, taxonomy)
+        encoding[name], remark = _encoding_nodes(name, own, forbidden, taxonomy)
         remarks += [remark] if remark else []
     taken = {
         leaf
-        for nodes in carriers.values()
+        for nodes in encoding.values()
         for node in nodes
         for leaf in (taxonomy.leaves_of(node) if taxonomy and node in taxonomy.nodes else (node,))
     }
-    if told_by_presence:
-        label_nodes = tuple(leaf for leaf in told_by_presence if leaf not in taken)
+    if label_leaves:
+        label_nodes = tuple(leaf for leaf in label_leaves if leaf not in taken)
     else:
-        rest = telling.drop(list(taken), errors="ignore")
-        near = rest[rest >= NEAR_BEST * rest.max()] if len(rest) else rest
+        near = _near_best(evidence.drop(list(taken), errors="ignore"))
         label_nodes = _background_alone(tuple(near.index))
-    return Roles(carriers, label_nodes, presence, label_presence, tuple(remarks))
+    return Roles(encoding, label_nodes, presence, label_presence, tuple(remarks))
 
 
-def _carriers(
+def _near_best(evidence: pd.Series) -> pd.Series:
+    return evidence[evidence >= NEAR_BEST * evidence.max()] if len(evidence) else evidence
+
+
+def _encoding_nodes(
     attribute: str, own: pd.DataFrame, forbidden: set[str], taxonomy: Taxonomy | None
 ) -> tuple[tuple[str, ...], str]:
-    """Nodes that carry an attribute, and what is doubtful about them."""
+    """Nodes that encode an attribute, and what is doubtful about them."""
     own = own.sort_values(["score", "attribute_auc"], ascending=False, kind="stable")
     clear = own[(own["score"] > 0) & (own["attribute_auc_q"] <= SIGNIFICANT)]
     leaves, branches = clear[clear["kind"] == "leaf"], clear[clear["kind"] == "branch"]
     best_leaf = float(leaves["score"].max()) if len(leaves) else 0.0
     if taxonomy is not None and len(branches):
-        # A branch that holds what tells the label cannot be moved: the label would go with it.
+        # A branch with a leaf that encodes the label cannot be moved: the label would go with it.
         free = branches[[not forbidden & set(taxonomy.leaves_of(str(n))) for n in branches["node"]]]
         top = float(free["score"].max()) if len(free) else 0.0
         if best_leaf < NEAR_BEST * top:
             near = free[free["score"] >= NEAR_BEST * top]
             small = min(near["node"], key=lambda n: len(taxonomy.leaves_of(str(n))))
-            return (str(small),), f"{attribute}: no single leaf carries it, the branch {small} does"
+            return (str(small),), f"{attribute}: no single leaf encodes it, the branch {small} does"
     if len(leaves):
         chosen = leaves[leaves["score"] >= NEAR_BEST * best_leaf]
         remark = ""
@@ -161,7 +163,7 @@ def _carriers(
 def _most_leaking(
     attribute: str, own: pd.DataFrame, forbidden: set[str]
 ) -> tuple[tuple[str, ...], str]:
-    """Where no node is known to be fooled: the leaf that shows the attribute best, if one does."""
+    """Where no node clearly relies on it: the leaf of the highest attribute AUC, if significant."""
     leaves = own[(own["kind"] == "leaf") & ~own["node"].isin(forbidden)]
     showing = leaves[(leaves["attribute_auc_q"] <= SIGNIFICANT) & (leaves["attribute_auc"] > 0.5)]
     if len(showing):
@@ -169,16 +171,15 @@ def _most_leaking(
             showing.sort_values("attribute_auc", ascending=False, kind="stable")["node"].iloc[0]
         )
         return (best,), (
-            f"{attribute}: no node stands out as fooled by it; {best}, which shows it best, is "
-            "moved"
+            f"{attribute}: no node stands out; {best}, which has the highest "
+            "attribute AUC, is moved"
         )
     if own["attribute_auc"].isna().all():
         return (), (
-            f"{attribute}: it always goes with the label, so nothing tells which node carries "
-            "which; "
-            "a few records that go against the habit are needed"
+            f"{attribute}: it is fully confounded with the label: no node can be said to "
+            "encode one of them and not the other; a few conflicting records are needed"
         )
-    return (), f"{attribute}: no node carries it clearly enough to be moved"
+    return (), f"{attribute}: no node encodes it clearly enough to be moved"
 
 
 def _background_alone(nodes: tuple[str, ...]) -> tuple[str, ...]:
@@ -190,13 +191,13 @@ def _background_alone(nodes: tuple[str, ...]) -> tuple[str, ...]:
 
 
 def label_evidence(scores: pd.DataFrame, labels: int, chance: Mapping[str, float]) -> pd.Series:
-    """How far leaves tell the label beyond guessing, the least over attributes; positive ones only.
+    """Accuracy of leaves for the label above chance, the least over attributes; positive ones only.
 
-    Aligned and conflicting records count equally, so a leaf fooled by the attribute gains nothing.
-    A leaf whose interval reaches down to guessing is left out.
+    Aligned and conflicting records count equally, so a leaf that relies on the attribute gains
+    nothing. A leaf whose interval includes chance is left out.
     """
     leaves = scores[scores["kind"] == "leaf"]
-    guess = (
+    by_chance = (
         leaves["attribute"]
         .map(lambda attribute: chance.get(str(attribute), 1 / labels))
         .astype(float)
@@ -206,18 +207,19 @@ def label_evidence(scores: pd.DataFrame, labels: int, chance: Mapping[str, float
         columns = [f"accuracy_{which}{suffix}" for which in ("aligned", "conflicting")]
         return leaves[columns].astype(float).mean(axis=1, skipna=False)
 
-    evidence = mean_of("") - guess
-    low = (mean_of("_low") if "accuracy_aligned_low" in leaves else mean_of("")) - guess
+    evidence = mean_of("") - by_chance
+    low = (mean_of("_low") if "accuracy_aligned_low" in leaves else mean_of("")) - by_chance
     found = pd.DataFrame({"node": leaves["node"], "evidence": evidence, "low": low})
     least = found.groupby("node", sort=False).min().dropna()
     least = least[(least["evidence"] > 0) & (least["low"] > 0)]
     return least["evidence"].sort_values(ascending=False, kind="stable")
 
 
-def guessing(labels: np.ndarray, values: np.ndarray) -> float:
+def chance_accuracy(labels: np.ndarray, values: np.ndarray) -> float:
     """Mean accuracy on aligned and conflicting records of the best constant guess.
 
-    Where labels are of very different frequency, a leaf that knows nothing is right this often.
+    Where labels are of very different frequency, a leaf that does not encode the label is right
+    this often.
 
     Parameters
     ----------

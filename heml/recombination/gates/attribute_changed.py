@@ -25,7 +25,7 @@ class AttributeChanged(FittedGate):
         Least share of the vote, per attribute that has nodes.
     attributes : sequence of str
         In the order of an edit's `attributes`.
-    carriers : mapping of str to sequence of str
+    encoding : mapping of str to sequence of str
         Attribute → its nodes.
     """
 
@@ -33,12 +33,12 @@ class AttributeChanged(FittedGate):
         self,
         limits: dict[str, Limit],
         attributes: Sequence[str],
-        carriers: Mapping[str, Sequence[str]],
+        encoding: Mapping[str, Sequence[str]],
     ) -> None:
         self.limits = limits
-        self.nodes = frozenset(node for nodes in carriers.values() for node in nodes)
+        self.nodes = frozenset(node for nodes in encoding.values() for node in nodes)
         self._attributes = attributes
-        self._carriers = carriers
+        self._encoding = encoding
 
     def judge(self, batch: GateBatch) -> list[Judgment]:
         tree = batch.tree
@@ -46,11 +46,11 @@ class AttributeChanged(FittedGate):
         least = np.ones(len(batch.samples))
         changed = np.ones(len(batch.samples), bool)
         for place, name in enumerate(self._attributes):
-            carriers = self._carriers.get(name, ())
-            if not carriers:
+            encoding = self._encoding.get(name, ())
+            if not encoding:
                 continue
             parts = [
-                tree.votes(batch.embedded, name, node=n, without=batch.parents) for n in carriers
+                tree.votes(batch.embedded, name, node=n, without=batch.parents) for n in encoding
             ]
             values, shares = parts[0][0], np.mean([v for _, v in parts], axis=0)
             wanted = np.array([values.index(e["attributes"][place]) for e in batch.edits])
@@ -68,10 +68,10 @@ class AttributeChanged(FittedGate):
 
 def fit(calibration: Calibration, limits: Any) -> FittedGate:
     """The limits are those of `calibration.vote_limit` for each attribute's nodes."""
-    carriers = calibration.roles.attribute_nodes
-    asked = [name for name in calibration.run.attributes if carriers.get(name)]
-    limits = limits or {name: calibration.vote_limit(name, carriers[name]) for name in asked}
-    return AttributeChanged(limits, calibration.run.attributes, carriers)
+    encoding = calibration.roles.attribute_nodes
+    asked = [name for name in calibration.run.attributes if encoding.get(name)]
+    limits = limits or {name: calibration.vote_limit(name, encoding[name]) for name in asked}
+    return AttributeChanged(limits, calibration.run.attributes, encoding)
 
 
 GATES.register(

@@ -1,4 +1,4 @@
-"""How many samples each group should get: target, budget, controls against traces, variety."""
+"""How many samples each group gets: target, budget, within-group and additional samples."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def wanted_balancing(
     """Targets, and the samples that bring label and attributes together, within the budget.
 
     If the budget is short, every group is brought to the same share of its target: what is scarcest
-    gets most. Samples are counted with the controls that spread them over the labels.
+    gets most. The within-group samples that spread them over the labels count as well.
 
     Parameters
     ----------
@@ -49,7 +49,7 @@ def wanted_balancing(
     records : int
         Real train records, which the budget is a multiple of.
     most : int array (groups,), optional
-        Samples that can be made for each group, if that is known.
+        Samples that can be planned for each group, if that is known.
 
     Returns
     -------
@@ -61,86 +61,86 @@ def wanted_balancing(
     label, margins = _label_margins(groups, target)
     budget = budget_of(settings, records)
 
-    def fill_at(level: float) -> np.ndarray:
+    def balancing_at(level: float) -> np.ndarray:
         wished = np.floor(np.maximum(level * target - n, 0) + 1e-9).astype(int)
         return wished if most is None else np.minimum(wished, most)
 
-    def needed(fill: np.ndarray) -> int:
-        return int(np.floor(_rate(fill, label, margins) * margins + 1e-9).sum())
+    def needed(balancing: np.ndarray) -> int:
+        return int(np.floor(_rate(balancing, label, margins) * margins + 1e-9).sum())
 
     low, high = 0.0, 1.0
-    if needed(fill_at(1.0)) <= budget:
+    if needed(balancing_at(1.0)) <= budget:
         low = 1.0
     for _ in range(50 if low < 1 else 0):
         middle = (low + high) / 2
-        if needed(fill_at(middle)) <= budget:
+        if needed(balancing_at(middle)) <= budget:
             low = middle
         else:
             high = middle
-    return groups.assign(n_target=target, n_balancing=fill_at(low))
+    return groups.assign(n_target=target, n_balancing=balancing_at(low))
 
 
 def wanted_within_group(
-    groups: pd.DataFrame, fill: np.ndarray, settings: RebalanceSettings, records: int
+    groups: pd.DataFrame, balancing: np.ndarray, settings: RebalanceSettings, records: int
 ) -> np.ndarray:
-    """Recombinations within a group, so that being recombined tells neither label nor attribute.
+    """Within-group samples, so that being recombined encodes neither label nor attribute.
 
     Every label gets recombined samples in proportion to its share of the target, and groups that
-    need few get controls up to `settings.within_group` of what the neediest gets, as far as the
-    budget goes and at most one per real record. `controls: 0` makes none at all.
+    need few get within-group samples up to `settings.within_group` of what the neediest gets, as
+    far as the budget goes and at most one per real record. `within_group: 0` plans none at all.
 
     Parameters
     ----------
     groups : DataFrame
         As `wanted_balancing` returns.
-    fill : int array (groups,)
-        What can be made of `n_balancing`.
+    balancing : int array (groups,)
+        As much of `n_balancing` as can be planned.
 
     Returns
     -------
     int array (groups,)
     """
     n = groups["n"].to_numpy(int)
-    controls = np.zeros(len(groups), int)
-    if fill.sum() == 0 or settings.within_group == 0:
-        return controls
+    found = np.zeros(len(groups), int)
+    if balancing.sum() == 0 or settings.within_group == 0:
+        return found
     label, margins = _label_margins(groups, groups["n_target"].to_numpy(int))
     budget = budget_of(settings, records)
-    wish = np.clip(np.floor(settings.within_group * fill.max()).astype(int) - fill, 0, n)
-    rate = min(_rate(fill + wish, label, margins), float(budget))
-    filled = np.bincount(label, fill, len(margins))
+    wish = np.clip(np.floor(settings.within_group * balancing.max()).astype(int) - balancing, 0, n)
+    rate = min(_rate(balancing + wish, label, margins), float(budget))
+    filled = np.bincount(label, balancing, len(margins))
     extra = np.maximum(np.floor(rate * margins + 1e-9) - filled, 0).astype(int)
-    while extra.sum() > budget - fill.sum():
+    while extra.sum() > budget - balancing.sum():
         extra[extra.argmax()] -= 1
     for number in range(len(margins)):
         own = np.flatnonzero(label == number)
-        controls[own] = _levelled(fill[own], n[own], int(extra[number]))
-    return controls
+        found[own] = _leveled(balancing[own], n[own], int(extra[number]))
+    return found
 
 
 def wanted_min_synthetic(
     groups: pd.DataFrame,
-    made: np.ndarray,
+    planned: np.ndarray,
     able: np.ndarray,
     settings: RebalanceSettings,
     records: int,
 ) -> np.ndarray:
-    """Samples beyond what target and controls ask, up to `settings.min_synthetic` in all.
+    """Samples beyond target and within-group ones, up to `settings.min_synthetic` in all.
 
-    The more hosts meet the more donors, the less but the label's own segments goes with the label.
-    They are spread so that every label has the same share of recombined records, as far as its
-    groups are able, and within a label the groups come to one multiple of their targets: then
-    neither being recombined, nor being so before a certain attribute, tells the label. Without
-    controls there is none: only groups that lack records would grow.
+    The more hosts meet the more donors, the less else correlates with the label. They are spread
+    so that every label has the same share of recombined records, as far as its groups are able, and
+    within a label the groups come to one multiple of their targets: then being recombined does not
+    encode the label, neither overall nor within an attribute value. Without within-group samples
+    there are none: only groups that lack records would grow.
 
     Parameters
     ----------
     groups : DataFrame
         As `wanted_balancing` returns.
-    made : int array (groups,)
+    planned : int array (groups,)
         Samples that are planned already.
     able : bool array (groups,)
-        Groups for which more can be made.
+        Groups for which more can be planned.
 
     Returns
     -------
@@ -149,34 +149,39 @@ def wanted_min_synthetic(
     extra = np.zeros(len(groups), int)
     n, target = groups["n"].to_numpy(int), groups["n_target"].to_numpy(int)
     total = min(settings.min_synthetic, budget_of(settings, records))
-    if settings.within_group == 0 or total <= made.sum():
+    if settings.within_group == 0 or total <= planned.sum():
         return extra
     able = able & (target > 0)
     names, label = np.unique(groups["label"].astype(str), return_inverse=True)
-    real, sums, able_ones = (np.bincount(label, values, len(names)) for values in (n, made, able))
-    rate = _even_rate(real, sums, able_ones > 0, total)
+    real, sums, able_groups = (
+        np.bincount(label, values, len(names)) for values in (n, planned, able)
+    )
+    rate = _even_rate(real, sums, able_groups > 0, total)
     for number in range(len(names)):
         own = np.flatnonzero((label == number) & able)
         wanted = int(np.floor(rate * real[number] + 1e-9) - sums[number])
         if wanted > 0 and len(own):
-            extra[own] = _raised(n[own] + made[own], target[own], wanted)
+            extra[own] = _raised(n[own] + planned[own], target[own], wanted)
     return extra
 
 
-def _even_rate(real: np.ndarray, made: np.ndarray, able: np.ndarray, total: float) -> float:
+def _even_rate(real: np.ndarray, planned: np.ndarray, able: np.ndarray, total: float) -> float:
     """Recombined samples per real record that all labels can have, with `total` samples in all.
 
-    A label that can get no more holds the others back.
+    A label that can get no more bounds the rate of all.
     """
-    held = real[~able] > 0
-    high = float((made[~able][held] / real[~able][held]).min()) if held.any() else np.inf
+    bounding = real[~able] > 0
+    high = (
+        float((planned[~able][bounding] / real[~able][bounding]).min())
+        if bounding.any()
+        else np.inf
+    )
     high = min(high, total / max(real.sum(), 1) + 1)
-    return _highest(lambda rate: np.maximum(made, rate * real).sum() <= total, high)
+    return _highest(lambda rate: np.maximum(planned, rate * real).sum() <= total, high)
 
 
 def _raised(have: np.ndarray, target: np.ndarray, extra: int) -> np.ndarray:
-    """Brings groups to one multiple of their targets, those above it aside, with at most `extra`.
-    Brings groups to one multiple of their targets, those above it aside, with at most `extra`."""
+    """Brings groups below one multiple of their targets up to it, with at most `extra`."""
 
     def missing(level: float) -> np.ndarray:
         return np.floor(np.maximum(level * target - have, 0) + 1e-9).astype(int)
@@ -215,7 +220,7 @@ def _rate(samples: np.ndarray, label: np.ndarray, margins: np.ndarray) -> float:
     return float((sums[possible] / margins[possible]).max(initial=0.0))
 
 
-def _levelled(have: np.ndarray, most: np.ndarray, extra: int) -> np.ndarray:
+def _leveled(have: np.ndarray, most: np.ndarray, extra: int) -> np.ndarray:
     """Spreads `extra` over groups, those with least first, at most `most` each."""
     added = np.zeros(len(have), int)
     for _ in range(min(extra, int(most.sum()))):

@@ -42,24 +42,26 @@ def group_row(group: GroupPlan) -> dict[str, Any]:
 def _shortfall(group: GroupPlan) -> tuple[str, str]:
     """Why a group does not get what it should have: a reason of the contract, and a note."""
     n, target, asked = group.n_real, group.n_target, group.n_asked
-    made, within_group = len(group.balancing), len(group.within_group)
+    planned, within_group = len(group.balancing), len(group.within_group)
     reason, notes = "", []
     if target < n:
         reason = "above_target"
-        notes.append(f"{n - target} more than aimed at: real records are never removed")
+        notes.append(f"{n - target} more than the target: real records are never removed")
     elif group.n_reached < target and n + asked < target:
         reason = "budget"
         notes.append(f"the budget leaves {asked} of the {target - n} missing samples")
-    if group.n_reached < target and made < asked and (why := group.balancing.shortage):
+    if group.n_reached < target and planned < asked and (why := group.balancing.shortage):
         reason = why.reason
         notes.append(
-            f"{made} of {asked} samples can be made: {why.sentence}"
-            if made
+            f"{planned} of {asked} samples can be planned: {why.sentence}"
+            if planned
             else f"cannot be reached: {why.sentence}"
         )
     if within_group < group.n_within_group and (why := group.within_group.shortage):
         reason = reason or why.reason
-        notes.append(f"{within_group} of {group.n_within_group} controls: {why.sentence}")
+        notes.append(
+            f"{within_group} of {group.n_within_group} within-group samples: {why.sentence}"
+        )
     return reason, "; ".join(notes)
 
 
@@ -126,9 +128,9 @@ def _single_values(split: TrainSplit) -> list[str]:
 
 def _budget(settings: RebalanceSettings, records: int) -> Sequence[str]:
     if settings.budget == 0:
-        return ["the budget is 0: nothing is made"]
+        return ["the budget is 0: nothing is planned"]
     if budget_of(settings, records) == 0:
-        return ["the budget is less than one sample: nothing is made"]
+        return ["the budget is less than one sample: nothing is planned"]
     return []
 
 
@@ -138,7 +140,8 @@ def _groups(planned: pd.DataFrame) -> Sequence[str]:
     occurring = planned.loc[planned["n_real"] > 0, "group"]
     if len(occurring) == 1:
         return [
-            f"all train records are in one group, {occurring.iloc[0]}: nothing tells what to move"
+            f"all train records are in one group, {occurring.iloc[0]}: "
+            "no association shows what to move"
         ]
     return []
 
@@ -152,6 +155,6 @@ def _uneven_labels(planned: pd.DataFrame) -> list[str]:
         return []
     names = ", ".join(str(label) for label in shares[shares < UNEVEN * shares.max()].index)
     return [
-        f"{names} gets fewer recombined samples than the other labels, for its records: being "
-        "recombined tells something of the label"
+        f"{names} gets fewer recombined samples per record than the other labels: being "
+        "recombined is predictive of the label"
     ]

@@ -14,12 +14,12 @@ import pyarrow.parquet as pq
 from data_contracts import PLANNED_GROUPS, REBALANCE_PLAN
 from heml.images.groups import joined
 from heml.images.images_table import image_index
-from heml.recombination.attribution.label_colors import told_by_color
+from heml.recombination.attribution.label_colors import colors_that_encode_label
 from heml.recombination.attribution.presence import find_presence
 from heml.recombination.attribution.roles import (
     Roles,
+    chance_accuracy,
     find_roles,
-    guessing,
     label_evidence,
     roles_from,
 )
@@ -142,7 +142,7 @@ def roles_of(run: RunContext, train: pd.DataFrame, layouts: Layouts, scores: pd.
     }
     strata = np.array([joined(map(str, row)) for row in zip(*values.values(), strict=True)])
     label_presence = find_presence(labels, strata, areas)
-    # A leaf that tells both, because they always go together, tells neither for certain.
+    # A leaf that encodes both, because they are confounded, encodes neither for certain.
     both = {p.leaf for p in label_presence} & {p.leaf for f in presence.values() for p in f}
     presence = {g: tuple(p for p in f if p.leaf not in both) for g, f in presence.items()}
     label_presence = tuple(p for p in label_presence if p.leaf not in both)
@@ -159,24 +159,24 @@ def roles_of(run: RunContext, train: pd.DataFrame, layouts: Layouts, scores: pd.
 
 def _chance(train: pd.DataFrame, attributes: Sequence[str]) -> dict[str, float]:
     labels = texts(train["label"])
-    return {attribute: guessing(labels, texts(train[attribute])) for attribute in attributes}
+    return {attribute: chance_accuracy(labels, texts(train[attribute])) for attribute in attributes}
 
 
 def _with_colors(run: RunContext, train: pd.DataFrame, scores: pd.DataFrame, roles: Roles) -> Roles:
-    """Roles that know which label carriers tell it by their colors."""
+    """Roles with the label nodes whose colors encode the label."""
     if roles.label_presence:
-        return roles  # a presence is told by no color
+        return roles  # colors do not encode a presence
     labels = texts(train["label"])
     measured = scores[scores["attribute"].isin(list(run.attributes))]
     evidence = label_evidence(measured, max(len(set(labels)), 1), _chance(train, run.attributes))
-    told = told_by_color(
+    encoding = colors_that_encode_label(
         SegmentedImageReader(run.store),
         train["image_id"].tolist(),
         labels.astype(str),
         {leaf: float(evidence[leaf]) for leaf in roles.label_nodes},
         run.taxonomy,
     )
-    return replace(roles, label_colors=told)
+    return replace(roles, label_colors=encoding)
 
 
 def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:
@@ -192,7 +192,7 @@ def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:
     ]
     moves.append(f"{label_name} with {', '.join(roles.label_nodes) or 'no leaf'}")
     if roles.label_colors:
-        moves.append(f"colors of {', '.join(roles.label_colors)} stay, they tell {label_name}")
+        moves.append(f"colors of {', '.join(roles.label_colors)} stay: they encode {label_name}")
     return {
         "edits": len(edits),
         "wanted": int(groups["n_wanted"].sum()),

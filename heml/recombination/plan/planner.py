@@ -195,7 +195,7 @@ class Planner:
         assignment.extend(cycle, int(np.ceil(wanted * OVERSAMPLE)))
         if len(assignment.edits) >= wanted:
             return PlannedEdits(assignment.edits)
-        few = Infeasible("no_within_group", "its records are too few for more controls")
+        few = Infeasible("no_within_group", "its records are too few for more within-group samples")
         return PlannedEdits(assignment.edits, few)
 
     def _within_group_cycles(self, groups: list[GroupPlan]) -> list[list[EditCandidate]]:
