@@ -138,7 +138,7 @@ def recipe_checks(recipe: LoadedRecipe) -> list[dg.AssetChecksDefinition]:
         Rule(
             "rebalanced_dataset",
             "edit_detectability",
-            "A detector of recombined rows does not tell the label: 2 points above chance it "
+            "A detector of recombined rows does not predict the label: 2 points above chance it "
             "warns, 10 points stop what follows.",
             lambda store: check_edit_detectability(store),
         ),

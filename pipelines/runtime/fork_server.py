@@ -33,6 +33,7 @@ PRELOADED = [
     "heml.effect",
     "heml.report.figures.by_name",
     "heml.report.report_stage",
+    "pipelines.runtime.frozen_heap",
 ]
 
 

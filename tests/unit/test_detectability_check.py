@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from heml.audit import detector_images, edit_detectability
+from heml.audit import detectability_stage
 from heml.audit.edit_detectability import EditDetectability, Measured
 from pipelines.checks.detectability_check import FEWEST, check_edit_detectability
 from pipelines.checks.limits import OverLimit
@@ -15,12 +15,12 @@ def check(store, monkeypatch):
 
     def checked(accuracy, recombined=100, within=0.5):
         summary = {"recombined": recombined, "label_column": "mouth", "attribute_columns": []}
-        store.finish("rebalanced_dataset", "a", summary, [])
+        store.finish("rebalanced_dataset", f"{accuracy}", summary, [])
         told = (Measured(value, value - 0.03, value + 0.03, 200) for value in (accuracy, within))
         found = EditDetectability(Measured(0.9, 0.85, 0.95, 200), *told, 0.5, np.zeros(200))
-        monkeypatch.setattr(detector_images, "read_train_images", lambda *_: (None,) * 6)
+        monkeypatch.setattr(detectability_stage, "read_train_images", lambda *_: (None,) * 6)
         monkeypatch.setattr(
-            edit_detectability, "measure_edit_detectability", lambda *_, **__: found
+            detectability_stage, "measure_edit_detectability", lambda *_, **__: found
         )
         return check_edit_detectability(store)
 
@@ -29,6 +29,12 @@ def check(store, monkeypatch):
 
 def test_marks_that_encode_nothing_pass(check):
     assert check(0.54)["label_accuracy"] == 0.54
+
+
+def test_a_dataset_is_measured_once(check, store, monkeypatch):
+    found = check(0.54)
+    monkeypatch.setattr(detectability_stage, "measure_edit_detectability", None)
+    assert check_edit_detectability(store) == found
 
 
 @pytest.mark.parametrize(("accuracy", "severe"), [(0.56, False), (0.64, True)])
