@@ -1,7 +1,8 @@
 """Effect arms: ways to train on a dataset, all with the same network and the same number of steps.
 
 An arm that comes with HEML is a module of `heml.effect.arms`; another distribution gives one by an
-entry point of the group `heml.arms`.
+entry point of the group `heml.arms`. What trains imports torch when it is called: whoever asks for
+names and words, such as the command's summary, need not load it.
 """
 
 from __future__ import annotations

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from data_contracts import Contract
 from heml.storage.run_context import RunContext
@@ -143,13 +144,28 @@ def stage_result(
     fingerprint_of : str, optional
         Stage whose fingerprint is the data version, if not this one.
     """
+    key, version = asset_key(recipe, stage), store.fingerprint(fingerprint_of or stage)
+    shown = _drawn_before(context.instance, key, version) if outcome.reused else {}
     return dg.MaterializeResult(
-        asset_key=asset_key(recipe, stage),
+        asset_key=key,
         metadata={
             "reused": outcome.reused,
             **row_count(store, stage),
             **summary_metadata(outcome.summary),
-            **picture(stage, store, recipe, context.log),
+            **(shown or picture(stage, store, recipe, context.log)),
         },
-        data_version=dg.DataVersion(store.fingerprint(fingerprint_of or stage)),
+        data_version=dg.DataVersion(version),
     )
+
+
+def _drawn_before(
+    instance: dg.DagsterInstance, key: dg.AssetKey, version: str
+) -> dict[str, dg.MetadataValue[Any]]:
+    """The picture of the last materialization, if it shows the same result and still is one."""
+    event = instance.get_latest_materialization_event(key)
+    last = event.asset_materialization if event else None
+    if last is None or (last.tags or {}).get(DATA_VERSION_TAG) != version:
+        return {}
+    value = last.metadata.get("picture")
+    # Revoking takes pictures out of the log.
+    return {"picture": value} if value and "data:image/" in str(value.value) else {}

@@ -7,7 +7,11 @@ from multiprocessing import forkserver
 #: forked children could not use it.
 PRELOADED = [
     "pipelines.definitions",
-    # What Dagster imports only when an instance is opened.
+    # The main module of `heml run`, which each child loads again under another name.
+    "pipelines.cli.app",
+    # What Dagster imports only when an instance is opened or a step is executed.
+    "dagster._core.execution.plan.active",
+    "dagster._core.executor.multiprocess",
     "dagster._core.instance.factory",
     "dagster._core.launcher.default_run_launcher",
     "dagster._core.scheduler.scheduler",
@@ -18,6 +22,7 @@ PRELOADED = [
     "sqlalchemy.dialects.sqlite",
     "upath.core",
     # What libraries import at their first use.
+    "pandera.backends.pandas.builtin_checks",
     "pandera.backends.pandas.register",
     "torch._dynamo",
     # What asset modules import inside their functions.
@@ -30,7 +35,8 @@ PRELOADED = [
     "heml.recombination.recombination_stage",
     "heml.dataset.dataset_stage",
     "heml.dataset.export",
-    "heml.effect",
+    "heml.audit.detectability_stage",
+    "heml.effect.effect_stage",
     "heml.report.figures.by_name",
     "heml.report.report_stage",
     "pipelines.runtime.frozen_heap",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 import textwrap
 
 import pandas as pd
@@ -85,3 +87,12 @@ def test_an_installed_part_that_is_not_one_says_so(tmp_path, monkeypatch):
     assert "toy_arm" in ARMS
     with pytest.raises(RegistryError, match="registers no effect arm of the name 'toy_arm'"):
         ARMS["toy_arm"]
+
+
+def test_arms_are_known_without_torch():
+    program = (
+        "import sys; from heml.effect.arm import ARMS; "
+        "print([arm.words for arm in ARMS] and 'torch' in sys.modules)"
+    )
+    said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
+    assert said.stdout == "False\n", said.stderr

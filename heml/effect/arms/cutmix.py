@@ -2,18 +2,27 @@
 
 from __future__ import annotations
 
-import numpy as np
-import torch
-from kornia.augmentation import RandomCutMixV2
-from torch import Tensor, nn
+from typing import TYPE_CHECKING
 
-from heml.compute.threads import seeded
+import numpy as np
+
 from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell
-from heml.effect.training_loop import Trained, train_network
+
+if TYPE_CHECKING:
+    from torch import Tensor, nn
+
+    from heml.effect.training_loop import Trained
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> Trained:
+    import torch
+    from kornia.augmentation import RandomCutMixV2
+    from torch import nn
+
+    from heml.compute.threads import seeded
+    from heml.effect.training_loop import train_network
+
     data = problem.train
     labels = torch.from_numpy(data.labels)
     mix = RandomCutMixV2(data_keys=["input", "class"], use_correct_lambda=True)

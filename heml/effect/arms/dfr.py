@@ -10,19 +10,17 @@ whose worst group is best on the half of each draw that was not fitted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from sklearn.linear_model import LogisticRegression
-from sklearn.preprocessing import StandardScaler
-from torch import nn
 
 from heml.effect.arm import ARMS, Arm
 from heml.effect.arms import erm
 from heml.effect.arms.subg import smallest_groups
-from heml.effect.probe_network import run
 from heml.effect.problem import Problem, Tell, TrainingSet
-from heml.effect.training_loop import Trained
+
+if TYPE_CHECKING:
+    from heml.effect.training_loop import Trained
 
 #: Balanced draws whose layers are averaged, the paper's number.
 DRAWS = 10
@@ -33,6 +31,12 @@ NEVER = -1e4
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> Trained:
+    import torch
+    from sklearn.preprocessing import StandardScaler
+    from torch import nn
+
+    from heml.effect.probe_network import run
+
     trained = erm.train(problem, seed, tell)
     network = trained.network
     body, head = network[:-1], network[-1]
@@ -90,6 +94,8 @@ def _layer(
     features: np.ndarray, labels: np.ndarray, classes: int, strength: float = 1.0
 ) -> tuple[np.ndarray, np.ndarray]:
     """Weights (classes, D) and biases (classes,): each label value against the others."""
+    from sklearn.linear_model import LogisticRegression
+
     weight, bias = np.zeros((classes, features.shape[1])), np.full(classes, NEVER)
     seen = np.unique(labels)
     bias[seen] = 0

@@ -3,19 +3,28 @@ are weighted by how bad they are, with group-balanced batches as in the authors'
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell
-from heml.effect.training_loop import Trained, train_network
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from heml.effect.training_loop import Trained
 
 #: Step size of the groups' weights, the paper's.
 STEP = 0.01
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> Trained:
+    import torch
+    from torch import nn
+
+    from heml.effect.training_loop import train_network
+
     known = problem.train.of_known_groups()
     data = known.with_weights(known.group_balance())
     labels = torch.from_numpy(data.labels)

@@ -3,17 +3,23 @@ was in its own image; the label stays (after Ghiasi et al. 2021, Simple Copy-Pas
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell
-from heml.effect.training_loop import Trained, train_network
+
+if TYPE_CHECKING:
+    from heml.effect.training_loop import Trained
 
 #: Share of the images of a batch that get a segment.
 SHARE = 0.5
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> Trained:
+    from heml.effect.training_loop import train_network
+
     known = problem.train.of_known_groups()
     data = known.with_weights(known.group_balance())
     segments = data.segments

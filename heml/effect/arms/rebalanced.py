@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell
-from heml.effect.training_loop import Trained, train_network
+
+if TYPE_CHECKING:
+    from heml.effect.training_loop import Trained
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> Trained:
+    from heml.effect.training_loop import train_network
+
     if problem.rebalanced is None:
         raise ValueError("there is no rebalanced dataset: run the stages before")
     return train_network(problem.rebalanced, problem.classes, problem.settings, seed, tell)

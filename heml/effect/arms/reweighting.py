@@ -3,16 +3,25 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
-import torch
-from torch import Tensor, nn
 
 from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell
-from heml.effect.training_loop import Trained, train_network
+
+if TYPE_CHECKING:
+    from torch import Tensor
+
+    from heml.effect.training_loop import Trained
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> Trained:
+    import torch
+    from torch import nn
+
+    from heml.effect.training_loop import train_network
+
     data = problem.train.of_known_groups()
     labels = torch.from_numpy(data.labels)
     weights = torch.from_numpy(data.group_balance()).float()

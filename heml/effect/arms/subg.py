@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 import numpy as np
 
 from heml.effect.arm import ARMS, Arm
 from heml.effect.problem import Problem, Tell, TrainingSet
-from heml.effect.training_loop import Trained, train_network
+
+if TYPE_CHECKING:
+    from heml.effect.training_loop import Trained
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> Trained:
+    from heml.effect.training_loop import train_network
+
     known = problem.train.of_known_groups()
     data = known.take(smallest_groups(known, np.random.default_rng(seed)))
     return train_network(data, problem.classes, problem.settings, seed, tell)
