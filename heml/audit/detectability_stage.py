@@ -1,4 +1,4 @@
-"""The stage behind the check: a detector of a dataset's recombined rows, trained once per dataset."""
+"""The stage behind the check: a detector of recombined rows, trained once per dataset."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""When the mark of being recombined is called telling, and when it stops what follows."""
+"""When edit marks encode the label, and when that stops what follows."""
 
 import numpy as np
 import pytest
