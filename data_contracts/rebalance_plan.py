@@ -7,27 +7,27 @@ from data_contracts.vocabulary import Vocabulary
 
 #: Provided by the registry of operators.
 OPERATOR_NAMES = Vocabulary("operators")
-#: swap_attribute: the host keeps its label and gets the attribute-carrying nodes of the donor.
-#: swap_label: the host keeps its attribute and gets the label-carrying nodes of the donor.
-#: within_group: host and donor are of one group, so that a trace of editing predicts no group.
-#: identity: the donor is the host: shows the traces of the operator itself, never in the dataset.
+#: swap_attribute: the host keeps its label and gets the donor's nodes that encode the attribute.
+#: swap_label: the host keeps its attribute and gets the donor's nodes that encode the label.
+#: within_group: host and donor are of one group, so that edit marks encode no group.
+#: identity: the donor is the host: shows the marks of the operator itself, never in the dataset.
 DIRECTIONS = ("swap_attribute", "swap_label", "within_group", "identity")
 #: Why a group does not become what it should, in `planned_groups`.
 REASONS = {
     "": "the target is reached",
     "budget": "the budget is used up",
-    "above_target": "more real records than aimed at; none is removed",
+    "above_target": "more real records than the target; none is removed",
     "no_host": "no host",
     "no_donor": "no donor",
-    "no_node": "no node carries what would have to be moved",
+    "no_node": "no node encodes what would have to be moved",
     "no_operator": "no allowed operator can do it",
     "donor_share": "too few images for the share that each may give",
-    "no_within_group": "too few records for controls",
+    "no_within_group": "too few records for within-group samples",
 }
 
 EDIT_COLUMNS = (
     Column("edit_id", pa.string(), "Unique id of the edit.", unique=True),
-    Column("label", pa.string(), "Label of the sample to be made."),
+    Column("label", pa.string(), "Label of the sample."),
     Column("attributes", pa.list_(pa.string()), "Its attribute values, in the recipe's order."),
     Column("direction", pa.string(), "What is moved.", among=DIRECTIONS),
     Column("operator", pa.string(), "How it is moved.", among=OPERATOR_NAMES),
@@ -57,7 +57,7 @@ PLANNED_GROUPS = Contract(
         Column("label", pa.string(), "Label value."),
         Column("attributes", pa.list_(pa.string()), "Attribute values, in the recipe's order."),
         Column("n_real", pa.int64(), "Real train records.", at_least=0),
-        Column("n_target", pa.int64(), "Records aimed at.", at_least=0),
+        Column("n_target", pa.int64(), "Target number of records.", at_least=0),
         Column("n_wanted", pa.int64(), "Recombined samples wanted.", at_least=0),
         Column("n_planned", pa.int64(), "Edits planned for them, with spares.", at_least=0),
         Column("note", pa.string(), "Why the target cannot be reached, or empty."),
@@ -70,7 +70,10 @@ PLANNED_GROUPS = Contract(
             at_least=0,
         ),
         Column(
-            "n_within_group", pa.int64(), "Of the wanted, controls within the group.", at_least=0
+            "n_within_group",
+            pa.int64(),
+            "Of the wanted, those from the group's own records.",
+            at_least=0,
         ),
         Column(
             "n_reached",

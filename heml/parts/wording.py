@@ -9,8 +9,8 @@ import pandas as pd
 DIRECTION_WORDS = {
     "swap_attribute": "attribute of the donor on the host",
     "swap_label": "label of the donor on the host",
-    "within_group": "control within a group",
-    "identity": "control within an image",
+    "within_group": "exchange within a group",
+    "identity": "exchange within an image",
 }
 
 

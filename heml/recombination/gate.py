@@ -145,7 +145,7 @@ class Gate:
     name : str
         A sample's reason where it refuses.
     rank : int
-        Gates are asked in this order; the first that refuses is a sample's reason.
+        Gates judge in this order; the first that refuses is a sample's reason.
     question : str
         What it asks, for the report.
     refusal : str

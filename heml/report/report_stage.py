@@ -40,7 +40,7 @@ from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 5
+VERSION = 6
 
 SECTIONS = (
     ("short", "Summary"),
@@ -174,8 +174,8 @@ def _figures(store: Store, taxonomy: Taxonomy, facts: Facts) -> dict[str, Any]:
         ),
         "planned": _chart(
             partial(plan_figure, store),
-            "Stacked bars of real train records, planned samples and planned controls per group. "
-            "The numbers are in the table.",
+            "Stacked bars of real train records, and of planned samples from records of other "
+            "groups and of the same group. The numbers are in the table.",
         ),
         "segments_alone": _photos(
             partial(segments_alone_figure, store, taxonomy),

@@ -134,13 +134,13 @@ def test_quotas_of_unknown_values_are_refused_and_nothing_is_written(store):
         (("hair", "mouth"), {}, "hair_tone is moved with hair"),
         (("hair", "mouth"), {"target": "independent"}, "the label is moved with mouth"),
         (("hair", None), {}, "the label is moved with no segment"),
-        ((None, None), {}, "no node carries what would have to be moved"),
+        ((None, None), {}, "no node encodes what would have to be moved"),
         (("hair", "mouth"), {"budget": 0}, "note: the budget is 0: nothing is planned"),
         (("background", None), {"operators": ["transplant"]}, "no donor"),
         (
             ("hair", "mouth"),
             {"target": {"quotas": {"smiling": {"light": 1}}}},
-            "more real records than aimed at; none is removed",
+            "more real records than the target; none is removed",
         ),
     ],
 )

@@ -336,7 +336,7 @@ def test_examples_of_samples_cover_every_kind(made: ReportStore) -> None:
     accepted = sample_examples(made.store, accepted=True)
     kinds = list(zip(accepted["direction"], accepted["operator"], strict=True))
     assert len(set(kinds)) == len(kinds) == 4
-    assert kinds[0][0] == "swap_attribute", "controls come last"
+    assert kinds[0][0] == "swap_attribute", "within-group samples come last"
     refused = sample_examples(made.store, accepted=False, per_kind=2)
     assert sorted(refused["reason"]) == ["in_distribution"] * 2 + ["label_kept"] * 2
 

@@ -51,10 +51,10 @@ def compose_batch(
         For an unknown operator.
     """
     run = _Batches(taxonomy, device or compute_device(), pool)
-    made = [Recombined(edit.host.image, edit.host.masks) for edit in edits]
-    made = run([_prepare(edit, taxonomy) for edit in edits], made)
+    images = [Recombined(edit.host.image, edit.host.masks) for edit in edits]
+    images = run([_prepare(edit, taxonomy) for edit in edits], images)
     every = map if pool is None else pool.map
-    return run(list(every(_prepare_colors, edits, made, [taxonomy] * len(edits))), made)
+    return run(list(every(_prepare_colors, edits, images, [taxonomy] * len(edits))), images)
 
 
 #: Computes a batch of prepared edits of one key.
@@ -85,8 +85,8 @@ class _Batches:
             jobs += [(compute, members[at : at + size]) for at in range(0, len(members), size)]
         done = map(self._run, jobs) if self.pool is None else self.pool.map(self._run, jobs)
         results = list(segmented_images)
-        for (_, members), made in zip(jobs, done, strict=True):
-            for (place, _), segmented_image in zip(members, made, strict=True):
+        for (_, members), images in zip(jobs, done, strict=True):
+            for (place, _), segmented_image in zip(members, images, strict=True):
                 results[place] = segmented_image
         return results
 
@@ -113,11 +113,11 @@ def _prepare(edit: Edit, taxonomy: Taxonomy) -> _Prepared:
     return operator.compute, operator.prepare(edit, taxonomy)
 
 
-def _prepare_colors(edit: Edit, made: Recombined, taxonomy: Taxonomy) -> _Prepared:
+def _prepare_colors(edit: Edit, image: Recombined, taxonomy: Taxonomy) -> _Prepared:
     if not edit.recolored:
         return _transfer_colors, None
     lit = [leaf for leaf in edit.protected if leaf not in edit.recolored]
-    prepared = color_transfer.prepare(made, edit.donor, edit.recolored, lit, taxonomy)
+    prepared = color_transfer.prepare(image, edit.donor, edit.recolored, lit, taxonomy)
     return _transfer_colors, prepared
 
 

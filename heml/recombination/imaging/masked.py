@@ -1,4 +1,4 @@
-"""Choosing by masks, in the way that is fast.
+"""Selecting by masks, fast.
 
 On a CPU `torch.where` with a mask that is broadcast takes six times as long as an interpolation by
 0 and 1, which gives the same to the last bit, and a bool tensor converts to float far slower than

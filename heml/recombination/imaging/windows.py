@@ -15,7 +15,7 @@ import torch
 from torch import Tensor
 from torch.nn.functional import grid_sample
 
-#: Window sides: few, so that batches fill; dense, so that little is computed in vain.
+#: Window sides: few, so that batches fill; dense, so that little is computed for nothing.
 _SIDES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
 #: Sides of donors' pieces: fewer still, for little is computed of them.
 PIECE_SIDES = (64, 128, 192, 256, 384, 512, 768, 1024)
@@ -104,7 +104,7 @@ def colors(pieces: Sequence[np.ndarray], device: torch.device) -> Tensor:
 
 def pixels(batch: Tensor) -> np.ndarray:
     """A float batch (B, 3, H, W) in [0, 1] as uint8 array (B, H, W, 3)."""
-    # By way of int16: straight to bytes takes twice the time on a CPU.
+    # Through int16: straight to bytes takes twice the time on a CPU.
     scaled = batch.mul(255).round_().to(torch.int16).to(torch.uint8).cpu().numpy()
     result = np.empty((len(scaled), *scaled.shape[2:], 3), np.uint8)
     for channel in range(3):

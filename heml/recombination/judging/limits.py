@@ -25,8 +25,8 @@ DISTRIBUTION_QUANTILE = 0.99
 #: Hashes with at most this share of differing bits are called near-duplicates (10 of 64, as is
 #: customary), or fewer where unlike real images are as near.
 NEAR_HASH = 10 / 64
-#: Overlap at which a segment counts as found (Everingham et al., IJCV 2010). Where the segmenter
-#: made the real images' own segments, it finds them again exactly: that asks too much of others.
+#: Overlap at which a segment counts as found (Everingham et al., IJCV 2010). Segments that the
+#: segmenter itself found in real images overlap fully: as a limit that would be too strict.
 FOUND_OVERLAP = 0.5
 #: Real images whose votes are counted.
 VOTES = 600
@@ -142,7 +142,7 @@ def held_out_votes(
     Returns
     -------
     rows : int array (Q,)
-        Images that were asked.
+        Images whose votes were counted.
     votes : float array (Q,)
     """
     names, codes = np.unique(values.astype(str), return_inverse=True)
@@ -158,11 +158,11 @@ def held_out_votes(
             {m.node: m.cross_fitted[number] if m.trained else m.embeddings for m in metrics},
             {m.node: m.present for m in metrics},
         )
-        asked, known = everything.rows(queries), everything.rows(references)
+        queried, known = everything.rows(queries), everything.rows(references)
         distances = (
-            [tree.total_distances(asked, known, "debiased")]
+            [tree.total_distances(queried, known, "debiased")]
             if nodes is None
-            else [tree.node_distances(n, asked, known).total() for n in nodes]
+            else [tree.node_distances(n, queried, known).total() for n in nodes]
         )
         shares = np.mean(
             [knn_votes(d, codes[references], len(names), tree.neighbors) for d in distances],

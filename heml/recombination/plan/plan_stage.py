@@ -99,7 +99,7 @@ def planned_roles(store: Store) -> Roles:
     Raises
     ------
     FileNotFoundError
-        If the plan has not been made.
+        If there is no plan yet.
     """
     return roles_from(store.summary("rebalance_plan")["roles"])
 
@@ -183,7 +183,7 @@ def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:
     edits, groups = plan.edits, plan.groups
     notes = groups.loc[groups["note"] != "", ["group", "note"]]
     real = edits[edits["direction"] != "identity"]
-    made = groups["n_reached"] - groups["n_real"]
+    samples = groups["n_reached"] - groups["n_real"]
     short = groups[(groups["reason"] != "") & (groups["n_missing"] > 0)]
     moves = [
         f"{attribute} is moved with {', '.join(nodes)}"
@@ -196,7 +196,7 @@ def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:
     return {
         "edits": len(edits),
         "wanted": int(groups["n_wanted"].sum()),
-        "would_make": int(made.sum()),
+        "would_make": int(samples.sum()),
         "missing": int(groups["n_missing"].sum()),
         "groups_short": len(short),
         "donors": int(real["donor_id"].nunique()),
@@ -204,7 +204,7 @@ def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:
         "identity_edits": int((edits["direction"] == "identity").sum()),
         "operators": real["operator"].value_counts().sort_index().to_dict(),
         "directions": edits["direction"].value_counts().sort_index().to_dict(),
-        "recombined_by_label": made.groupby(groups["label"]).sum().astype(int).to_dict(),
+        "recombined_by_label": samples.groupby(groups["label"]).sum().astype(int).to_dict(),
         "attribute_nodes": {g: ", ".join(nodes) for g, nodes in roles.attribute_nodes.items()},
         "label_nodes": ", ".join(roles.label_nodes),
         "recolored": sorted({leaf for leaves in edits["recolored_nodes"] for leaf in leaves}),

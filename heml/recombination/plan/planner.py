@@ -38,7 +38,7 @@ BALANCING, WITHIN_GROUP, IDENTITY = 0, 1, 2**31 - 1
 
 @dataclass(frozen=True)
 class Plan:
-    """What is to be made.
+    """Edits and what they bring each group.
 
     Parameters
     ----------

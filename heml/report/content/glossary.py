@@ -59,8 +59,8 @@ GLOSSARY = (
         "attribute has changed, it resembles real images, and it is not a copy of its host.",
     ),
     (
-        "Control",
-        "A recombined image whose host and donor are of the same group. Controls are added so that "
-        "traces of editing predict neither the label nor the attribute.",
+        "Within-group sample",
+        "A recombined image whose host and donor are of the same group. Such samples are added so "
+        "that edit marks encode neither the label nor the attribute.",
     ),
 )

@@ -36,8 +36,8 @@ class Group:
     ----------
     name : str
     real, wanted, accepted, target : int
-    controls, reached : int
-        Planned samples that are recombined within the group; records if all are accepted.
+    within_group, reached : int
+        Planned samples whose host and donor are both of this group; records if all are accepted.
     share, ratio : float
         Of the train split; records over those expected if label and attributes were independent.
     weight_real, weight_recombined : float or None
@@ -53,7 +53,7 @@ class Group:
     wanted: int
     accepted: int
     target: int
-    controls: int
+    within_group: int
     reached: int
     share: float
     ratio: float | None
@@ -184,7 +184,7 @@ def _groups(
                 wanted=int(row["n_wanted"]),
                 accepted=accepted[key],
                 target=int(row["n_target"]),
-                controls=int(row["n_within_group"]),
+                within_group=int(row["n_within_group"]),
                 reached=int(row["n_reached"]),
                 share=float(coverage.at[row["group"], "share"]),  # type: ignore[arg-type]
                 ratio=None if pd.isna(ratio) else float(ratio),  # type: ignore[arg-type]

@@ -193,14 +193,14 @@ def segments_alone_figure(
 
 def _segmented_examples(store: Store) -> list[str]:
     """Images that a network segmented, evenly spread; train images where masks were given."""
-    made: dict[str, None] = {}
+    segmented: dict[str, None] = {}
     rows = ShardedTable(store.segments, SEGMENTS)
     for batch in rows.batches(["image_id", "segmenter"], 65_536):
         by_network = batch.filter(pc.not_equal(batch["segmenter"], ANNOTATED))
-        made |= dict.fromkeys(by_network["image_id"].to_pylist())
-    if not made:
+        segmented |= dict.fromkeys(by_network["image_id"].to_pylist())
+    if not segmented:
         return train_examples(image_index(store, []), [], SEGMENTED)
-    ids = list(made)
+    ids = list(segmented)
     places = np.linspace(0, len(ids) - 1, min(SEGMENTED, len(ids))).round().astype(int)
     return [ids[place] for place in places]
 

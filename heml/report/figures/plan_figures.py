@@ -36,18 +36,18 @@ from heml.storage.store import Store
 MOST_GROUPS, MOST_SAMPLES = 24, 10
 
 
-def accepted_per_group(store: Store, control: bool | None = None) -> Counter[tuple[str, ...]]:
+def accepted_per_group(store: Store, within_group: bool | None = None) -> Counter[tuple[str, ...]]:
     """Accepted samples by (label, attribute values).
 
     Parameters
     ----------
-    control : bool, optional
-        Only controls, or everything else.
+    within_group : bool, optional
+        Only samples whose host and donor are of the same group, or only others.
     """
     samples = ds.dataset(store.recombined_samples, format="parquet")
     chosen = ds.field("accepted")
-    if control is not None:
-        chosen &= (ds.field("direction") == "within_group") == control
+    if within_group is not None:
+        chosen &= (ds.field("direction") == "within_group") == within_group
     table = samples.to_table(columns=["label", "attributes"], filter=chosen)
     return Counter((row["label"], *row["attributes"]) for row in table.to_pylist())
 
@@ -76,14 +76,14 @@ def plan_figure(
     groups = groups.sort_values("n_real", ascending=False, kind="stable").head(MOST_GROUPS)
     parts = [groups["n_balancing"].to_numpy(int), groups["n_within_group"].to_numpy(int)]
     if accepted:
-        made = [accepted_per_group(store, control) for control in (False, True)]
+        counts = [accepted_per_group(store, within_group) for within_group in (False, True)]
         keys = [(row["label"], *row["attributes"]) for row in groups.to_dict("records")]
-        parts = [np.array([count[key] for key in keys], int) for count in made]
+        parts = [np.array([count[key] for key in keys], int) for count in counts]
     real, target = groups["n_real"].to_numpy(int), groups["n_target"].to_numpy(int)
     word = "accepted" if accepted else "planned"
     note = (
-        f"Gray: real records. Blue: {word} samples that combine label and attribute. Hatched: "
-        f"{word} controls, recombined within the group. Orange line: target of the group."
+        f"Gray: real records. Blue: {word} samples from records of other groups. Hatched: {word} "
+        "samples from records of the same group. Orange line: target of the group."
     )
     if total > len(groups):
         note += f" The {total - len(groups)} smallest groups are not shown."
@@ -107,14 +107,14 @@ def _stacked(
 ) -> None:
     """Bars; names stand beside them, or above where beside is no room."""
     places = np.arange(len(names))
-    fill, control = parts
+    balancing, within_group = parts
     height = 0.42 if above else 0.66
     axes.barh(places, real, color=GRAY, height=height)
-    axes.barh(places, fill, left=real, color=BLUE, height=height)
+    axes.barh(places, balancing, left=real, color=BLUE, height=height)
     axes.barh(
         places,
-        control,
-        left=real + fill,
+        within_group,
+        left=real + balancing,
         color=PALE_BLUE,
         edgecolor=BLUE,
         hatch="////",
@@ -122,12 +122,11 @@ def _stacked(
         height=height,
     )
     axes.vlines(target, places - 0.6 * height, places + 0.6 * height, color=ORANGE, lw=2)
-    ends = real + fill + control
+    ends = real + balancing + within_group
     widest = max(ends.max(), target.max(), 1)
-    for place, before, made, controls, end in zip(
-        places.tolist(), real.tolist(), fill.tolist(), control.tolist(), ends.tolist(), strict=True
-    ):
-        added = "".join(f" + {count}" for count in (made, controls) if count)
+    columns = (places, real, balancing, within_group, ends)
+    for place, before, *counts, end in zip(*(c.tolist() for c in columns), strict=True):
+        added = "".join(f" + {count}" for count in counts if count)
         beyond = max(end, int(target[place])) + widest * 0.02
         axes.text(beyond, place, f"{before}{added}", va="center", fontsize=9.5)
     axes.set_yticks(places, [""] * len(names) if above else names)
