@@ -12,6 +12,7 @@ import pyarrow.parquet as pq
 
 from heml.segmentation.cache import copy_keys
 from heml.storage.atomic_write import write_aside
+from heml.storage.manifest import read_manifest
 from heml.storage.store import Store
 
 #: The columns of a table that name images.
@@ -37,8 +38,10 @@ def purge_images(store: Store, image_ids: Set[str]) -> None:
     for stage, folder in zip(_NAMES, folders, strict=True):
         if counts.get(stage):
             outputs = [folder, store.quarantine] if stage == "images" else [folder]
-            summary = _counted[stage](store.summary(stage), counts[stage])
-            store.finish(stage, store.fingerprint(stage), summary, outputs)
+            # The files are no longer what this manifest lists.
+            before = read_manifest(store.root, stage)
+            summary = _counted[stage](before.summary, counts[stage])
+            store.finish(stage, before.fingerprint, summary, outputs)
 
 
 def _without(folder: Path, names: tuple[str, ...], image_ids: Set[str]) -> list[dict[str, Any]]:

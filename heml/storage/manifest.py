@@ -1,6 +1,6 @@
-"""A stage's manifest: its fingerprint, its summary and its files, written last.
+"""A stage's manifest: its fingerprint, its summary and its files with their hashes, written last.
 
-Says where a manifest is, reads and writes it, and tells whether the files are those that it names.
+Says where a manifest is, reads it and writes it.
 """
 
 from __future__ import annotations
@@ -12,9 +12,15 @@ from pathlib import Path
 from typing import Any
 
 from heml.storage.atomic_write import write_aside
+from heml.storage.fingerprint import fingerprint as fingerprint_of
+from heml.storage.verification import file_hash, remember_verified
 
 #: What was revoked, in the store's folder.
 REVOKED = "revoked.json"
+
+
+class DamagedManifest(ValueError):
+    """A manifest that is not what was written; its stage counts as not finished."""
 
 
 @dataclass(frozen=True)
@@ -29,18 +35,17 @@ class Manifest:
         Counts and measures, JSON-like.
     files : mapping of str to int
         Path relative to the store → size in bytes.
+    sha256 : mapping of str to str
+        Path relative to the store → hash of the content.
+    revocations : int
+        How often images had been revoked when it was written.
     """
 
     fingerprint: str
     summary: dict[str, Any]
     files: dict[str, int]
-
-    def files_are_whole(self, root: Path) -> bool:
-        """Whether every file is there, with its size."""
-        return all(
-            (root / name).is_file() and (root / name).stat().st_size == size
-            for name, size in self.files.items()
-        )
+    sha256: dict[str, str]
+    revocations: int = 0
 
 
 def manifest_path(root: Path, stage: str) -> Path:
@@ -61,19 +66,19 @@ def read_manifest(root: Path, stage: str) -> Manifest:
     ------
     FileNotFoundError
         If the stage is not finished.
-    ValueError
-        If the file is no manifest.
+    DamagedManifest
+        If the file is not what was written.
     """
     path = manifest_path(root, stage)
     if not path.exists():
         raise FileNotFoundError(f"stage '{stage}' has not run yet in {root}: run it first")
-    content = json.loads(path.read_text())
     try:
-        return Manifest(
-            str(content["fingerprint"]), dict(content["summary"]), dict(content["files"])
-        )
-    except (KeyError, TypeError, ValueError) as error:
-        raise ValueError(f"{path} is damaged; remove it, and the stage runs again") from error
+        content = json.loads(path.read_text(encoding="utf-8"))
+        if content.pop("checksum") != fingerprint_of(content):
+            raise ValueError("the checksum is another one")
+        return Manifest(**content)
+    except (AttributeError, KeyError, TypeError, ValueError) as error:
+        raise DamagedManifest(f"{path} is damaged; remove it, and the stage runs again") from error
 
 
 def write_manifest(
@@ -86,16 +91,27 @@ def write_manifest(
     outputs : iterable of pathlib.Path
         Files, and folders with all that is in them.
     """
-    files: dict[str, int] = {}
+    paths: dict[str, Path] = {}
     for output in outputs:
         members = sorted(output.rglob("*")) if output.is_dir() else [output]
-        files |= {
-            member.relative_to(root).as_posix(): member.stat().st_size
-            for member in members
-            if member.is_file()
+        paths |= {
+            member.relative_to(root).as_posix(): member for member in members if member.is_file()
         }
-    content: dict[str, Any] = {"fingerprint": fingerprint, "summary": summary, "files": files}
-    if times := revocations(root):
-        content["revocations"] = times
+    hashes = {name: file_hash(path) for name, path in paths.items()}
+    content: dict[str, Any] = {
+        "fingerprint": fingerprint,
+        # As it is read again: what JSON has no word for became text.
+        "summary": json.loads(json.dumps(summary)),
+        "files": {name: path.stat().st_size for name, path in paths.items()},
+        "sha256": hashes,
+        "revocations": revocations(root),
+    }
+    store_manifest(root, stage, content)
+    remember_verified(root, stage, hashes)
+
+
+def store_manifest(root: Path, stage: str, content: dict[str, Any]) -> None:
+    """Writes a manifest's content, without checksum, to its place."""
+    whole = {**content, "checksum": fingerprint_of(content)}
     with write_aside(manifest_path(root, stage)) as path:
-        path.write_text(json.dumps(content, indent=1, sort_keys=True))
+        path.write_text(json.dumps(whole, indent=1, sort_keys=True), encoding="utf-8")

@@ -7,7 +7,6 @@ business, which takes them from the environment.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import logging
 import os
@@ -22,6 +21,7 @@ from urllib.parse import urlsplit
 from heml.storage.atomic_write import write_aside
 from heml.storage.locks import locked
 from heml.storage.manifest import manifest_path
+from heml.storage.verification import file_hash, remember_verified
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +74,7 @@ class Remote:
         StoreError
             If the object store cannot be written to.
         """
-        local = json.loads(manifest_path(root, stage).read_text())
+        local = json.loads(manifest_path(root, stage).read_text(encoding="utf-8"))
         with locked(root / _LOCK), self._talking() as (files, base):
             there = self._remote_manifest(files, base, stage)
             if _revocations(local) < self._least(files, base, stage):
@@ -83,10 +83,10 @@ class Remote:
                     f"{stage}: images were revoked on another machine since this stage began; run "
                     "it again"
                 )
-            if there is not None and _core(there) == local:
+            if there is not None and there == local:
                 self._remember(root, stage, _dumped(there))
                 return
-            hashes = {name: _sha256(root / name) for name in local["files"]}
+            hashes = local["sha256"]
             kept = there["sha256"] if there is not None else {}
             manifest = f"{base}/manifests/{stage}.json"
             if there is not None:
@@ -96,7 +96,7 @@ class Remote:
                     files.put_file(str(root / name), f"{base}/{name}")
             for name in _replaced(stage, kept, hashes):
                 files.rm_file(f"{base}/{name}")
-            data = _dumped({**local, "sha256": hashes})
+            data = _dumped(local)
             files.pipe_file(manifest, data)
             self._remember(root, stage, data)
 
@@ -152,18 +152,18 @@ class Remote:
     def _pull(self, files: Any, base: str, root: Path, stage: str) -> bool:
         there = self._remote_manifest(files, base, stage)
         synced, local = root / _SYNCED / f"{stage}.json", manifest_path(root, stage)
-        if local.exists():
-            least = self._least(files, base, stage)
-            if _revocations(json.loads(local.read_text())) < least:
-                _remove_stage(root, stage)
+        here = _local(root, stage)
+        if here is not None and _revocations(here) < self._least(files, base, stage):
+            _remove_stage(root, stage)
+            here = None
         if there is None:
             return False
         before = synced.read_bytes() if synced.exists() else None
-        if local.exists() and (
+        if here is not None and (
             before == _dumped(there)
             # Finished here since the two were last the same: it will be uploaded.
             or before is None
-            or _core(json.loads(before)) != json.loads(local.read_text())
+            or json.loads(before) != here
         ):
             return False
         aside = root / f".pull.{os.getpid()}.tmp"
@@ -177,7 +177,7 @@ class Remote:
                 except FileNotFoundError:
                     target = aside / "missing"
                 if not target.is_file() or target.stat().st_size != size or (
-                    _sha256(target) != there["sha256"].get(name)
+                    file_hash(target) != there["sha256"].get(name)
                 ):  # fmt: skip
                     log.warning(
                         "%s/%s is not what the manifest of %s says: the stage counts as not "
@@ -192,7 +192,8 @@ class Remote:
                 (root / name).parent.mkdir(parents=True, exist_ok=True)
                 os.replace(aside / name, root / name)
             with write_aside(local) as path:
-                path.write_text(json.dumps(_core(there), indent=1, sort_keys=True))
+                path.write_bytes(_dumped(there))
+            remember_verified(root, stage, there["sha256"])
             self._remember(root, stage, _dumped(there))
         finally:
             shutil.rmtree(aside, ignore_errors=True)
@@ -207,7 +208,7 @@ class Remote:
             names = [PurePosixPath(name) for name in content["files"]]
             if any(name.is_absolute() or ".." in name.parts for name in names):
                 raise ValueError("a name leaves the store")
-            _ = content["sha256"], content["summary"], content["fingerprint"]
+            _ = content["sha256"], content["summary"], content["fingerprint"], content["checksum"]
         except FileNotFoundError:
             return None
         except (ValueError, KeyError, TypeError) as error:
@@ -253,10 +254,19 @@ def _revocations(manifest: dict[str, Any]) -> int:
     return int(manifest.get("revocations", 0))
 
 
+def _local(root: Path, stage: str) -> dict[str, Any] | None:
+    """A stage's manifest on this machine; None if there is none that can be read."""
+    try:
+        content = json.loads(manifest_path(root, stage).read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return content if isinstance(content, dict) else None
+
+
 def _remove_stage(root: Path, stage: str) -> None:
     """Removes what a machine has of a stage."""
     local = manifest_path(root, stage)
-    names = json.loads(local.read_text())["files"]
+    names = json.loads(local.read_text(encoding="utf-8"))["files"]
     local.unlink()
     (root / _SYNCED / f"{stage}.json").unlink(missing_ok=True)
     for name in names:
@@ -265,11 +275,6 @@ def _remove_stage(root: Path, stage: str) -> None:
         while path.parent != root and path.parent.is_dir() and not any(path.parent.iterdir()):
             path = path.parent
             path.rmdir()
-
-
-def _core(manifest: dict[str, Any]) -> dict[str, Any]:
-    """A manifest as it is on this machine."""
-    return {key: value for key, value in manifest.items() if key != "sha256"}
 
 
 def _dumped(manifest: dict[str, Any]) -> bytes:
@@ -282,8 +287,3 @@ def _replaced(stage: str, before: dict[str, Any], now: dict[str, Any]) -> list[s
     Nodes keep theirs: recipes go back to them.
     """
     return [] if stage.startswith("metric/") else sorted(set(before) - set(now))
-
-
-def _sha256(path: Path) -> str:
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -15,12 +15,19 @@ from heml.storage.atomic_write import is_abandoned
 from heml.storage.fingerprint import fingerprint
 from heml.storage.manifest import (
     REVOKED,
+    DamagedManifest,
+    Manifest,
     manifest_path,
     read_manifest,
     revocations,
     write_manifest,
 )
 from heml.storage.remote import Remote
+from heml.storage.verification import damaged_files
+
+
+class DamagedStage(FileNotFoundError):
+    """A stage whose files are not what it wrote: it counts as not finished."""
 
 
 class RevokedMeanwhile(ValueError):
@@ -136,9 +143,9 @@ class Store:
         Raises
         ------
         FileNotFoundError
-            If it never was.
+            If it never was, or its files are not what it wrote.
         """
-        return read_manifest(self.root, stage).fingerprint
+        return self._manifest(stage).fingerprint
 
     def summary(self, stage: str) -> dict[str, Any]:
         """What the finished stage counted and measured.
@@ -146,22 +153,58 @@ class Store:
         Raises
         ------
         FileNotFoundError
-            If it never finished.
+            If it never finished, or its files are not what it wrote.
         """
-        return read_manifest(self.root, stage).summary
+        return self._manifest(stage).summary
 
     def finished(self, stage: str, fingerprint: str) -> dict[str, Any] | None:
         """Summary of the stage if it is finished under this fingerprint and its files are whole."""
         try:
-            manifest = read_manifest(self.root, stage)
-        except (FileNotFoundError, ValueError):
+            manifest = self._manifest(stage)
+        except FileNotFoundError:
             return None
-        if manifest.fingerprint != fingerprint or not manifest.files_are_whole(self.root):
+        if manifest.fingerprint != fingerprint:
             return None
         if self.remote is not None:
             # An upload may have been interrupted.
             self.remote.push(self.root, stage)
         return manifest.summary
+
+    def damaged(self, stage: str, *, reread: bool = False) -> list[str]:
+        """Files of a finished stage that are missing or are not what it wrote.
+
+        Parameters
+        ----------
+        reread : bool
+            Reads every file, also those that have not changed by what the file system says.
+
+        Returns
+        -------
+        list of str
+            Paths relative to the store.
+
+        Raises
+        ------
+        FileNotFoundError
+            If the stage never finished.
+        DamagedManifest
+            If it cannot be told what the stage wrote.
+        """
+        hashes = read_manifest(self.root, stage).sha256
+        return damaged_files(self.root, stage, hashes, reread=reread)
+
+    def _manifest(self, stage: str) -> Manifest:
+        try:
+            manifest = read_manifest(self.root, stage)
+        except DamagedManifest as error:
+            raise DamagedStage(f"stage '{stage}': {error}") from error
+        if damaged := damaged_files(self.root, stage, manifest.sha256):
+            more = f" and {len(damaged) - 1} more files" if len(damaged) > 1 else ""
+            raise DamagedStage(
+                f"stage '{stage}': {self.root / damaged[0]}{more} is not what the stage wrote: run "
+                "the stage again"
+            )
+        return manifest
 
     def pull(self) -> None:
         """Brings finished stages from the object store; nothing to do without one.

@@ -19,6 +19,7 @@ from pipelines.cli import (
     status,
     taxonomy,
     ui,
+    verify,
 )
 from pipelines.cli.exit_codes import EXIT_CODES
 from pipelines.cli.terminal import prepare_terminal
@@ -38,6 +39,7 @@ app.command("status")(status.status)
 app.command("report")(report.report)
 app.command("ui")(ui.ui)
 app.command("revoke")(revoke.revoke)
+app.command("verify")(verify.verify)
 app.command("clean")(clean.clean)
 app.command("demo")(demo.demo)
 app.add_typer(dataset.app, name="dataset")

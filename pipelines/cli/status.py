@@ -61,7 +61,7 @@ def _rows(recipe: "LoadedRecipe", store: "Store") -> Iterator[list[str]]:
         when, result = "", ""
         try:
             manifest = read_manifest(store.root, stage)
-            state = "finished" if manifest.files_are_whole(store.root) else "damaged"
+            state = "damaged" if store.damaged(stage) else "finished"
             seconds = manifest_path(store.root, stage).stat().st_mtime
             when = datetime.fromtimestamp(seconds).strftime("%Y-%m-%d %H:%M")
             result = str(manifest.summary.get("words", ""))

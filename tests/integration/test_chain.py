@@ -1,6 +1,7 @@
 """The whole method on a small portraits set, called directly: what every stage promises."""
 
 import hashlib
+import os
 import shutil
 from itertools import pairwise
 from pathlib import Path
@@ -28,8 +29,9 @@ from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
+from heml.storage.manifest import read_manifest
 from heml.storage.run_context import RunContext
-from heml.storage.store import Store
+from heml.storage.store import DamagedStage, Store
 from heml.taxonomy import Taxonomy
 from heml.tree.metric_tree import MetricTree
 from heml.tree.tree_stage import fit_tree
@@ -97,6 +99,34 @@ def test_same_input_gives_the_same_bytes(store, tmp_path):
     assert digests(run_chain(tmp_path / "second").root) == digests(store.root)
 
 
+def test_a_flipped_byte_is_noticed_in_every_file_and_made_again(store, tmp_path):
+    """Of the same length and with the same time: by hash."""
+    again = Store(shutil.copytree(store.root, tmp_path / "again"))
+    stages = sorted(again.stages())
+    before = digests(again.root)
+    for stage in stages:
+        assert again.damaged(stage) == []
+        for name in read_manifest(again.root, stage).files:
+            path = again.root / name
+            content = bytearray(path.read_bytes())
+            times = path.stat().st_atime_ns, path.stat().st_mtime_ns
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+            os.utime(path, ns=times)
+            assert again.damaged(stage) == [name]
+            with pytest.raises(DamagedStage, match=f"stage '{stage}': .* run the stage again"):
+                again.fingerprint(stage)
+            content[len(content) // 2] ^= 1
+            path.write_bytes(content)
+    # And what is damaged is made again.
+    for table in (again.images, again.bias_scores):
+        path = next(table.glob("*.parquet")) if table.is_dir() else table
+        path.write_bytes(path.read_bytes()[::-1])
+    run_chain(again.root)
+    assert digests(again.root) == before
+    assert [name for stage in stages for name in again.damaged(stage)] == []
+
+
 def test_processes_make_the_same_samples(store, tmp_path, monkeypatch):
     """The same bytes and the same limits of the gates, also where several processes judge."""
     again = Store(shutil.copytree(store.root, tmp_path / "again"))
@@ -112,7 +142,7 @@ def test_processes_make_the_same_samples(store, tmp_path, monkeypatch):
 
 def test_nothing_temporary_is_left(store):
     # Locks are empty files that stay: the kernel gives them back.
-    assert [path.name for path in store.root.rglob(".*")] == [".locks"]
+    assert {path.name for path in store.root.rglob(".*")} == {".locks", ".verified"}
 
 
 def test_contributions_sum_to_the_total(store, tree):

@@ -6,6 +6,8 @@ import time
 
 import pytest
 
+from heml.storage.atomic_write import write_aside
+from heml.storage.store import Store
 from pipelines.cli.app import main
 from pipelines.cli.displays import LiveDisplay, PlainLines, display_on
 from pipelines.cli.run_progress import Watcher
@@ -92,5 +94,27 @@ def test_status_and_report_of_a_recipe_that_never_ran(tmp_path, monkeypatch, cap
     shown = capsys.readouterr().out
     assert shown.count("not run") > 15
     assert "No run is recorded" in shown
+    assert main(["verify", str(recipe)]) == 0
+    assert "0 finished stages, 0 damaged" in capsys.readouterr().out
     assert main(["report", str(recipe)]) == 2
     assert "no report yet" in capsys.readouterr().err
+
+
+def test_verify_names_what_is_damaged_and_what_is_missing(tmp_path, monkeypatch, capsys):
+    monkeypatch.setenv("HEML_STORE", str(tmp_path / "store"))
+    recipe = tmp_path / "faces.yaml"
+    recipe.write_text("name: faces\nsource: {kind: portraits}\n")
+    store = Store(tmp_path / "store" / "faces")
+    for stage, path in (("bias_scores", store.bias_scores), ("report", store.report)):
+        with write_aside(path) as aside:
+            aside.write_text("content")
+        store.finish(stage, "a", {}, [path])
+    assert main(["verify", str(recipe)]) == 0
+    assert "2 finished stages, 0 damaged" in capsys.readouterr().out
+    store.bias_scores.write_text("CONTENT")
+    store.report.unlink()
+    assert main(["verify", str(recipe)]) == 1
+    shown = capsys.readouterr().out
+    assert f"bias_scores: {store.bias_scores} is damaged" in shown
+    assert f"report: {store.report} is missing" in shown
+    assert f"heml run {recipe}" in shown

@@ -1,14 +1,17 @@
 """Writing aside, finishing and resuming."""
 
 import os
+import shutil
 import subprocess
 import sys
 
 import pytest
 
+from heml.storage import verification
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
-from heml.storage.store import Store
+from heml.storage.manifest import manifest_path, read_manifest
+from heml.storage.store import DamagedStage, Store
 
 
 @pytest.fixture
@@ -91,3 +94,82 @@ def test_a_stage_that_never_ran_says_so(store):
 def test_fingerprints_do_not_depend_on_the_order_of_keys():
     assert fingerprint({"a": 1, "b": 2}) == fingerprint({"b": 2, "a": 1})
     assert fingerprint([1, 2]) != fingerprint([2, 1])
+
+
+def flipped(path):
+    """The file with another byte of the same length; its times stay."""
+    content, times = bytearray(path.read_bytes()), path.stat()
+    content[-1] ^= 1
+    path.write_bytes(content)
+    os.utime(path, ns=(times.st_atime_ns, times.st_mtime_ns))
+
+
+def test_a_flipped_byte_counts_as_not_finished(store):
+    write(store.bias_scores)
+    store.finish("bias_scores", "a", {"n": 3}, [store.bias_scores])
+    flipped(store.bias_scores)
+    assert store.damaged("bias_scores") == ["bias_scores.parquet"]
+    assert store.finished("bias_scores", "a") is None
+    with pytest.raises(DamagedStage, match="not what the stage wrote: run the stage again"):
+        store.summary("bias_scores")
+    flipped(store.bias_scores)
+    assert store.finished("bias_scores", "a") == {"n": 3}
+
+
+def test_unchanged_files_are_not_read_again(store, monkeypatch):
+    write(store.bias_scores)
+    store.finish("bias_scores", "a", {}, [store.bias_scores])
+    monkeypatch.setattr(verification, "file_hash", None)
+    assert store.finished("bias_scores", "a") == {}
+
+
+def test_a_copied_store_is_read_once(store, tmp_path, monkeypatch):
+    write(store.bias_scores)
+    store.finish("bias_scores", "a", {}, [store.bias_scores])
+    copy = Store(shutil.copytree(store.root, tmp_path / "copy"))
+    assert copy.finished("bias_scores", "a") == {}
+    monkeypatch.setattr(verification, "file_hash", None)
+    assert copy.finished("bias_scores", "a") == {}
+
+
+def test_rereading_finds_what_changed_no_times(store):
+    write(store.bias_scores)
+    store.finish("bias_scores", "a", {}, [store.bias_scores])
+    hashes = read_manifest(store.root, "bias_scores").sha256
+    flipped(store.bias_scores)
+    # As a disk does it that loses a bit: the file system knows of nothing.
+    verification.remember_verified(store.root, "bias_scores", hashes)
+    assert store.damaged("bias_scores") == []
+    assert store.damaged("bias_scores", reread=True) == ["bias_scores.parquet"]
+
+
+@pytest.mark.parametrize("content", ["", "{", "[]", '{"checksum": 1}', '{"n": 1}', "\x00"])
+def test_a_damaged_manifest_is_not_finished(store, content):
+    write(store.bias_scores)
+    store.finish("bias_scores", "a", {"n": 3}, [store.bias_scores])
+    manifest_path(store.root, "bias_scores").write_text(content)
+    assert store.finished("bias_scores", "a") is None
+    with pytest.raises(FileNotFoundError, match="damaged; remove it"):
+        store.summary("bias_scores")
+
+
+def test_a_changed_number_in_a_manifest_is_noticed(store):
+    write(store.bias_scores)
+    store.finish("bias_scores", "a", {"n": 3}, [store.bias_scores])
+    path = manifest_path(store.root, "bias_scores")
+    path.write_text(path.read_text().replace('"n": 3', '"n": 4'))
+    assert store.finished("bias_scores", "a") is None
+
+
+def test_damaged_states_of_files_are_made_again(store):
+    write(store.bias_scores)
+    store.finish("bias_scores", "a", {}, [store.bias_scores])
+    (store.root / verification.VERIFIED / "bias_scores.json").write_text("[1")
+    assert store.finished("bias_scores", "a") == {}
+
+
+def test_a_summary_may_hold_any_text(store):
+    write(store.bias_scores)
+    summary = {"file": b"caf\xe9".decode("utf-8", "surrogateescape")}
+    store.finish("bias_scores", "a", summary, [store.bias_scores])
+    assert store.finished("bias_scores", "a") == summary
