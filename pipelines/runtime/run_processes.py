@@ -6,16 +6,21 @@ import socket
 from collections.abc import Mapping
 
 import dagster as dg
+import psutil
 
-from heml.storage.process_liveness import process_lives
 from pipelines.runtime.ray_executor import ray_jobs
 
-_PID, _HOST = "heml/pid", "heml/host"
+#: Tags of a run: its driver's process, when that process started, its machine, and the run itself.
+#: Numbers of processes come again, after a restart of the machine above all: with the time of its
+#: start a process is known for certain. A re-executed run inherits its parent's tags.
+_PID, _STARTED, _HOST, _RUN = "heml/pid", "heml/process_started", "heml/host", "heml/run"
+#: Seconds by which the clock may have been set since.
+_CLOCK = 5.0
 
 
 def process_tags() -> Mapping[str, str]:
-    """Tags of a run that say which process drives it."""
-    return {_PID: str(os.getpid()), _HOST: socket.gethostname()}
+    """Tags of a new run that this process drives."""
+    return _tags(os.getpid())
 
 
 def name_the_process(context: dg.AssetExecutionContext) -> None:
@@ -23,11 +28,12 @@ def name_the_process(context: dg.AssetExecutionContext) -> None:
 
     Called in steps: the run is the process that started this one, or this one itself.
     """
-    if _PID not in context.run.tags and not ray_jobs():
-        parent = multiprocessing.parent_process()
-        pid = os.getpid() if parent is None else parent.pid
-        tags = {_PID: str(pid), _HOST: socket.gethostname()}
-        context.instance.add_run_tags(context.run_id, tags)
+    run = context.run
+    if _is_driven(run) or ray_jobs():
+        return
+    parent = multiprocessing.parent_process()
+    tags = _tags(os.getpid() if parent is None else int(parent.pid or 0))
+    context.instance.add_run_tags(run.run_id, {**tags, _RUN: run.run_id})
 
 
 def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
@@ -41,8 +47,27 @@ def end_dead_runs(instance: dg.DagsterInstance) -> list[str]:
     """
     unfinished = [dg.DagsterRunStatus.STARTING, dg.DagsterRunStatus.STARTED]
     here = dg.RunsFilter(statuses=unfinished, tags={_HOST: socket.gethostname()})
-    dead = [record.dagster_run for record in instance.get_run_records(here)]
-    dead = [run for run in dead if not process_lives(int(run.tags[_PID]))]
+    runs = [record.dagster_run for record in instance.get_run_records(here)]
+    dead = [run for run in runs if _is_driven(run) and not _driver_lives(run)]
     for run in dead:
         instance.report_run_failed(run, "The process of this run is gone: it was killed.")
     return [run.run_id for run in dead]
+
+
+def _tags(pid: int) -> dict[str, str]:
+    started = psutil.Process(pid).create_time()
+    return {_PID: str(pid), _STARTED: f"{started:.2f}", _HOST: socket.gethostname()}
+
+
+def _is_driven(run: dg.DagsterRun) -> bool:
+    """Whether the run's own tags say which process drives it."""
+    own = run.parent_run_id is None or run.tags.get(_RUN) == run.run_id
+    return own and _PID in run.tags and _STARTED in run.tags
+
+
+def _driver_lives(run: dg.DagsterRun) -> bool:
+    try:
+        started = psutil.Process(int(run.tags[_PID])).create_time()
+    except psutil.NoSuchProcess:
+        return False
+    return abs(started - float(run.tags[_STARTED])) < _CLOCK

@@ -50,6 +50,14 @@ def test_run_of_a_killed_process_is_ended_and_a_living_one_is_not():
         assert instance.get_run_by_id(living.run_id).status == started
 
 
+def test_run_of_a_process_whose_number_another_one_has_now_is_ended():
+    with dg.DagsterInstance.ephemeral() as instance:
+        tags = {**process_tags(), "heml/process_started": str(time.time() - 3600)}
+        started = dg.DagsterRunStatus.STARTED
+        dead = instance.create_run_for_job(nothing, status=started, tags=tags)
+        assert end_dead_runs(instance) == [dead.run_id]
+
+
 def step_of_a_run(pids):
     """A step: says who it is and works on, unless its run ends."""
     end_with_the_run()
@@ -89,3 +97,36 @@ def test_run_that_the_daemon_launched_says_which_process_drives_it():
     with dg.DagsterInstance.ephemeral() as instance:
         run = dg.materialize([tagged], instance=instance).dagster_run
         assert instance.get_run_by_id(run.run_id).tags["heml/pid"] == str(os.getpid())
+
+
+@dg.asset
+def looked_at(context: dg.AssetExecutionContext):
+    """An asset while which a sensor looks for dead runs; it fails when it runs first."""
+    before = end_dead_runs(context.instance)
+    name_the_process(context)
+    assert before + end_dead_runs(context.instance) == []
+    if context.run.parent_run_id is None:
+        raise RuntimeError("the first run fails")
+
+
+def again():
+    """The job of that asset, as Dagster loads it again."""
+    job = dg.define_asset_job("again", [looked_at], executor_def=dg.in_process_executor)
+    return dg.Definitions([looked_at], jobs=[job]).resolve_job_def("again")
+
+
+def test_run_that_is_executed_again_lives_by_its_own_process(tmp_path):
+    """Dagster gives it the tags of the run before, and with them a process that is gone."""
+    gone = subprocess.Popen([sys.executable, "-c", ""])
+    gone.wait()
+    with dg.instance_for_test(temp_dir=str(tmp_path)) as instance:
+        job = dg.reconstructable(again)
+        with dg.execute_job(job, instance, tags=process_tags()) as first:
+            assert not first.success
+        instance.add_run_tags(first.run_id, {"heml/pid": str(gone.pid)})
+        options = dg.ReexecutionOptions(first.run_id)
+        with dg.execute_job(job, instance, reexecution_options=options) as second:
+            assert second.success
+        run = instance.get_run_by_id(second.run_id)
+        assert run.parent_run_id == first.run_id
+        assert (run.tags["heml/run"], run.tags["heml/pid"]) == (run.run_id, str(os.getpid()))
