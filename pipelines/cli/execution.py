@@ -63,7 +63,8 @@ def execute(path: Path, dry_run: bool = False, plain: bool = False) -> int:
 
     # Not in `logs`: what lies there Dagster's web server takes for telemetry and sends away, even
     # where telemetry is disabled.
-    log = ensure_home() / "run_logs" / f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}.log"
+    name = f"{recipe.name}-{time.strftime('%Y%m%d-%H%M%S')}-{os.getpid()}.log"
+    log = ensure_home() / "run_logs" / name
     with _output_into(log) as terminal:
         if not ray_jobs():
             # Before this process imports as much: they do so side by side.
@@ -84,11 +85,12 @@ def _executed(
     from pipelines.cli.terminal import write_line
     from pipelines.definitions import defs
     from pipelines.jobs import stages_up_to
+    from pipelines.runtime.home import open_instance
     from pipelines.runtime.run_processes import end_dead_runs, process_tags
     from pipelines.stored_job import stored_job
 
     invocation = ("heml/invocation", uuid.uuid4().hex)
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         nodes = len(recipe.taxonomy.nodes)
         attributes = ", ".join(recipe.attributes) or "to be discovered"
         write_line(

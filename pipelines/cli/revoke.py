@@ -52,22 +52,20 @@ def _lines(path: Path) -> list[str]:
 
 
 def _revoke(recipe: "LoadedRecipe", ids: list[str]) -> int:
-    import dagster as dg
 
     from heml.dataset.revocation import RevokeError
     from heml.storage.remote import StoreError
     from heml.storage.store import open_store, store_root
     from pipelines.build import build_defs
     from pipelines.jobs import revoke_job_name
-    from pipelines.runtime.home import ensure_home
+    from pipelines.runtime.home import open_instance
     from pipelines.runtime.revocation import revoke_everywhere
     from pipelines.runtime.run_processes import process_tags
 
     os.environ["HEML_RECIPE_FILES"] = str(recipe.path)
     os.environ["HEML_STORE"] = store_root()
     store = open_store(recipe.name)
-    ensure_home()
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         try:
             store.pull()
             gone = revoke_everywhere(instance, recipe.name, store, ids)

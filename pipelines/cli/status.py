@@ -77,18 +77,17 @@ def _rows(recipe: "LoadedRecipe", store: "Store") -> Iterator[list[str]]:
 def _last_run(recipe: "LoadedRecipe") -> Iterator[str]:
     import os
 
-    from pipelines.runtime.home import ensure_home
+    from pipelines.runtime.home import open_instance
 
     home = Path(os.environ.get("DAGSTER_HOME") or ".dagster").expanduser()
     if not home.exists():
         yield f"No run is recorded in {home}: heml run {recipe.path}"
         return
-    ensure_home()
     import dagster as dg
 
     from pipelines.jobs import RECIPE_TAG
 
-    with dg.DagsterInstance.get() as instance:
+    with open_instance() as instance:
         wanted = dg.RunsFilter(tags={RECIPE_TAG: recipe.name})
         records = instance.get_run_records(wanted, limit=1)
     for record in records:

@@ -23,7 +23,7 @@ def ui(
 ) -> None:
     """Start Dagster's UI: assets, runs, checks, schedules and sensors. Stop it with Ctrl-C."""
     from heml.storage.store import store_root
-    from pipelines.runtime.home import ensure_home
+    from pipelines.runtime.home import open_instance
 
     for recipe in recipes or ():
         if not recipe.is_file():
@@ -31,7 +31,9 @@ def ui(
     if recipes:
         os.environ["HEML_RECIPE_FILES"] = os.pathsep.join(str(r.absolute()) for r in recipes)
     os.environ["HEML_STORE"] = store_root()
-    ensure_home()
+    with open_instance():
+        # Dagster's processes find databases that are made.
+        pass
     print(f"http://{host}:{port}  (stop with Ctrl-C)", flush=True)
     # Dagster starts its own processes by the name of its command.
     scripts = str(Path(sys.executable).parent)

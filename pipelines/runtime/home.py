@@ -2,7 +2,13 @@
 
 import os
 import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
+
+import dagster as dg
+
+from heml.storage.locks import locked
 
 TEMPLATE = Path(__file__).with_name("dagster.yaml")
 
@@ -21,3 +27,17 @@ def ensure_home() -> Path:
         shutil.copyfile(TEMPLATE, settings)
     os.environ["DAGSTER_HOME"] = str(home)
     return home
+
+
+@contextmanager
+def open_instance() -> Iterator[dg.DagsterInstance]:
+    """The instance of `ensure_home`, for as long as the block runs.
+
+    One process at a time opens it: two that make a new home's databases together leave databases
+    that nobody can open.
+    """
+    home = ensure_home()
+    with locked(home / ".lock"):
+        instance = dg.DagsterInstance.get()
+    with instance:
+        yield instance

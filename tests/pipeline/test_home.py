@@ -5,6 +5,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import dagster as dg
 import yaml
@@ -13,6 +14,8 @@ from heml.storage.process_liveness import process_lives
 from pipelines.runtime.home import ensure_home
 from pipelines.runtime.orphans import end_with_the_run
 from pipelines.runtime.run_processes import end_dead_runs, name_the_process, process_tags
+
+ROOT = Path(__file__).parents[2]
 
 
 @dg.job
@@ -35,6 +38,21 @@ def test_settings_that_a_person_changed_stay(tmp_path, monkeypatch):
     (tmp_path / "dagster.yaml").write_text("nux: {enabled: true}\n")
     ensure_home()
     assert (tmp_path / "dagster.yaml").read_text() == "nux: {enabled: true}\n"
+
+
+def test_processes_that_open_a_new_home_together_find_it_whole(tmp_path):
+    program = (
+        "from pipelines.runtime.home import open_instance\n"
+        "with open_instance() as instance: print(len(instance.get_runs()))"
+    )
+    environment = {**os.environ, "DAGSTER_HOME": str(tmp_path / "home"), "PYTHONPATH": str(ROOT)}
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", program], env=environment, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(3)
+    ]
+    assert [process.communicate(timeout=100)[0] for process in processes] == ["0\n"] * 3
 
 
 def test_run_of_a_killed_process_is_ended_and_a_living_one_is_not():
