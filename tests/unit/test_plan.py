@@ -428,3 +428,18 @@ def test_attributes_of_several_values_with_empty_groups(association):
     short = planned[planned["n_reached"] < planned["n_target"]]
     assert (short["reason"] != "").all()
     assert len(edits) > 0
+
+
+def test_a_group_is_short_of_pairs_or_of_shares_and_says_which():
+    # One host for b=y's mouth and two donors: two samples, whatever an image may give.
+    roles = Roles({"tone": ()}, ("mouth",))
+    counts = {("a", "x"): 40, ("a", "y"): 1, ("b", "x"): 2}
+    for share, made, reason, words in (
+        (1, 2, "no_donor", "1 host with 2 donors for swap_label give no more different samples"),
+        (0.01, 1, "donor_share", "1 host for swap_label, at most 1 sample each"),
+    ):
+        settings = {"donor_share": share, "operators": ["transplant"], "within_group": 0}
+        _, edits, planned, _ = plan(counts, roles, **settings)
+        group = planned.loc["letter=b · tone=y"]
+        assert len(of_group(edits, "b", "y")) == made
+        assert (group["reason"], words in group["note"]) == (reason, True)

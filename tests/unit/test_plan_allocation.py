@@ -111,18 +111,18 @@ def test_within_group_samples_make_up_for_a_label_that_gets_nothing_else():
 
 def test_min_synthetic_by_hand():
     filled = wanted_balancing(groups(40, 4, 4, 40), RebalanceSettings(), records=88)
-    made, able = np.array([18, 36, 36, 18]), np.ones(4, bool)
+    made, room = np.array([18, 36, 36, 18]), np.full(4, 9999)
     # 440 samples, 220 a label: 98 records and samples become 264, half of them in each group.
-    extra = wanted_min_synthetic(filled, made, able, RebalanceSettings(budget=5), 88)
+    extra = wanted_min_synthetic(filled, made, room, RebalanceSettings(budget=5), 88)
     assert extra.tolist() == [132 - 58, 132 - 40, 132 - 40, 132 - 58]
-    fewer = wanted_min_synthetic(filled, made, able, RebalanceSettings(min_synthetic=200), 88)
+    fewer = wanted_min_synthetic(filled, made, room, RebalanceSettings(min_synthetic=200), 88)
     assert (made + fewer).sum() == 200
     # Twice as many real records, twice as many recombined ones.
     filled = wanted_balancing(groups(80, 40, 4, 56), RebalanceSettings(), records=180)
-    extra = wanted_min_synthetic(filled, np.zeros(4, int), able, RebalanceSettings(budget=1), 180)
+    extra = wanted_min_synthetic(filled, np.zeros(4, int), room, RebalanceSettings(budget=1), 180)
     assert [extra[:2].sum(), extra[2:].sum()] == [120, 60]
     for none in ({"min_synthetic": 100}, {"within_group": 0}, {"budget": 1}):
-        assert not wanted_min_synthetic(filled, made, able, RebalanceSettings(**none), 88).any()
+        assert not wanted_min_synthetic(filled, made, room, RebalanceSettings(**none), 88).any()
 
 
 def test_small_datasets_get_more():
@@ -137,15 +137,15 @@ def test_small_datasets_get_more():
 def test_min_synthetic_leaves_no_label_behind_and_no_group_beyond_its_quota():
     filled = wanted_balancing(groups(40, 4, 4, 40), RebalanceSettings(), records=88)
     made = np.array([18, 36, 36, 18])
-    unable = np.array([False, False, True, True])
-    assert not wanted_min_synthetic(filled, made, unable, RebalanceSettings(), 88).any()
-    one = np.array([False, True, True, True])
+    no_room = np.array([0, 0, 9999, 9999])
+    assert not wanted_min_synthetic(filled, made, no_room, RebalanceSettings(), 88).any()
+    one = np.array([0, 9999, 9999, 9999])
     extra = wanted_min_synthetic(filled, made, one, RebalanceSettings(), 88)
     assert extra[0] == 0
     assert extra[1] == extra[2:].sum()
     settings = RebalanceSettings(target={"quotas": {"a": {"y": 0}}})
     filled = wanted_balancing(groups(40, 4, 4, 40), settings, records=88)
-    extra = wanted_min_synthetic(filled, np.zeros(4, int), np.ones(4, bool), settings, 88)
+    extra = wanted_min_synthetic(filled, np.zeros(4, int), np.full(4, 9999), settings, 88)
     assert extra[1] == 0
     assert extra[[0, 2, 3]].all()
 
@@ -203,3 +203,11 @@ def test_unknown_values_are_refused_with_the_nearest():
         "rebalance.target.quotas.opne.ligth: no train record has tone 'ligth'; did you mean "
         "'light'?"
     )
+
+
+def test_the_label_with_the_least_room_bounds_the_others():
+    filled = wanted_balancing(groups(40, 40, 40, 40), RebalanceSettings(), records=160)
+    nothing, room = np.zeros(4, int), np.array([10, 20, 9999, 9999])
+    # 30 samples fit label a, so label b, as large, gets 30 as well: 15 in each group.
+    extra = wanted_min_synthetic(filled, nothing, room, RebalanceSettings(), 160)
+    assert extra.tolist() == [10, 20, 15, 15]

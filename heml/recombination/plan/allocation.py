@@ -121,17 +121,17 @@ def wanted_within_group(
 def wanted_min_synthetic(
     groups: pd.DataFrame,
     planned: np.ndarray,
-    able: np.ndarray,
+    room: np.ndarray,
     settings: RebalanceSettings,
     records: int,
 ) -> np.ndarray:
     """Samples beyond target and within-group ones, up to `settings.min_synthetic` in all.
 
     The more hosts meet the more donors, the less else correlates with the label. They are spread
-    so that every label has the same share of recombined records, as far as its groups are able, and
-    within a label the groups come to one multiple of their targets: then being recombined does not
-    encode the label, neither overall nor within an attribute value. Without within-group samples
-    there are none: only groups that lack records would grow.
+    so that every label has the same share of recombined records, and within a label the groups come
+    to one multiple of their targets: then being recombined does not encode the label, neither
+    overall nor within an attribute value. Without within-group samples there are none: only groups
+    that lack records would grow.
 
     Parameters
     ----------
@@ -139,8 +139,8 @@ def wanted_min_synthetic(
         As `wanted_balancing` returns.
     planned : int array (groups,)
         Samples that are planned already.
-    able : bool array (groups,)
-        Groups for which more can be planned.
+    room : int array (groups,)
+        How many more can be planned at most.
 
     Returns
     -------
@@ -151,41 +151,41 @@ def wanted_min_synthetic(
     total = min(settings.min_synthetic, budget_of(settings, records))
     if settings.within_group == 0 or total <= planned.sum():
         return extra
-    able = able & (target > 0)
+    room = np.where(target > 0, room, 0)
     names, label = np.unique(groups["label"].astype(str), return_inverse=True)
-    real, sums, able_groups = (
-        np.bincount(label, values, len(names)) for values in (n, planned, able)
-    )
-    rate = _even_rate(real, sums, able_groups > 0, total)
+    real, sums, rooms = (np.bincount(label, v, len(names)) for v in (n, planned, room))
+    rate = _even_rate(real, sums, rooms, total)
     for number in range(len(names)):
-        own = np.flatnonzero((label == number) & able)
+        own = np.flatnonzero((label == number) & (room > 0))
         wanted = int(np.floor(rate * real[number] + 1e-9) - sums[number])
         if wanted > 0 and len(own):
-            extra[own] = _raised(n[own] + planned[own], target[own], wanted)
+            extra[own] = _raised(n[own] + planned[own], target[own], room[own], wanted)
     return extra
 
 
-def _even_rate(real: np.ndarray, planned: np.ndarray, able: np.ndarray, total: float) -> float:
+def _even_rate(real: np.ndarray, planned: np.ndarray, room: np.ndarray, total: float) -> float:
     """Recombined samples per real record that all labels can have, with `total` samples in all.
 
-    A label that can get no more bounds the rate of all.
+    The label with the least room bounds the rate of all.
     """
-    bounding = real[~able] > 0
-    high = (
-        float((planned[~able][bounding] / real[~able][bounding]).min())
-        if bounding.any()
-        else np.inf
-    )
+    some = real > 0
+    high = float(((planned + room)[some] / real[some]).min(initial=np.inf))
     high = min(high, total / max(real.sum(), 1) + 1)
+    if np.maximum(planned, high * real).sum() <= total:
+        return high
     return _highest(lambda rate: np.maximum(planned, rate * real).sum() <= total, high)
 
 
-def _raised(have: np.ndarray, target: np.ndarray, extra: int) -> np.ndarray:
-    """Brings groups below one multiple of their targets up to it, with at most `extra`."""
+def _raised(have: np.ndarray, target: np.ndarray, room: np.ndarray, extra: int) -> np.ndarray:
+    """Brings groups below one multiple of their targets up to it, with at most `extra` in all and
+    at most `room` each."""
 
     def missing(level: float) -> np.ndarray:
-        return np.floor(np.maximum(level * target - have, 0) + 1e-9).astype(int)
+        below = np.floor(np.maximum(level * target - have, 0) + 1e-9).astype(int)
+        return np.minimum(below, room)
 
+    if room.sum() <= extra:
+        return room
     high = float((have + extra).max() / target.min()) + 1
     return missing(_highest(lambda level: missing(level).sum() <= extra, high))
 

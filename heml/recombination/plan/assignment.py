@@ -1,4 +1,9 @@
-"""Assigning hosts and donors to the edits of one group: no image gives more than its share."""
+"""Assigning hosts and donors to the edits of one group: no image gives more than its share.
+
+Hosts and donors are drawn, which spreads edits over as many images as there are. A draw can use up
+images that another candidate needed; where it stops short, a min-cost flow finds an assignment that
+is as large as any.
+"""
 
 from __future__ import annotations
 
@@ -7,6 +12,7 @@ from typing import NamedTuple
 
 import numpy as np
 
+from heml.recombination.plan.assignment_flow import cheapest_edits, most_edits
 from heml.recombination.plan.candidates import EditCandidate
 from heml.recombination.plan.layout import Layouts
 from heml.taxonomy import BACKGROUND
@@ -27,7 +33,7 @@ class Assigned(NamedTuple):
 
 
 class Assignment:
-    """Draws hosts and donors: those used least, of similar pose, each within its share.
+    """Hosts and donors: those used least, of similar pose, each within its share.
 
     Parameters
     ----------
@@ -47,8 +53,23 @@ class Assignment:
         self._as_donor = np.zeros(len(layouts.image_ids), int)
         self._done: set[tuple[int, int, str, tuple[str, ...]]] = set()
 
-    def extend(self, cycle: Sequence[EditCandidate], total: int) -> None:
-        """Assigns edits, candidates taking turns, until there are `total` or all are used up."""
+    def fill(self, steps: Sequence[tuple[Sequence[EditCandidate], int]]) -> None:
+        """Assigns edits in steps.
+
+        Parameters
+        ----------
+        steps : sequence of (sequence of EditCandidate, int)
+            Candidates, which take turns, and how many edits there should be after the step. There
+            are fewer only where no assignment has more.
+        """
+        for cycle, total in steps:
+            self._draw(cycle, total)
+        total = max((total for _, total in steps), default=0)
+        if len(self.edits) < total:
+            candidates = list(dict.fromkeys(c for cycle, _ in steps for c in cycle))
+            self._complete(candidates, steps, total)
+
+    def _draw(self, cycle: Sequence[EditCandidate], total: int) -> None:
         left = list(cycle)
         while left and len(self.edits) < total:
             for candidate in list(left):
@@ -56,6 +77,34 @@ class Assignment:
                     break
                 if candidate in left and not self._one(candidate):
                     left = [other for other in left if other is not candidate]
+
+    def _complete(
+        self,
+        candidates: Sequence[EditCandidate],
+        steps: Sequence[tuple[Sequence[EditCandidate], int]],
+        total: int,
+    ) -> None:
+        """Replaces the edits by the cheapest of the largest assignments, if that is larger."""
+        if most_edits(candidates, self._cap, total, self._rng) <= len(self.edits):
+            return
+        pairs = cheapest_edits(candidates, self._cap, total, self._mismatch, self._rng)
+        if len(pairs) <= len(self.edits):
+            return
+        self.edits = []
+        left: dict[EditCandidate, list[int]] = {candidate: [] for candidate in candidates}
+        for place in self._rng.permutation(len(pairs)):
+            left[candidates[pairs.candidates[place]]].append(int(place))
+        for cycle, upto in steps:
+            while len(self.edits) < upto and any(left[candidate] for candidate in cycle):
+                for candidate in cycle:
+                    if left[candidate] and len(self.edits) < upto:
+                        place = left[candidate].pop()
+                        host, donor = int(pairs.hosts[place]), int(pairs.donors[place])
+                        self._add(candidate, host, donor)
+
+    def _add(self, candidate: EditCandidate, host: int, donor: int) -> None:
+        seed = int(self._rng.integers(2**31))
+        self.edits.append(Assigned(candidate, host, donor, seed))
 
     def _one(self, candidate: EditCandidate) -> bool:
         for _ in range(ATTEMPTS):
@@ -70,8 +119,7 @@ class Assignment:
             self._as_host[host] += 1
             self._as_donor[donor] += 1
             self._done.add((host, donor, *candidate.kind))
-            seed = int(self._rng.integers(2**31))
-            self.edits.append(Assigned(candidate, host, donor, seed))
+            self._add(candidate, host, donor)
             return True
         return False
 

@@ -82,6 +82,17 @@ def scarcity(candidates: Iterable[EditCandidate], cap: int, donor_share: float) 
     )
 
 
+def few_pairs(candidates: Iterable[EditCandidate]) -> Infeasible:
+    """Why candidates give no more edits: every pair of a host and a donor is used."""
+    sides = {c.direction: (len(c.hosts), len(c.donors)) for c in candidates}
+    words = [
+        f"{hosts} host{'' if hosts == 1 else 's'} with {donors} donor{'' if donors == 1 else 's'} "
+        f"for {direction}"
+        for direction, (hosts, donors) in sorted(sides.items())
+    ]
+    return Infeasible("no_donor", f"{' and '.join(words)} give no more different samples")
+
+
 def remarks(split: TrainSplit, settings: RebalanceSettings, planned: pd.DataFrame) -> list[str]:
     """What holds for a plan as a whole and a reader should know.
 

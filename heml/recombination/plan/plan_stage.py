@@ -35,7 +35,7 @@ from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 
-VERSION = 8
+VERSION = 9
 
 
 def make_plan(

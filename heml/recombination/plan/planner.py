@@ -18,9 +18,10 @@ from heml.recombination.plan.allocation import (
     wanted_within_group,
 )
 from heml.recombination.plan.assignment import Assigned, Assignment
+from heml.recombination.plan.assignment_flow import most_edits
 from heml.recombination.plan.candidates import EditCandidate, EditCandidates, Infeasible
 from heml.recombination.plan.edit_rows import edit_row, leaves_to_recolor
-from heml.recombination.plan.explanation import group_row, remarks, scarcity
+from heml.recombination.plan.explanation import few_pairs, group_row, remarks, scarcity
 from heml.recombination.plan.group_plan import GroupPlan, PlannedEdits
 from heml.recombination.plan.layout import Layouts
 from heml.recombination.plan.schedule import Kind, alternating, in_proportion, kinds_by_attribute
@@ -130,25 +131,48 @@ class Planner:
         records = len(self._split)
         possible = np.array([group.balancing_samples for group in groups], int)
         within_group = wanted_within_group(targets, possible, self._settings, records)
-        wanted = targets["n_balancing"].to_numpy(int)
-        plenty = _counts(group.balancing for group in groups) >= OVERSAMPLE * wanted
-        by_balancing = plenty & (possible > within_group)
-        hosts = [max((len(own.hosts) for own in cycle), default=0) for cycle in cycles]
-        # With fewer records, one would give more than its share.
-        many = np.array(hosts, int) >= OVERSAMPLE / self._settings.donor_share
+        rooms = [
+            self._rooms(group, cycle, wanted)
+            for group, cycle, wanted in zip(groups, cycles, within_group.tolist(), strict=True)
+        ]
+        room = np.array([sum(own) for own in rooms], int)
         extra = wanted_min_synthetic(
-            targets, possible + within_group, by_balancing | many, self._settings, records
+            targets, possible + within_group, room, self._settings, records
         )
-        for number, (group, cycle) in enumerate(zip(groups, cycles, strict=True)):
-            more, least = int(extra[number]), int(within_group[number])
-            if more and by_balancing[number]:
-                lacked = group.n_balancing
-                group.want(lacked + more)
-                group.balancing = self._balancing_beyond(group, lacked)
-                more = 0
-            group.within_group = self._within_group(group, cycle, least + more)
-            # What its records are too few for was asked for the sake of `min_synthetic` alone.
-            group.n_within_group = max(least, min(least + more, len(group.within_group)))
+        for group, cycle, wanted, own, more in zip(
+            groups, cycles, within_group.tolist(), rooms, extra.tolist(), strict=True
+        ):
+            # More of what the group has most of already, and of the other where that is used up.
+            mostly_balancing = group.balancing_samples > wanted
+            more_balancing = min(more, own[0]) if mostly_balancing else max(more - own[1], 0)
+            if more_balancing:
+                group.want(group.balancing_samples + more_balancing)
+                group.balancing = self._balancing(group, group.n_balancing)
+            group.n_within_group = wanted + more - more_balancing
+            group.within_group = self._within_group(group, cycle, group.n_within_group)
+
+    def _rooms(
+        self, group: GroupPlan, cycle: list[EditCandidate], within_group: int
+    ) -> tuple[int, int]:
+        """How many more balancing and within-group samples there can be, up to `min_synthetic`."""
+        most = self._settings.min_synthetic
+        candidates, _ = self._candidates.into(group.label, group.attributes)
+        balancing = self._most_samples(candidates, group.balancing_samples + most)
+        within = self._most_samples(list(dict.fromkeys(cycle)), within_group + most)
+        return (
+            max(balancing - group.balancing_samples, 0),
+            max(within - within_group, 0),
+        )
+
+    def _most_samples(self, candidates: list[EditCandidate], wanted: int) -> int:
+        """Most samples, up to `wanted`, of which no image gives more than its share."""
+        # A share of fewer samples is smaller, so that still fewer may fit: down to what does.
+        while (found := most_edits(candidates, self._cap(wanted), wanted, self._rng())) < wanted:
+            wanted = found
+        return wanted
+
+    def _rng(self, *part: int) -> np.random.Generator:
+        return np.random.default_rng([self._settings.seed, *part])
 
     def _balancing(self, group: GroupPlan, wanted: int) -> PlannedEdits:
         """Edits that bring a label and attribute values together that seldom meet."""
@@ -159,25 +183,19 @@ class Planner:
             return PlannedEdits(shortage=infeasible)
         affordable = [c for c in candidates if c.cost <= AFFORDABLE * candidates[0].cost]
         assignment = self._assignment(wanted, group.number, BALANCING)
-        assignment.extend(alternating(affordable), wanted)
         # Spares are of other kinds too: a kind that the gates refuse must not leave a group empty.
-        assignment.extend(alternating(candidates), int(np.ceil(wanted * OVERSAMPLE)))
+        spares = (alternating(candidates), int(np.ceil(wanted * OVERSAMPLE)))
+        assignment.fill([(alternating(affordable), wanted), spares])
         if len(assignment.edits) >= wanted:
             return PlannedEdits(assignment.edits)
-        share = self._settings.donor_share
-        return PlannedEdits(assignment.edits, scarcity(candidates, self._cap(wanted), share))
+        return PlannedEdits(assignment.edits, self._shortage(candidates, wanted))
 
-    def _balancing_beyond(self, group: GroupPlan, least: int) -> PlannedEdits:
-        """Edits for more samples than a group lacks.
-
-        Where fewer can be made than are asked for, no image gives more than its share of those.
-        """
-        wanted = group.n_balancing
-        found = self._balancing(group, wanted)
-        while (fewer := max(len(found), least)) < wanted:
-            found = self._balancing(group, fewer)
-            wanted = fewer
-        return found
+    def _shortage(self, candidates: list[EditCandidate], wanted: int) -> Infeasible:
+        """Why there are fewer edits than wanted: what limits them if no share does."""
+        unlimited = most_edits(candidates, wanted, wanted, self._rng())
+        if most_edits(candidates, self._cap(wanted), wanted, self._rng()) == unlimited:
+            return few_pairs(candidates)
+        return scarcity(candidates, self._cap(wanted), self._settings.donor_share)
 
     def _within_group(
         self, group: GroupPlan, cycle: list[EditCandidate], wanted: int
@@ -192,7 +210,7 @@ class Planner:
                 )
             )
         assignment = self._assignment(wanted, group.number, WITHIN_GROUP)
-        assignment.extend(cycle, int(np.ceil(wanted * OVERSAMPLE)))
+        assignment.fill([(cycle, int(np.ceil(wanted * OVERSAMPLE)))])
         if len(assignment.edits) >= wanted:
             return PlannedEdits(assignment.edits)
         few = Infeasible("no_within_group", "its records are too few for more within-group samples")
@@ -234,7 +252,7 @@ class Planner:
         candidates = list({c.kind: c for c in found if c}.values())
         wanted = self._settings.identity_edits
         assignment = self._assignment(wanted, IDENTITY)
-        assignment.extend(alternating(candidates), wanted)
+        assignment.fill([(alternating(candidates), wanted)])
         return assignment.edits
 
     def _cap(self, wanted: int) -> int:
@@ -242,8 +260,7 @@ class Planner:
         return max(int(np.ceil(self._settings.donor_share * wanted - 1e-9)), 1)
 
     def _assignment(self, wanted: int, *part: int) -> Assignment:
-        rng = np.random.default_rng([self._settings.seed, *part])
-        return Assignment(self._layouts, self._cap(wanted), rng)
+        return Assignment(self._layouts, self._cap(wanted), self._rng(*part))
 
     def _edits(self, groups: list[GroupPlan]) -> pd.DataFrame:
         """The plan's table: identity edits first, then what balances, then within groups."""
