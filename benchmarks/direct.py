@@ -7,6 +7,7 @@ from collections.abc import Callable
 import heml
 from heml.compute.progress import Progress
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from pipelines.assets.rebalanced_dataset import description_of
 from pipelines.recipe.model import LoadedRecipe
@@ -16,7 +17,7 @@ Call = Callable[[Progress], object]
 
 def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
     """Stages in the order in which they run; metrics by level, as `metric_0` and on."""
-    settings, taxonomy, attributes = recipe.settings, recipe.taxonomy, recipe.attributes
+    settings, taxonomy = recipe.settings, recipe.taxonomy
 
     def images(progress: Progress) -> object:
         from heml.sources.ingest import ingest
@@ -28,26 +29,30 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
         from heml.segmentation.segments_stage import segment
 
         chosen, classes = settings.segmentation, recipe.source_taxonomy
-        return segment(store, chosen, classes, progress, base=recipe.folder)
+        return segment(RunContext(store, classes, progress=progress), chosen, base=recipe.folder)
 
-    def level(nodes: list[str]) -> Call:
+    def level(number: int, nodes: list[str]) -> Call:
         def metric(progress: Progress) -> object:
             from heml.metrics.level import train_level
 
-            return dict(train_level(store, taxonomy, nodes, attributes, settings.metric, progress))
+            later = [n for after in taxonomy.levels[number + 1 :] for n in after]
+            return dict(train_level(recipe.run(store, progress), nodes, settings.metric, later))
 
         return metric
 
     def metric_tree(progress: Progress) -> object:
         from heml.tree.tree_stage import fit_tree
 
-        return fit_tree(store, taxonomy, attributes, settings.metric, progress)
+        return fit_tree(recipe.run(store, progress), settings.metric)
 
     def bias_scores(progress: Progress) -> object:
         from heml.bias.bias_stage import measure_bias
 
         return measure_bias(
-            store, taxonomy, recipe.label, attributes, settings.metric, progress, settings.bias
+            recipe.run(store, progress),
+            recipe.label,
+            settings.metric,
+            settings.bias,
         )
 
     def rebalance_plan(progress: Progress) -> object:
@@ -72,7 +77,7 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
     def debias_effect(progress: Progress) -> object:
         from heml.effect.effect_stage import measure_effect
 
-        return measure_effect(store, recipe.label, attributes, settings.effect, progress)
+        return measure_effect(recipe.run(store, progress), recipe.label, settings.effect)
 
     def dataset_card(progress: Progress) -> object:
         from heml.dataset.documents import complete_documents
@@ -89,7 +94,7 @@ def stage_calls(recipe: LoadedRecipe, store: Store) -> dict[str, Call]:
             settings.effect.enabled,
         )  # fmt: skip
 
-    levels = {f"metric_{n}": level(nodes) for n, nodes in enumerate(taxonomy.levels)}
+    levels = {f"metric_{n}": level(n, nodes) for n, nodes in enumerate(taxonomy.levels)}
     calls: list[Call] = [metric_tree, bias_scores, rebalance_plan, recombined_samples]
     calls += [rebalanced_dataset, *([debias_effect] if settings.effect.enabled else [])]
     calls += [dataset_card, report]

@@ -28,6 +28,7 @@ from heml.sources.ingest import ingest
 from heml.sources.portraits import ATTRIBUTES
 from heml.sources.portraits.vocabulary import CARRIERS
 from heml.sources.source_settings import FolderSource, PortraitsSource
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
 from heml.tree.metric_tree import MetricTree
@@ -103,7 +104,7 @@ def prepare(chosen: BiasedSet, folder: Path, progress: Progress) -> Store:
     """The set's store with images and segments, kept from an earlier run."""
     store = Store(folder / chosen.name)
     ingest(store, chosen.source, folder, chosen.taxonomy, True, progress)
-    segment(store, AnnotatedSegmentation(), chosen.taxonomy, progress)
+    segment(RunContext(store, chosen.taxonomy, progress=progress), AnnotatedSegmentation())
     return store
 
 
@@ -111,7 +112,7 @@ def trained_tree(chosen: BiasedSet, folder: Path, progress: Progress) -> tuple[S
     """The set's store and its tree, kept from an earlier run."""
     store = prepare(chosen, folder, progress)
     _train(store, chosen, chosen.taxonomy.levels, progress)
-    fit_tree(store, chosen.taxonomy, [chosen.attribute], chosen.settings, progress)
+    fit_tree(RunContext(store, chosen.taxonomy, (chosen.attribute,), progress), chosen.settings)
     return store, MetricTree.load(store.metric_tree, chosen.taxonomy)
 
 
@@ -141,10 +142,9 @@ def ranked_leaves(chosen: BiasedSet, folder: Path, progress: Progress) -> pd.Dat
 def _train(
     store: Store, chosen: BiasedSet, levels: Sequence[Sequence[str]], progress: Progress
 ) -> None:
+    run = RunContext(store, chosen.taxonomy, (chosen.attribute,), progress)
     for level in levels:
-        for _ in train_level(
-            store, chosen.taxonomy, level, [chosen.attribute], chosen.settings, progress
-        ):
+        for _ in train_level(run, level, chosen.settings):
             pass
 
 

@@ -12,9 +12,10 @@ from benchmarks.baseline_whole_image import library_loss, training_step, whole_i
 from benchmarks.clock import peak_tensor_bytes
 from heml.compute.device import choose_device
 from heml.compute.threads import processors
-from heml.metrics.level import networks_at_once, resolution_of
+from heml.metrics.identity import resolution_of
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.network_training import train_network
+from heml.metrics.parallelism import networks_at_once
 from heml.taxonomy import Taxonomy
 
 STEPS = 3

@@ -41,12 +41,13 @@ from heml.compute.threads import processors
 from heml.metrics import identity
 from heml.metrics.artifacts import load_node
 from heml.metrics.distance import DISTANCES
-from heml.metrics.level import train_level
+from heml.metrics.level import train_level, train_levels
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.network_training import balanced_batches
 from heml.metrics.node_distances import node_distances
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree import tree_stage as fit_module
@@ -140,10 +141,10 @@ def accuracy_of_tree(bench: Bench, name: str, seed: int) -> dict[str, Any]:
     """Trains the whole tree and scores each node and both similarities on the test split."""
     store, task = bench.store(name, seed)
     settings = bench.settings(seed)
-    for level in task.tree.levels:
-        for _ in train_level(store, task.tree, level, [task.attribute], settings, say):
-            pass
-    fit_tree(store, task.tree, [task.attribute], settings, say)
+    context = RunContext(store, task.tree, (task.attribute,), say)
+    for _ in train_levels(context, settings):
+        pass
+    fit_tree(context, settings)
     tree = MetricTree.load(store.metric_tree)
     known = records(store, task)
     metrics = {node: load_node(store, node) for node in task.tree.nodes}
@@ -213,7 +214,8 @@ def device_use(bench: Bench, name: str, seed: int) -> dict[str, Any]:
     def train() -> None:
         nonlocal wall
         with clock() as took:
-            for _ in train_level(store, task.tree, leaves, [task.attribute], settings, say):
+            context = RunContext(store, task.tree, (task.attribute,), say)
+            for _ in train_level(context, leaves, settings):
                 pass
         wall = took.wall
 

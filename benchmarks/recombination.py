@@ -40,6 +40,7 @@ from heml.compute.threads import worker_pool
 from heml.recombination.compositing.compose import Edit, compose_batch
 from heml.recombination.imaging.image_reader import SegmentedImageReader
 from heml.recombination.imaging.segmented_image import SegmentedImage
+from heml.storage.run_context import RunContext
 from heml.taxonomy import Taxonomy, builtin
 
 #: What is moved with which operator: leaves from small to large.
@@ -223,7 +224,7 @@ def _generate(folder: Path) -> None:
     store, taxonomy = Store(folder / "store"), builtin("portraits")
     source = PortraitsSource(kind="portraits", count=300, size=32)
     ingest(store, source, folder, taxonomy, True, silent)
-    segment(store, AnnotatedSegmentation(), taxonomy, silent)
+    segment(RunContext(store, taxonomy), AnnotatedSegmentation())
 
 
 class _NoGates:

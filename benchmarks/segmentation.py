@@ -30,6 +30,7 @@ from heml.segmentation.segments_stage import segment
 from heml.segmentation.trained_settings import TrainedSegmentation
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import FolderSource
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from heml.taxonomy.builtin import builtin
@@ -106,7 +107,7 @@ def _measure(
         source = FolderSource(kind="folder", root=str(data), label="label", attributes=[])
         ingest(store, source, data, taxonomy, False, progress)
         with clock() as took:
-            summary = segment(store, settings, taxonomy, progress).summary
+            summary = segment(RunContext(store, taxonomy, progress=progress), settings).summary
         return took, summary
 
     took, summary = run(annotated)

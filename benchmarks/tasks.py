@@ -15,16 +15,20 @@ from heml.compute.device import choose_device
 from heml.compute.progress import Progress
 from heml.compute.threads import worker_pool
 from heml.images.images_table import image_index
-from heml.metrics.level import networks_at_once, resolution_of, train_level, write_views
+from heml.metrics.identity import resolution_of
+from heml.metrics.level import train_levels
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.network_training import embed, train_network
 from heml.metrics.node_network import combine
 from heml.metrics.node_training import present_in
+from heml.metrics.node_views import write_views
+from heml.metrics.parallelism import networks_at_once
 from heml.metrics.views import open_views
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import FolderSource
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
 
@@ -90,7 +94,7 @@ def prepared(task: Task, folder: Path, progress: Progress) -> Store:
         attributes=[task.attribute],
     )
     ingest(store, source, folder, task.tree, True, progress)
-    segment(store, AnnotatedSegmentation(), task.tree, progress)
+    segment(RunContext(store, task.tree, progress=progress), AnnotatedSegmentation())
     return store
 
 
@@ -110,12 +114,10 @@ def records(store: Store, task: Task) -> Records:
 def train_tree(store: Store, task: Task, settings: MetricSettings, progress: Progress) -> Took:
     """Trains every level, cross-fitting included; how long that took, views included."""
     with clock() as took:
-        for level in task.tree.levels:
-            for _, outcome in train_level(
-                store, task.tree, level, [task.attribute], settings, progress
-            ):
-                if outcome.reused:
-                    raise RuntimeError("a node was trained earlier: its time is not known")
+        run = RunContext(store, task.tree, (task.attribute,), progress)
+        for _, outcome in train_levels(run, settings):
+            if outcome.reused:
+                raise RuntimeError("a node was trained earlier: its time is not known")
     return took
 
 
@@ -127,7 +129,7 @@ def write_missing_views(
     missing = {n: views / f"{n}.npy" for n in nodes if not (views / f"{n}.npy").exists()}
     if missing:
         count = len(records(store, task).index)
-        write_views(store, task.tree, missing, settings, count, lambda line: None)
+        write_views(RunContext(store, task.tree), missing, settings, np.ones(count, bool))
 
 
 def train_final_networks(

@@ -69,7 +69,7 @@ def make_store(
     else:
         source = _portraits_in_parquet(root, count, columns, encode_image)
     ingest(store, source, folder, TAXONOMY, True, silent)
-    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+    segment(RunContext(store, TAXONOMY), AnnotatedSegmentation())
     _samples(store, samples)
     _scores(store)
     targets(store, lambda label, attributes: 30)

@@ -18,16 +18,14 @@ from heml.bias.bias_settings import BiasSettings
 from heml.bias.coverage import coverage
 from heml.bias.history import remember_scores
 from heml.bias.node_scores import AttributeScorer, rank_scores
-from heml.compute.progress import Progress
 from heml.images.groups import MISSING, discovery
 from heml.images.images_table import image_index
 from heml.metrics.artifacts import NodeMetric, load_node, measured_images
 from heml.metrics.metric_settings import MetricSettings
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
-from heml.storage.store import Store
-from heml.taxonomy import Taxonomy
 
 VERSION = 4
 #: Names listed in a line of progress; the tables have all.
@@ -35,12 +33,9 @@ MOST_NAMED = 6
 
 
 def measure_bias(
-    store: Store,
-    taxonomy: Taxonomy,
+    run: RunContext,
     label_name: str,
-    attributes: Sequence[str],
     settings: MetricSettings,
-    progress: Progress,
     bias: BiasSettings = BiasSettings(),  # noqa: B008 - frozen
 ) -> Outcome:
     """Writes `store.bias_scores`, `store.coverage`, `store.association` and `store.bias_measures`.
@@ -49,13 +44,14 @@ def measure_bias(
 
     Parameters
     ----------
-    attributes : sequence of str
-        Attributes, at least one. Each, every two together and all of them are measured.
+    run : RunContext
+        With at least one attribute. Each, every two together and all of them are measured.
     """
+    store, taxonomy, attributes = run.store, run.taxonomy, list(run.attributes)
     key = fingerprint(
         VERSION,
         label_name,
-        list(attributes),
+        attributes,
         discovery(store, attributes),
         settings.neighbors,
         bias.model_dump(),
@@ -64,13 +60,13 @@ def measure_bias(
     )
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
-        index = image_index(store, list(attributes))
+        index = image_index(store, attributes)
         train = index[index["split"] == "train"]
         measured = measured_attributes(attributes)
         scorers: dict[bytes, list[AttributeScorer]] = {}
         rows = []
         for number, node in enumerate(taxonomy.nodes, start=1):
-            progress(f"bias_scores: {node} ({number}/{len(taxonomy.nodes)})")
+            run.progress(f"bias_scores: {node} ({number}/{len(taxonomy.nodes)})")
             metric = load_node(store, node)
             # Nodes of one run share their folds; one trained earlier may have others.
             folds = metric.fold.tobytes()
@@ -100,12 +96,12 @@ def measure_bias(
         summary = _describe(scores, groups, links, train, measured)
         if history is not None:
             summary["notes"]["history"] = history
-        progress(f"bias_scores: {summary['words']}")
+        run.progress(f"bias_scores: {summary['words']}")
         for line in summary["notes"].values():
-            progress(f"bias_scores: {line}")
+            run.progress(f"bias_scores: {line}")
         return summary, outputs
 
-    return run_stage(store, "bias_scores", key, compute, progress)
+    return run_stage(store, "bias_scores", key, compute, run.progress)
 
 
 def score_node(
@@ -151,10 +147,10 @@ def _describe(
         summary[f"top_score_{attribute.name}"] = float(first["score"])
         summary[f"missing_{attribute.name}"] = int((train[attribute.name] == MISSING).sum())
         words.append(
-            f"{attribute.name} is carried most by {first['node']}, score {first['score']:.2f} "
-            f"[{first['score_low']:.2f}, {first['score_high']:.2f}]"
+            f"{first['node']} is the most biased leaf for {attribute.name}, "
+            f"score {first['score']:.2f} [{first['score_low']:.2f}, {first['score_high']:.2f}]"
             if first["score"] > 0
-            else f"no leaf carries {attribute.name} and is fooled by it"
+            else f"no leaf both encodes {attribute.name} and relies on it"
         )
     for link in links.to_dict("records"):
         if not pd.isna(link["cramers_v"]):

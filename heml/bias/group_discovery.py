@@ -25,16 +25,14 @@ from heml.bias.clusters import Clusters, find_clusters
 from heml.bias.fdr import controlled
 from heml.bias.leaf_appearance import leaf_colors
 from heml.bias.node_scores import SIGNIFICANT, AttributeScorer
-from heml.compute.progress import Progress
 from heml.images.groups import DISCOVERED, MISSING
 from heml.images.images_table import image_index
 from heml.metrics.artifacts import NodeMetric, load_node, measured_images
 from heml.metrics.metric_settings import MetricSettings
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
-from heml.storage.store import Store
-from heml.taxonomy import Taxonomy
 
 VERSION = 2
 #: A leaf that this share of the train images has, or lacks, has no presence attribute.
@@ -77,13 +75,7 @@ class Candidate:
         return DISCOVERED + self.node
 
 
-def discover_groups(
-    store: Store,
-    taxonomy: Taxonomy,
-    metric: MetricSettings,
-    bias: BiasSettings,
-    progress: Progress,
-) -> Outcome:
+def discover_groups(run: RunContext, metric: MetricSettings, bias: BiasSettings) -> Outcome:
     """Writes `store.discovered_groups` and `store.discovered_nodes`; the summary names the chosen.
 
     Only the train split's labels are looked at; images of other splits get the value of the nearest
@@ -94,6 +86,7 @@ def discover_groups(
     NothingDiscovered
         If every leaf looks the same in all images.
     """
+    store, taxonomy = run.store, run.taxonomy
     key = fingerprint(
         VERSION,
         metric.neighbors,
@@ -106,10 +99,10 @@ def discover_groups(
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         index = image_index(store, [])
-        colors = leaf_colors(store, taxonomy, len(index), progress)
+        colors = leaf_colors(run, len(index))
         rows, chosen = [], {}
         for number, leaf in enumerate(taxonomy.leaves, start=1):
-            progress(f"discovered_groups: {leaf} ({number}/{len(taxonomy.leaves)})")
+            run.progress(f"discovered_groups: {leaf} ({number}/{len(taxonomy.leaves)})")
             node = load_node(store, leaf)
             folds = dict(zip(node.index["image_id"], node.fold, strict=True))
             fold = index["image_id"].map(folds).fillna(-1).to_numpy(int)
@@ -138,10 +131,10 @@ def discover_groups(
             with write_aside(path) as aside:
                 pq.write_table(contract.table(frame), aside, compression="zstd")
         summary = _describe(nodes)
-        progress(f"discovered_groups: {summary['words']}")
+        run.progress(f"discovered_groups: {summary['words']}")
         return summary, outputs
 
-    return run_stage(store, "discovered_groups", key, compute, progress)
+    return run_stage(store, "discovered_groups", key, compute, run.progress)
 
 
 def candidates(

@@ -11,6 +11,7 @@ from heml.dataset.export import EXPORT
 from heml.dataset.purge import purge_images
 from heml.images.images_table import iterate_images
 from heml.images.revoked import read_revoked
+from heml.metrics.node_views import discard_all_views
 from heml.sources.ingest import quarantined
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
@@ -82,6 +83,7 @@ def _withdraw(store: Store) -> None:
         exports |= {folder.name for folder in store.exports.iterdir()}
     for name in sorted(exports):
         store.withdraw(f"{EXPORT}{name}", store.exports / name)
+    discard_all_views(store)
 
 
 def _copies(store: Store, image_ids: Sequence[str]) -> Iterator[str]:

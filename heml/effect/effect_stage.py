@@ -14,7 +14,6 @@ import pyarrow.parquet as pq
 import torch
 
 from data_contracts import DEBIAS_EFFECT
-from heml.compute.progress import Progress
 from heml.compute.threads import worker_pool
 from heml.effect.accuracy import group_accuracy
 from heml.effect.arm import ARMS
@@ -28,48 +27,40 @@ from heml.images.groups import group_name, known_attributes
 from heml.images.images_table import image_index, iterate_images
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 
 VERSION = 6
 
 
-def measure_effect(
-    store: Store,
-    label_name: str,
-    attributes: Sequence[str],
-    settings: EffectSettings,
-    progress: Progress,
-) -> Outcome:
+def measure_effect(run: RunContext, label_name: str, settings: EffectSettings) -> Outcome:
     """Writes `store.debias_effect`: one row per arm and seed.
 
     Without a test split the table is empty, and the summary's `not_measured` says why.
     """
+    store, attributes = run.store, list(run.attributes)
     key = fingerprint(
         VERSION,
         label_name,
-        list(attributes),
+        attributes,
         settings.model_dump(),
         store.fingerprint("rebalanced_dataset"),
         torch.__version__,
     )
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
-        index = image_index(store, list(attributes))
+        index = image_index(store, attributes)
         reason = _why_not(index, attributes)
-        rows = (
-            []
-            if reason
-            else _measure(store, index, label_name, list(attributes), settings, progress)
-        )
+        rows = [] if reason else _measure(run, index, label_name, settings)
         with write_aside(store.debias_effect) as aside:
             pq.write_table(DEBIAS_EFFECT.table(rows), aside)
         summary = _describe(rows, settings) if rows else _unmeasured(reason)
         summary["dataset"] = store.fingerprint("rebalanced_dataset")
-        progress(f"debias_effect: {summary['words']}")
+        run.progress(f"debias_effect: {summary['words']}")
         return summary, [store.debias_effect]
 
-    return run_stage(store, "debias_effect", key, compute, progress)
+    return run_stage(store, "debias_effect", key, compute, run.progress)
 
 
 def _why_not(index: pd.DataFrame, attributes: Sequence[str]) -> str:
@@ -87,13 +78,9 @@ def _unmeasured(reason: str) -> dict[str, Any]:
 
 
 def _measure(
-    store: Store,
-    index: pd.DataFrame,
-    label_name: str,
-    attributes: list[str],
-    settings: EffectSettings,
-    progress: Progress,
+    run: RunContext, index: pd.DataFrame, label_name: str, settings: EffectSettings
 ) -> list[dict[str, Any]]:
+    attributes = list(run.attributes)
     codes = {value: code for code, value in enumerate(sorted(index["label"].unique()))}
     known = known_attributes(index, attributes)
     keys = list(index[["label", *attributes]].itertuples(index=False, name=None))
@@ -102,23 +89,23 @@ def _measure(
     others = sorted({k for k, t in zip(keys, known, strict=True) if t} - set(names))
     numbers: dict[Group, int] = {k: n for n, k in enumerate([*names, *others])}
     index = index.assign(group=group_codes(keys, numbers), code=index["label"].map(codes))
-    problem, test, test_ids = _read(store, index, codes, settings)
+    problem, test, test_ids = _read(run.store, index, codes, settings)
     words = {n: group_name(label_name, k[0], attributes, k[1:]) for k, n in numbers.items()}
     in_train = sorted(set(problem.train.groups) - set(test.groups) - {-1})
     untested = "; ".join(words[group] for group in in_train)
     note = f"no test image of {untested}" if untested else ""
     arms = [*settings.all_arms]
 
-    def run(arm: str, seed: int) -> tuple[np.ndarray, int]:
+    def train(arm: str, seed: int) -> tuple[np.ndarray, int]:
         def tell(step: int) -> None:
-            progress(f"debias_effect: {arm}, seed {seed}, step {step}/{settings.steps}")
+            run.progress(f"debias_effect: {arm}, seed {seed}, step {step}/{settings.steps}")
 
         trained = ARMS[arm].train(problem, seed, tell)
         return predict(trained.network, test.images) == test.labels, trained.n_train
 
     jobs = [(arm, seed) for seed in range(settings.seeds) for arm in arms]
     with worker_pool() as pool:
-        results = dict(zip(jobs, pool.map(lambda job: run(*job), jobs), strict=True))
+        results = dict(zip(jobs, pool.map(lambda job: train(*job), jobs), strict=True))
     correct = {
         arm: np.stack([results[arm, seed][0] for seed in range(settings.seeds)]) for arm in arms
     }

@@ -52,13 +52,13 @@ class Grown:
 
 
 def grown_node(
-    store: Store, node: str, trained_of: int, rows: Rows, settings: MetricSettings
+    store: Store, node: str, train_images: int, rows: Rows, settings: MetricSettings
 ) -> Grown | None:
     """A node's artifacts as far as they hold for the images of today.
 
     Parameters
     ----------
-    trained_of : int
+    train_images : int
         Images of the train split when it was trained.
 
     Returns
@@ -68,21 +68,21 @@ def grown_node(
         split has grown beyond the settings' `growth`.
     """
     earlier, data = load_node(store, node), rows.data
-    if settings.retrain != "never" and rows.train_images > (1 + settings.growth) * trained_of:
+    if settings.retrain != "never" and rows.train_images > (1 + settings.growth) * train_images:
         return None
     if "made_from" not in data.index or "made_from" not in earlier.index:
         return None
     was = {
-        image_id: (row, made)
-        for row, (image_id, made) in enumerate(
+        image_id: (row, source)
+        for row, (image_id, source) in enumerate(
             zip(earlier.index["image_id"], earlier.index["made_from"], strict=True)
         )
     }
     place = np.full(len(data.index), -1)
     pairs = zip(data.index["image_id"], data.index["made_from"], strict=True)
-    for row, (image_id, made) in enumerate(pairs):
-        before, was_made = was.get(image_id, (-1, None))
-        place[row] = before if made == was_made else -1
+    for row, (image_id, source) in enumerate(pairs):
+        before, earlier_source = was.get(image_id, (-1, None))
+        place[row] = before if source == earlier_source else -1
     learned = np.flatnonzero(earlier.index["learned"])
     kept = place >= 0
     if not np.isin(learned, place[kept]).all():
@@ -122,9 +122,9 @@ def extend(
         vectors[~new] = before[grown.place[~new]]
         if weights is not None and len(views):
             network = network_from(weights, earlier.architecture).to(device)
-            made = embed(network, views)
-            made[~has] = 0
-            vectors[new] = made
+            fresh = embed(network, views)
+            fresh[~has] = 0
+            vectors[new] = fresh
         return vectors
 
     weights: list[dict[str, Tensor] | None] = [*earlier.weights]

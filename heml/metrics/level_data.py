@@ -13,18 +13,19 @@ import pyarrow.parquet as pq
 from data_contracts import EMBEDDINGS
 from heml.images.images_table import image_index
 from heml.metrics.artifacts import node_folder
-from heml.metrics.identity import content_of, how_trained, last_made, last_whole
+from heml.metrics.identity import content_of, training_identity
 from heml.metrics.labels import TooFewLabels, label_columns, metric_labels
+from heml.metrics.lineage import complete_summary, last_lineage
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.node_training import LevelData, enough
-from heml.metrics.sample import Known, draw_sample, strata_of
+from heml.metrics.sample import EarlierSample, draw_sample, strata_of
 from heml.segmentation.cache import segment_keys
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
-from heml.taxonomy import Taxonomy
 
 #: Embeddings of a node's images outside the sample, beside those of the sample.
-OTHERS = "others.parquet"
+UNSAMPLED = "unsampled.parquet"
 
 
 @dataclass(frozen=True)
@@ -56,9 +57,7 @@ class Rows:
         return int((self.index["split"] == "train").sum())
 
 
-def read_rows(
-    store: Store, taxonomy: Taxonomy, attributes: Sequence[str], settings: MetricSettings
-) -> Rows:
+def read_rows(run: RunContext, settings: MetricSettings) -> Rows:
     """The images as a level needs them.
 
     Raises
@@ -66,20 +65,20 @@ def read_rows(
     TooFewLabels
         If no node could be trained.
     """
-    columns = label_columns(settings)
-    index = image_index(store, [*attributes, *(c for c in columns if c not in attributes)])
-    made_from = _made_from(store, index)
-    known, folds = _known(store, taxonomy, attributes, settings, index, made_from)
+    columns, attributes = label_columns(settings), run.attributes
+    index = image_index(run.store, [*attributes, *(c for c in columns if c not in attributes)])
+    made_from = _made_from(run.store, index)
+    earlier, folds = _earlier_sample(run, settings, index, made_from)
     sample = draw_sample(
         index,
         strata_of(index, attributes),
         settings.folds,
         settings.seed,
         settings.train_images,
-        known,
+        earlier,
     )
     chosen, fold = sample.measured, sample.fold[sample.measured]
-    if known is not None and folds is None:
+    if earlier is not None and folds is None:
         folds = hashlib.sha256(fold.tobytes()).hexdigest()[:16]
     own = index[chosen].reset_index(drop=True)
     labels = metric_labels(own, columns)
@@ -107,54 +106,49 @@ def sampling(attributes: Sequence[str], settings: MetricSettings) -> str:
     return fingerprint(list(attributes), settings.folds, settings.seed, settings.train_images)
 
 
-def _known(
-    store: Store,
-    taxonomy: Taxonomy,
-    attributes: Sequence[str],
+def _earlier_sample(
+    run: RunContext,
     settings: MetricSettings,
     index: pd.DataFrame,
     made_from: list[bytes] | None,
-) -> tuple[Known | None, str | None]:
+) -> tuple[EarlierSample | None, str | None]:
     """The sample as nodes have it that stay in use, and the name of its folds if it is this one."""
     if settings.retrain == "always" or made_from is None:
         return None, None
-    content, wanted = content_of(store), sampling(attributes, settings)
+    store = run.store
+    content, wanted = content_of(store), sampling(run.attributes, settings)
     now = dict(zip(index["image_id"], made_from, strict=True))
-    earlier: Known | None = None
-    for node in taxonomy.nodes:
-        summary = last_made(store, node)
-        if summary is None or summary["sampling"] != wanted:
+    earlier: EarlierSample | None = None
+    for node in run.taxonomy.nodes:
+        lineage = last_lineage(store, node)
+        if lineage is None or lineage.sampling != wanted:
             continue
-        same = summary["content"] == content
-        if not same and (
-            earlier or summary["how"] != _how(store, taxonomy, node, attributes, settings)
-        ):
+        same = lineage.applied_to == content
+        if not same and (earlier or lineage.training != _training(run, node, settings)):
             continue
-        if last_whole(store, node) is None:
+        if complete_summary(store, node) is None:
             continue
-        found = _read_known(store, node, now)
+        found = _read_sample(store, node, now)
         if same and found is not None:
-            return (found, summary["folds"]) if summary["folds"] else (None, None)
+            return (found, lineage.folds) if lineage.folds else (None, None)
         earlier = earlier or found
     return earlier, None
 
 
-def _how(
-    store: Store, taxonomy: Taxonomy, node: str, attributes: Sequence[str], settings: MetricSettings
-) -> str | None:
-    """How the node would be trained now; None if a child that it starts from is not trained."""
+def _training(run: RunContext, node: str, settings: MetricSettings) -> str | None:
+    """Identity of the node's training; None if a child that it starts from is not trained."""
     try:
-        return how_trained(store, taxonomy, node, attributes, settings)
+        return training_identity(run, node, settings)
     except (FileNotFoundError, KeyError):
         return None
 
 
-def _read_known(store: Store, node: str, now: dict[str, bytes]) -> Known | None:
-    """What a node's artifacts are about; None if an image that was learned from is another now."""
+def _read_sample(store: Store, node: str, now: dict[str, bytes]) -> EarlierSample | None:
+    """The sample of a node's artifacts; None if an image that it was trained on has changed."""
     fold: dict[str, int] = {}
     seen: set[str] = set()
     folder = node_folder(store, node)
-    for path in (folder / "embeddings.parquet", folder / OTHERS):
+    for path in (folder / "embeddings.parquet", folder / UNSAMPLED):
         if not path.exists():
             continue
         with pq.ParquetFile(path) as file:
@@ -166,8 +160,8 @@ def _read_known(store: Store, node: str, now: dict[str, bytes]) -> Known | None:
                     same = same and now.get(row["image_id"]) == row["made_from"]
                     if same:
                         seen.add(row["image_id"])
-                        if path.name != OTHERS:
+                        if path.name != UNSAMPLED:
                             fold[row["image_id"]] = row["fold"]
                     elif row["learned"]:
                         return None
-    return Known(fold, seen)
+    return EarlierSample(fold, seen)

@@ -20,8 +20,8 @@ _LEAST_PER_GROUP = 24
 
 
 @dataclass(frozen=True)
-class Known:
-    """Measured images of an earlier state of the dataset.
+class EarlierSample:
+    """The sample of an earlier state of the dataset.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ def draw_sample(
     folds: int,
     seed: int,
     most: int | None = None,
-    known: Known | None = None,
+    earlier: EarlierSample | None = None,
 ) -> Sample:
     """The sample of a dataset, the same for the same images.
 
@@ -70,7 +70,7 @@ def draw_sample(
     folds, seed : int
     most : int, optional
         Images of each split in the sample, about: scarce groups have more than their share.
-    known : Known, optional
+    earlier : EarlierSample, optional
         What was measured before stays measured, in its fold.
     """
     ids, splits = index["image_id"].to_numpy(object), index["split"].to_numpy(str)
@@ -80,17 +80,17 @@ def draw_sample(
             rows = np.flatnonzero(splits == split)
             measured[rows] = _chosen(ids[rows], strata[rows], most, seed)
     before = np.zeros(len(index), bool)
-    if known is not None:
-        before = np.array([i in known.fold for i in ids], bool)
-        new = np.array([i not in known.seen for i in ids], bool)
+    if earlier is not None:
+        before = np.array([i in earlier.fold for i in ids], bool)
+        new = np.array([i not in earlier.seen for i in ids], bool)
         measured = before | (measured & new)
     fold = np.full(len(index), -1, np.int8)
     train = measured & (splits == "train")
-    if known is None:
+    if earlier is None:
         fold[train] = assign_folds(strata[train].tolist(), folds, seed)
         return Sample(measured, fold)
     old = train & before
-    fold[old] = [known.fold[i] for i in ids[old]]
+    fold[old] = [earlier.fold[i] for i in ids[old]]
     _fill(fold, np.flatnonzero(train & ~before), ids, strata, folds, seed)
     return Sample(measured, fold)
 

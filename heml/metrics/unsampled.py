@@ -19,11 +19,10 @@ from data_contracts.images import IMAGES
 from heml.compute.cluster_map import cluster, cluster_map
 from heml.compute.device import choose_device
 from heml.compute.processes import Job
-from heml.compute.progress import Progress
 from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.images_table import decode_image
 from heml.metrics.artifacts import NodeMetric, network_from
-from heml.metrics.level_data import OTHERS, Rows
+from heml.metrics.level_data import UNSAMPLED, Rows
 from heml.metrics.metric_settings import MetricSettings
 from heml.metrics.network_training import embed
 from heml.metrics.node_training import present_in
@@ -31,6 +30,7 @@ from heml.metrics.views import node_view, union
 from heml.segmentation.masks import SegmentReader
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.sharded_parquet import RowGroup, ShardedTable
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
@@ -108,17 +108,15 @@ class _Embedder:
         return found
 
 
-def embed_others(
-    store: Store,
-    taxonomy: Taxonomy,
+def embed_unsampled(
+    run: RunContext,
     metrics: Mapping[str, NodeMetric],
     folders: Mapping[str, Path],
     earlier: Mapping[str, Path],
     rows: Rows,
     settings: MetricSettings,
-    progress: Progress,
 ) -> None:
-    """Writes `others.parquet` into the folders of some nodes: all images outside the sample.
+    """Writes `unsampled.parquet` into the folders of some nodes: all images outside the sample.
 
     Parameters
     ----------
@@ -130,10 +128,9 @@ def embed_others(
         of unchanged images is taken over.
     rows : Rows
     """
-    known = {node: _Earlier(earlier[node] / OTHERS, rows) for node in metrics if node in earlier}
-    shards = list(
-        _shards(store, rows, {n: known[n].rows if n in known else set() for n in metrics})
-    )
+    before = {n: _Earlier(earlier[n] / UNSAMPLED, rows) for n in metrics if n in earlier}
+    embedded = {n: before[n].rows if n in before else set[int]() for n in metrics}
+    shards = list(_shards(run.store, rows, embedded))
     networks = {
         node: _Network(
             metric.weights[0] if metric.weights else None,
@@ -144,14 +141,14 @@ def embed_others(
         for node, metric in metrics.items()
     }
     key = fingerprint([str(folder) for folder in folders.values()])
-    job = Job(key, partial(_Embedder, store, taxonomy, networks, settings.device))
+    job = Job(key, partial(_Embedder, run.store, run.taxonomy, networks, settings.device))
     results = cluster_map(job, [shard for _, _, shard in shards if shard.wanted])
-    done, throttled = 0, ThrottledProgress(progress)
+    done, throttled = 0, ThrottledProgress(run.progress)
     with ExitStack() as stack:
         writers = {}
         for node in metrics:
-            path = stack.enter_context(write_aside(folders[node] / OTHERS))
-            writers[node] = stack.enter_context(_Writer(path, rows, known.get(node)))
+            path = stack.enter_context(write_aside(folders[node] / UNSAMPLED))
+            writers[node] = stack.enter_context(_Writer(path, rows, before.get(node)))
         for start, outside, shard in shards:
             found = next(results) if shard.wanted else {}
             for node, writer in writers.items():
@@ -163,14 +160,14 @@ def embed_others(
 
 
 def _shards(
-    store: Store, rows: Rows, known: Mapping[str, Container[int]]
+    store: Store, rows: Rows, embedded: Mapping[str, Container[int]]
 ) -> Iterator[tuple[int, list[int], Shard]]:
     """Of every row group: its first row, places outside the sample, and what is to be done."""
     images, first = ShardedTable(store.images, IMAGES), 0
     for group in images.row_groups():
         count = images.rows_in(group)
         outside = np.flatnonzero(~rows.measured[first : first + count]).tolist()
-        wanted = {n: [p for p in outside if first + p not in has] for n, has in known.items()}
+        wanted = {n: [p for p in outside if first + p not in has] for n, has in embedded.items()}
         yield first, outside, Shard(group, {node: own for node, own in wanted.items() if own})
         first += count
 
@@ -236,11 +233,11 @@ class _Writer:
         found: tuple[np.ndarray, np.ndarray] | None,
     ) -> None:
         """Adds the images of one row group that are outside the sample."""
-        made = dict(zip(wanted, zip(*found, strict=True), strict=True)) if found else {}
+        fresh = dict(zip(wanted, zip(*found, strict=True), strict=True)) if found else {}
         for place in outside:
             row = start + place
-            if place in made:
-                present, vector = made[place]
+            if place in fresh:
+                present, vector = fresh[place]
             else:
                 assert self._earlier is not None
                 before = self._earlier.get(self._ids[row])

@@ -1,19 +1,22 @@
 """Node views: what the network of a tree node sees of an image.
 
 The crop around the node's pixels, everything else neutral, as uint8 with the node's mask as fourth
-channel. Views are computed once per node and kept memory-mapped: training reads batches of them.
+channel. Views are kept memory-mapped: training reads batches of them.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from PIL import Image
 
 from heml.images.bounding_box import bounding_box
 
+#: Of the views in files; raised when the same image gets another view.
+VERSION = 1
 #: Value of pixels that do not belong to the node: the middle of the range, zero after scaling.
 NEUTRAL = 128
 #: A pixel that is not of the node.
@@ -110,7 +113,7 @@ class ViewWriter:
     ) -> None:
         self._resolutions = resolutions
         self._classes = classes
-        self._views = {}
+        self._views: dict[str, np.memmap[Any, np.dtype[np.uint8]]] = {}
         for node, path in paths.items():
             path.parent.mkdir(parents=True, exist_ok=True)
             side = resolutions[node]
@@ -125,9 +128,10 @@ class ViewWriter:
             views[row] = node_view(image, mask, self._resolutions[node])
 
     def close(self) -> None:
-        """Flushes to disk."""
+        """Flushes to disk; nothing can be put after that."""
         for views in self._views.values():
             views.flush()
+        self._views = {}
 
 
 def open_views(path: Path) -> np.ndarray:

@@ -13,7 +13,6 @@ from typing import Any
 from data_contracts.segments import DOUBTS, SEGMENTS
 from heml.compute.cluster_map import cluster_map
 from heml.compute.processes import Job
-from heml.compute.progress import Progress
 from heml.compute.throttled_progress import ThrottledProgress
 from heml.segmentation.cache import EarlierSegments, KeyWriter, Rows, Segmented
 from heml.segmentation.row_group_job import shards
@@ -27,21 +26,14 @@ from heml.segmentation.segmenter import (
 from heml.segmentation.segmenter_settings import SegmenterSettings
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.sharded_parquet import ShardWriter
 from heml.storage.stage import Outcome, run_stage
-from heml.storage.store import Store
-from heml.taxonomy import Taxonomy
 
 VERSION = 4
 
 
-def segment(
-    store: Store,
-    settings: SegmenterSettings,
-    taxonomy: Taxonomy,
-    progress: Progress,
-    base: Path | None = None,
-) -> Outcome:
+def segment(run: RunContext, settings: SegmenterSettings, base: Path | None = None) -> Outcome:
     """Writes the store's `segments` table.
 
     Annotated segments are named by their class, segments of a network by their leaf: what comes
@@ -49,12 +41,10 @@ def segment(
 
     Parameters
     ----------
-    store : Store
+    run : RunContext
+        Classes that its taxonomy ignores get no segment.
     settings : SegmenterSettings
         Of a registered segmenter.
-    taxonomy : Taxonomy
-        Classes that it ignores get no segment.
-    progress : Progress
     base : pathlib.Path, optional
         Folder that a checkpoint's path starts from. Default: the working directory.
 
@@ -78,6 +68,7 @@ def segment(
     TooFewAnnotated
         If a segmenter cannot be fitted.
     """
+    store, taxonomy = run.store, run.taxonomy
     images = store.summary("images")
     classes = {int(key): name for key, name in images["classes"].items()}
     taxonomy.check_covers(classes.values())
@@ -86,9 +77,9 @@ def segment(
     described = settings.model_dump(exclude={"device", "checkpoint"})
     how = fingerprint(VERSION, described, kept, *segmenter.state(settings, taxonomy, base))
     key = fingerprint(how, images["content"])
-    context = SegmentationContext(store, taxonomy, kept, base, how, progress)
+    context = SegmentationContext(store, taxonomy, kept, base, how, run.progress)
     return run_stage(
-        store, "segments", key, lambda: _Work(segmenter, settings, context).run(), progress
+        store, "segments", key, lambda: _Work(segmenter, settings, context).run(), run.progress
     )
 
 

@@ -63,14 +63,17 @@ def removable(store: Store, days: float) -> Iterator[Removable]:
         names[:] = [name for name in names if not name.startswith(".")]
     yield from _earlier_nodes(store, days)
     yield from _earlier_segmenters(store, days)
+    for path in sorted(store.node_views.glob("[!.]*")):
+        if older_than(path, days):
+            yield Removable(path, "views for a training that did not happen")
 
 
 def _earlier_nodes(store: Store, days: float) -> Iterator[Removable]:
     for manifest in sorted((store.root / "manifests" / "metric").glob("*.json")):
         node = manifest.stem
         stage = f"metric/{node}"
-        made = store.summary(stage).get("made", {})
-        used = {store.fingerprint(stage), made.get("trained_as")}
+        lineage = store.summary(stage).get("lineage", {})
+        used = {store.fingerprint(stage), lineage.get("weights")}
         for folder in sorted(store.node(node).glob("*")):
             hidden = folder.name.startswith(".")
             if (

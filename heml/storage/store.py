@@ -70,6 +70,11 @@ class Store:
         return self.root / "metric" / name
 
     @property
+    def node_views(self) -> Path:
+        """Folder of what networks see of the images, while they are trained."""
+        return self.root / "node_views"
+
+    @property
     def metric_tree(self) -> Path:
         return self.root / "metric_tree"
 

@@ -10,15 +10,14 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
-from heml.compute.progress import Progress
 from heml.images.groups import discovery, group_codes, known_attributes
 from heml.images.images_table import image_index
 from heml.metrics.artifacts import NodeMetric, load_node, measured_images
 from heml.metrics.metric_settings import MetricSettings
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
-from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.metric_tree import Embedded, MetricTree
 from heml.tree.pairs import Pairs, held_out_pairs
@@ -35,23 +34,18 @@ VERSION = 4
 MAX_PAIRS = 60_000
 
 
-def fit_tree(
-    store: Store,
-    taxonomy: Taxonomy,
-    attributes: Sequence[str],
-    settings: MetricSettings,
-    progress: Progress,
-) -> Outcome:
+def fit_tree(run: RunContext, settings: MetricSettings) -> Outcome:
     """Calibrates and joins all node metrics into `store.metric_tree`.
 
     Thresholds and weights come from cross-fitted pairs of the train split. The summary gives
     worst-group and average kNN accuracy on the test split, where there is one, for each node and
     both similarities.
     """
+    store, taxonomy, attributes = run.store, run.taxonomy, list(run.attributes)
     key = fingerprint(
         VERSION,
         taxonomy.describe(),
-        list(attributes),
+        attributes,
         discovery(store, attributes),
         settings.neighbors,
         settings.seed,
@@ -60,16 +54,16 @@ def fit_tree(
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         metrics = [load_node(store, node) for node in taxonomy.nodes]
-        index = measured_images(image_index(store, list(attributes)), metrics[0])
+        index = measured_images(image_index(store, attributes), metrics[0])
         classes = {int(k): name for k, name in store.summary("images")["classes"].items()}
         tree = build_tree(taxonomy, metrics, index, attributes, settings, classes)
         with write_aside(store.metric_tree) as folder:
             tree.save(folder)
         summary = _describe(tree, metrics, index, attributes)
-        progress(f"metric_tree: {summary['words']}")
+        run.progress(f"metric_tree: {summary['words']}")
         return summary, [store.metric_tree]
 
-    return run_stage(store, "metric_tree", key, compute, progress)
+    return run_stage(store, "metric_tree", key, compute, run.progress)
 
 
 def build_tree(
@@ -188,7 +182,7 @@ def _describe(
         },
     }
     top = max(weights["debiased"], key=lambda node: weights["debiased"][node])
-    words = f"{len(metrics)} nodes, the debiased similarity leans most on {top}"
+    words = f"{len(metrics)} nodes, {top} weighs most in the debiased similarity"
     test = np.flatnonzero((index["split"] == "test") & known_attributes(index, attributes))
     if len(test):
         queries = _embedded(metrics).rows(test)

@@ -1,4 +1,4 @@
-"""`bias_scores`: which node carries which attribute, and is fooled by it."""
+"""`bias_scores`: which node encodes which attribute and relies on it."""
 
 from dataclasses import replace
 
@@ -16,15 +16,8 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
     def compute(run: RunContext) -> Outcome:
         from heml.bias.bias_stage import measure_bias
 
-        outcome = measure_bias(
-            run.store,
-            run.taxonomy,
-            recipe.label,
-            list(recipe.in_use(run).attributes),
-            recipe.settings.metric,
-            run.progress,
-            recipe.settings.bias,
-        )
+        settings = recipe.settings
+        outcome = measure_bias(recipe.in_use(run), recipe.label, settings.metric, settings.bias)
         return replace(outcome, summary={**outcome.summary, **scores_over_time(run.store)})
 
     spec = stage_spec(
@@ -32,9 +25,10 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
         "bias_scores",
         store.bias_scores,
         deps=["images", "metric_tree"],
-        description="Per node and attribute: how much the node tells the attribute within a "
-        "label (leakage), how much worse it judges conflicting records (reliance), and one score "
-        "in 0 to 1 that joins them. Out of fold, with 95% intervals. Beside it: coverage of all "
+        description="Per node and attribute: attribute AUC (how well the attribute can be "
+        "predicted from the node within a label), accuracy gap between aligned and conflicting "
+        "records, and one score in 0 to 1 that joins them. Out of fold, with 95% intervals. "
+        "Beside it: coverage of all "
         "groups (`coverage.parquet`) and every measure of association (`bias_measures.parquet`).",
         kinds={"parquet"},
         contract=BIAS_SCORES,

@@ -14,13 +14,7 @@ def debias_effect_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefiniti
     def compute(run: RunContext) -> Outcome:
         from heml.effect.effect_stage import measure_effect
 
-        return measure_effect(
-            run.store,
-            recipe.label,
-            list(recipe.in_use(run).attributes),
-            recipe.settings.effect,
-            run.progress,
-        )
+        return measure_effect(recipe.in_use(run), recipe.label, recipe.settings.effect)
 
     spec = stage_spec(
         recipe,

@@ -14,10 +14,7 @@ def discovered_groups_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefi
     def compute(run: RunContext) -> Outcome:
         from heml.bias.group_discovery import discover_groups
 
-        settings = recipe.settings
-        return discover_groups(
-            run.store, run.taxonomy, settings.metric, settings.bias, run.progress
-        )
+        return discover_groups(run, recipe.settings.metric, recipe.settings.bias)
 
     spec = stage_spec(
         recipe,
@@ -25,8 +22,8 @@ def discovered_groups_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefi
         store.discovered_nodes,
         deps=["images", "segments", *(f"metric/{leaf}" for leaf in recipe.taxonomy.leaves)],
         description="The recipe names no attribute, so attributes are found: images cluster by the "
-        "color or presence of a segment. The segment whose clusters go with the label and fool "
-        "its metric most gives the attribute of all later stages.",
+        "color or presence of a segment. The segment whose clusters are associated with the label "
+        "and whose metric relies on them most gives the attribute of all later stages.",
         kinds={"parquet"},
         contract=DISCOVERED_NODES,
     )

@@ -5,7 +5,7 @@ trains together in one process, or on a Ray cluster each node in its own; a node
 soon as it is finished, and stays so if a later one fails.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -34,11 +34,22 @@ def metric_assets(recipe: LoadedRecipe, store: Store) -> list[dg.AssetsDefinitio
             _step(recipe, store, f"metric_{node}", [node]) for nodes in levels for node in nodes
         ]
     return [
-        _step(recipe, store, f"metric_level_{number}", nodes) for number, nodes in enumerate(levels)
+        _step(
+            recipe,
+            store,
+            f"metric_level_{number}",
+            nodes,
+            [n for level in levels[number + 1 :] for n in level],
+        )
+        for number, nodes in enumerate(levels)
     ]
 
 
-def _step(recipe: LoadedRecipe, store: Store, name: str, nodes: list[str]) -> dg.AssetsDefinition:
+def _step(
+    recipe: LoadedRecipe, store: Store, name: str, nodes: list[str], later: Sequence[str] = ()
+) -> dg.AssetsDefinition:
+    """The step of some nodes; `later` are the nodes whose steps run on this machine after it."""
+
     @dg.multi_asset(
         name=f"{recipe.name}__{name}",
         specs=[_node_spec(recipe, store, node) for node in nodes],
@@ -50,20 +61,16 @@ def _step(recipe: LoadedRecipe, store: Store, name: str, nodes: list[str]) -> dg
         context: dg.AssetExecutionContext, heml_store: StoreResource
     ) -> Iterator[dg.MaterializeResult[Any]]:
         from heml.metrics.level import train_level
+        from heml.metrics.lineage import LINEAGE
 
         chosen = [n for n in nodes if _key(recipe, n) in context.selected_asset_keys]
         with running(context, recipe, heml_store, exclusive=True) as run:
-            finished = train_level(
-                run.store,
-                run.taxonomy,
-                chosen,
-                recipe.attributes,
-                recipe.settings.metric,
-                run.progress,
-            )
-            for node, outcome in finished:
-                # Names of weights and contents are the run.store's business.
-                shown = {key: value for key, value in outcome.summary.items() if key != "made"}
+            # None: the run has all assets of its job.
+            in_run = context.run.asset_selection
+            next_ones = [n for n in later if in_run is None or _key(recipe, n) in in_run]
+            for node, outcome in train_level(run, chosen, recipe.settings.metric, next_ones):
+                # Fingerprints of weights and contents mean nothing to a reader.
+                shown = {key: value for key, value in outcome.summary.items() if key != LINEAGE}
                 told = replace(outcome, summary=shown)
                 yield stage_result(context, recipe, run.store, f"metric/{node}", told)
 

@@ -13,13 +13,7 @@ def metric_tree_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
     def compute(run: RunContext) -> Outcome:
         from heml.tree.tree_stage import fit_tree
 
-        return fit_tree(
-            run.store,
-            run.taxonomy,
-            list(recipe.in_use(run).attributes),
-            recipe.settings.metric,
-            run.progress,
-        )
+        return fit_tree(recipe.in_use(run), recipe.settings.metric)
 
     spec = stage_spec(
         recipe,

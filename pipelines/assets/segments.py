@@ -1,5 +1,7 @@
 """`segments`: mask, area, box and confidence of every semantic class in every image."""
 
+from dataclasses import replace
+
 import dagster as dg
 
 from data_contracts import SEGMENTS
@@ -14,13 +16,9 @@ def segments_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     def compute(run: RunContext) -> Outcome:
         from heml.segmentation.segments_stage import segment
 
-        return segment(
-            run.store,
-            recipe.settings.segmentation,
-            recipe.source_taxonomy,
-            run.progress,
-            base=recipe.folder,
-        )
+        # Masks are of the source's classes, which the run's taxonomy may have merged into leaves.
+        of_source = replace(run, taxonomy=recipe.source_taxonomy)
+        return segment(of_source, recipe.settings.segmentation, base=recipe.folder)
 
     spec = stage_spec(
         recipe,

@@ -56,17 +56,17 @@ def run_of(store: Store) -> RunContext:
 def run_chain(folder: Path) -> Store:
     store = Store(folder)
     ingest(store, SOURCE, folder, TAXONOMY, True, silent)
-    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+    segment(RunContext(store, TAXONOMY), AnnotatedSegmentation())
     for level in TAXONOMY.levels:
-        for _ in train_level(store, TAXONOMY, level, ATTRIBUTES, METRIC, silent):
+        for _ in train_level(RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), level, METRIC):
             pass
-    fit_tree(store, TAXONOMY, ATTRIBUTES, METRIC, silent)
-    measure_bias(store, TAXONOMY, LABEL, ATTRIBUTES, METRIC, silent)
+    fit_tree(RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), METRIC)
+    measure_bias(RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), LABEL, METRIC)
     run = run_of(store)
     make_plan(run, LABEL, REBALANCE)
     recombine(run, REBALANCE, METRIC)
     write_dataset(run, Description("small", LABEL), "recipe")
-    measure_effect(store, LABEL, ATTRIBUTES, EFFECT, silent)
+    measure_effect(RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), LABEL, EFFECT)
     return store
 
 
@@ -237,7 +237,7 @@ def test_everything_is_kept_when_run_again(store):
     outcomes = [
         outcome.reused
         for level in TAXONOMY.levels
-        for _, outcome in train_level(store, TAXONOMY, level, ATTRIBUTES, METRIC, silent)
+        for _, outcome in train_level(RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), level, METRIC)
     ]
     assert outcomes == [True] * len(TAXONOMY.nodes)
     assert recombine(run_of(store), REBALANCE, METRIC).reused
@@ -250,11 +250,15 @@ def test_a_changed_leaf_retrains_itself_and_its_ancestors_only(store):
     trained = {
         node
         for level in TAXONOMY.levels
-        for node, outcome in train_level(store, TAXONOMY, level, ATTRIBUTES, finer, silent)
+        for node, outcome in train_level(
+            RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), level, finer
+        )
         if not outcome.reused
     }
     assert trained == {"mouth", "head", "image"}
     # And the way back costs nothing: artifacts are kept by fingerprint.
     for level in TAXONOMY.levels:
-        for _, outcome in train_level(store, TAXONOMY, level, ATTRIBUTES, METRIC, silent):
+        for _, outcome in train_level(
+            RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), level, METRIC
+        ):
             assert outcome.reused

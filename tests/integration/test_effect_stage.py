@@ -19,6 +19,7 @@ from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.storage.table_check import check_table
 from heml.taxonomy import builtin
@@ -35,7 +36,7 @@ def made(folder: Path, **source: float) -> Store:
     store = Store(folder)
     settings = PortraitsSource(kind="portraits", count=40, size=32, **source)
     ingest(store, settings, folder, TAXONOMY, True, silent)
-    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+    segment(RunContext(store, TAXONOMY), AnnotatedSegmentation())
     _write_train(store)
     return store
 
@@ -63,7 +64,9 @@ def store(tmp_path_factory):
 
 def test_arms_of_the_recipe_are_measured_beside_the_usual_ones(store):
     settings = SETTINGS.model_copy(update={"arms": ["random_paste", "subg"]})
-    summary = measure_effect(store, LABEL, ATTRIBUTES, settings, silent).summary
+    summary = measure_effect(
+        RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), LABEL, settings
+    ).summary
     assert check_table([store.debias_effect], DEBIAS_EFFECT) == 10
     effect = pd.read_parquet(store.debias_effect)
     arms = ["erm", "group_balanced", "subg", "random_paste", "rebalanced"]
@@ -88,18 +91,22 @@ def test_the_same_again_is_kept_and_every_image_is_decoded_once(store, monkeypat
         lambda data: calls.append(data) or decode_image(data),
     )
     settings = SETTINGS.model_copy(update={"seeds": 1})
-    assert not measure_effect(store, LABEL, ATTRIBUTES, settings, silent).reused
+    assert not measure_effect(
+        RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), LABEL, settings
+    ).reused
     assert len(calls) == len(image_index(store, [])) + 1 == 41, "the recombined one too"
     first = store.debias_effect.read_bytes()
-    assert measure_effect(store, LABEL, ATTRIBUTES, settings, silent).reused
+    assert measure_effect(RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), LABEL, settings).reused
     store.debias_effect.unlink()
-    measure_effect(store, LABEL, ATTRIBUTES, settings, silent)
+    measure_effect(RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), LABEL, settings)
     assert store.debias_effect.read_bytes() == first
 
 
 def test_without_a_test_split_the_stage_says_so(tmp_path):
     store = made(tmp_path, test_share=0.001)
-    summary = measure_effect(store, LABEL, ATTRIBUTES, SETTINGS, silent).summary
+    summary = measure_effect(
+        RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), LABEL, SETTINGS
+    ).summary
     assert "no image is in split 'test'" in summary["not_measured"]
     assert check_table([store.debias_effect], DEBIAS_EFFECT) == 0
     with pytest.raises(ContractError, match="effect is not known: no image is in split 'test'"):
@@ -109,7 +116,9 @@ def test_without_a_test_split_the_stage_says_so(tmp_path):
 def test_a_group_without_test_images_is_named_not_counted(tmp_path):
     store = made(tmp_path, test_share=0.05, association=0.5)
     assert (image_index(store, [])["split"] == "test").sum() == 2
-    summary = measure_effect(store, LABEL, ATTRIBUTES, SETTINGS, silent).summary
+    summary = measure_effect(
+        RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), LABEL, SETTINGS
+    ).summary
     effect = pd.read_parquet(store.debias_effect)
     tested = set(effect["worst_group"])
     named = effect["note"].iloc[0].removeprefix("no test image of ").split("; ")

@@ -14,6 +14,7 @@ from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
+from heml.storage.run_context import RunContext
 from heml.storage.shard_files import ShardFiles
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
@@ -36,15 +37,15 @@ def images(store, progress=silent):
 
 
 def segments(store, progress=silent):
-    return segment(store, AnnotatedSegmentation(), TAXONOMY, progress)
+    return segment(RunContext(store, TAXONOMY, progress=progress), AnnotatedSegmentation())
 
 
 def metric(store, progress=silent):
-    return dict(train_level(store, TAXONOMY, NODES, ["hair_tone"], METRIC, progress))
+    return dict(train_level(RunContext(store, TAXONOMY, ("hair_tone",), progress), NODES, METRIC))
 
 
 def shapes(store, progress=silent):
-    return segment(store, AnnotatedSegmentation(), SHAPES, progress)
+    return segment(RunContext(store, SHAPES, progress=progress), AnnotatedSegmentation())
 
 
 CHAIN = {"images": images, "segments": segments, "metric": metric}

@@ -13,6 +13,7 @@ from heml.metrics.metric_settings import MetricSettings, Resolution
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
+from heml.storage.run_context import RunContext
 from heml.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy(
@@ -35,11 +36,13 @@ def grow(dataset, store):
             dataset.row(**{name: make() for name, make in images.items()})
         dataset.write()
         ingest(store, dataset.settings(), dataset.root, TAXONOMY, True, silent)
-        segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+        segment(RunContext(store, TAXONOMY), AnnotatedSegmentation())
         return {
             node: outcome
             for level in TAXONOMY.levels
-            for node, outcome in train_level(store, TAXONOMY, level, ["tone"], settings, silent)
+            for node, outcome in train_level(
+                RunContext(store, TAXONOMY, ("tone",)), level, settings
+            )
         }
 
     return grown
@@ -197,9 +200,9 @@ def test_always_is_what_a_fresh_store_would_hold(grow, store, dataset, tmp_path)
     names = {node: store.fingerprint(f"metric/{node}") for node in TAXONOMY.nodes}
     fresh = type(store)(tmp_path / "fresh")
     ingest(fresh, dataset.settings(), dataset.root, TAXONOMY, True, silent)
-    segment(fresh, AnnotatedSegmentation(), TAXONOMY, silent)
+    segment(RunContext(fresh, TAXONOMY), AnnotatedSegmentation())
     for level in TAXONOMY.levels:
-        list(train_level(fresh, TAXONOMY, level, ["tone"], SMALL, silent))
+        list(train_level(RunContext(fresh, TAXONOMY, ("tone",)), level, SMALL))
     assert names == {node: fresh.fingerprint(f"metric/{node}") for node in TAXONOMY.nodes}
     assert all((load_node(fresh, node).embeddings == grown[node]).all() for node in grown)
 
@@ -208,7 +211,7 @@ SAMPLED = SMALL.model_copy(update={"train_images": 100})
 
 
 def others(store, node="shape"):
-    path = node_folder(store, node) / "others.parquet"
+    path = node_folder(store, node) / "unsampled.parquet"
     return {row["image_id"]: row for row in pq.read_table(path).to_pylist()}
 
 

@@ -17,11 +17,13 @@ from heml.compute.progress import silent
 from heml.images.groups import MISSING
 from heml.metrics.artifacts import load_node, node_folder
 from heml.metrics.labels import TooFewLabels, metric_labels
-from heml.metrics.level import LevelError, networks_at_once, train_level
+from heml.metrics.level import LevelError, train_level
 from heml.metrics.metric_settings import MetricSettings, Resolution
+from heml.metrics.parallelism import networks_at_once
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 from heml.tree.metric_tree import MetricTree
@@ -35,7 +37,7 @@ SMALL = MetricSettings(
 def stored(dataset, store: Store, taxonomy: Taxonomy, **changes) -> Store:
     dataset.write()
     ingest(store, dataset.settings(**changes), dataset.root, taxonomy, True, silent)
-    segment(store, AnnotatedSegmentation(), taxonomy, silent)
+    segment(RunContext(store, taxonomy), AnnotatedSegmentation())
     return store
 
 
@@ -44,7 +46,9 @@ def train(store, taxonomy, settings=SMALL, nodes=None) -> dict[str, dict]:
         node: outcome.summary
         for level in taxonomy.levels
         for node, outcome in train_level(
-            store, taxonomy, [n for n in level if n in (nodes or level)], ["tone"], settings, silent
+            RunContext(store, taxonomy, ("tone",)),
+            [n for n in level if n in (nodes or level)],
+            settings,
         )
     }
 
@@ -114,7 +118,7 @@ def test_a_node_that_no_image_has_is_a_state_of_its_own(dataset, store):
         "image": "trained",
     }
     assert not load_node(store, "hat").present.any()
-    fit_tree(store, taxonomy, ["tone"], SMALL, silent)
+    fit_tree(RunContext(store, taxonomy, ("tone",)), SMALL)
     tree = MetricTree.load(store.metric_tree)
     first, second = (record["image_id"] for record in tree.index[:2])
     states = {node.node: node.state for node in tree.explain(first, second).nodes}
@@ -145,20 +149,20 @@ def test_a_store_of_another_taxonomy(dataset, store, taxonomy):
     stored(dataset, store, taxonomy)
     other = Taxonomy("other", {"hair": ("hair",)}, {"image": ("hair",)})
     with pytest.raises(LevelError, match="taxonomy 'other'; the store holds background, shape"):
-        list(train_level(store, other, ["hair"], ["tone"], SMALL, silent))
+        list(train_level(RunContext(store, other, ("tone",)), ["hair"], SMALL))
 
 
 def test_children_must_be_trained_under_the_same_settings(dataset, store, taxonomy):
     dataset.good(16)
     stored(dataset, store, taxonomy)
     with pytest.raises(LevelError, match="metric/image starts from metric/background"):
-        list(train_level(store, taxonomy, ["image"], ["tone"], SMALL, silent))
+        list(train_level(RunContext(store, taxonomy, ("tone",)), ["image"], SMALL))
     train(store, taxonomy)
     changed = SMALL.model_copy(update={"margin": 0.3})
     with pytest.raises(LevelError, match="train metric/background first"):
-        list(train_level(store, taxonomy, ["image"], ["tone"], changed, silent))
+        list(train_level(RunContext(store, taxonomy, ("tone",)), ["image"], changed))
     cold = changed.model_copy(update={"warm_start": False})
-    assert [n for n, _ in train_level(store, taxonomy, ["image"], ["tone"], cold, silent)]
+    assert [n for n, _ in train_level(RunContext(store, taxonomy, ("tone",)), ["image"], cold)]
 
 
 def test_a_node_alone_has_the_bytes_of_a_node_among_others(dataset, store, taxonomy, tmp_path):
@@ -167,8 +171,8 @@ def test_a_node_alone_has_the_bytes_of_a_node_among_others(dataset, store, taxon
     train(store, taxonomy)
     other = stored(dataset, Store(tmp_path / "other"), taxonomy)
     for node in ("shape", "background"):
-        assert list(train_level(other, taxonomy, [node], ["tone"], SMALL, silent))
-    assert list(train_level(other, taxonomy, ["image"], ["tone"], SMALL, silent))
+        assert list(train_level(RunContext(other, taxonomy, ("tone",)), [node], SMALL))
+    assert list(train_level(RunContext(other, taxonomy, ("tone",)), ["image"], SMALL))
     assert digests(other) == digests(store)
 
 
@@ -180,7 +184,7 @@ def test_how_many_train_at_once_changes_nothing(dataset, store, taxonomy, tmp_pa
     train(other, taxonomy, alone)
     assert digests(other) == digests(store)
     assert all(
-        o.reused for _, o in train_level(store, taxonomy, ["shape"], ["tone"], alone, silent)
+        o.reused for _, o in train_level(RunContext(store, taxonomy, ("tone",)), ["shape"], alone)
     )
 
 
@@ -240,7 +244,7 @@ def test_a_checkpoint_trains_a_whole_tree_that_loads_without_it(dataset, store, 
     settings = SMALL.model_copy(update={"trunk": str(checkpoint)})
     summaries = train(store, taxonomy, settings)
     assert summaries["image"]["warm_start"]
-    fit_tree(store, taxonomy, ["tone"], settings, silent)
+    fit_tree(RunContext(store, taxonomy, ("tone",)), settings)
     checkpoint.rename(tmp_path / "gone")
     tree = MetricTree.load(store.metric_tree)
     assert tree.networks["image"].architecture["backbone"]["config"]["model_type"] == "convnext"
@@ -253,7 +257,7 @@ def test_learning_curves_are_in_the_nodes_folder(dataset, store, taxonomy):
     dataset.good(16)
     lines: list[str] = []
     stored(dataset, store, taxonomy)
-    list(train_level(store, taxonomy, ["shape"], ["tone"], SMALL, lines.append))
+    list(train_level(RunContext(store, taxonomy, ("tone",), lines.append), ["shape"], SMALL))
     report = json.loads((node_folder(store, "shape") / "node.json").read_text())
     assert len(report["learning_curve"]) == SMALL.epochs
     assert [len(curve) for curve in report["learning_curves_of_folds"]] == [SMALL.epochs] * 2
@@ -264,13 +268,12 @@ _LEVEL = """
 import sys
 from pathlib import Path
 from heml.metrics.level import train_level
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
-from heml.taxonomy import Taxonomy
 from tests.integration.test_metric_levels import SMALL, WIDE
 
-for node, _ in train_level(
-    Store(Path(sys.argv[1])), WIDE, list(WIDE.leaves), ["tone"], SMALL, lambda line: None
-):
+run = RunContext(Store(Path(sys.argv[1])), WIDE, ("tone",))
+for node, _ in train_level(run, list(WIDE.leaves), SMALL, ["image"]):
     print(node, flush=True)
     if node == "shape":
         sys.stdin.read()  # killed here, with the level half done
@@ -299,16 +302,18 @@ def test_killed_in_the_middle_of_a_level_it_goes_on_where_it_was(dataset, store,
         child.send_signal(signal.SIGKILL)
     assert done == ["background", "shape"]
     assert list(
-        store.root.rglob(".*-views.*.tmp")
+        store.node_views.glob("void.*.npy")
     )  # the killed process could not clear its views away
     before = {path: path.stat().st_mtime_ns for path in store.root.rglob("weights.safetensors")}
     outcomes = {
         node: outcome.reused
-        for node, outcome in train_level(store, WIDE, list(WIDE.leaves), ["tone"], SMALL, silent)
+        for node, outcome in train_level(
+            RunContext(store, WIDE, ("tone",)), list(WIDE.leaves), SMALL
+        )
     }
     assert outcomes == {"background": True, "shape": True, "void": False}
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert {path.name for path in store.root.rglob(".*")} == {".locks", ".verified"}
     whole = stored(dataset, Store(tmp_path / "whole"), WIDE)
-    list(train_level(whole, WIDE, list(WIDE.leaves), ["tone"], SMALL, silent))
+    list(train_level(RunContext(whole, WIDE, ("tone",)), list(WIDE.leaves), SMALL))
     assert digests(whole) == digests(store)

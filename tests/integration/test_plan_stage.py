@@ -70,7 +70,7 @@ def write_scores(store: Store, attribute_leaf: str | None, label_leaf: str | Non
 def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("plan") / "small")
     ingest(store, SOURCE, store.root, TAXONOMY, True, silent)
-    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+    segment(RunContext(store, TAXONOMY), AnnotatedSegmentation())
     return store
 
 

@@ -18,6 +18,7 @@ from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin
 from heml.tree.image_records import Records
@@ -38,7 +39,7 @@ def store(tmp_path_factory):
     store = Store(tmp_path_factory.mktemp("flat") / "flat")
     source = PortraitsSource(kind="portraits", count=80, size=48, test_share=0.25)
     ingest(store, source, store.root, FLAT, True, silent)
-    segment(store, AnnotatedSegmentation(), FLAT, silent)
+    segment(RunContext(store, FLAT), AnnotatedSegmentation())
     index = image_index(store, ["hair_tone"])
     for number, name in enumerate(FLAT.nodes):
         node = simulated_node(index, {"label": 6.0} if name in ("mouth", "skin") else {},
@@ -52,7 +53,7 @@ def store(tmp_path_factory):
         node.report["resolution"] = 16
         save_node(node, store.node(name) / "made")
         store.finish(f"metric/{name}", "made", {}, [store.node(name) / "made"])
-    fit_tree(store, FLAT, ["hair_tone"], SETTINGS, silent)
+    fit_tree(RunContext(store, FLAT, ("hair_tone",)), SETTINGS)
     return store
 
 

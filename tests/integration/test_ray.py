@@ -66,11 +66,11 @@ def address():
 
 def chain(store):
     ingest(store, SOURCE, store.root, TAXONOMY, True, silent)
-    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+    segment(RunContext(store, TAXONOMY), AnnotatedSegmentation())
     for level in TAXONOMY.levels:
-        dict(train_level(store, TAXONOMY, level, ATTRIBUTES, METRIC, silent))
-    fit_tree(store, TAXONOMY, ATTRIBUTES, METRIC, silent)
-    measure_bias(store, TAXONOMY, "mouth", ATTRIBUTES, METRIC, silent, BIAS)
+        dict(train_level(RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), level, METRIC))
+    fit_tree(RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), METRIC)
+    measure_bias(RunContext(store, TAXONOMY, tuple(ATTRIBUTES)), "mouth", METRIC, BIAS)
     run = RunContext(store, TAXONOMY, tuple(ATTRIBUTES))
     make_plan(run, "mouth", REBALANCE)
     recombine(run, REBALANCE, METRIC)
@@ -140,5 +140,5 @@ def test_segments_embeddings_and_samples_are_the_same_bytes(address, monkeypatch
     shared = Store(tmp_path / "shared")
     chain(shared)
     assert digests(shared) == digests(alone)
-    assert any(name.endswith("others.parquet") for name in digests(alone))
+    assert any(name.endswith("unsampled.parquet") for name in digests(alone))
     assert shared.summary("recombined_samples")["tried"] > 0

@@ -19,6 +19,7 @@ from heml.segmentation.segments_stage import segment
 from heml.segmentation.trained_settings import TrainedSegmentation
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import builtin
 
@@ -39,7 +40,7 @@ def store(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def trained(store):
-    return segment(store, TRAINED, TAXONOMY, silent)
+    return segment(RunContext(store, TAXONOMY), TRAINED)
 
 
 def large(found):
@@ -80,7 +81,7 @@ def test_segments_are_leaves_with_their_segmenter(store, trained):
 def test_a_fitted_segmenter_is_kept(store, trained):
     lines = []
     (store.root / "manifests" / "segments.json").unlink()
-    again = segment(store, TRAINED, TAXONOMY, lines.append)
+    again = segment(RunContext(store, TAXONOMY, progress=lines.append), TRAINED)
     assert "segmenter: fitted before, kept" in lines
     assert again.summary["content"] == trained.summary["content"]
 
@@ -88,7 +89,7 @@ def test_a_fitted_segmenter_is_kept(store, trained):
 def test_a_fitted_segmenter_is_a_checkpoint(store, trained):
     (folder,) = store.segmenter.iterdir()
     settings = PretrainedSegmentation(kind="pretrained", checkpoint=str(folder), doubted="keep")
-    outcome = segment(store, settings, TAXONOMY, silent)
+    outcome = segment(RunContext(store, TAXONOMY), settings)
     assert outcome.summary["images"] == 120
     assert outcome.summary["dropped"] == 0
     assert {row["doubt"] for row in rows(store)} <= {None, "small", "unsure"}
@@ -96,9 +97,9 @@ def test_a_fitted_segmenter_is_a_checkpoint(store, trained):
 
 def test_masks_stay_where_only_missing_ones_are_made(store):
     settings = TRAINED.model_copy(update={"apply": "missing", "steps": 2, "doubted": "drop"})
-    segment(store, settings, TAXONOMY, silent)
+    segment(RunContext(store, TAXONOMY), settings)
     predicted = rows(store)
-    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+    segment(RunContext(store, TAXONOMY), AnnotatedSegmentation())
     leaf_of = {c: leaf for leaf, names in TAXONOMY.leaves.items() for c in names}
     area = defaultdict(int)
     for row in rows(store):
@@ -112,12 +113,12 @@ def test_masks_stay_where_only_missing_ones_are_made(store):
 
 def test_doubted_segments_are_marked_or_dropped(store):
     strict = {"kind": "annotated", "least_area": 0.02}
-    marked = segment(store, AnnotatedSegmentation(**strict), TAXONOMY, silent)
+    marked = segment(RunContext(store, TAXONOMY), AnnotatedSegmentation(**strict))
     small = [row for row in rows(store) if row["doubt"] == "small"]
     assert small
     assert all(row["area"] < 0.02 * 64 * 64 for row in small)
     assert marked.summary["doubted"] == {"small": len(small)}
-    dropped = segment(store, AnnotatedSegmentation(**strict, doubted="drop"), TAXONOMY, silent)
+    dropped = segment(RunContext(store, TAXONOMY), AnnotatedSegmentation(**strict, doubted="drop"))
     assert dropped.summary["dropped"] == len(small)
     assert dropped.summary["segments"] == marked.summary["segments"] - len(small)
 
@@ -127,7 +128,7 @@ def test_too_few_annotated_images_are_refused(tmp_path):
     source = PortraitsSource(kind="portraits", count=40, size=32, test_share=0.85)
     ingest(store, source, tmp_path, TAXONOMY, True, silent)
     with pytest.raises(TooFewAnnotated, match="at least 8 to fit on"):
-        segment(store, TRAINED, TAXONOMY, silent)
+        segment(RunContext(store, TAXONOMY), TRAINED)
     assert not store.segments.exists()
 
 
@@ -154,6 +155,6 @@ def test_a_checkpoint_path_starts_at_the_recipe(store, tmp_path):
     settings = PretrainedSegmentation(
         kind="pretrained", checkpoint="weights", least_area=0, least_confidence=0
     )
-    outcome = segment(store, settings, TAXONOMY, silent, base=tmp_path)
+    outcome = segment(RunContext(store, TAXONOMY), settings, base=tmp_path)
     assert outcome.summary["segmenter"] == "weights"
     assert sum(row["area"] for row in rows(store)) == 120 * 64 * 64

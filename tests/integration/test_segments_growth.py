@@ -11,6 +11,7 @@ from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segmenters.pretrained import PretrainedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 
 
@@ -55,7 +56,7 @@ def settings(request):
 def run(dataset, store, settings, taxonomy):
     dataset.write()
     ingest(store, dataset.settings(), dataset.root, taxonomy, True, silent)
-    return segment(store, settings, taxonomy, silent).summary
+    return segment(RunContext(store, taxonomy), settings).summary
 
 
 def bytes_of(store):

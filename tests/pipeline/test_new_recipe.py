@@ -15,6 +15,7 @@ from conftest import png
 from heml.compute.progress import silent
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from pipelines.cli.app import main
 from pipelines.cli.exit_codes import REFUSED
@@ -60,7 +61,7 @@ def runs(recipe, tmp_path):
     """Ingests and segments; gives the counts."""
     store = Store(tmp_path / "store")
     counts = ingest(store, recipe.source, recipe.folder, recipe.taxonomy, True, silent).summary
-    segments = segment(store, recipe.settings.segmentation, recipe.taxonomy, silent).summary
+    segments = segment(RunContext(store, recipe.taxonomy), recipe.settings.segmentation).summary
     return counts, segments
 
 

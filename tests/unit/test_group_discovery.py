@@ -25,6 +25,7 @@ from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
 from heml.sources.source_settings import PortraitsSource
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
@@ -135,7 +136,7 @@ def planted(request, tmp_path_factory):
         seed=1,
     )
     ingest(store, source, store.root, TAXONOMY, True, silent)
-    segment(store, AnnotatedSegmentation(), TAXONOMY, silent)
+    segment(RunContext(store, TAXONOMY), AnnotatedSegmentation())
     carriers = {leaf: attribute, "mouth": "mouth"}
     index = image_index(store, [attribute, "mouth"])
     for number, name in enumerate(TAXONOMY.leaves):
@@ -151,7 +152,7 @@ def planted(request, tmp_path_factory):
 
 def test_the_planted_attribute_is_recovered(planted):
     store, attribute, leaf = planted
-    outcome = discover_groups(store, TAXONOMY, MetricSettings(), QUICK, silent)
+    outcome = discover_groups(RunContext(store, TAXONOMY), MetricSettings(), QUICK)
     assert outcome.summary["attribute"] == f"discovered.{leaf}"
     assert attributes_in_use(store, []) == [f"discovered.{leaf}"]
     index = image_index(store, [attribute, f"discovered.{leaf}"])
@@ -167,7 +168,7 @@ def test_the_planted_attribute_is_recovered(planted):
     assert len(attributes) == len(LEAVES) * len(index)
     with pytest.raises(KeyError, match=r"no attribute 'discovered\.nose' was discovered"):
         image_index(store, ["discovered.nose"])
-    assert discover_groups(store, TAXONOMY, MetricSettings(), QUICK, silent).reused
+    assert discover_groups(RunContext(store, TAXONOMY), MetricSettings(), QUICK).reused
 
 
 def test_nothing_to_discover_is_said(planted, monkeypatch):
@@ -177,4 +178,4 @@ def test_nothing_to_discover_is_said(planted, monkeypatch):
     )
     other = BiasSettings(seed=9)  # so that an earlier result is not kept
     with pytest.raises(NothingDiscovered, match="name attributes"):
-        discover_groups(planted[0], TAXONOMY, MetricSettings(), other, silent)
+        discover_groups(RunContext(planted[0], TAXONOMY), MetricSettings(), other)

@@ -17,6 +17,7 @@ from heml.segmentation.segment_rows import segment_rows
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, TaxonomyError
 
@@ -65,7 +66,7 @@ def test_segment_rows_cover_every_named_pixel_once(ids):
 
 
 def segmented(store, taxonomy):
-    return segment(store, AnnotatedSegmentation(), taxonomy, silent)
+    return segment(RunContext(store, taxonomy), AnnotatedSegmentation())
 
 
 @pytest.fixture

@@ -18,6 +18,7 @@ from heml.recombination.judging.limits import distribution_limit
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
+from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.tree.metric_tree import MetricTree
 from heml.tree.tree_stage import fit_tree
@@ -56,14 +57,14 @@ def segmented(dataset, store, taxonomy) -> Store:
     dataset.good(32)
     dataset.write()
     ingest(store, dataset.settings(), dataset.root, taxonomy, True, silent)
-    segment(store, AnnotatedSegmentation(), taxonomy, silent)
+    segment(RunContext(store, taxonomy), AnnotatedSegmentation())
     return store
 
 
 def finished(store, taxonomy, distance: str) -> MetricTree:
     for level in taxonomy.levels:
-        list(train_level(store, taxonomy, level, ["tone"], settings(distance), silent))
-    fit_tree(store, taxonomy, ["tone"], settings(distance), silent)
+        list(train_level(RunContext(store, taxonomy, ("tone",)), level, settings(distance)))
+    fit_tree(RunContext(store, taxonomy, ("tone",)), settings(distance))
     return MetricTree.load(store.metric_tree)
 
 

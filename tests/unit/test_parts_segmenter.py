@@ -13,6 +13,7 @@ from heml.recombination.judging.resegment import find_segmenter
 from heml.segmentation.segmenter import SEGMENTERS
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
+from heml.storage.run_context import RunContext
 from pipelines.recipe.model import Recipe, RecipeError, load_recipe
 
 TOY = '''
@@ -89,7 +90,7 @@ def test_a_toy_segmenter_is_a_recipe_key_and_a_stage(
         assert recipe.taxonomy.leaves == {"background": ("background",), "shape": ("shape",)}
         assert "limit" in str(Recipe.model_json_schema())
         ingest(store, dataset.settings(), dataset.root, taxonomy, False, silent)
-        outcome = segment(store, settings, recipe.source_taxonomy, silent, base=tmp_path)
+        outcome = segment(RunContext(store, recipe.source_taxonomy), settings, base=tmp_path)
         assert outcome.summary["segmenter"] == "bright-1"
         assert outcome.summary["limit_used"] == 120
         rows = pq.read_table(store.segments).to_pylist()

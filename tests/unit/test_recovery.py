@@ -209,8 +209,8 @@ def node(store):
         folder = store.node("hair") / name
         folder.mkdir(parents=True)
         (folder / "weights.safetensors").write_bytes(b"12345")
-    made = {"made": {"trained_as": "trained"}}
-    store.finish("metric/hair", "current", made, [store.node("hair") / "current"])
+    summary = {"lineage": {"weights": "trained"}}
+    store.finish("metric/hair", "current", summary, [store.node("hair") / "current"])
     old = time.time() - 40 * 24 * 3600
     for name in ("current", "trained", "earlier"):
         os.utime(store.node("hair") / name, (old, old))
