@@ -29,18 +29,13 @@ from pipelines.runtime.ray_executor import ray_jobs
 def metric_assets(recipe: LoadedRecipe, store: Store) -> list[dg.AssetsDefinition]:
     """One definition per level, leaves first; one per node where steps run on a Ray cluster."""
     levels = recipe.taxonomy.levels
+    after = [[node for level in levels[n + 1 :] for node in level] for n in range(len(levels))]
     if ray_jobs():
         return [
             _step(recipe, store, f"metric_{node}", [node]) for nodes in levels for node in nodes
         ]
     return [
-        _step(
-            recipe,
-            store,
-            f"metric_level_{number}",
-            nodes,
-            [n for level in levels[number + 1 :] for n in level],
-        )
+        _step(recipe, store, f"metric_level_{number}", nodes, after[number])
         for number, nodes in enumerate(levels)
     ]
 

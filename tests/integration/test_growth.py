@@ -4,7 +4,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 
-import heml.metrics.level
+import heml.metrics.level_update
 from heml.compute.progress import silent
 from heml.images.images_table import image_index
 from heml.metrics.artifacts import load_node, node_folder
@@ -53,12 +53,12 @@ def trained(monkeypatch):
     """Names of nodes whose networks are trained."""
     names = []
 
-    class Noted(heml.metrics.level.NodeTraining):
+    class Noted(heml.metrics.level_update.NodeTraining):
         def __init__(self, node, *rest):
             names.append(node)
             super().__init__(node, *rest)
 
-    monkeypatch.setattr(heml.metrics.level, "NodeTraining", Noted)
+    monkeypatch.setattr(heml.metrics.level_update, "NodeTraining", Noted)
     return names
 
 
@@ -122,7 +122,7 @@ def test_unchanged_source_is_kept_after_growth(grow, trained):
 def test_drifting_node_trains_again_and_so_does_what_rests_on_it(grow, store, trained, monkeypatch):
     grow(80)
     trained.clear()
-    real = heml.metrics.level.extend
+    real = heml.metrics.level_update.extend
 
     def shifted(grown, *rest):
         metric = real(grown, *rest)
@@ -130,7 +130,7 @@ def test_drifting_node_trains_again_and_so_does_what_rests_on_it(grow, store, tr
             metric.report.update(drift=0.9, drift_low=0.6, drift_high=0.99)
         return metric
 
-    monkeypatch.setattr(heml.metrics.level, "extend", shifted)
+    monkeypatch.setattr(heml.metrics.level_update, "extend", shifted)
     before = weights(store)
     grow(8)
     assert trained == ["shape", "image"]

@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
@@ -13,11 +14,12 @@ import pyarrow.parquet as pq
 import pytest
 import torch
 
+import heml.metrics.node_views
 from heml.compute.progress import silent
 from heml.images.groups import MISSING
 from heml.metrics.artifacts import load_node, node_folder
 from heml.metrics.labels import TooFewLabels, metric_labels
-from heml.metrics.level import LevelError, train_level
+from heml.metrics.level import LevelError, train_level, train_levels
 from heml.metrics.metric_settings import MetricSettings, Resolution
 from heml.metrics.parallelism import networks_at_once
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
@@ -264,6 +266,59 @@ def test_learning_curves_are_in_the_nodes_folder(dataset, store, taxonomy):
     assert any(line.startswith("metric/shape: precision at 1") for line in lines)
 
 
+@pytest.fixture
+def decoded(monkeypatch):
+    """One entry per image that was decoded for views."""
+    calls = []
+    real = heml.metrics.node_views.decode_image
+    monkeypatch.setattr(
+        heml.metrics.node_views, "decode_image", lambda data: calls.append(0) or real(data)
+    )
+    return calls
+
+
+def test_all_levels_decode_every_image_once(dataset, store, taxonomy, tmp_path, decoded):
+    dataset.good(16)
+    run = RunContext(stored(dataset, store, taxonomy), taxonomy, ("tone",))
+    assert all(not outcome.reused for _, outcome in train_levels(run, SMALL))
+    assert len(decoded) == 16
+    assert not store.node_views.exists()
+    assert all(outcome.reused for _, outcome in train_levels(run, SMALL))
+    assert len(decoded) == 16
+    # A level that does not know of later ones leaves the same bytes.
+    other = stored(dataset, Store(tmp_path / "other"), taxonomy)
+    train(other, taxonomy)
+    assert len(decoded) == 16 * (1 + len(taxonomy.levels))
+    assert digests(other) == digests(store)
+
+
+def test_views_of_other_images_are_not_taken(dataset, store, taxonomy, decoded):
+    dataset.good(16)
+    run = RunContext(stored(dataset, store, taxonomy), taxonomy, ("tone",))
+    leaves, later = taxonomy.levels[0], taxonomy.levels[-1]
+    list(train_level(run, leaves, SMALL, later))
+    (before,) = store.node_views.iterdir()
+    dataset.row(split="train")
+    stored(dataset, store, taxonomy)
+    list(train_level(run, leaves, SMALL.model_copy(update={"retrain": "always"}), later))
+    (now,) = store.node_views.iterdir()
+    assert now.name != before.name
+    assert len(np.load(now)) == 17
+
+
+def test_two_runs_at_once_leave_the_bytes_of_one(dataset, store, taxonomy, tmp_path):
+    dataset.good(16)
+    run = RunContext(stored(dataset, store, taxonomy), taxonomy, ("tone",))
+    with ThreadPoolExecutor(2) as pool:
+        runs = [pool.submit(lambda: list(train_levels(run, SMALL))) for _ in range(2)]
+        outcomes = [outcome for each in runs for _, outcome in each.result()]
+    assert sum(not outcome.reused for outcome in outcomes) == len(taxonomy.nodes)
+    assert not store.node_views.exists()
+    other = stored(dataset, Store(tmp_path / "other"), taxonomy)
+    train(other, taxonomy)
+    assert digests(other) == digests(store)
+
+
 _LEVEL = """
 import sys
 from pathlib import Path
@@ -314,6 +369,9 @@ def test_killed_in_the_middle_of_a_level_it_goes_on_where_it_was(dataset, store,
     assert outcomes == {"background": True, "shape": True, "void": False}
     assert all(path.stat().st_mtime_ns == time for path, time in before.items())
     assert {path.name for path in store.root.rglob(".*")} == {".locks", ".verified"}
+    assert [path.name.split(".")[0] for path in store.node_views.iterdir()] == ["image"]
+    list(train_level(RunContext(store, WIDE, ("tone",)), ["image"], SMALL))
+    assert not store.node_views.exists()
     whole = stored(dataset, Store(tmp_path / "whole"), WIDE)
-    list(train_level(RunContext(whole, WIDE, ("tone",)), list(WIDE.leaves), SMALL))
+    list(train_levels(RunContext(whole, WIDE, ("tone",)), SMALL))
     assert digests(whole) == digests(store)

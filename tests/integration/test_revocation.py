@@ -205,6 +205,14 @@ def test_an_interrupted_revocation_is_completed_by_the_next(tmp_path, monkeypatc
     assert not store.report.exists()
 
 
+def test_no_view_is_left(tmp_path):
+    store = finished_store(tmp_path)
+    store.node_views.mkdir()
+    (store.node_views / "hair.content.key.npy").write_bytes(b"pixels")
+    revoke(store, parents_and_a_test_image(store))
+    assert not store.node_views.exists()
+
+
 def test_counts_follow_the_images(tmp_path):
     store = finished_store(tmp_path / "one")
     gone = parents_and_a_test_image(store)

@@ -226,6 +226,15 @@ def test_only_what_nothing_uses_can_go(store, node):
     assert names(store, days=0) == {"earlier", "recent"}
 
 
+def test_views_of_a_training_that_did_not_happen_can_go(store):
+    store.node_views.mkdir(parents=True)
+    for name, age in (("hair.old.npy", 40), ("hair.new.npy", 1)):
+        (store.node_views / name).touch()
+        written = time.time() - age * 24 * 3600
+        os.utime(store.node_views / name, (written, written))
+    assert names(store) == {"hair.old.npy"}
+
+
 def test_halves_of_dead_processes_go_and_of_living_ones_stay(store, node):
     dead, alive = store.root / f".images.{gone()}.tmp", store.root / f".images.{os.getppid()}.tmp"
     dead.mkdir()
