@@ -9,7 +9,7 @@ of different attribute values are opposite and cancel overall.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,35 +18,15 @@ import torch
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import KBinsDiscretizer
-from torch import Tensor, nn
 
-from heml.compute.device import choose_device, mixed_precision, to_device
-from heml.compute.threads import seeded
-from heml.metrics.node_network import SmallTrunk
+from heml.audit.bootstrap import Measured, bootstrapped, resampled_accuracy, resampled_auc
+from heml.audit.detector import detector_scores, train_detector
+from heml.compute.device import choose_device
 
-#: Resamples of every interval, and what they leave out on both sides together.
-RESAMPLES, OUTSIDE = 500, 0.05
 #: The score's quantile bins that the label is predicted from.
 BINS = 8
 #: Balanced accuracy above chance with which the score may predict the label.
 ALLOWED = 0.02
-
-
-@dataclass(frozen=True)
-class Measured:
-    """A number with its 95% bootstrap interval over families of images.
-
-    Parameters
-    ----------
-    value, low, high : float
-    n : int
-        Images behind it.
-    """
-
-    value: float
-    low: float
-    high: float
-    n: int
 
 
 @dataclass(frozen=True)
@@ -159,18 +139,22 @@ def measure_edit_detectability(
             raise ValueError(
                 f"fold {number} has one kind of image alone: give more families, or fewer folds"
             )
-        network = _train(images, train, recombined, steps, batch_size, seed + number, device)
-        scores[test] = _score(network, images[test], device)
+        network = train_detector(
+            images, train, recombined, steps, batch_size, seed + number, device
+        )
+        scores[test] = detector_scores(network, images[test], device)
         # Logits of different networks have different offsets: ranks compare.
         scores[test] = scores[test].argsort().argsort() / max(len(test) - 1, 1)
     rng = np.random.default_rng(seed)
-    detector = _bootstrapped(lambda times: _auc(times, recombined, scores), families, rng)
+    detector = bootstrapped(lambda times: resampled_auc(times, recombined, scores), families, rng)
 
     def accuracy(strata: np.ndarray) -> Measured:
         right = _predicted(scores, codes, weights, strata, splits) == codes
         # Strata below 0 are left out.
         keys = np.where(strata < 0, -1, strata * len(names) + codes)
-        return _bootstrapped(lambda times: _balanced(times, keys, right, weights), families, rng)
+        return bootstrapped(
+            lambda times: resampled_accuracy(times, keys, right, weights), families, rng
+        )
 
     label = accuracy(np.zeros(len(codes), int))
     within = None
@@ -205,71 +189,6 @@ def _check(
         raise ValueError(
             f"{len(np.unique(families))} families of images are too few: {folds} folds"
         )
-
-
-class _Detector(nn.Module):
-    """The trunk of the node networks, which sees fine detail before it pools, and one output."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.trunk = SmallTrunk()
-        self.head = nn.LazyLinear(1)
-
-    def forward(self, images: Tensor) -> Tensor:
-        score: Tensor = self.head(self.trunk(images))
-        return score[:, 0]
-
-
-def _scaled(images: np.ndarray, device: torch.device) -> Tensor:
-    """Colors, and as fourth channel fine detail: a mark is a matter of it."""
-    colors = (to_device(np.ascontiguousarray(images), device).float() - 128) / 128
-    gray = colors.mean(dim=1, keepdim=True)
-    detail = gray - nn.functional.avg_pool2d(gray, 3, 1, 1)
-    return torch.cat([colors, detail * 4], dim=1)
-
-
-def _train(
-    images: np.ndarray,
-    train: np.ndarray,
-    recombined: np.ndarray,
-    steps: int,
-    batch_size: int,
-    seed: int,
-    device: torch.device,
-) -> nn.Module:
-    rng = np.random.default_rng(seed)
-    with seeded(seed):
-        network = _Detector()
-        network(_scaled(images[:1], torch.device("cpu")))
-    # Initialized on the CPU: the same weights on every device.
-    network.to(device).train()
-    optimizer = torch.optim.AdamW(network.parameters(), lr=3e-3, weight_decay=0.01)
-    schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, max_lr=3e-3, total_steps=steps)
-    kinds = [train[recombined[train] == kind] for kind in (False, True)]
-    half = max(batch_size // 2, 1)
-    truth = torch.arange(2).repeat_interleave(half).float().to(device)
-    for _ in range(steps):
-        rows = np.concatenate([rng.choice(kind, half) for kind in kinds])
-        batch = _scaled(images[rows], device)
-        flips = to_device(rng.random(len(rows)) < 0.5, device)[:, None, None, None]
-        batch = torch.where(flips, batch.flip(-1), batch)
-        with mixed_precision(device):
-            scores = network(batch)
-        loss = nn.functional.binary_cross_entropy_with_logits(scores.float(), truth)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        optimizer.step()
-        schedule.step()
-    return network.eval()
-
-
-@torch.inference_mode()
-def _score(network: nn.Module, images: np.ndarray, device: torch.device) -> np.ndarray:
-    parts = [
-        network(_scaled(images[start : start + 256], device)).cpu().numpy()
-        for start in range(0, len(images), 256)
-    ]
-    return np.concatenate(parts).astype(float)
 
 
 def _predicted(
@@ -308,64 +227,3 @@ def _from_score(
     model = LogisticRegression()
     model.fit(bins.fit_transform(known[:, None]), labels, sample_weight=balanced)
     return np.asarray(model.predict(bins.transform(asked[:, None])))
-
-
-def _auc(times: np.ndarray, recombined: np.ndarray, scores: np.ndarray) -> np.ndarray:
-    """Area under the ROC curve of every resample, ties counted by half; NaN with one kind alone.
-
-    Parameters
-    ----------
-    times : int array (R, N)
-        How often each image is drawn.
-    """
-    order = np.argsort(scores, kind="stable")
-    starts = np.flatnonzero(np.diff(scores[order], prepend=-np.inf))
-    # Images of one score are taken together.
-    above, below = (
-        np.add.reduceat(times[:, order] * kind[order], starts, axis=1).astype(float)
-        for kind in (recombined, ~recombined)
-    )
-    lower = np.cumsum(below, axis=1) - below / 2
-    pairs = above.sum(axis=1) * below.sum(axis=1)
-    wins = (above * lower).sum(axis=1)
-    return np.divide(wins, pairs, out=np.full(len(times), np.nan), where=pairs > 0)
-
-
-def _balanced(
-    times: np.ndarray, keys: np.ndarray, right: np.ndarray, weights: np.ndarray
-) -> np.ndarray:
-    """Mean share of what is right, by weight, over all keys from 0 on, of every resample.
-
-    Parameters
-    ----------
-    times : int array (R, N)
-        How often each image is drawn.
-    """
-    kept = keys >= 0
-    places = np.unique(keys[kept], return_inverse=True)[1]
-    table = np.eye(places.max(initial=0) + 1)[places] * weights[kept, None]
-    masses = times[:, kept] @ table
-    hits = times[:, kept] @ (table * right[kept, None])
-    shares = np.divide(hits, masses, out=np.zeros_like(hits), where=masses > 0)
-    there = (masses > 0).sum(axis=1)
-    return np.divide(shares.sum(axis=1), there, out=np.full(len(times), np.nan), where=there > 0)
-
-
-def _bootstrapped(
-    measure: Callable[[np.ndarray], np.ndarray], families: np.ndarray, rng: np.random.Generator
-) -> Measured:
-    """Resamples whole families: an image and its recombinations are not independent.
-
-    Parameters
-    ----------
-    measure : callable
-        From how often each image is drawn, int array (R, N), the measure of every resample (R,).
-    """
-    names, codes = np.unique(families, return_inverse=True)
-    count = len(names)
-    drawn = [
-        np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(RESAMPLES)
-    ]
-    low, high = np.nanquantile(measure(np.stack(drawn)[:, codes]), [OUTSIDE / 2, 1 - OUTSIDE / 2])
-    everything = measure(np.ones((1, len(codes)), int))
-    return Measured(float(everything[0]), float(low), float(high), len(codes))

@@ -23,7 +23,7 @@ from heml.recombination.gate import Resegment
 from heml.recombination.imaging.image_reader import SegmentedImageReader
 from heml.recombination.judging.calibration import Calibration
 from heml.recombination.judging.judge import MeasuredLimits, fit_gates
-from heml.recombination.plan.plan_stage import planned_roles
+from heml.recombination.plan.train_roles import planned_roles
 from heml.recombination.rebalance_settings import RebalanceSettings
 from heml.recombination.recombiner import Recombiner
 from heml.recombination.samples_table import write_samples

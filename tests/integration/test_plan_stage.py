@@ -13,8 +13,9 @@ from data_contracts import BIAS_SCORES, PLANNED_GROUPS, REBALANCE_PLAN
 from heml.compute.progress import silent
 from heml.images.images_table import image_index
 from heml.recombination.plan.layout import read_layouts
-from heml.recombination.plan.plan_stage import make_plan, planned_roles
+from heml.recombination.plan.plan_stage import make_plan
 from heml.recombination.plan.quotas import QuotaError
+from heml.recombination.plan.train_roles import planned_roles
 from heml.recombination.rebalance_settings import RebalanceSettings
 from heml.report.figures.by_name import plan_figure
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from heml.audit import detectability_stage
-from heml.audit.edit_detectability import EditDetectability, Measured
+from heml.audit.bootstrap import Measured
+from heml.audit.edit_detectability import EditDetectability
 from pipelines.checks.detectability_check import FEWEST, check_edit_detectability
 from pipelines.checks.limits import OverLimit
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 from sklearn.metrics import roc_auc_score
 
-from heml.audit.edit_detectability import _auc, _balanced, measure_edit_detectability
+from heml.audit.bootstrap import resampled_accuracy, resampled_auc
+from heml.audit.edit_detectability import measure_edit_detectability
 
 
 def images(count: int, seed: int) -> np.ndarray:
@@ -115,8 +116,8 @@ def test_measures_of_resamples_are_those_of_the_drawn_rows():
     keys, right = rng.integers(0, 3, 40), rng.random(40) < 0.5
     for row, area, share in zip(
         times,
-        _auc(times, kind, scores),
-        _balanced(times, keys, right, np.ones(40)),
+        resampled_auc(times, kind, scores),
+        resampled_accuracy(times, keys, right, np.ones(40)),
         strict=True,
     ):
         drawn = np.repeat(np.arange(40), row)
@@ -127,4 +128,6 @@ def test_measures_of_resamples_are_those_of_the_drawn_rows():
 
 
 def test_resamples_of_one_kind_have_no_area():
-    assert np.isnan(_auc(np.array([[1, 0]]), np.array([True, False]), np.array([0.1, 0.2]))).all()
+    assert np.isnan(
+        resampled_auc(np.array([[1, 0]]), np.array([True, False]), np.array([0.1, 0.2]))
+    ).all()

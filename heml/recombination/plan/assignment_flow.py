@@ -2,7 +2,7 @@
 
 Edits are pairs of a host and a donor of one candidate, each used once; every image is host of at
 most `cap` edits, and donor of at most `cap`. Flow runs from hosts through pairs to donors, so the
-constraints are those of a network, and the optimum of the linear program is whole.
+constraints are those of a network, and a vertex solution of the linear program is integral.
 """
 
 from __future__ import annotations

@@ -2,38 +2,25 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
 
 from data_contracts import PLANNED_GROUPS, REBALANCE_PLAN
-from heml.images.groups import joined
 from heml.images.images_table import image_index
-from heml.recombination.attribution.label_colors import colors_that_encode_label
-from heml.recombination.attribution.presence import find_presence
-from heml.recombination.attribution.roles import (
-    Roles,
-    chance_accuracy,
-    find_roles,
-    label_evidence,
-    roles_from,
-)
-from heml.recombination.imaging.image_reader import SegmentedImageReader
-from heml.recombination.plan.layout import Layouts, read_layouts
+from heml.recombination.attribution.roles import Roles
+from heml.recombination.plan.layout import read_layouts
 from heml.recombination.plan.planner import Plan, Planner
 from heml.recombination.plan.quotas import check_values
+from heml.recombination.plan.train_roles import train_roles
 from heml.recombination.plan.train_split import texts
 from heml.recombination.rebalance_settings import Quotas, RebalanceSettings
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
-from heml.storage.store import Store
 
 VERSION = 9
 
@@ -72,9 +59,7 @@ def make_plan(
         train = train_records(run, label_name, settings)
         layouts = read_layouts(run, train["image_id"].tolist())
         scores = pd.read_parquet(store.bias_scores)
-        roles = roles_of(run, train, layouts, scores)
-        if settings.donor_colors:
-            roles = _with_colors(run, train, scores, roles)
+        roles = train_roles(run, train, layouts, scores, settings.donor_colors)
         members = {node: run.taxonomy.leaves_of(node) for node in run.taxonomy.nodes}
         planner = Planner(train, run.attributes, roles, layouts, settings, label_name, members)
         plan = planner.plan()
@@ -93,17 +78,6 @@ def make_plan(
     return run_stage(store, "rebalance_plan", key, compute, run.progress)
 
 
-def planned_roles(store: Store) -> Roles:
-    """The roles that the stored plan rests on.
-
-    Raises
-    ------
-    FileNotFoundError
-        If there is no plan yet.
-    """
-    return roles_from(store.summary("rebalance_plan")["roles"])
-
-
 def train_records(run: RunContext, label_name: str, settings: RebalanceSettings) -> pd.DataFrame:
     """Train rows of `image_index`; refuses quotas that do not fit them.
 
@@ -120,63 +94,6 @@ def train_records(run: RunContext, label_name: str, settings: RebalanceSettings)
         ]
         check_values(settings.target, label_name, run.attributes, known)
     return train
-
-
-def roles_of(run: RunContext, train: pd.DataFrame, layouts: Layouts, scores: pd.DataFrame) -> Roles:
-    """Roles of the nodes for a train split, with attributes that are presences of leaves.
-
-    Parameters
-    ----------
-    run : RunContext
-    train : DataFrame
-        Columns label and the attributes; rows as in `layouts`.
-    scores : DataFrame
-        The `bias_scores` table.
-    """
-    labels = texts(train["label"])
-    areas = {leaf: layouts.areas[:, place] for place, leaf in enumerate(layouts.leaves)}
-    values = {attribute: texts(train[attribute]) for attribute in run.attributes}
-    presence = {
-        attribute: find_presence(own, labels.astype(str), areas)
-        for attribute, own in values.items()
-    }
-    strata = np.array([joined(map(str, row)) for row in zip(*values.values(), strict=True)])
-    label_presence = find_presence(labels, strata, areas)
-    # A leaf that encodes both, because they are confounded, encodes neither for certain.
-    both = {p.leaf for p in label_presence} & {p.leaf for f in presence.values() for p in f}
-    presence = {g: tuple(p for p in f if p.leaf not in both) for g, f in presence.items()}
-    label_presence = tuple(p for p in label_presence if p.leaf not in both)
-    measured = scores[scores["attribute"].isin(list(run.attributes))]
-    return find_roles(
-        measured,
-        max(len(set(labels)), 1),
-        run.taxonomy,
-        _chance(train, run.attributes),
-        presence,
-        label_presence,
-    )
-
-
-def _chance(train: pd.DataFrame, attributes: Sequence[str]) -> dict[str, float]:
-    labels = texts(train["label"])
-    return {attribute: chance_accuracy(labels, texts(train[attribute])) for attribute in attributes}
-
-
-def _with_colors(run: RunContext, train: pd.DataFrame, scores: pd.DataFrame, roles: Roles) -> Roles:
-    """Roles with the label nodes whose colors encode the label."""
-    if roles.label_presence:
-        return roles  # colors do not encode a presence
-    labels = texts(train["label"])
-    measured = scores[scores["attribute"].isin(list(run.attributes))]
-    evidence = label_evidence(measured, max(len(set(labels)), 1), _chance(train, run.attributes))
-    encoding = colors_that_encode_label(
-        SegmentedImageReader(run.store),
-        train["image_id"].tolist(),
-        labels.astype(str),
-        {leaf: float(evidence[leaf]) for leaf in roles.label_nodes},
-        run.taxonomy,
-    )
-    return replace(roles, label_colors=encoding)
 
 
 def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:

@@ -98,7 +98,7 @@ class Planner:
         counted = count_groups(self._train, self._split.label_name, self._split.attributes)
         targets, groups = self._balanced(counted)
         cycles = self._within_group_cycles(groups)
-        self._add_within_group_and_extra(targets, groups, cycles)
+        self._add_own_and_additional(targets, groups, cycles)
         planned = pd.DataFrame([group_row(g) for g in groups], columns=PLANNED_GROUPS.column_names)
         noted = [*self._roles.remarks, *remarks(self._split, self._settings, planned)]
         return Plan(self._edits(groups), planned, noted)
@@ -121,13 +121,13 @@ class Planner:
                 group.want(wanted)
         return targets, groups
 
-    def _add_within_group_and_extra(
+    def _add_own_and_additional(
         self,
         targets: pd.DataFrame,
         groups: list[GroupPlan],
         cycles: list[list[EditCandidate]],
     ) -> None:
-        """Edits between records of one group, and samples up to `min_synthetic`."""
+        """Within-group edits, and edits for additional samples up to `min_synthetic`."""
         records = len(self._split)
         possible = np.array([group.balancing_samples for group in groups], int)
         within_group = wanted_within_group(targets, possible, self._settings, records)
@@ -148,8 +148,10 @@ class Planner:
             if more_balancing:
                 group.want(group.balancing_samples + more_balancing)
                 group.balancing = self._balancing(group, group.n_balancing)
-            group.n_within_group = wanted + more - more_balancing
-            group.within_group = self._within_group(group, cycle, group.n_within_group)
+            group.within_group = self._within_group(group, cycle, wanted + more - more_balancing)
+            # Additional samples that its records are too few for are no shortage.
+            within = min(wanted + more - more_balancing, len(group.within_group))
+            group.n_within_group = max(wanted, within)
 
     def _rooms(
         self, group: GroupPlan, cycle: list[EditCandidate], within_group: int
@@ -191,7 +193,7 @@ class Planner:
         return PlannedEdits(assignment.edits, self._shortage(candidates, wanted))
 
     def _shortage(self, candidates: list[EditCandidate], wanted: int) -> Infeasible:
-        """Why there are fewer edits than wanted: what limits them if no share does."""
+        """Why there are fewer edits than wanted: no more pairs, or no more within the share."""
         unlimited = most_edits(candidates, wanted, wanted, self._rng())
         if most_edits(candidates, self._cap(wanted), wanted, self._rng()) == unlimited:
             return few_pairs(candidates)
