@@ -6,8 +6,8 @@ import csv
 import json
 from pathlib import Path
 
-from heml.sources.portraits_source import PortraitsSource
-from heml.sources.source_settings import PortraitsSource as PortraitsSettings
+from heml.sources.layouts.portraits import PortraitsSource as PortraitsSettings
+from heml.sources.portraits_source import PortraitsReader
 from heml.storage.atomic_write import write_aside
 
 LABEL, ATTRIBUTE = "mouth", "hair_tone"
@@ -41,7 +41,7 @@ def _draw(folder: Path, split: int, train: int, test: int) -> None:
     rows = []
     # Numbers of portraits give their looks: seeds that share none make splits that share none.
     biased, unbiased = (
-        PortraitsSource(
+        PortraitsReader(
             PortraitsSettings(
                 kind="portraits",
                 label=LABEL,

@@ -25,9 +25,10 @@ from heml.metrics.metric_settings import MetricSettings, Resolution
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
+from heml.sources.layouts.folder import FolderSource
+from heml.sources.layouts.portraits import PortraitsSource
 from heml.sources.portraits import ATTRIBUTES
 from heml.sources.portraits.vocabulary import CARRIERS
-from heml.sources.source_settings import FolderSource, PortraitsSource
 from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin

@@ -78,8 +78,8 @@ def _generate(folder: Path, count: int, side: int) -> None:
 def _ingest(data: Path, store: Path) -> dict[str, float]:
     from heml.compute.progress import silent
     from heml.sources.ingest import ingest
-    from heml.sources.parquet import ParquetSource as _Loaded  # noqa: F401 - before the measure
-    from heml.sources.source_settings import ParquetSource
+    from heml.sources.layouts.parquet import ParquetSource
+    from heml.sources.parquet import ParquetReader as _Loaded  # noqa: F401 - before the measure
     from heml.storage.store import Store
     from heml.taxonomy import Taxonomy
 

@@ -218,7 +218,7 @@ def _generate(folder: Path) -> None:
     from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
     from heml.segmentation.segments_stage import segment
     from heml.sources.ingest import ingest
-    from heml.sources.source_settings import PortraitsSource
+    from heml.sources.layouts.portraits import PortraitsSource
     from heml.storage.store import Store
 
     store, taxonomy = Store(folder / "store"), builtin("portraits")

@@ -31,8 +31,8 @@ from PIL import Image
 from benchmarks.direct import stage_calls
 from benchmarks.tables import table
 from data_contracts.common import IMAGE
-from heml.sources.portraits_source import PortraitsSource as Portraits
-from heml.sources.source_settings import PortraitsSource
+from heml.sources.layouts.portraits import PortraitsSource
+from heml.sources.portraits_source import PortraitsReader as Portraits
 from heml.storage.store import Store
 from pipelines.recipe.model import load_recipe
 

@@ -29,7 +29,7 @@ from heml.segmentation.segformer import is_held_out
 from heml.segmentation.segments_stage import segment
 from heml.segmentation.trained_settings import TrainedSegmentation
 from heml.sources.ingest import ingest
-from heml.sources.source_settings import FolderSource
+from heml.sources.layouts.folder import FolderSource
 from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy

@@ -27,7 +27,7 @@ from heml.metrics.views import open_views
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.sources.source_settings import FolderSource
+from heml.sources.layouts.folder import FolderSource
 from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin

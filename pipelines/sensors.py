@@ -94,7 +94,7 @@ def source_state(recipe: LoadedRecipe) -> str:
     SourceError
         If it cannot be read.
     """
-    from heml.sources.open import open_source
+    from heml.sources.layout import open_source
 
     reader = open_source(recipe.source, recipe.folder)
     # Or a folder that is away for a moment would look like an empty one.

@@ -20,7 +20,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from heml.sources.source_settings import FolderSource
+from heml.sources.layouts.folder import FolderSource
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 

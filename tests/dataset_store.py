@@ -33,8 +33,10 @@ from heml.segmentation.masks import encode
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.sources.open import open_source
-from heml.sources.source_settings import FolderSource, ParquetSource, PortraitsSource
+from heml.sources.layout import open_source
+from heml.sources.layouts.folder import FolderSource
+from heml.sources.layouts.parquet import ParquetSource
+from heml.sources.layouts.portraits import PortraitsSource
 from heml.storage.run_context import RunContext
 from heml.storage.sharded_parquet import ShardWriter
 from heml.storage.stage import Outcome

@@ -15,8 +15,8 @@ from pathlib import Path, PurePosixPath
 
 from heml.sources.base import FileRow, FileSource
 from heml.sources.files import most_bytes, open_files
+from heml.sources.layouts.ade20k import Ade20kSource as Ade20kSettings
 from heml.sources.raw import SourceError
-from heml.sources.source_settings import Ade20kSource as Ade20kSettings
 
 IMAGES, MASKS = "images", "annotations"
 SCENES, OBJECTS = "sceneCategories.txt", "objectInfo150.txt"
@@ -27,12 +27,12 @@ OTHER = "other"
 _OBJECT = re.compile(r"\s*(\d+)\s+[\d.]+\s+\d+\s+\d+\s+\S+\s+(.+)")
 
 
-class Ade20kSource(FileSource):
+class Ade20kReader(FileSource):
     """Scenes with their objects; the column `scene` holds the scene's category.
 
     Parameters
     ----------
-    settings : heml.sources.source_settings.Ade20kSource
+    settings : heml.sources.layouts.ade20k.Ade20kSource
     base : pathlib.Path
     """
 

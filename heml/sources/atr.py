@@ -14,23 +14,23 @@ from pathlib import Path, PurePosixPath
 from heml.sources.base import FileRow, FileSource
 from heml.sources.class_list import ATR
 from heml.sources.files import joined, most_bytes, open_files
-from heml.sources.parquet import ParquetSource
+from heml.sources.layouts.atr import AtrSource as AtrSettings
+from heml.sources.layouts.parquet import ParquetSource as ParquetSettings
+from heml.sources.parquet import ParquetReader
 from heml.sources.raw import SourceError
-from heml.sources.source_settings import AtrSource as AtrSettings
-from heml.sources.source_settings import ParquetSource as ParquetSettings
 from heml.sources.splits import drawn_split
 
 IMAGES, MASKS = "JPEGImages", "SegmentationClassAug"
-_WITHIN = "humanparsing"
+WITHIN = "humanparsing"
 
 
-def open_atr(settings: AtrSettings, base: Path) -> AtrFiles | ParquetSource:
+def open_atr(settings: AtrSettings, base: Path) -> AtrFiles | ParquetReader:
     """The reader of whichever form lies at the root."""
     files = AtrFiles(settings, base)
     if files.found or not any(name.endswith(".parquet") for name in files.files.walk()):
         return files
     shared = settings.model_dump(exclude_unset=True, exclude={"kind"})
-    return ParquetSource(
+    return ParquetReader(
         ParquetSettings(kind="parquet", classes="atr", **{"label": settings.label} | shared), base
     )
 
@@ -40,7 +40,7 @@ class AtrFiles(FileSource):
 
     Parameters
     ----------
-    settings : heml.sources.source_settings.AtrSource
+    settings : heml.sources.layouts.atr.AtrSource
     base : pathlib.Path
     """
 
@@ -50,7 +50,7 @@ class AtrFiles(FileSource):
 
     @cached_property
     def _folder(self) -> str:
-        return _WITHIN if _WITHIN in self.files.listing().folders else ""
+        return WITHIN if WITHIN in self.files.listing().folders else ""
 
     @property
     def found(self) -> bool:

@@ -21,8 +21,8 @@ from heml.images.images_table import displayed_size, open_image
 from heml.sources.base import FileRow, FileSource
 from heml.sources.class_list import CELEBAMASK_HQ
 from heml.sources.files import most_bytes, open_files
+from heml.sources.layouts.celebamask_hq import CelebAMaskHQSource as CelebAMaskHQSettings
 from heml.sources.raw import Refusal, SourceError, Unacceptable
-from heml.sources.source_settings import CelebAMaskHQSource as CelebAMaskHQSettings
 from heml.sources.splits import drawn_split
 
 IMAGES, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
@@ -35,12 +35,12 @@ _WORDS = {"1": "yes", "-1": "no"}
 _LAST_OF_SPLIT = ((162_770, "train"), (182_637, "validation"), (202_599, "test"))
 
 
-class CelebAMaskHQSource(FileSource):
+class CelebAMaskHQReader(FileSource):
     """Faces with their parts, attributes as columns with the values yes and no.
 
     Parameters
     ----------
-    settings : heml.sources.source_settings.CelebAMaskHQSource
+    settings : heml.sources.layouts.celebamask_hq.CelebAMaskHQSource
     base : pathlib.Path
     """
 

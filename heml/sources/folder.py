@@ -15,9 +15,9 @@ from data_contracts.common import SPLITS
 from heml.sources.base import FileRow, FileSource
 from heml.sources.class_list import class_list
 from heml.sources.files import joined, most_bytes, normal, open_files
+from heml.sources.layouts.folder import FolderSource as FolderSettings
 from heml.sources.metadata import SUFFIXES, MetadataTable
 from heml.sources.raw import Refusal, SourceError
-from heml.sources.source_settings import FolderSource as FolderSettings
 from heml.sources.splits import drawn_split, first_of, mapped_split, split_word
 from heml.taxonomy import nearest
 
@@ -47,12 +47,12 @@ class _Row(NamedTuple):
     refusal: Refusal | None
 
 
-class FolderSource(FileSource):
+class FolderReader(FileSource):
     """The rows of a folder with their files.
 
     Parameters
     ----------
-    settings : heml.sources.source_settings.FolderSource
+    settings : heml.sources.layouts.folder.FolderSource
     base : pathlib.Path
         Folder that a relative `root` starts from: the recipe's.
 

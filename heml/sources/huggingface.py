@@ -16,9 +16,9 @@ from typing import Any
 from heml.parts.extras import missing_extra
 from heml.sources.files import expanded, most_bytes, open_files, refuse_unsafe
 from heml.sources.image_columns import PictureRow, PictureTable
+from heml.sources.layouts.huggingface import HuggingFaceSource as HuggingFaceSettings
 from heml.sources.parquet_rows import class_name
 from heml.sources.raw import SourceError, Unacceptable
-from heml.sources.source_settings import HuggingFaceSource as HuggingFaceSettings
 from heml.sources.splits import as_text, drawn_split, mapped_split
 
 #: Readers of the `datasets` library that give pictures and nothing but data.
@@ -27,12 +27,12 @@ _ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _MEMBER = re.compile(r"(zip|tar)://(.*?)::(.+)", re.DOTALL)
 
 
-class HuggingFaceSource(PictureTable):
+class HuggingFaceReader(PictureTable):
     """The rows of a Hugging Face dataset, its splits one after the other.
 
     Parameters
     ----------
-    settings : heml.sources.source_settings.HuggingFaceSource
+    settings : heml.sources.layouts.huggingface.HuggingFaceSource
     base : pathlib.Path
         Folder that a relative `dataset` starts from: the recipe's.
 

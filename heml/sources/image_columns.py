@@ -11,8 +11,9 @@ from data_contracts.common import SPLITS
 from heml.sources.base import Described, GivenSource
 from heml.sources.class_list import class_list
 from heml.sources.files import Files, most_bytes
+from heml.sources.layouts.huggingface import HuggingFaceSource
+from heml.sources.layouts.parquet import ParquetSource
 from heml.sources.raw import RawRecord, SourceError, Unacceptable
-from heml.sources.source_settings import HuggingFaceSource, ParquetSource
 from heml.sources.splits import as_text, first_of
 from heml.taxonomy import nearest
 

@@ -26,9 +26,9 @@ from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.groups import MISSING, group_name
 from heml.images.revoked import Revoked, read_revoked
 from heml.sources.dedup import Seen
-from heml.sources.open import open_source
+from heml.sources.layout import open_source
 from heml.sources.raw import RawRecord, Refusal, Source, SourceError, Unacceptable
-from heml.sources.source_settings import Source as SourceSettings
+from heml.sources.source_settings import SourceSettings
 from heml.sources.validate import CheckedMask, check_image, check_mask
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
@@ -57,7 +57,7 @@ def ingest(
     Parameters
     ----------
     store : Store
-    source : heml.sources.source_settings.Source
+    source : heml.sources.source_settings.SourceSettings
     base : pathlib.Path
         Folder that relative paths start from: the recipe's.
     taxonomy : Taxonomy

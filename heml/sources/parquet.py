@@ -12,20 +12,20 @@ import pyarrow as pa
 from data_contracts.common import SPLITS
 from heml.sources.files import Files, most_bytes, open_files
 from heml.sources.image_columns import PictureRow, PictureTable, picture_of
+from heml.sources.layouts.parquet import ParquetSource as ParquetSettings
 from heml.sources.parquet_rows import ParquetFile
 from heml.sources.raw import SourceError, Unacceptable
-from heml.sources.source_settings import ParquetSource as ParquetSettings
 from heml.sources.splits import as_text, drawn_split, mapped_split, split_word
 
 SUFFIXES = (".parquet", ".pq")
 
 
-class ParquetSource(PictureTable):
+class ParquetReader(PictureTable):
     """The rows of one Parquet file, or of all below a folder.
 
     Parameters
     ----------
-    settings : heml.sources.source_settings.ParquetSource
+    settings : heml.sources.layouts.parquet.ParquetSource
     base : pathlib.Path
         Folder that a relative `root` starts from: the recipe's.
 

@@ -11,21 +11,21 @@ from collections.abc import Iterator, Mapping
 import numpy as np
 from PIL import Image
 
+from heml.sources.layouts.portraits import PortraitsSource as PortraitsSettings
 from heml.sources.portraits import ATTRIBUTES, CLASSES, draw, plan_attributes
 from heml.sources.raw import Limits, RawRecord, SourceError
-from heml.sources.source_settings import PortraitsSource as PortraitsSettings
 from heml.taxonomy import nearest
 
 #: Raise it when the drawing changes, so that stored portraits are drawn again.
 VERSION = 1
 
 
-class PortraitsSource:
+class PortraitsReader:
     """Portraits drawn from a seed.
 
     Parameters
     ----------
-    settings : heml.sources.source_settings.PortraitsSource
+    settings : heml.sources.layouts.portraits.PortraitsSource
     """
 
     def __init__(self, settings: PortraitsSettings) -> None:

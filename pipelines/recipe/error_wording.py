@@ -12,24 +12,17 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
+from heml.parts.registry import Registry
 from heml.segmentation.segmenter import SEGMENTERS
-from heml.sources.source_settings import Source
+from heml.sources.layout import LAYOUTS
 from heml.taxonomy import nearest
 from pipelines.recipe.yaml_text import Location
 
 
-def _kinds(union: Any) -> dict[str, type[BaseModel]]:
-    return {
-        get_args(model.model_fields["kind"].annotation)[0]: model
-        for model in get_args(get_args(union)[0])
-    }
-
-
 def _kinds_of(key: str) -> Mapping[str, type[BaseModel]]:
     """Kind → its model, where a key may hold mappings of several kinds."""
-    if key == "segmentation":
-        return {segmenter.name: segmenter.settings for segmenter in SEGMENTERS}
-    return _kinds(Source) if key == "source" else {}
+    registries: Mapping[str, Registry[Any]] = {"segmentation": SEGMENTERS, "source": LAYOUTS}
+    return {part.name: part.settings for part in registries[key]} if key in registries else {}
 
 
 def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:

@@ -29,7 +29,8 @@ from heml.segmentation.segmentation_settings import SegmentationSettings
 from heml.segmentation.segmenter import SEGMENTERS, Segmenter
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.sources.files import is_url
-from heml.sources.source_settings import PortraitsSource, Source
+from heml.sources.layout import AnySource, layout_of
+from heml.sources.source_settings import SourceSettings
 from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
 from heml.storage.store import Store
@@ -70,7 +71,7 @@ class Recipe(Settings):
         max_length=60,
         description="Prefix of the asset keys, folder in the store.",
     )
-    source: Source = Field(description="Where the images are, and what their columns mean.")
+    source: AnySource = Field(description="Where the images are, and what their columns mean.")
     segmentation: SegmentationSettings = Field(
         AnnotatedSegmentation(), description="Where segments come from."
     )
@@ -150,7 +151,7 @@ class LoadedRecipe:
         return self.path.parent
 
     @property
-    def source(self) -> Source:
+    def source(self) -> SourceSettings:
         return self.settings.source
 
     @property
@@ -324,8 +325,8 @@ def _expand_root(recipe: RecipeText) -> dict[str, Any]:
 
 def _taxonomy(settings: Recipe, recipe: RecipeText) -> Taxonomy:
     chosen = settings.taxonomy
-    if chosen is None and isinstance(settings.source, PortraitsSource):
-        chosen = "portraits"
+    if chosen is None:
+        chosen = layout_of(settings.source).taxonomy
     if chosen is None:
         raise recipe.error(
             ("taxonomy",),
@@ -348,8 +349,8 @@ def _inconsistencies(settings: Recipe, taxonomy: Taxonomy) -> Iterator[tuple[Loc
             )
         if attribute in source.attributes[:position]:
             yield ("source", "attributes", position), f"'{attribute}' is named twice; keep one"
-    if isinstance(source, PortraitsSource):
-        yield from _unknown_attributes(source)
+    for keys, problem in layout_of(source).problems(source):
+        yield ("source", *keys), problem
     yield from _misplaced_quotas(settings)
     yield from _unknown_budgets(settings)
     for node, side in settings.metric.resolution.nodes.items():
@@ -389,19 +390,3 @@ def _unknown_budgets(settings: Recipe) -> Iterator[tuple[Location, str]]:
         for part in name.split(TIMES):
             if part not in columns:
                 yield ("budget", "attributes", name), f"no such attribute; {nearest(part, columns)}"
-
-
-def _unknown_attributes(source: PortraitsSource) -> Iterator[tuple[Location, str]]:
-    from heml.sources.portraits.vocabulary import ATTRIBUTES
-
-    named: list[tuple[Location, str]] = [(("source", "label"), source.label)]
-    named += [
-        (("source", "attributes", n), attribute) for n, attribute in enumerate(source.attributes)
-    ]
-    if source.planted is not None:
-        named.append((("source", "planted"), source.planted))
-        if source.planted == source.label:
-            yield ("source", "planted"), f"'{source.label}' is the label; name another attribute"
-    for location, word in named:
-        if word not in ATTRIBUTES:
-            yield location, f"portraits have no '{word}'; {nearest(word, ATTRIBUTES)}"

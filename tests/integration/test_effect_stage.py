@@ -18,7 +18,7 @@ from heml.images.images_table import decode_image, image_index, iterate_images
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.sources.source_settings import PortraitsSource
+from heml.sources.layouts.portraits import PortraitsSource
 from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.storage.table_check import check_table

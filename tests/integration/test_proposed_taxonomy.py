@@ -17,7 +17,7 @@ from heml.segmentation.masks import SegmentReader
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.sources.source_settings import PortraitsSource
+from heml.sources.layouts.portraits import PortraitsSource
 from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, builtin

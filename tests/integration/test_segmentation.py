@@ -18,7 +18,7 @@ from heml.segmentation.segmenters.pretrained import PretrainedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.segmentation.trained_settings import TrainedSegmentation
 from heml.sources.ingest import ingest
-from heml.sources.source_settings import PortraitsSource
+from heml.sources.layouts.portraits import PortraitsSource
 from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import builtin

@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from heml.compute.progress import silent
-from heml.sources.folder import FolderSource
+from heml.sources.folder import FolderReader
 from heml.sources.ingest import ingest, quarantined
 from heml.sources.raw import SourceError
 
@@ -61,4 +61,4 @@ def test_a_bucket_is_ingested_and_watched(dataset, store, taxonomy, bucket):
 
 def test_a_bucket_that_is_not_there_is_named(dataset, bucket):
     with pytest.raises(SourceError, match="s3://no-such-bucket/faces"):
-        FolderSource(dataset.settings(root="s3://no-such-bucket/faces"), Path("/")).check()
+        FolderReader(dataset.settings(root="s3://no-such-bucket/faces"), Path("/")).check()

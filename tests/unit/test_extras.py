@@ -4,9 +4,9 @@ import pytest
 
 from heml.parts import extras
 from heml.parts.extras import missing_extra
-from heml.sources.open import open_source
+from heml.sources.layout import open_source
+from heml.sources.layouts.huggingface import HuggingFaceSource
 from heml.sources.raw import SourceError
-from heml.sources.source_settings import HuggingFaceSource
 
 
 def test_installed_library_needs_nothing():

@@ -5,13 +5,13 @@ from pathlib import Path
 
 import pytest
 
-from heml.sources.folder import FolderSource
+from heml.sources.folder import FolderReader
 from heml.sources.raw import RawRecord, SourceError
 from heml.sources.splits import drawn_split
 
 
 def source(dataset, base=Path("/"), **changes):
-    return FolderSource(dataset.settings(**changes), base)
+    return FolderReader(dataset.settings(**changes), base)
 
 
 def records(dataset, **changes) -> list[RawRecord]:

@@ -24,7 +24,7 @@ from heml.metrics.metric_settings import MetricSettings
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
-from heml.sources.source_settings import PortraitsSource
+from heml.sources.layouts.portraits import PortraitsSource
 from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy

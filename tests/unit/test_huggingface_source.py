@@ -10,10 +10,10 @@ import pytest
 from conftest import png
 
 from heml.compute.progress import silent
-from heml.sources.huggingface import HuggingFaceSource, located
+from heml.sources.huggingface import HuggingFaceReader, located
 from heml.sources.ingest import ingest, quarantined
+from heml.sources.layouts.huggingface import HuggingFaceSource as Settings
 from heml.sources.raw import SourceError
-from heml.sources.source_settings import HuggingFaceSource as Settings
 
 
 def image(number: int) -> bytes:
@@ -26,7 +26,7 @@ def ids(number: int) -> bytes:
     return png(pixels)
 
 
-def source(root: Path | str, base: Path = Path("/"), **changes) -> HuggingFaceSource:
+def source(root: Path | str, base: Path = Path("/"), **changes) -> HuggingFaceReader:
     content = {
         "kind": "huggingface",
         "dataset": str(root),
@@ -34,7 +34,7 @@ def source(root: Path | str, base: Path = Path("/"), **changes) -> HuggingFaceSo
         "attributes": ["tone"],
     }
     content |= {"classes": {0: "background", 1: "shape"}}
-    return HuggingFaceSource(Settings.model_validate(content | changes), base)
+    return HuggingFaceReader(Settings.model_validate(content | changes), base)
 
 
 @pytest.fixture

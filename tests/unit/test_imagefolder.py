@@ -7,14 +7,14 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
-from heml.sources.folder import FolderSource
+from heml.sources.folder import FolderReader
+from heml.sources.layouts.folder import FolderSource as Settings
 from heml.sources.raw import SourceError
-from heml.sources.source_settings import FolderSource as Settings
 
 
-def source(root: Path, **changes) -> FolderSource:
+def source(root: Path, **changes) -> FolderReader:
     content = {"kind": "folder", "root": str(root), "label": "label"}
-    return FolderSource(Settings.model_validate(content | changes), Path("/"))
+    return FolderReader(Settings.model_validate(content | changes), Path("/"))
 
 
 def pictures(folder: Path, count: int = 4) -> None:
@@ -91,16 +91,16 @@ def test_masks_may_have_the_other_name(tmp_path, dataset):
         row["mask_file_name"] = row.pop("mask_name")
     dataset.write()
     settings = dataset.settings()
-    assert next(FolderSource(settings, Path("/")).records()).mask is not None
+    assert next(FolderReader(settings, Path("/")).records()).mask is not None
     for row in dataset.rows:
         row["parts"] = row.pop("mask_file_name")
     dataset.write()
-    reader = FolderSource(dataset.settings(mask="parts"), Path("/"))
+    reader = FolderReader(dataset.settings(mask="parts"), Path("/"))
     reader.check()
     assert next(reader.records()).mask is not None
     assert "parts" not in reader.columns()
     with pytest.raises(SourceError, match=r"source\.mask: .* no column 'masks'"):
-        FolderSource(dataset.settings(mask="masks"), Path("/")).check()
+        FolderReader(dataset.settings(mask="masks"), Path("/")).check()
 
 
 def test_folders_name_the_classes(tmp_path):

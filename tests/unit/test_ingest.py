@@ -16,10 +16,10 @@ from data_contracts.quarantine import REASONS
 from heml.compute.progress import silent
 from heml.images.groups import MISSING
 from heml.images.images_table import decode_image, decode_mask, image_index, iterate_images
-from heml.sources.folder import FolderSource
+from heml.sources.folder import FolderReader
 from heml.sources.ingest import TooManyRefused, ingest, quarantined
+from heml.sources.layouts.portraits import PortraitsSource
 from heml.sources.raw import SourceError
-from heml.sources.source_settings import PortraitsSource
 from heml.storage.store import Store
 from heml.taxonomy import TaxonomyError, builtin
 
@@ -425,7 +425,7 @@ def test_an_interrupted_run_leaves_nothing_half(dataset, run, store, monkeypatch
         run()
         kept = files(store)
         os.utime(dataset.root / "images/0000.png", ns=(1, 1))
-    records = FolderSource.records
+    records = FolderReader.records
 
     def interrupted(self):
         for record in records(self):
@@ -434,7 +434,7 @@ def test_an_interrupted_run_leaves_nothing_half(dataset, run, store, monkeypatch
             yield record
 
     with monkeypatch.context() as patch:
-        patch.setattr(FolderSource, "records", interrupted)
+        patch.setattr(FolderReader, "records", interrupted)
         with pytest.raises(KeyboardInterrupt):
             run()
     if before:

@@ -13,9 +13,8 @@ from pydantic import TypeAdapter
 
 from heml.compute.progress import silent
 from heml.images.images_table import decode_mask, iterate_images
-from heml.sources import source_settings as settings
 from heml.sources.ingest import ingest, quarantined
-from heml.sources.open import open_source
+from heml.sources.layout import AnySource, open_source
 from heml.sources.raw import RawRecord, SourceError
 from heml.taxonomy import Taxonomy, builtin
 from pipelines.cli.app import main
@@ -30,7 +29,7 @@ PARTS = _PARTS.split()
 
 def opened(**content):
     """The reader of a source as a recipe writes it."""
-    return open_source(TypeAdapter(settings.Source).validate_python(content), Path("/"))
+    return open_source(TypeAdapter(AnySource).validate_python(content), Path("/"))
 
 
 def records(**content) -> list[RawRecord]:
@@ -157,7 +156,7 @@ def test_celebamask_names_out_of_the_root_are_refused(celeba):
 
 
 def test_celebamask_runs_whole(celeba, store):
-    source = TypeAdapter(settings.Source).validate_python(faces(celeba))
+    source = TypeAdapter(AnySource).validate_python(faces(celeba))
     counts = ingest(store, source, Path("/"), builtin("celebamask_hq"), True, silent).summary
     assert (counts["read"], counts["accepted"]) == (8, 8)
 
@@ -245,7 +244,7 @@ CLOTHES = Taxonomy(
 @pytest.mark.parametrize("form", ["atr", "atr_parquet"])
 def test_atr_labels_are_read_off_the_masks(form, request, store):
     root = request.getfixturevalue(form)
-    source = TypeAdapter(settings.Source).validate_python(
+    source = TypeAdapter(AnySource).validate_python(
         {"kind": "atr", "root": str(root), "label": "has_dress", "attributes": ["has_bag"]}
     )
     counts = ingest(store, source, Path("/"), CLOTHES, True, silent).summary
@@ -269,7 +268,7 @@ def test_atr_without_its_folders_is_refused(tmp_path):
 def test_an_unreadable_mask_is_the_reason_where_it_would_give_the_label(atr, store):
     put(atr / "humanparsing/SegmentationClassAug/dataset10k_3.png", b"no image")
     (atr / "humanparsing/SegmentationClassAug/dataset10k_4.png").unlink()
-    source = TypeAdapter(settings.Source).validate_python({"kind": "atr", "root": str(atr)})
+    source = TypeAdapter(AnySource).validate_python({"kind": "atr", "root": str(atr)})
     ingest(store, source, Path("/"), CLOTHES, True, silent)
     found = {row["file_name"][-5]: row["reason"] for row in quarantined(store)}
     assert found == {"3": "mask_unreadable", "4": "missing_mask"}

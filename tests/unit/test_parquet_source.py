@@ -16,9 +16,9 @@ from PIL import Image
 
 from heml.compute.progress import silent
 from heml.sources.ingest import ingest, quarantined
-from heml.sources.parquet import ParquetSource
+from heml.sources.layouts.parquet import ParquetSource as Settings
+from heml.sources.parquet import ParquetReader
 from heml.sources.raw import SourceError
-from heml.sources.source_settings import ParquetSource as Settings
 
 PICTURE = pa.struct([("bytes", pa.binary()), ("path", pa.string())])
 CLASSES = {0: "background", 1: "shape", 2: "void"}
@@ -46,9 +46,9 @@ def table(count: int = 16, first: int = 0, **columns: Any) -> pa.Table:
     return pa.table({name: value for name, value in content.items() if value is not None})
 
 
-def source(root: Path | str, **changes: Any) -> ParquetSource:
+def source(root: Path | str, **changes: Any) -> ParquetReader:
     content = {"kind": "parquet", "root": str(root), "label": "label", "attributes": ["tone"]}
-    return ParquetSource(
+    return ParquetReader(
         Settings.model_validate(content | {"classes": CLASSES} | changes), Path("/")
     )
 

@@ -8,7 +8,7 @@ import fsspec
 import pytest
 
 from heml.sources.files import LocalFiles, RemoteFiles, open_files
-from heml.sources.folder import FolderSource
+from heml.sources.folder import FolderReader
 from heml.sources.raw import SourceError, Unacceptable
 
 
@@ -36,8 +36,8 @@ def archive(dataset) -> Path:
     return path
 
 
-def source(dataset, root: str, base=Path("/")) -> FolderSource:
-    return FolderSource(dataset.settings(root=root), base)
+def source(dataset, root: str, base=Path("/")) -> FolderReader:
+    return FolderReader(dataset.settings(root=root), base)
 
 
 def test_an_object_store_gives_the_same_records(dataset, memory):

@@ -8,19 +8,15 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from heml.sources.ade20k import IMAGES as ADE_IMAGES
-from heml.sources.ade20k import SCENES
-from heml.sources.atr import IMAGES as ATR_IMAGES
 from heml.sources.base import GivenSource
-from heml.sources.celebamask_hq import ATTRIBUTES
 from heml.sources.files import Files, is_url, joined, open_files
 from heml.sources.image_columns import PictureTable
+from heml.sources.layout import LAYOUTS, AnySource, open_source
 from heml.sources.metadata import SUFFIXES, MetadataTable
-from heml.sources.open import open_source
 from heml.sources.parquet import SUFFIXES as PARQUET
 from heml.sources.parquet_rows import ParquetFile
 from heml.sources.raw import SourceError
-from heml.sources.source_settings import Source as SourceSettings
+from heml.sources.source_settings import SourceSettings
 
 _IMAGE_WORDS = ("image", "img", "picture", "photo", "pixel_values", "jpg", "png", "webp")
 _MASK_WORDS = ("mask", "masks", "segmentation", "seg", "annotation", "label_map", "parsing")
@@ -61,7 +57,7 @@ def find_source(given: str) -> Content:
 def read(content: Content, label: str = "", attributes: list[str] | None = None) -> GivenSource:
     """The reader of drafted settings."""
     whole = {**content, "label": label, "attributes": attributes or []}
-    settings: SourceSettings = TypeAdapter(SourceSettings).validate_python(whole)
+    settings: SourceSettings = TypeAdapter(AnySource).validate_python(whole)
     reader = open_source(settings, Path.cwd())
     assert isinstance(reader, GivenSource)
     return reader
@@ -71,13 +67,9 @@ def _in_folder(files: Files, root: str) -> Content:
     found = files.listing()
     if not files.has_root() or not (found.files or found.folders):
         raise SourceError(f"there is nothing in {root}")
-    if ATTRIBUTES in found.files:
-        return {"kind": "celebamask_hq", "root": root}
-    if SCENES in found.files and ADE_IMAGES in found.folders:
-        splits = {"training": "train", "validation": "test"}
-        return {"kind": "ade20k", "root": root, "splits": splits}
-    if {ATR_IMAGES, "humanparsing"} & set(found.folders):
-        return {"kind": "atr", "root": root}
+    for layout in LAYOUTS:
+        if (more := layout.recognize(found)) is not None:
+            return {"kind": layout.name, "root": root, **more}
     # a table named metadata comes before Parquet files that might be shards
     folder = read({"kind": "folder", "root": root})
     tables = [n for n in folder.table_names() if n.endswith(SUFFIXES)]  # type: ignore[attr-defined]

@@ -1,0 +1,1 @@
+"""Source layouts that come with HEML: one module each."""
