@@ -49,7 +49,8 @@ class PairsReader(FileSource):
         return {0: "background", 1: "shape"}
 
     def rows(self):
-        for number, line in enumerate(self.files.read("pairs.txt", "missing_image").decode().split()):
+        text = self.files.read("pairs.txt", "missing_image").decode()
+        for number, line in enumerate(text.split()):
             name, split, shade, side = line.split(",")
             columns = {"shade": shade, "side": side}
             yield FileRow(number, f"{name}.png", f"{name}-mask.png", name, split, columns)
