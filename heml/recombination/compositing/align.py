@@ -10,9 +10,9 @@ from heml.recombination.imaging.segmented_image import Place, SegmentedImage
 from heml.recombination.imaging.similarity_transform import fit_similarity_transform
 from heml.taxonomy import BACKGROUND, Taxonomy
 
-#: How much more a moved leaf's own place counts than that of the leaves around it.
+#: Weight of a moved leaf's own points, against 1 of the leaves around it.
 OWN_WEIGHT = 3.0
-#: A leaf is known by its centroid and the points one standard deviation away from it.
+#: A leaf is represented by its centroid and the points one standard deviation away from it.
 _DIRECTIONS = np.array([[0, 0], [1, 0], [-1, 0], [0, 1], [0, -1]])
 
 

@@ -179,7 +179,7 @@ def transfer_colors(edits: Sequence[Transfer], device: torch.device) -> list[Rec
 
     lab = rgb_to_lab(image)
     unlike = unlike_own(lab - spread(own[:, :, 0]), spread(own[:, :, 1]))
-    # Neighboring segments pass into one another over a few pixels.
+    # Neighboring segments blend over a few pixels.
     toned = lab.mul_(binomial_blur(spread(contrast))).add_(binomial_blur(spread(shift)))
     amount = weights((parts > 0)[:, None]) / (1 + unlike)
     result = pixels(lab_to_rgb(toned).clamp_(0, 1).sub_(image).mul_(amount).add_(image))

@@ -61,7 +61,7 @@ class Regions:
     unlabeled : bool
         Holes whose class is still to be found.
     behind : bool
-        What shows through holes is made of these pixels.
+        Holes are filled from these pixels.
     open_air : bool (B, 1, 1, 1)
         Whether that is scenery.
     pasted, filled : bool

@@ -18,7 +18,8 @@ from heml.recombination.imaging.segmented_image import Recombined, SegmentedImag
 from heml.recombination.imaging.windows import Window, colors, cut, pixels, side_for, warp
 from heml.taxonomy import Taxonomy
 
-#: Width of the donor's outline that is not trusted to be scenery, as a share of the shorter side.
+#: Width of the band around the donor's outline that does not count as scenery, as a share of the
+#: shorter side.
 RIM = 0.02
 #: Scenery is enlarged by at most this factor to bring the hole that the donor leaves behind the
 #: host's foreground.
@@ -67,10 +68,10 @@ def prepare(
     cover = max(height / tall, width / wide)
     hole, cast = bounding_box(~scenery), bounding_box(front)
     middle = np.array([width / 2, height / 2])
-    # The donor's foreground is brought behind the host's; where nothing stands, all stays central.
+    # The donor's foreground is moved behind the host's; without one, the scenery stays centered.
     start = np.array([wide / 2, tall / 2]) if hole is None else _center(hole)
     end = middle if cast is None else _center(cast)
-    # Enlarged about the match just enough that the scenery still reaches every border.
+    # Enlarged just enough that the scenery still reaches every border.
     room = np.array([start, [wide, tall] - start])
     asked = np.array([end, [width, height] - end])
     needed = float((asked / np.maximum(room, 1)).max())
@@ -94,12 +95,12 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     donor = colors([cut(e.donor.image, piece) for e in edits], device)
     known = _planes([_inside(e.scenery, piece) for e in edits], device)
     matrices = np.stack([e.matrix for e in edits])
-    # Outlines are drawn by hand: what is beside the donor may still be a piece of it.
+    # Annotated outlines are imprecise: pixels beside the donor may still belong to it.
     trusted = weights(erode(known, max(round(RIM * min(donor_tall, donor_wide)), 2)))
     warped, seen = warp(donor, trusted, matrices, (tall, wide))
-    # Beside the outline the interpolation mixes.
+    # Interpolation mixes both sides at the outline.
     seen = erode(seen > 0.5, 1)
-    # A real outline is hard; only the pixel where both mix is left out.
+    # Real outlines are sharp: only the pixel where both sides mix is left out.
     kept = erode(front, 1)
     scenery = fill_scenery(warped, seen, seen.new_ones(len(edits), 1, 1, 1), ~erode(kept, 1))
     result = pixels(torch.lerp(scenery, host, binomial_blur_mask(kept)))

@@ -33,7 +33,7 @@ from heml.taxonomy import Taxonomy
 
 #: Room around the redrawn pixels that the model sees, as a share of their longer side.
 CONTEXT = 0.5
-#: Weight files that are run when they are read.
+#: Weight files that can execute code when they are loaded.
 _PICKLES = (".bin", ".ckpt", ".pt", ".pth")
 
 
@@ -152,7 +152,7 @@ class Inpainter:
             raise CheckpointError(
                 f"inpaint.checkpoint: cannot load '{checkpoint}' for inpainting: {reason}"
             ) from error
-        #: What the samples' provenance says of the checkpoint.
+        #: The checkpoint in the samples' provenance.
         self.generator = Generator(
             Path(checkpoint).name if Path(checkpoint).is_dir() else checkpoint,
             checkpoint_identity(checkpoint).removeprefix(f"{checkpoint}@"),
@@ -231,7 +231,7 @@ class Inpainter:
             output_type="pil",
         )
         flagged = getattr(output, "nsfw_content_detected", None) or [False] * len(tasks)
-        # A checkpoint's own filter blackens what it dislikes: such a sample stays as it was.
+        # A checkpoint's safety filter returns black images: such a sample stays as it was.
         return [
             None if bad else np.asarray(image.convert("RGB"))
             for image, bad in zip(output.images, flagged, strict=True)
@@ -263,7 +263,7 @@ def _square(box: tuple[int, int, int, int]) -> tuple[int, int, int, int]:
 
 
 def _cut(array: np.ndarray, box: tuple[int, int, int, int], edge: bool = True) -> np.ndarray:
-    """A piece of an array; beyond its border the last pixels go on, or zeros."""
+    """A piece of an array; beyond the border, pixels repeat, or are zero."""
     left, top, right, bottom = box
     height, width = array.shape[:2]
     before, after = (max(-top, 0), max(-left, 0)), (max(bottom - height, 0), max(right - width, 0))

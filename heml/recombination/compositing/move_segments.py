@@ -72,7 +72,7 @@ def transplant(
 
 
 def _shown(edit: Transplant) -> np.ndarray:
-    """The donor's piece, without color for a host that has none."""
+    """The donor's piece, in gray where the host is gray."""
     piece = cut(edit.donor.image, edit.piece)
     if not edit.host.gray or edit.donor.gray:
         return piece
@@ -81,7 +81,7 @@ def _shown(edit: Transplant) -> np.ndarray:
 
 
 def _relit(host: Tensor, warped: Tensor, regions: Regions) -> Tensor:
-    """The donor's pixels in the host's light: at a quarter of the size, for light is smooth."""
+    """The donor's pixels in the host's light, at a quarter of the size: light is smooth."""
     small = [downsample2x(downsample2x(image)) for image in (host, warped)]
     base, top = (rgb_to_lab(image) for image in small)
     lit = weights(quarter_mask(regions.lit) > 0.9)
@@ -136,7 +136,7 @@ def _nearest_kept(labels: np.ndarray, hole: np.ndarray, moved: Sequence[int]) ->
     if box is None:
         return labels
     left, top, right, bottom = box
-    # What surrounds a hole is near it, unless moved segments do.
+    # A kept segment is usually near the hole, unless moved segments surround it.
     for room in (4, max(labels.shape)):
         part = (
             slice(max(top - room, 0), bottom + room),

@@ -1,4 +1,4 @@
-"""In distribution: the whole image lies among real ones."""
+"""In distribution: the whole image is as near to real images as they are to each other."""
 
 from __future__ import annotations
 

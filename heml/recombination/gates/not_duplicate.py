@@ -1,4 +1,4 @@
-"""Not a duplicate: it changed visibly from its host, and is more than its donor."""
+"""Not a duplicate: the sample differs visibly from its host and from its donor."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class NotDuplicate(FittedGate):
         ):
             change = changed(sample.image, host.image)
             apart = hash_distance(sample.image, donor.image)
-            # An identity edit is to be its host's duplicate.
+            # An identity edit duplicates its host by design.
             refused = edit["direction"] != "identity" and (
                 change < LEAST_CHANGE or apart <= self.limits.value
             )

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from heml.recombination.judging.seam_limits import SeamLimits
 
 
-#: Most of a pasted outline that may be the donor's border.
+#: Largest share of a pasted outline that may be the border of the donor's image.
 MOST_CUT_OFF = 0.1
 #: Real images whose borders are measured.
 BORDERS = 400

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from heml.recombination.judging.limits import Limit
 
 
-#: Real images whose segments are looked for.
+#: Real images that are segmented again to set the limit.
 SEGMENTS = 400
 
 

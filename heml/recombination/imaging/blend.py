@@ -45,7 +45,7 @@ def laplacian_blend(base: Tensor, top: Tensor, narrow: Tensor, wide: Tensor) -> 
 
 
 def lighting_field(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
-    """LAB difference of two images, carried smoothly from where they show the same thing.
+    """LAB difference of two images, extended smoothly from where they show the same class.
 
     A membrane in the sense of Farbman et al. ("Coordinates for instant image cloning", SIGGRAPH
     2009): what closes the seam at the border fades over the inside.
@@ -91,7 +91,7 @@ def match_contrast(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
         return ((values * comparable).flatten(2).sum(2) / count[:, None])[..., None, None]
 
     def deviation(values: Tensor) -> Tensor:
-        # Noise of a flat region is no contrast.
+        # The noise of a flat region does not count as contrast.
         return (mean(values[:, :1].square()) - mean(values[:, :1]).square()).clamp_min(4).sqrt()
 
     ratio = deviation(base) / deviation(top)

@@ -39,9 +39,9 @@ def fill_holes(values: Tensor, known: Tensor) -> Tensor:
     return torch.lerp(upsample2x(coarse)[..., :height, :width], values, known)
 
 
-#: How far beside a hole its texture is looked for, in pixels.
+#: Distance from a hole at which its texture is taken, in pixels.
 _SHIFTS = (6, 12, 24, 48, 96)
-#: Width of a known region's edge whose texture is not taken: its shading is half guessed there.
+#: Width of a known region's edge whose texture is not taken: its shading is uncertain there.
 _EDGE = 4
 
 
@@ -71,7 +71,7 @@ def fill_scenery(
     wanted = ~known if holes is None else holes & ~known
     result = where(wanted, shading, image)
     if not bool(textured.any()):
-        # Small segments as a rule lie before no scenery at all.
+        # Most small segments have no scenery behind them.
         return result
     places, sources = _nearest_texture(erode(known, _EDGE), wanted & textured)
     if len(places):

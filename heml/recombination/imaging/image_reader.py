@@ -1,4 +1,4 @@
-"""Reading images from the store: decoded once while they are needed, never all at a time."""
+"""Reading images from the store: each is decoded once while it is needed, never all at once."""
 
 from __future__ import annotations
 
@@ -48,6 +48,6 @@ class SegmentedImageReader:
 
 
 def _size(segmented_image: SegmentedImage) -> int:
-    # Masks, and the label map that is made of them.
+    # Masks, and their label map.
     pixels = segmented_image.size[0] * segmented_image.size[1]
     return pixels * (3 + len(segmented_image.masks) + 2)

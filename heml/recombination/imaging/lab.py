@@ -3,7 +3,7 @@
 What kornia's `rgb_to_lab` and `lab_to_rgb` give (D65, 2° observer), to 0.001 LAB units. Theirs mix
 channels by a matrix product, whose last bits depend on what else is in the batch; here nothing
 does. It also takes a third of their time on a CPU: both pieces of a curve are added instead of
-chosen between, powers go by way of logarithms, and little memory is touched anew.
+selected, powers are computed with logarithms, and memory is reused.
 """
 
 from __future__ import annotations
@@ -22,10 +22,10 @@ _FROM_XYZ = (
     (-0.9692549499965682 * 0.95047, 1.8759900014898907, 0.0415559265582928 * 1.08883),
     (0.0556466391351772 * 0.95047, -0.2040413383665112, 1.0573110696453443 * 1.08883),
 )
-#: Below these, curves are straight: sRGB's, CIE's cube root, and their inverses.
+#: Below these, the curves are linear: sRGB's, CIE's cube root, and their inverses.
 _SRGB, _LINEAR = 0.04045, 0.0031308
 _XYZ, _ROOT = 0.008856, 0.2068966
-#: Slopes of the straight pieces.
+#: Slopes of the linear pieces.
 _SRGB_SLOPE, _ROOT_SLOPE = 12.92, 7.787
 
 
@@ -55,7 +55,7 @@ def rgb_to_lab(image: Tensor) -> Tensor:
 
 
 def lab_to_rgb(image: Tensor) -> Tensor:
-    """sRGB of LAB, what is beyond its gamut cut off.
+    """sRGB of LAB, clipped to its gamut.
 
     Parameters
     ----------

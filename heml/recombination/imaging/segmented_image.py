@@ -55,7 +55,7 @@ class SegmentedImage:
 
     image: np.ndarray
     masks: Masks
-    # An image gives to several samples: what is measured of it is measured once.
+    # An image is host or donor of several samples: measurements are made once.
     _known: dict[object, object] = field(default_factory=dict, compare=False, repr=False)
 
     @property
@@ -68,7 +68,7 @@ class SegmentedImage:
         return self.once(("labels", tuple(names)), lambda: self._labels(names))
 
     def _labels(self, names: Sequence[str]) -> np.ndarray:
-        # The last one owns a pixel: the highest number does.
+        # Where masks overlap, the class with the highest index wins.
         highest = np.zeros(self.size, np.uint8 if len(names) < 256 else np.uint16)
         for number, name in enumerate(names, start=1):
             if name in self.masks:
@@ -88,7 +88,7 @@ class SegmentedImage:
         rows = [row for row in rows if sums.moments[row][0]]
         if not rows:
             return None
-        # A handful of numbers: plain floats are faster than arrays.
+        # For so few numbers plain floats are faster than arrays.
         n, x, y, xx, yy = map(sum, zip(*(sums.moments[row] for row in rows), strict=True))
         center = np.array([x / n, y / n])
         spread = np.array([xx / n - (x / n) ** 2, yy / n - (y / n) ** 2]).clip(0) ** 0.5
@@ -137,7 +137,7 @@ class Recombined(SegmentedImage):
 
 
 def _sums_of(labels: np.ndarray, count: int) -> _Sums:
-    # Runs along rows say everything, and there are far fewer of them than pixels.
+    # Runs along rows suffice for moments, and are far fewer than pixels.
     height, width = labels.shape
     flat = labels.ravel()
     starting = np.empty(flat.size, bool)

@@ -17,7 +17,7 @@ from torch.nn.functional import grid_sample
 
 #: Window sides: few, so that batches fill; dense, so that little is computed for nothing.
 _SIDES = (32, 48, 64, 96, 128, 160, 192, 224, 256, 320, 384, 448, 512, 640, 768, 896, 1024)
-#: Sides of donors' pieces: fewer still, for little is computed of them.
+#: Sides of donors' pieces: fewer still, since little is computed on them.
 PIECE_SIDES = (64, 128, 192, 256, 384, 512, 768, 1024)
 #: Pixels of one batch: its tensors then stay in the processor's cache, and memory flat.
 BATCH_PIXELS = 1 << 18
@@ -55,7 +55,7 @@ def window_around(
 
 
 def cut(array: np.ndarray, window: Window) -> np.ndarray:
-    """A window of an array (H, W) or (H, W, C); beyond its border the last pixels go on."""
+    """A window of an array (H, W) or (H, W, C); beyond the border, pixels repeat."""
     height, width = array.shape[:2]
     y1, x1 = window.y + window.height, window.x + window.width
     inside = array[max(window.y, 0) : min(y1, height), max(window.x, 0) : min(x1, width)]
@@ -64,7 +64,7 @@ def cut(array: np.ndarray, window: Window) -> np.ndarray:
     result = np.empty((window.height, window.width, *array.shape[2:]), array.dtype)
     rows = np.clip(np.arange(window.y, y1), 0, height - 1)
     left, right = min(max(-window.x, 0), window.width), min(max(width - window.x, 0), window.width)
-    # Whole stretches of rows are copied: picking every pixel takes ten times as long.
+    # Slices of rows are copied: indexing every pixel takes ten times as long.
     result[:, left:right] = array[rows, max(window.x, 0) : min(x1, width)]
     result[:, :left] = array[rows, :1]
     result[:, right:] = array[rows, -1:]
@@ -115,7 +115,7 @@ def pixels(batch: Tensor) -> np.ndarray:
 def warp(
     image: Tensor, labels: Tensor, matrices: np.ndarray, size: tuple[int, int]
 ) -> tuple[Tensor, Tensor]:
-    """Carries pieces of donors into windows of hosts.
+    """Warps pieces of donors into windows of hosts.
 
     Parameters
     ----------

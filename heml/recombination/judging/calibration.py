@@ -1,4 +1,4 @@
-"""What gates set their limits on: held-out votes and distances of real train images."""
+"""What gates are calibrated on: held-out votes and distances of real train images."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from heml.tree.metric_tree import MetricTree
 
 @dataclass(frozen=True)
 class Calibration:
-    """A run, as gates are fitted to it.
+    """What gates are fitted to.
 
     Parameters
     ----------

@@ -82,7 +82,7 @@ class Gates:
         self._tree = tree
         self._resegment = resegment
         asked = {node for gate in gates.values() for node in gate.nodes}
-        #: Views of nodes that no gate asks need not be made.
+        #: Nodes that no gate needs are not embedded.
         self._nodes = [] if tree is None else [n for n in tree.taxonomy.nodes if n in asked]
 
     @property
@@ -202,7 +202,7 @@ def _verdict(judgments: Mapping[str, Judgment]) -> Verdict:
     numbers: dict[str, float | None] = {}
     for judgment in judgments.values():
         numbers |= judgment.numbers
-    # Gates that the dataset gives nothing to test with leave their columns empty.
+    # Gates that could not be fitted to the dataset leave their columns empty.
     absent = (c.name for gate in GATES if gate.name not in judgments for c in gate.columns)
     numbers |= dict.fromkeys(absent)
     return Verdict(numbers, tuple(name for name, own in judgments.items() if own.refused))

@@ -1,4 +1,4 @@
-"""Limits of the gates: what the dataset's real images keep themselves.
+"""Limits of the gates: what the dataset's real images satisfy themselves.
 
 Every limit is set on real train images (or on identity edits, which change nothing), and the
 share of real images that it would refuse is kept with it.
@@ -17,13 +17,13 @@ from heml.metrics.node_distances import node_distances
 from heml.recombination.imaging.segmented_image import SegmentedImage
 from heml.tree.metric_tree import Embedded, MetricTree
 
-#: Share of real records of a group whose votes may fall below the limit, where it is not the
-#: majority that is asked for.
+#: Share of real records of a group whose votes may fall below the limit, where the limit is not a
+#: majority.
 REFUSED_VOTES = 0.05
 #: Quantile of a group's held-out real images' distances that the distribution gate allows.
 DISTRIBUTION_QUANTILE = 0.99
 #: Hashes with at most this share of differing bits are called near-duplicates (10 of 64, as is
-#: customary), or fewer where unlike real images are as near.
+#: customary), or fewer where different real images are as near.
 NEAR_HASH = 10 / 64
 #: Overlap at which a segment counts as found (Everingham et al., IJCV 2010). Segments that the
 #: segmenter itself found in real images overlap fully: as a limit that would be too strict.
@@ -61,7 +61,7 @@ def root_distance(distances: np.ndarray, k: int) -> np.ndarray:
 
 
 def distribution_limit(root: NodeMetric, groups: np.ndarray, k: int) -> Limit:
-    """How far from the others a real image that the network never saw lies at the root.
+    """Distance at the root from a held-out real image to the others.
 
     Parameters
     ----------

@@ -20,7 +20,7 @@ from heml.recombination.imaging.segmented_image import Recombined
 
 #: Pixels between the two sides of an outline: a feathered seam is that wide.
 REACH = 3
-#: Room around the pasted pixels that is looked at.
+#: Margin around the pasted pixels that is measured, in pixels.
 _ROOM = 12
 #: Width of the ring that filled pixels are compared with.
 _RING = 8
@@ -88,7 +88,7 @@ def seam_numbers(
         ring = binary_dilation(hole, iterations=_RING) & ~hole
         if reference is not None:
             ring &= reference[window]
-        # The hole's first pixels are half known.
+        # Pixels at the hole's edge mix with what is around it.
         core = binary_erosion(hole, iterations=1)
         patch = _log_ratio(detail[window][core], detail[window][ring])
     step, border = (_step(image[window], m) for m in (inside | hole, segment[window]))
@@ -112,7 +112,7 @@ def _detail(plane: np.ndarray) -> np.ndarray:
 def _log_ratio(inside: np.ndarray, outside: np.ndarray) -> float:
     if len(inside) < 8 or len(outside) < 8:
         return np.nan
-    # One gray level of noise keeps flat drawings from dividing by nothing.
+    # One gray level is added so that flat drawings do not divide by zero.
     return float(np.log((inside.mean() + 1) / (outside.mean() + 1)))
 
 

@@ -11,7 +11,7 @@ from heml.recombination.judging.seam import SeamNumbers
 
 #: Share of real borders that the limits refuse, all numbers together.
 REFUSED = 0.05
-#: Quantile of each number that sets its scale: far enough out, and steady with few borders.
+#: Quantile of each number that sets its scale: in the tail, and stable with few borders.
 TAIL = 0.1
 #: With fewer real borders than this there are no limits.
 LEAST_BORDERS = 20

@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 def feasible(move: Move) -> Fitting | None:
     if move.direction != "swap_attribute" or move.presence:
-        # A label's segment differs in shape: its colors alone would not bring the label.
+        # Segments that encode the label differ in shape: colors alone would not change it.
         return None
     return Fitting(move.hosts & move.has, move.donors & move.has)
 

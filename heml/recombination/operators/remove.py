@@ -1,4 +1,4 @@
-"""Remove: the host's segment goes, and what it hid is taken from a donor without one."""
+"""Remove: the host's segment is removed, and what it hid comes from a donor without one."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 def feasible(move: Move) -> Fitting | None:
     if move.nodes == (BACKGROUND,) or not (move.presence and move.vanishes):
-        # Taking a segment away changes a value only if its presence is the value.
+        # Removing a segment changes a value only if its presence is the value.
         return None
     return Fitting(move.hosts & move.has, move.donors & ~move.has)
 
