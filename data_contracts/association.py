@@ -4,24 +4,10 @@ import pyarrow as pa
 
 from data_contracts.common import number, proportion
 from data_contracts.contract import Column, Contract
+from data_contracts.vocabulary import Vocabulary
 
-#: Measure → what it says. Each is taken per attribute; some per attribute value, some per group.
-MEASURES = {
-    "cramers_v": "bias-corrected Cramér's V of label and attribute, 0 to 1 (Bergsma 2013)",
-    "normalized_mutual_information": "mutual information over the mean of both entropies, 0 to 1",
-    "adjusted_mutual_information": "the same above what chance gives, at most 1",
-    "kl_independent": "Kullback-Leibler divergence of the groups' shares from independence, nats",
-    "js_independent": "Jensen-Shannon divergence from independence, nats, at most ln 2",
-    "tv_independent": "total variation distance to independence, 0 to 1",
-    "kl_equal": "Kullback-Leibler divergence of the groups' shares from equal shares, nats",
-    "js_equal": "Jensen-Shannon divergence from equal shares, nats, at most ln 2",
-    "tv_equal": "total variation distance to equal shares, 0 to 1",
-    "class_imbalance": "records of other attribute values less those of this one, over all, -1 "
-    "to 1",
-    "npmi": "normalized pointwise mutual information of label and attribute value, -1 to 1",
-    "label_difference": "share of the label in other attributes less its share in this one, -1 "
-    "to 1",
-}
+#: Provided by the registry of measures.
+MEASURE_NAMES = Vocabulary("bias measures")
 
 ASSOCIATION = Contract(
     name="association",
@@ -54,8 +40,8 @@ BIAS_MEASURES = Contract(
         Column(
             "measure",
             pa.string(),
-            "; ".join(f"{name}: {meaning}" for name, meaning in MEASURES.items()) + ".",
-            among=tuple(MEASURES),
+            "Name of the measure.",
+            among=MEASURE_NAMES,
         ),
         Column("attribute", pa.string(), "Attribute, or several taken together (a × b)."),
         Column("attributes", pa.list_(pa.string()), "The columns that the attribute consists of."),

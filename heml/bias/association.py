@@ -4,16 +4,18 @@ Association of the label with an attribute: every measure of a label × attribut
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
 import pandas as pd
 from scipy.stats import chi2_contingency
-from sklearn.metrics import adjusted_mutual_info_score
 
 from heml.bias import tables
 from heml.bias.attributes import Attribute, Contingency, contingency
 from heml.bias.fdr import controlled
+from heml.bias.measure import MEASURES, Measure, Statistic
 
 
 def association(
@@ -49,7 +51,7 @@ def association(
         own = list(_measures(counts, resamples, permutations, rng))
         shared = {"attribute": attribute.name, "attributes": list(attribute.columns), "n": counts.n}
         rows += [{**shared, **row} for row in own]
-        v = own[0]
+        v = next(row for row in own if row["measure"] == "cramers_v")
         links.append(
             {
                 **shared,
@@ -72,106 +74,104 @@ def association(
 def _chi2(table: np.ndarray) -> float | None:
     if table.sum() == 0:
         return None
+    # A label or a value without records has no expected counts.
+    table = table[table.any(axis=1)][:, table.any(axis=0)]
     return 1.0 if min(table.shape) < 2 else float(chi2_contingency(table).pvalue)
+
+
+@dataclass
+class _Draws:
+    """Tables that intervals and p-values come from: resampled, shuffled, and of equal shares."""
+
+    counts: Contingency
+    permutations: int
+    rng: np.random.Generator
+    resampled: np.ndarray
+    shuffled: np.ndarray
+
+    @cached_property
+    def equal(self) -> np.ndarray:
+        table = self.counts.table
+        shares = np.full(table.shape, self.counts.n / table.size)
+        return tables.resampled_tables(shares, self.permutations, self.rng)
 
 
 def _measures(
     counts: Contingency, resamples: int, permutations: int, rng: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
-    table = counts.table
     if counts.n == 0:
         # One row says that there is nothing, rather than twenty.
         yield _row("cramers_v", note=counts.note())
         return
-    draws = tables.resampled_tables(table, resamples, rng)
-    null = tables.permuted_tables(table, permutations, rng)
-    comparable = min(table.shape) > 1
-    note = "" if comparable else counts.note()
+    draws = _Draws(
+        counts,
+        permutations,
+        rng,
+        tables.resampled_tables(counts.table, resamples, rng),
+        tables.permuted_tables(counts.table, permutations, rng),
+    )
+    rows = {"attribute": _of_attribute, "value": _of_values, "group": _of_groups}
+    of = {kind: [m for m in MEASURES if m.of == kind] for kind in rows}
+    for kind, own in of.items():
+        for measure in own:
+            statistic = measure.statistic
+            if measure.adjusted is not None:
+                statistic = measure.adjusted(counts.table, draws.shuffled)
+            yield from rows[kind](measure, statistic, counts, draws)
 
-    def tested(name: str, value: np.ndarray, drawn: np.ndarray, under: np.ndarray | None) -> dict:
-        p = None if under is None or not comparable else float(tables.p_value(value, under))
-        return _row(name, value, drawn, p, note=note)
 
-    for name, statistic in (
-        ("cramers_v", tables.cramers_v),
-        ("normalized_mutual_information", tables.normalized_mutual_information),
-        ("adjusted_mutual_information", _Adjusted(table, null)),
-    ):
-        yield tested(name, statistic(table), statistic(draws), statistic(null))
-    for which, target in (("independent", tables.independent), ("equal", tables.equal)):
+def _of_attribute(
+    measure: Measure, statistic: Statistic, counts: Contingency, draws: _Draws
+) -> Iterator[dict[str, Any]]:
+    comparable = min(counts.table.shape) > 1
+    value = statistic(counts.table)
+    p = None
+    if measure.null == "equal":
         # Shuffling keeps margins, so it says nothing of equal shares: those are drawn.
-        under = null if which == "independent" else tables.resampled_tables(
-            np.full(table.shape, counts.n / table.size), permutations, rng
-        )  # fmt: skip
-        value = tables.divergences(table, target(table))
-        drawn = tables.divergences(draws, target(draws))
-        expected = tables.divergences(under, target(under))
-        for name in value:
-            yield {
-                **tested(f"{name}_{which}", value[name], drawn[name], None),
-                "p": float(tables.p_value(value[name], expected[name])),
-            }
-    yield from _of_values(counts, draws)
-    yield from _of_groups(counts, draws, null)
+        p = float(tables.p_value(value, statistic(draws.equal)))
+    elif measure.null == "shuffled" and comparable:
+        p = float(tables.p_value(value, statistic(draws.shuffled)))
+    note = "" if comparable else counts.note()
+    yield _row(measure.name, value, statistic(draws.resampled), p, note)
 
 
-class _Adjusted:
-    """Mutual information above what chance gives, as scikit-learn's, in [-1, 1].
-
-    For many tables the expected information is that of the shuffled ones.
-    """
-
-    def __init__(self, table: np.ndarray, null: np.ndarray) -> None:
-        self._table = table
-        self._expected = float(tables.mutual_information(null).mean())
-
-    def __call__(self, given: np.ndarray) -> np.ndarray:
-        if given.ndim == 2:
-            rows, columns = np.indices(given.shape)
-            labels = (np.repeat(codes.ravel(), given.ravel()) for codes in (rows, columns))
-            return np.asarray(adjusted_mutual_info_score(*labels))
-        most = sum(tables.entropies(given)) / 2 - self._expected
-        above = tables.mutual_information(given) - self._expected
-        ratio = np.divide(above, most, where=most > 1e-12, out=np.zeros_like(above))
-        return np.clip(ratio, -1, 1)
-
-
-def _of_values(counts: Contingency, draws: np.ndarray) -> Iterator[dict[str, Any]]:
-    value, drawn = tables.class_imbalance(counts.table), tables.class_imbalance(draws)
+def _of_values(
+    measure: Measure, statistic: Statistic, counts: Contingency, draws: _Draws
+) -> Iterator[dict[str, Any]]:
+    value, drawn = statistic(counts.table), statistic(draws.resampled)
+    p = None
+    if measure.null != "none":
+        null = draws.equal if measure.null == "equal" else draws.shuffled
+        p = tables.p_value(value, statistic(null))
     for place, name in enumerate(counts.values):
-        yield {
-            **_row("class_imbalance", value[place], drawn[:, place]),
-            "attribute_value": name,
-        }
+        own = None if p is None else float(p[place])
+        yield {**_row(measure.name, value[place], drawn[:, place], own), "attribute_value": name}
 
 
 def _of_groups(
-    counts: Contingency, draws: np.ndarray, null: np.ndarray
+    measure: Measure, statistic: Statistic, counts: Contingency, draws: _Draws
 ) -> Iterator[dict[str, Any]]:
     table = counts.table
     expected = tables.independent(table) * counts.n
     # Margins stay as they are, so a group's count is as extreme as any measure made of it.
-    p = tables.p_value(np.abs(table - expected), np.abs(null - expected))
-    for name, statistic in (
-        ("npmi", tables.pointwise),
-        ("label_difference", tables.label_differences),
-    ):
-        value, drawn = statistic(table), statistic(draws)
-        for i, label in enumerate(counts.labels):
-            for j, attribute_value in enumerate(counts.values):
-                alone = min(table.shape) < 2
-                undefined = bool(np.isnan(value[i, j]))
-                yield {
-                    **_row(
-                        name,
-                        None if undefined else value[i, j],
-                        drawn[:, i, j],
-                        None if alone or undefined else float(p[i, j]),
-                        note=counts.note() if alone or undefined else "",
-                    ),
-                    "label_value": label,
-                    "attribute_value": attribute_value,
-                }
+    p = tables.p_value(np.abs(table - expected), np.abs(draws.shuffled - expected))
+    value, drawn = statistic(table), statistic(draws.resampled)
+    alone = min(table.shape) < 2
+    for i, label in enumerate(counts.labels):
+        for j, attribute_value in enumerate(counts.values):
+            undefined = bool(np.isnan(value[i, j]))
+            tested = measure.null != "none" and not (alone or undefined)
+            yield {
+                **_row(
+                    measure.name,
+                    None if undefined else value[i, j],
+                    drawn[:, i, j],
+                    float(p[i, j]) if tested else None,
+                    note=counts.note() if alone or undefined else "",
+                ),
+                "label_value": label,
+                "attribute_value": attribute_value,
+            }
 
 
 def _row(

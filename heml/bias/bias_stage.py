@@ -17,6 +17,7 @@ from heml.bias.attributes import Attribute, measured_attributes
 from heml.bias.bias_settings import BiasSettings
 from heml.bias.coverage import coverage
 from heml.bias.history import remember_scores
+from heml.bias.measure import MEASURES
 from heml.bias.node_scores import AttributeScorer, rank_scores
 from heml.images.groups import MISSING, discovery
 from heml.images.images_table import image_index
@@ -55,6 +56,7 @@ def measure_bias(
         discovery(store, attributes),
         settings.neighbors,
         bias.model_dump(),
+        MEASURES.names(),
         taxonomy.describe(),
         [store.fingerprint(f"metric/{node}") for node in taxonomy.nodes],
     )

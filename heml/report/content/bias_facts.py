@@ -7,26 +7,12 @@ from typing import Any
 
 import pandas as pd
 
+from heml.bias.measure import MEASURES
 from heml.report.drawing.data_uris import Embedded, embed
 from heml.report.drawing.thumbnails import encoded
 from heml.report.figures.store_images import StoreImages
 from heml.storage.store import Store
 
-#: Measure → how the report names it, for measures of a whole attribute.
-MEASURE_WORDS = {
-    "cramers_v": "Cramér’s V, bias-corrected",
-    "normalized_mutual_information": "Normalized mutual information",
-    "adjusted_mutual_information": "Adjusted mutual information",
-    "kl_independent": "KL divergence from independence (nats)",
-    "js_independent": "JS divergence from independence (nats)",
-    "tv_independent": "Total variation to independence",
-    "kl_equal": "KL divergence from equal groups (nats)",
-    "js_equal": "JS divergence from equal groups (nats)",
-    "tv_equal": "Total variation to equal groups",
-    "class_imbalance": "Class imbalance of",
-    "npmi": "nPMI of",
-    "label_difference": "Difference in proportions of",
-}
 #: Discovered attributes shown with images, and the box of an image in pixels.
 MOST_SHOWN, BOX, DENSITY = 3, 256, 1.6
 #: Groups and values listed per attribute and measure; the table has all.
@@ -62,7 +48,9 @@ def measures_by_attribute(store: Store) -> dict[str, list[MeasureRow]]:
 def _row(row: dict[Any, Any]) -> MeasureRow:
     of = " · ".join(row[k] for k in ("label_value", "attribute_value") if not pd.isna(row[k]))
     numbers = {k: None if pd.isna(row[k]) else float(row[k]) for k in ("value", "low", "high", "q")}
-    name = f"{MEASURE_WORDS.get(row['measure'], row['measure'])} {of}".strip()
+    # A table may name a measure of a part that is not installed here.
+    known = row["measure"] in MEASURES
+    name = f"{MEASURES[row['measure']].words if known else row['measure']} {of}".strip()
     return MeasureRow(name, n=int(row["n"]), note=row["note"], **numbers)
 
 

@@ -1,0 +1,1 @@
+"""Bias measures that come with HEML: one module each."""
