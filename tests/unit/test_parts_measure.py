@@ -12,6 +12,7 @@ from data_contracts import BIAS_MEASURES, ContractError
 from heml.bias.association import association
 from heml.bias.attributes import measured_attributes
 from heml.bias.measure import MEASURES
+from heml.images.groups import MISSING
 from heml.report.content.bias_facts import measures_by_attribute
 
 TOY = """
@@ -80,9 +81,8 @@ def test_a_table_of_it_is_refused_where_it_is_not_known(toy):
 
 
 def test_measures_of_a_label_that_has_no_known_attribute_value():
-    train = pd.DataFrame(
-        {"label": ["a"] * 5 + ["b"] * 5, "tone": ["x", "y"] * 2 + ["x"] + [""] * 5}
-    )
+    tones = ["x", "y", "x", "y", "x", *[MISSING] * 5]
+    train = pd.DataFrame({"label": ["a"] * 5 + ["b"] * 5, "tone": tones})
     links, measures = association(train, measured_attributes(["tone"]), 50, 49, seed=0)
     assert (links["n"].tolist(), links["p_value"].tolist()) == ([5], [1.0])
     assert measures["p"].dropna().between(0, 1).all()
