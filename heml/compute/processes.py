@@ -7,6 +7,7 @@ more done than one.
 from __future__ import annotations
 
 import os
+import sys
 import threading
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -68,13 +69,13 @@ _made: dict[str, Callable[[Any], Any]] = {}
 
 def work_on(job: Job[Shard, Result], shard: Shard) -> Result:
     """Result of a shard in a worker process."""
-    import torch
-
-    # As the threads of one process have it: results must not depend on where they are made.
-    torch.set_num_threads(1)
     if job.key not in _made:
         _made.clear()
         _made[job.key] = job.make()
+        # As the threads of one process have it: results must not depend on where they are made.
+        # Jobs without torch need not wait for it.
+        if torch := sys.modules.get("torch"):
+            torch.set_num_threads(1)
     return _made[job.key](shard)
 
 

@@ -6,11 +6,13 @@ Drawing and the words for attributes are in `portraits`.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
 
 import numpy as np
 from PIL import Image
 
+from heml.compute.processes import Job, in_processes, process_count
 from heml.sources.layouts.portraits import PortraitsSource as PortraitsSettings
 from heml.sources.portraits import ATTRIBUTES, CLASSES, draw, plan_attributes
 from heml.sources.raw import Limits, RawRecord, SourceError
@@ -18,6 +20,10 @@ from heml.taxonomy import nearest
 
 #: Raise it when the drawing changes, so that stored portraits are drawn again.
 VERSION = 1
+#: Fewer portraits than this are drawn before further processes have started.
+WORTH_PROCESSES = 500
+#: Portraits that a process draws at a time.
+_PART = 16
 
 
 class PortraitsReader:
@@ -86,19 +92,14 @@ class PortraitsReader:
         return dict(enumerate(CLASSES))
 
     def records(self) -> Iterator[RawRecord]:
-        planned = ((split, row) for split in self._counts() for row in self._plan(split))
-        for number, (split, attributes) in enumerate(planned):
-            image_id = f"portrait-{number:06d}"
-            portrait = draw(attributes, _seed_of(self.settings.seed, number), self.settings.size)
-            yield RawRecord(
-                row=number,
-                file_name=f"{image_id}.png",
-                image_id=image_id,
-                split=split,
-                columns={name: portrait.attributes[name] for name in ATTRIBUTES},
-                image=_png(portrait.image),
-                mask=_png(portrait.mask),
-            )
+        rows = [(split, row) for split in self._counts() for row in self._plan(split)]
+        planned = [(number, split, attributes) for number, (split, attributes) in enumerate(rows)]
+        job = Job("portraits", partial(partial, _drawn, self.settings.seed, self.settings.size))
+        parts = [planned[start : start + _PART] for start in range(0, len(planned), _PART)]
+        count = process_count() if len(planned) >= WORTH_PROCESSES else 1
+        drawn = in_processes(job, parts, count) if count > 1 else map(job.make(), parts)
+        for part in drawn:
+            yield from part
 
     def state(self) -> object:
         """The settings and the drawing's version say everything."""
@@ -128,6 +129,28 @@ class PortraitsReader:
                 _seed_of(self.settings.seed, position, "plan"),
             )
         )
+
+
+def _drawn(
+    seed: int, size: int, planned: Sequence[tuple[int, str, Mapping[str, str]]]
+) -> list[RawRecord]:
+    """Some portraits: their numbers, splits and attributes."""
+    records = []
+    for number, split, attributes in planned:
+        image_id = f"portrait-{number:06d}"
+        portrait = draw(attributes, _seed_of(seed, number), size)
+        records.append(
+            RawRecord(
+                row=number,
+                file_name=f"{image_id}.png",
+                image_id=image_id,
+                split=split,
+                columns={name: portrait.attributes[name] for name in ATTRIBUTES},
+                image=_png(portrait.image),
+                mask=_png(portrait.mask),
+            )
+        )
+    return records
 
 
 def _seed_of(seed: int, number: int, purpose: str = "draw") -> int:

@@ -9,6 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.ndimage import binary_dilation
 
+from heml.sources.layouts.portraits import PortraitsSource
 from heml.sources.portraits import (
     ATTRIBUTES,
     CARRIERS,
@@ -17,6 +18,7 @@ from heml.sources.portraits import (
     draw,
     plan_attributes,
 )
+from heml.sources.portraits_source import PortraitsReader
 
 seeds = st.integers(0, 2**40)
 FLIPS = [
@@ -314,3 +316,11 @@ def test_order_is_shuffled_by_the_seed() -> None:
     assert one != two
     assert one != sorted(one)
     assert one != sorted(one, reverse=True)
+
+
+def test_processes_draw_the_same_portraits(monkeypatch):
+    reader = PortraitsReader(PortraitsSource(kind="portraits", count=40, size=32))
+    monkeypatch.setenv("HEML_PROCESSES", "2")
+    alone = list(reader.records())
+    monkeypatch.setattr("heml.sources.portraits_source.WORTH_PROCESSES", 0)
+    assert list(reader.records()) == alone
