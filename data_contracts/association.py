@@ -17,7 +17,7 @@ ASSOCIATION = Contract(
         Column("attribute", pa.string(), "Attribute, or several taken together (a × b)."),
         Column("n", pa.int64(), "Train records.", at_least=0),
         proportion("cramers_v", "Bias-corrected Cramér's V (Bergsma 2013)."),
-        proportion("cramers_v_low", "Lower end of its interval."),
+        proportion("cramers_v_low", "Lower end of its 95% interval, from inverted tests."),
         proportion("cramers_v_high", "Upper end of its interval."),
         proportion("p_value", "Chi-squared test of independence."),
         Column("attributes", pa.list_(pa.string()), "The columns that the attribute consists of."),
@@ -26,15 +26,15 @@ ASSOCIATION = Contract(
         Column("n_missing", pa.int64(), "Train records without an attribute value.", at_least=0),
         Column("note", pa.string(), "What cannot be measured and why; empty if everything can."),
     ),
-    version=(1, 1),
+    version=(2, 0),
 )
 
 BIAS_MEASURES = Contract(
     name="bias_measures",
     description="Every measure of coverage and association on the train split, among records whose "
-    "attribute value is known, with 95% bootstrap intervals. p-values come from shuffling the "
-    "attribute "
-    "among records, or from drawing equal shares where those are the target; q-values are "
+    "attribute value is known, with 95% intervals: from inverted tests for measures of a whole "
+    "attribute, percentile bootstraps for others. p-values come from shuffling the attribute among "
+    "records, or from drawing equal shares where those are the target; q-values are "
     "Benjamini-Hochberg's over all rows of a measure.",
     columns=(
         Column(
@@ -60,4 +60,5 @@ BIAS_MEASURES = Contract(
         proportion("q", "The same after Benjamini-Hochberg over all rows of the measure."),
         Column("note", pa.string(), "What cannot be measured and why; empty if everything can."),
     ),
+    version=(2, 0),
 )

@@ -1,9 +1,8 @@
-"""Association of the label with an attribute: every measure of a label × attribute table, in rows.
-Association of the label with an attribute: every measure of a label × attribute table, in rows."""
+"""Every measure of the association of the label with an attribute, in rows."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -15,6 +14,7 @@ from scipy.stats import chi2_contingency
 from heml.bias import tables
 from heml.bias.attributes import Attribute, Contingency, contingency
 from heml.bias.fdr import controlled
+from heml.bias.inverted_interval import from_equal_shares, from_independence, inverted_intervals
 from heml.bias.measure import MEASURES, Measure, Statistic
 
 
@@ -27,9 +27,10 @@ def association(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every measure of association and distribution of each attribute.
 
-    Intervals are 95% percentile bootstraps over records, p-values come from shuffling the attribute
-    among the records (or, for the distance to equal shares, from drawing equal shares), q-values
-    are Benjamini-Hochberg's over all rows of a measure.
+    95% intervals of measures that rise with association invert tests, others are percentile
+    bootstraps over records. p-values come from shuffling the attribute among the records (or, for
+    the distance to equal shares, from drawing equal shares), q-values are Benjamini-Hochberg's over
+    all rows of a measure.
 
     Parameters
     ----------
@@ -96,6 +97,11 @@ class _Draws:
         return tables.resampled_tables(shares, self.permutations, self.rng)
 
 
+#: Tables that are drawn for each strength of association, as a share of the resamples: neighboring
+#: strengths are judged together.
+_DRAWS_PER_STRENGTH = 0.25
+
+
 def _measures(
     counts: Contingency, resamples: int, permutations: int, rng: np.random.Generator
 ) -> Iterator[dict[str, Any]]:
@@ -111,13 +117,39 @@ def _measures(
         tables.permuted_tables(counts.table, permutations, rng),
     )
     rows = {"attribute": _of_attribute, "value": _of_values, "group": _of_groups}
-    of = {kind: [m for m in MEASURES if m.of == kind] for kind in rows}
-    for kind, own in of.items():
-        for measure in own:
-            statistic = measure.statistic
-            if measure.adjusted is not None:
-                statistic = measure.adjusted(counts.table, draws.shuffled)
-            yield from rows[kind](measure, statistic, counts, draws)
+    statistics = {
+        measure.name: measure.statistic
+        if measure.adjusted is None
+        else measure.adjusted(counts.table, draws.shuffled)
+        for measure in MEASURES
+    }
+    intervals = _inverted(counts, statistics, max(int(resamples * _DRAWS_PER_STRENGTH), 50), rng)
+    for kind, of_kind in rows.items():
+        for measure in (m for m in MEASURES if m.of == kind):
+            for row in of_kind(measure, statistics[measure.name], counts, draws):
+                if measure.name in intervals:
+                    # An estimate that is too high may lie above the strengths that fit it.
+                    low, high = intervals[measure.name]
+                    row |= {"low": min(low, row["value"]), "high": max(high, row["value"])}
+                yield row
+
+
+def _inverted(
+    counts: Contingency,
+    statistics: Mapping[str, Statistic],
+    draws: int,
+    rng: np.random.Generator,
+) -> dict[str, tuple[float, float]]:
+    """Intervals of the measures that rise with association."""
+    found: dict[str, tuple[float, float]] = {}
+    for null, path_of in (("shuffled", from_independence), ("equal", from_equal_shares)):
+        chosen = {
+            m.name: (statistics[m.name], m.population or m.statistic)
+            for m in MEASURES
+            if m.rises and m.of == "attribute" and m.null == null
+        }
+        found |= inverted_intervals(counts.table, path_of(counts.table), chosen, draws, rng)
+    return found
 
 
 def _of_attribute(

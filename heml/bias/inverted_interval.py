@@ -64,7 +64,9 @@ def from_equal_shares(table: np.ndarray) -> Path:
 
 
 def _path(
-    origin: np.ndarray, observed: np.ndarray, extreme: Callable[[np.ndarray, np.ndarray], np.ndarray]
+    origin: np.ndarray,
+    observed: np.ndarray,
+    extreme: Callable[[np.ndarray, np.ndarray], np.ndarray],
 ) -> Path:
     direction = observed - origin
     falling = direction < -1e-12
@@ -103,7 +105,7 @@ def _single_cell(shares: np.ndarray, origin: np.ndarray) -> np.ndarray:
 def inverted_intervals(
     table: np.ndarray,
     path: Path,
-    statistics: Mapping[str, Statistic],
+    statistics: Mapping[str, tuple[Statistic, Statistic]],
     draws: int,
     rng: np.random.Generator,
 ) -> dict[str, tuple[float, float]]:
@@ -114,8 +116,9 @@ def inverted_intervals(
     table : int array (R, C)
     path : Path
         Tables that are tested against the observed one.
-    statistics : mapping of str to callable
-        Each takes count tables (..., R, C) and rises along the path.
+    statistics : mapping of str to (statistic, population)
+        The statistic takes tables of counts (..., R, C), and rises along the path; population is
+        its value for infinitely many records, from float tables of any sum.
     draws : int
         Tables drawn for each table of the path.
 
@@ -129,9 +132,9 @@ def inverted_intervals(
     drawn = drawn.reshape(size, draws, *table.shape)
     return {
         name: _inverted(
-            float(statistic(table)), statistic(drawn), statistic(path.shares * _POPULATION)
+            float(statistic(table)), statistic(drawn), population(path.shares * _POPULATION)
         )
-        for name, statistic in statistics.items()
+        for name, (statistic, population) in statistics.items()
     }
 
 

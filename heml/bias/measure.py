@@ -44,6 +44,12 @@ class Measure:
         nothing: the measure is no test. A group's p-value is that of its count.
     adjusted : callable, optional
         Gives the statistic from the observed table and the shuffled ones, where it needs them.
+    rises : bool
+        True for a measure of attributes that is smallest without association, as `null` has it, and
+        rises with it: its interval inverts tests (`heml.bias.inverted_interval`). Other intervals
+        are percentile bootstraps.
+    population : callable, optional
+        The measure for infinitely many records, from float tables, if it is not the statistic.
     """
 
     name: str
@@ -54,6 +60,8 @@ class Measure:
     of: Literal["attribute", "value", "group"] = "attribute"
     null: Literal["shuffled", "equal", "none"] = "shuffled"
     adjusted: Callable[[np.ndarray, np.ndarray], Statistic] | None = None
+    rises: bool = False
+    population: Statistic | None = None
 
 
 MEASURES: Registry[Measure] = Registry("bias measure", "heml.bias.measures", "heml.measures")

@@ -44,5 +44,7 @@ MEASURES.register(
         description="normalized mutual information above what chance gives, at most 1",
         statistic=of_tables,
         adjusted=Adjusted,
+        rises=True,
+        population=tables.normalized_mutual_information,
     )
 )

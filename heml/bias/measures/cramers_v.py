@@ -12,5 +12,6 @@ MEASURES.register(
         words="Cramér’s V, bias-corrected",
         description="bias-corrected Cramér's V of label and attribute, 0 to 1 (Bergsma 2013)",
         statistic=tables.cramers_v,
+        rises=True,
     )
 )

@@ -21,5 +21,6 @@ MEASURES.register(
         "nats, at most ln 2",
         statistic=statistic,
         null="equal",
+        rises=True,
     )
 )

@@ -20,5 +20,6 @@ MEASURES.register(
         description="Jensen-Shannon divergence of the groups' shares from independence, "
         "nats, at most ln 2",
         statistic=statistic,
+        rises=True,
     )
 )

@@ -20,5 +20,6 @@ MEASURES.register(
         description="Kullback-Leibler divergence of the groups' shares from equal shares, nats",
         statistic=statistic,
         null="equal",
+        rises=True,
     )
 )

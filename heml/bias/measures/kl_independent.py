@@ -19,5 +19,6 @@ MEASURES.register(
         words="KL divergence from independence (nats)",
         description="Kullback-Leibler divergence of the groups' shares from independence, nats",
         statistic=statistic,
+        rises=True,
     )
 )

@@ -12,5 +12,6 @@ MEASURES.register(
         words="Normalized mutual information",
         description="mutual information over the mean of both entropies, 0 to 1",
         statistic=tables.normalized_mutual_information,
+        rises=True,
     )
 )

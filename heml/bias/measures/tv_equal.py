@@ -20,5 +20,6 @@ MEASURES.register(
         description="total variation distance of the groups' shares to equal shares, 0 to 1",
         statistic=statistic,
         null="equal",
+        rises=True,
     )
 )

@@ -19,5 +19,6 @@ MEASURES.register(
         words="Total variation to independence",
         description="total variation distance of the groups' shares to independence, 0 to 1",
         statistic=statistic,
+        rises=True,
     )
 )
