@@ -5,7 +5,7 @@ import pyarrow as pa
 from data_contracts.common import number, proportion
 from data_contracts.contract import Column, Contract
 
-#: What of a leaf tells its attributes apart.
+#: What of a leaf its attribute is.
 ASPECTS = ("color", "presence")
 
 DISCOVERED_GROUPS = Contract(
@@ -28,17 +28,28 @@ DISCOVERED_GROUPS = Contract(
 
 DISCOVERED_NODES = Contract(
     name="discovered_nodes",
-    description="What the discovered attribute of each leaf is, how far it goes with the label "
-    "on the "
-    "train split, and how far the leaf's metric is fooled by it. Intervals are 95%.",
+    description="What the discovered attribute of each leaf is, how strongly it is associated with "
+    "the label, and the leaf's bias score for it. Attributes are chosen and ranked on one half of "
+    "the train records and measured on the other; q-values count all candidates of all leaves. "
+    "Intervals are 95%.",
     columns=(
         Column("attribute", pa.string(), "`discovered.` and the leaf's name.", unique=True),
         Column("node", pa.string(), "Leaf.", unique=True),
         Column("aspect", pa.string(), "What tells the values apart.", among=ASPECTS),
         Column("chosen", pa.bool_(), "Whether it serves as the dataset's attribute."),
-        Column("rank", pa.int32(), "1 for the attribute that misleads most.", at_least=1),
-        Column("n", pa.int64(), "Train records with a value.", at_least=0),
-        Column("n_missing", pa.int64(), "Train records without one.", at_least=0),
+        Column(
+            "rank",
+            pa.int32(),
+            "1 for the attribute that misleads most, on the records that it is chosen on.",
+            at_least=1,
+        ),
+        Column("n", pa.int64(), "Train records with a value that it is measured on.", at_least=0),
+        Column(
+            "n_missing",
+            pa.int64(),
+            "Train records without one, among those that it is not chosen on.",
+            at_least=0,
+        ),
         number(
             "silhouette",
             "Mean silhouette of held-out records, -1 to 1; missing for presence.",
@@ -55,7 +66,10 @@ DISCOVERED_NODES = Contract(
         proportion("cramers_v", "Bias-corrected Cramér's V of label and attribute."),
         proportion("cramers_v_low", "Lower end of its interval."),
         proportion("cramers_v_high", "Upper end of its interval."),
-        proportion("permutation_q", "Permutation test of independence, after Benjamini-Hochberg."),
+        proportion(
+            "permutation_q",
+            "Permutation test of independence on all train records, after Benjamini-Hochberg.",
+        ),
         proportion("score", "Bias score of the leaf for its attribute."),
         proportion("score_low", "Lower end of its interval."),
         proportion("score_high", "Upper end of its interval."),
@@ -63,4 +77,5 @@ DISCOVERED_NODES = Contract(
         proportion("accuracy_aligned", "kNN label accuracy of the leaf on aligned records."),
         proportion("accuracy_conflicting", "The same on conflicting records."),
     ),
+    version=(2, 0),
 )

@@ -1,8 +1,11 @@
 """The stage that finds attributes where no column gives one.
 
 Every leaf gets a discovered attribute: clusters of its color, or its presence. The leaf whose
-attribute goes with the label and fools the leaf's own metric most gives the dataset its attribute,
-`discovered.<leaf>`; every later stage uses that as it would a column.
+attribute is associated with the label, and whose own metric relies on it most, gives the dataset
+its attribute, `discovered.<leaf>`; every later stage uses that as it would a column.
+
+The best of many candidates looks better than it is. Candidates are therefore chosen on one half of
+the train records and their scores measured on the other, and q-values count all candidates.
 """
 
 from __future__ import annotations
@@ -19,12 +22,13 @@ import pyarrow.parquet as pq
 from data_contracts import DISCOVERED_GROUPS, DISCOVERED_NODES
 from heml.bias.accuracy_gap import out_of_fold_votes
 from heml.bias.association import association
-from heml.bias.attributes import Attribute
+from heml.bias.attributes import Attribute, contingency
 from heml.bias.bias_settings import BiasSettings
 from heml.bias.clusters import Clusters, find_clusters
 from heml.bias.fdr import controlled
 from heml.bias.leaf_appearance import leaf_colors
 from heml.bias.node_scores import SIGNIFICANT, AttributeScorer
+from heml.bias.tables import cramers_v, p_value, permuted_tables
 from heml.images.groups import DISCOVERED, MISSING
 from heml.images.images_table import image_index
 from heml.metrics.artifacts import NodeMetric, load_node, measured_images
@@ -34,7 +38,7 @@ from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 
-VERSION = 2
+VERSION = 3
 #: A leaf that this share of the train images has, or lacks, has no presence attribute.
 RARE = 0.05
 #: Images named per value.
@@ -100,20 +104,15 @@ def discover_groups(run: RunContext, metric: MetricSettings, bias: BiasSettings)
     def compute() -> tuple[dict[str, Any], list[Path]]:
         index = image_index(store, [])
         colors = leaf_colors(run, len(index))
-        rows, chosen = [], {}
+        rows, found = [], {}
         for number, leaf in enumerate(taxonomy.leaves, start=1):
             run.progress(f"discovered_groups: {leaf} ({number}/{len(taxonomy.leaves)})")
             node = load_node(store, leaf)
             folds = dict(zip(node.index["image_id"], node.fold, strict=True))
             fold = index["image_id"].map(folds).fillna(-1).to_numpy(int)
-            scored = [
-                (_score(candidate, index, node, metric, bias), candidate)
-                for candidate in candidates(leaf, colors[leaf], index, fold, bias)
-            ]
-            if scored:
-                row, candidate = max(scored, key=lambda pair: _order(pair[0]))
-                rows.append(row)
-                chosen[candidate.attribute] = candidate
+            for candidate in candidates(leaf, colors[leaf], index, fold, bias):
+                rows.append(_score(candidate, index, node, metric, bias))
+                found[leaf, candidate.aspect] = candidate
         if not rows:
             raise NothingDiscovered(
                 "no attribute was found: every segment has about the same color in all images; "
@@ -122,7 +121,7 @@ def discover_groups(run: RunContext, metric: MetricSettings, bias: BiasSettings)
             )
         nodes = rank_candidates(pd.DataFrame(rows))
         attributes = pd.concat(
-            [_rows(chosen[attribute], index) for attribute in nodes["attribute"]]
+            [_rows(found[key], index) for key in zip(nodes["node"], nodes["aspect"], strict=True)]
         )
         outputs = [store.discovered_groups, store.discovered_nodes]
         for contract, frame, path in zip(
@@ -189,6 +188,27 @@ def _color_candidate(
     return Candidate(leaf, "color", values, names, exemplars, clusters.silhouette)
 
 
+def choosing_half(index: pd.DataFrame, fold: np.ndarray, seed: int) -> np.ndarray:
+    """The half of the train records that candidates are chosen on, the same share of every label.
+
+    Parameters
+    ----------
+    index : DataFrame
+        Columns split and label.
+    fold : int array (N,)
+        Cross-fitting folds: each is divided too.
+
+    Returns
+    -------
+    bool array (N,)
+        False outside the train split.
+    """
+    order = np.random.default_rng(seed).permutation(len(index))
+    drawn = pd.DataFrame({"label": index["label"].to_numpy(str), "fold": fold}).iloc[order]
+    place = drawn.groupby(["label", "fold"]).cumcount().sort_index().to_numpy()
+    return (place % 2 == 0) & (index["split"] == "train").to_numpy()
+
+
 def _score(
     candidate: Candidate,
     index: pd.DataFrame,
@@ -196,45 +216,76 @@ def _score(
     metric: MetricSettings,
     bias: BiasSettings,
 ) -> dict[str, Any]:
-    """How far the attribute goes with the label, and how far the leaf's metric is fooled by it."""
+    """How strongly the attribute is associated with the label, and the leaf's metric relies on it.
+
+    Measured on the half of the train records on which it was not chosen; what it is chosen by, in
+    `chosen_score` and `chosen_cramers_v`, and the test of independence, which all candidates
+    share, are of the other half and of all records.
+    """
     frame = measured_images(index.assign(**{candidate.attribute: candidate.values}), node)
-    attribute = Attribute(candidate.attribute, (candidate.attribute,))
-    train = frame[frame["split"] == "train"]
-    links, _ = association(train, [attribute], bias.resamples, bias.permutations, bias.seed)
+    values = frame[candidate.attribute]
+    train = (frame["split"] == "train").to_numpy()
+    chosen_on = choosing_half(frame, node.fold, bias.seed)
     labels = np.unique(frame["label"], return_inverse=True)[1]
     correct = out_of_fold_votes(node, labels, metric.neighbors).argmax(axis=1) == labels
-    score = AttributeScorer(frame, attribute, node.fold, bias).score(node, correct)
+    attribute = Attribute(candidate.attribute, (candidate.attribute,))
+
+    def measured(within: np.ndarray) -> tuple[dict[str, Any], pd.Series]:
+        part = frame.assign(**{candidate.attribute: values.where(within, MISSING)})
+        links, _ = association(
+            part[within], [attribute], bias.resamples, bias.permutations, bias.seed
+        )
+        return AttributeScorer(part, attribute, node.fold, bias).score(node, correct), links.iloc[0]
+
+    judged = train & ~chosen_on
+    score, link = measured(judged)
+    chosen_score, chosen_link = measured(chosen_on)
     return {
         **score,
-        **links.iloc[0][["cramers_v", "cramers_v_low", "cramers_v_high", "permutation_p"]],
+        **link[["cramers_v", "cramers_v_low", "cramers_v_high"]],
+        "permutation_p": _independence(frame[train], attribute, bias),
+        "n_missing": int((values[judged] == MISSING).sum()),
+        "chosen_score": chosen_score["score"],
+        "chosen_cramers_v": chosen_link["cramers_v"],
         "attribute": candidate.attribute,
         "node": candidate.node,
         "aspect": candidate.aspect,
         "silhouette": candidate.silhouette,
         "values": candidate.names,
-        "counts": [int((train[candidate.attribute] == name).sum()) for name in candidate.names],
+        "counts": [int((values[train] == name).sum()) for name in candidate.names],
         "exemplars": candidate.exemplars,
     }
 
 
-def _order(row: dict[str, Any]) -> tuple[float, float, str]:
-    return row["score"], row["cramers_v"], row["aspect"]
+def _independence(train: pd.DataFrame, attribute: Attribute, bias: BiasSettings) -> float:
+    """p-value of the permutation test of independence of label and attribute."""
+    table = contingency(train, attribute).table
+    null = permuted_tables(table, bias.permutations, np.random.default_rng(bias.seed))
+    return float(p_value(cramers_v(table), cramers_v(null)))
 
 
 def rank_candidates(rows: pd.DataFrame) -> pd.DataFrame:
-    """Adds q-values and rank, and marks the chosen attribute, most misleading first.
+    """The candidate of each leaf, most misleading first, with q-values over all candidates.
 
-    Attributes that go with the label (q at most `SIGNIFICANT`) come before others, then the leaf's
-    bias score for its attribute decides, then Cramér's V. The first is chosen even if it is weak:
-    its score and interval say so.
+    Attributes that are associated with the label (q at most `SIGNIFICANT`) come before others, then
+    the leaf's bias score for its attribute decides, then Cramér's V, both on the half of the
+    records that candidates are chosen on. The first is chosen even if it is weak: its score and
+    interval, from the other half, say so.
+
+    Parameters
+    ----------
+    rows : DataFrame
+        One per candidate.
     """
     rows = rows.assign(
         permutation_q=controlled(rows, column="permutation_p"),
         score_q=controlled(rows, column="score_p"),
     )
     rows = rows.assign(linked=rows["permutation_q"] <= SIGNIFICANT).sort_values(
-        ["linked", "score", "cramers_v", "node"], ascending=[False, False, False, True]
+        ["linked", "chosen_score", "chosen_cramers_v", "aspect", "node"],
+        ascending=[False, False, False, False, True],
     )
+    rows = rows.drop_duplicates("node")
     place = np.arange(1, len(rows) + 1)
     return rows.assign(rank=place.astype(np.int32), chosen=place == 1).reset_index(drop=True)
 
@@ -263,6 +314,6 @@ def _describe(nodes: pd.DataFrame) -> dict[str, Any]:
             f"{first['aspect']} of {first['node']} serves as the attribute {first['attribute']}: "
             f"{len(counts)} values, Cramér's V {first['cramers_v']:.2f} with the label, score "
             f"{first['score']:.2f} [{first['score_low']:.2f}, {first['score_high']:.2f}]"
-            + ("" if sure else "; that it misleads is not certain")
+            + ("" if sure else "; that the metric relies on it is not certain")
         ),
     }

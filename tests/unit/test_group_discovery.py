@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from scipy.stats import binom
 from sklearn.metrics import adjusted_rand_score
 
 from data_contracts import DISCOVERED_GROUPS, DISCOVERED_NODES
@@ -11,6 +12,7 @@ from heml.bias.clusters import find_clusters
 from heml.bias.group_discovery import (
     NothingDiscovered,
     candidates,
+    choosing_half,
     discover_groups,
     rank_candidates,
 )
@@ -108,13 +110,63 @@ def test_attributes_that_do_not_go_with_the_label_come_last():
             "node": ["loud", "planted", "label"],
             "permutation_p": [0.9, 0.001, 0.001],
             "score_p": [0.01, 0.01, 0.9],
-            "score": [0.9, 0.6, 0.0],
-            "cramers_v": [0.0, 0.5, 0.99],
+            "aspect": "color",
+            "chosen_score": [0.9, 0.6, 0.0],
+            "chosen_cramers_v": [0.0, 0.5, 0.99],
         }
     )
     ranked = rank_candidates(rows)
     assert ranked["node"].tolist() == ["planted", "label", "loud"]
     assert ranked["chosen"].tolist() == [True, False, False]
+
+
+def test_q_values_count_the_candidates_that_were_not_chosen():
+    rows = pd.DataFrame(
+        {
+            "node": ["hair", "hair"],
+            "aspect": ["color", "presence"],
+            "permutation_p": [0.03, 0.8],
+            "score_p": [0.03, 0.8],
+            "chosen_score": [0.5, 0.1],
+            "chosen_cramers_v": [0.2, 0.1],
+        }
+    )
+    ranked = rank_candidates(rows)
+    assert ranked["aspect"].tolist() == ["color"]
+    assert ranked["permutation_q"].tolist() == pytest.approx([0.06])
+    assert not ranked["linked"].any()
+
+
+def test_candidates_are_chosen_on_half_of_every_label_and_fold():
+    index = pd.DataFrame({"label": list("aab") * 40, "split": ["train"] * 90 + ["test"] * 30})
+    fold = np.where(np.arange(120) < 90, np.arange(120) % 2, -1)
+    half = choosing_half(index, fold, seed=0)
+    assert not half[90:].any()
+    counts = index.assign(fold=fold, half=half)[:90].groupby(["label", "fold"])["half"].mean()
+    assert counts.between(0.45, 0.55).all()
+    assert (choosing_half(index, fold, seed=0) == half).all()
+    assert (choosing_half(index, fold, seed=1) != half).any()
+
+
+def test_pure_noise_is_seldom_called_associated():
+    """Five leaves with two candidates each, over noise: at most 5% of the sets have a finding."""
+    found, trials = 0, 200
+    for seed in range(trials):
+        p = np.random.default_rng(seed).uniform(size=10)
+        score = np.random.default_rng(seed + trials).uniform(size=10)
+        rows = pd.DataFrame(
+            {
+                "node": np.repeat(list("abcde"), 2),
+                "aspect": ["color", "presence"] * 5,
+                "permutation_p": p,
+                "score_p": p,
+                # What is associated by chance also scores by chance.
+                "chosen_score": score / p,
+                "chosen_cramers_v": 1 - p,
+            }
+        )
+        found += rank_candidates(rows)["linked"].any()
+    assert found <= binom.ppf(0.999, trials, 0.05)
 
 
 # --- on portraits ---------------------------------------------------------------------------------
@@ -174,7 +226,7 @@ def test_the_planted_attribute_is_recovered(planted):
 def test_nothing_to_discover_is_said(planted, monkeypatch):
     monkeypatch.setattr(
         "heml.bias.group_discovery.leaf_colors",
-        lambda store, taxonomy, count, progress: {leaf: np.ones((count, 3)) for leaf in LEAVES},
+        lambda run, count: {leaf: np.ones((count, 3)) for leaf in LEAVES},
     )
     other = BiasSettings(seed=9)  # so that an earlier result is not kept
     with pytest.raises(NothingDiscovered, match="name attributes"):
