@@ -354,7 +354,8 @@ def test_a_killed_writer_leaves_nothing_that_is_taken_for_a_dataset(store, point
         assert not any_rows(left[0])
     assert not dataset_store.write(store).reused
     verify(store.rebalanced_dataset)
-    assert [p.name for p in store.root.iterdir() if p.name.startswith(".")] == [".locks"]
+    hidden = {p.name for p in store.root.iterdir() if p.name.startswith(".")}
+    assert hidden == {".locks", ".verified"}
 
 
 def test_croissant_validates_and_gives_the_rows(made, expected):
@@ -528,10 +529,10 @@ def test_a_dataset_that_fails_its_audit_is_not_published(store):
     table = pq.read_table(store.recombined_samples)
     hosts = pa.array([held_out, *table["host_id"].to_pylist()[1:]])
     table = table.set_column(table.column_names.index("host_id"), table.field("host_id"), hosts)
+    summary = store.summary("recombined_samples")
     for path in store.recombined_samples.iterdir():
         path.unlink()
     pq.write_table(table, store.recombined_samples / "part-00000.parquet")
-    summary = store.summary("recombined_samples")
     store.finish("recombined_samples", "wrong", summary, [store.recombined_samples])
 
     with pytest.raises(ContractError, match=f"'no_test_leakage'.*'{held_out}', which is test"):
@@ -700,11 +701,12 @@ def test_rows_say_what_drew_them_and_with_which_code(store):
     }
     for name, values in added.items():
         table = table.append_column(name, values)
+    summary = store.summary("recombined_samples")
     for path in store.recombined_samples.iterdir():
         path.unlink()
     path = store.recombined_samples / "part-00000.parquet"
     pq.write_table(table.replace_schema_metadata(metadata), path)
-    store.finish("recombined_samples", "drawn", store.summary("recombined_samples"), [path])
+    store.finish("recombined_samples", "drawn", summary, [path])
     dataset_store.write(store)
     opened = heml.open_dataset(store.rebalanced_dataset)
     drawn, other = (opened.provenance(f"recombined-00000{number}") for number in (0, 1))
