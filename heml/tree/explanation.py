@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 import numpy as np
 import torch
 
 from heml.metrics.distance import Distance
+from heml.tree.similarity import calibrate
 
 #: States of a node in a pair.
 COMPARED, UNTRAINED = "compared", "not trained"
@@ -94,4 +96,46 @@ def pair_distances(distance: Distance, a: np.ndarray, b: np.ndarray) -> tuple[fl
         float(distance.rowwise(first, second)),
         float(distance.rowwise(second, first)),
         float(distance.bounded_rowwise(first, second)),
+    )
+
+
+def explain_node(
+    node: str,
+    vectors: np.ndarray,
+    present: np.ndarray,
+    measure: Distance | None,
+    threshold: float,
+    weights: Mapping[str, tuple[float, float]],
+) -> NodeExplanation:
+    """What one node says of a pair.
+
+    Parameters
+    ----------
+    node : str
+    vectors : float32 array (2, D)
+    present : bool array (2,)
+    measure : Distance, optional
+        None: the node is untrained.
+    threshold : float
+    weights : mapping of similarity to (distance, absence)
+    """
+    in_both = bool(present.all())
+    measure = measure if in_both else None
+    forward, backward, distance = (
+        (None,) * 3 if measure is None else pair_distances(measure, *vectors)
+    )
+    calibrated = 0.0 if distance is None else calibrate(distance, threshold)
+    one_absent = bool(present[0] != present[1])
+    return NodeExplanation(
+        node,
+        COMPARED if measure else UNTRAINED if in_both else ABSENT[tuple(present.tolist())],
+        forward,
+        backward,
+        distance,
+        threshold,
+        None if distance is None else distance < threshold,
+        {
+            which: float(weight * calibrated + absence * one_absent)
+            for which, (weight, absence) in weights.items()
+        },
     )

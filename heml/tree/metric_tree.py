@@ -2,110 +2,30 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 import numpy as np
-import pyarrow as pa
-import pyarrow.parquet as pq
-import torch
-from safetensors.torch import load_file
 from scipy.special import expit
 
-from heml.compute.save_tensors import save_tensors
-from heml.metrics.artifacts import network_from
 from heml.metrics.distance import Distance
 from heml.metrics.knn import knn_votes
-from heml.metrics.network_training import embed
 from heml.metrics.node_distances import NodeDistances, node_distances
 from heml.metrics.node_network import NodeNetwork
-from heml.metrics.views import node_view, union
-from heml.taxonomy import Taxonomy, from_mapping, nearest
-from heml.tree.explanation import (
-    ABSENT,
-    COMPARED,
-    UNTRAINED,
-    NodeExplanation,
-    PairExplanation,
-    pair_distances,
-)
+from heml.taxonomy import Taxonomy, nearest
+from heml.tree.embedded import Embedded, embed_node
+from heml.tree.explanation import PairExplanation, explain_node
 from heml.tree.inputs import Segmented, read_segmented
 from heml.tree.similarity import Calibration, Similarity, calibrate
 from heml.tree.tree_error import TreeError, id_hint
+from heml.tree.tree_files import read_taxonomy, read_tree, write_tree
+
+__all__ = ["Embedded", "MetricTree", "PairExplanation", "Which", "read_taxonomy"]
 
 Which = Literal["plain", "debiased"]
-#: Of the files on disk; raised when they change.
-FORMAT = 2
-_TREE = "tree.json"
 #: Distances that are held at once.
 _DISTANCES = 2_000_000
-
-
-@dataclass(frozen=True)
-class Embedded:
-    """Images as the tree sees them.
-
-    Parameters
-    ----------
-    vectors : mapping of node to float32 array (B, D)
-    present : mapping of node to bool array (B,)
-    """
-
-    vectors: Mapping[str, np.ndarray]
-    present: Mapping[str, np.ndarray]
-
-    def __len__(self) -> int:
-        return len(next(iter(self.present.values())))
-
-    def rows(self, rows: np.ndarray | Sequence[int]) -> Embedded:
-        """A choice of images, by their numbers."""
-        return Embedded(
-            {node: vectors[rows] for node, vectors in self.vectors.items()},
-            {node: present[rows] for node, present in self.present.items()},
-        )
-
-
-def read_taxonomy(folder: str | Path) -> Taxonomy:
-    """The taxonomy of a saved tree.
-
-    Parameters
-    ----------
-    folder : path
-        As `MetricTree.load` takes it.
-
-    Raises
-    ------
-    FileNotFoundError
-        If the folder holds no tree.
-    TreeError
-        If the tree was saved by another version of HEML.
-    """
-    content = _read(_tree_folder(folder))
-    return from_mapping(content["taxonomy"]["name"], content["taxonomy"])
-
-
-def _tree_folder(folder: str | Path) -> Path:
-    """The folder of a tree, also if its store's folder is given."""
-    folder = Path(folder)
-    inside = folder / "metric_tree"
-    if not (folder / _TREE).exists() and (inside / _TREE).exists():
-        folder = inside
-    if not (folder / _TREE).exists():
-        raise FileNotFoundError(f"no metric tree in {folder}: run the metric_tree stage first")
-    return folder
-
-
-def _read(folder: Path) -> dict[str, Any]:
-    content = dict(json.loads((folder / _TREE).read_text()))
-    if content.get("format") != FORMAT:
-        raise TreeError(
-            f"{folder / _TREE} has the format {content.get('format', 1)}, this version of HEML "
-            f"reads {FORMAT}: run the metric_tree stage again"
-        )
-    return content
 
 
 class MetricTree:
@@ -224,26 +144,24 @@ class MetricTree:
         TreeError
             For an unknown node, or an image that is no such thing.
         """
-        read = [read_segmented(image, self.taxonomy, self.classes) for image in images]
-        vectors: dict[str, np.ndarray] = {}
-        present: dict[str, np.ndarray] = {}
-        dimensions = next(iter(self.references.vectors.values())).shape[1]
-        for node in nodes or self.taxonomy.nodes:
+        for node in nodes or ():
             self._check_node(node)
-            classes = self.taxonomy.classes_of(node)
-            masks = [union(segments, classes) for _, segments in read]
-            side = self.resolutions[node]
-            views = np.zeros((len(images), 4, side, side), np.uint8)
-            for row, ((image, _), mask) in enumerate(zip(read, masks, strict=True)):
-                views[row] = node_view(image, mask, side)
-            has = np.asarray(views[:, 3].any(axis=(1, 2)))
-            if node in self.networks and len(images):
-                vectors[node] = embed(self.networks[node], views)
-                vectors[node][~has] = 0
-            else:
-                vectors[node] = np.zeros((len(images), dimensions), np.float32)
-            present[node] = has
-        return Embedded(vectors, present)
+        dimensions = next(iter(self.references.vectors.values())).shape[1]
+        read = [read_segmented(image, self.taxonomy, self.classes) for image in images]
+        found = {
+            node: embed_node(
+                read,
+                self.taxonomy.classes_of(node),
+                self.resolutions[node],
+                self.networks.get(node),
+                dimensions,
+            )
+            for node in nodes or self.taxonomy.nodes
+        }
+        return Embedded(
+            {node: vectors for node, (vectors, _) in found.items()},
+            {node: present for node, (_, present) in found.items()},
+        )
 
     def _embedded(self, images: Embedded | Sequence[str | Segmented]) -> Embedded:
         if isinstance(images, Embedded):
@@ -255,7 +173,7 @@ class MetricTree:
         if len(rows) == len(images):
             return known
         new = self.embed([image for image in images if not isinstance(image, str)])
-        # Known ones stand first in what is joined, new ones behind them.
+        # References stand first in what is joined, new images after them.
         known_places, new_places = iter(range(len(rows))), iter(range(len(rows), len(images)))
         order = [next(known_places if isinstance(i, str) else new_places) for i in images]
         return Embedded(
@@ -315,39 +233,23 @@ class MetricTree:
             For an unknown id, or an image that is none.
         """
         pair = self._embedded([a, b])
-        nodes = [self._explain_node(node, pair) for node in self.taxonomy.nodes]
+        nodes = [
+            explain_node(
+                node,
+                pair.vectors[node],
+                pair.present[node],
+                self.distance_of(node),
+                self.thresholds[node],
+                {which: s.weights_of(node) for which, s in self.similarities.items()},
+            )
+            for node in self.taxonomy.nodes
+        ]
         totals = {
             which: sum(node.contributions[which] for node in nodes) for which in self.similarities
         }
         offsets = {which: similarity.offset for which, similarity in self.similarities.items()}
         probabilities = {w: float(expit(offsets[w] - total)) for w, total in totals.items()}
         return PairExplanation(nodes, totals, offsets, probabilities)
-
-    def _explain_node(self, node: str, pair: Embedded) -> NodeExplanation:
-        present, (first, second) = pair.present[node], pair.vectors[node]
-        in_both = bool(present.all())
-        measure = self.distance_of(node) if in_both else None
-        forward, backward, distance = (
-            (None,) * 3 if measure is None else pair_distances(measure, first, second)
-        )
-        threshold = self.thresholds[node]
-        calibrated = 0.0 if distance is None else calibrate(distance, threshold)
-        one_absent = bool(present[0] != present[1])
-        contributions = {
-            which: float(weight * calibrated + absence * one_absent)
-            for which, similarity in self.similarities.items()
-            for weight, absence in [similarity.weights_of(node)]
-        }
-        return NodeExplanation(
-            node,
-            COMPARED if measure else UNTRAINED if in_both else ABSENT[tuple(present.tolist())],
-            forward,
-            backward,
-            distance,
-            threshold,
-            None if distance is None else distance < threshold,
-            contributions,
-        )
 
     def votes(
         self,
@@ -466,37 +368,7 @@ class MetricTree:
 
     def save(self, folder: Path) -> None:
         """Writes the tree into a new folder: safetensors, Parquet and JSON."""
-        folder.mkdir(parents=True)
-        save_tensors(
-            {
-                f"{node}.{name}": tensor.contiguous()
-                for node, network in self.networks.items()
-                for name, tensor in network.state_dict().items()
-            },
-            folder / "networks.safetensors",
-        )
-        tensors = {
-            f"{node}.vectors": torch.from_numpy(np.ascontiguousarray(vectors))
-            for node, vectors in self.references.vectors.items()
-        }
-        tensors |= {
-            f"{node}.present": torch.from_numpy(np.ascontiguousarray(present))
-            for node, present in self.references.present.items()
-        }
-        save_tensors(tensors, folder / "references.safetensors")
-        pq.write_table(pa.Table.from_pylist(self.index), folder / "references.parquet")
-        content = {
-            "format": FORMAT,
-            "classes": {str(number): name for number, name in self.classes.items()},
-            "calibration": {node: asdict(c) for node, c in self.calibration.items()},
-            "taxonomy": self.taxonomy.describe(),
-            "resolutions": self.resolutions,
-            "thresholds": self.thresholds,
-            "similarities": {k: s.to_dict() for k, s in self.similarities.items()},
-            "neighbors": self.neighbors,
-            "architectures": {n: network.architecture for n, network in self.networks.items()},
-        }
-        (folder / _TREE).write_text(json.dumps(content, indent=1, allow_nan=False))
+        write_tree(self, folder)
 
     @classmethod
     def load(cls, folder: str | Path, taxonomy: Taxonomy | None = None) -> MetricTree:
@@ -516,36 +388,4 @@ class MetricTree:
         TreeError
             If the tree was saved by another version of HEML or has another taxonomy.
         """
-        folder = _tree_folder(folder)
-        content = _read(folder)
-        wanted, taxonomy = taxonomy, from_mapping(content["taxonomy"]["name"], content["taxonomy"])
-        if wanted is not None and wanted != taxonomy:
-            odd = sorted(set(wanted.nodes) ^ set(taxonomy.nodes))
-            raise TreeError(
-                f"the tree in {folder} has the taxonomy '{taxonomy.name}', not '{wanted.name}' "
-                f"({'nodes of one alone: ' + ', '.join(odd) if odd else 'classes or tree differ'})"
-                ": run the metric_tree stage again"
-            )
-        states: dict[str, dict[str, torch.Tensor]] = {}
-        for key, tensor in load_file(folder / "networks.safetensors").items():
-            node, name = key.split(".", 1)
-            states.setdefault(node, {})[name] = tensor
-        tensors = load_file(folder / "references.safetensors")
-        return cls(
-            taxonomy,
-            content["resolutions"],
-            content["thresholds"],
-            {
-                node: network_from(state, content["architectures"][node])
-                for node, state in states.items()
-            },
-            {k: Similarity.from_dict(s) for k, s in content["similarities"].items()},
-            Embedded(
-                {n: tensors[f"{n}.vectors"].numpy() for n in taxonomy.nodes},
-                {n: tensors[f"{n}.present"].numpy() for n in taxonomy.nodes},
-            ),
-            pq.read_table(folder / "references.parquet").to_pylist(),
-            content["neighbors"],
-            {int(number): name for number, name in content["classes"].items()},
-            {node: Calibration(**c) for node, c in content["calibration"].items()},
-        )
+        return cls(**read_tree(folder, taxonomy))
