@@ -65,8 +65,13 @@ def open_image(data: bytes) -> Image.Image:
 
 
 def orientation(image: Image.Image) -> int:
-    """The EXIF orientation, 1 to 8; 1 where there is none or the EXIF data is broken."""
+    """The EXIF orientation, 1 to 8, that is yet to be applied to a loaded image.
+
+    1 where there is none, the EXIF data is broken, or Pillow turned the image itself, as it turns
+    TIFF.
+    """
     try:
+        image.load()  # Pillow turns a TIFF when it loads it, and drops the tag then
         value = image.getexif().get(_ORIENTATION, 1)
     except Exception:  # EXIF parsers raise whatever broken bytes lead to
         return 1
@@ -74,9 +79,10 @@ def orientation(image: Image.Image) -> int:
 
 
 def displayed_size(image: Image.Image) -> tuple[int, int]:
-    """Width and height after turning the image as its EXIF data says."""
+    """Width and height after turning the image as its EXIF data says. Decodes the pixels."""
+    turn = orientation(image)
     width, height = image.size
-    return (height, width) if orientation(image) >= 5 else (width, height)
+    return (height, width) if turn >= 5 else (width, height)
 
 
 def _turned(image: Image.Image) -> Image.Image:

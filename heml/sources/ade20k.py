@@ -24,7 +24,8 @@ SCENES, OBJECTS = "sceneCategories.txt", "objectInfo150.txt"
 #: What the masks' 0 stands for: pixels of no class.
 OTHER = "other"
 
-_OBJECT = re.compile(r"\s*(\d+)\s+[\d.]+\s+\d+\s+\d+\s+\S+\s+(.+)")
+#: Index, ratio, train and val; stuff (0 or 1), which the official repository leaves out; name.
+_OBJECT = re.compile(r"\s*(\d+)\s+[\d.]+\s+\d+\s+\d+\s+(?:[01]\s+)?([^\W\d].*)")
 
 
 class Ade20kReader(FileSource):
@@ -63,20 +64,25 @@ class Ade20kReader(FileSource):
     @cached_property
     def _classes(self) -> dict[int, str]:
         """By the first of an object's names; all of them where two objects share the first."""
-        full = {
-            int(match[1]): match[2].strip()
-            for match in map(_OBJECT.match, self._lines(OBJECTS))
-            if match
-        }
+        full: dict[int, str] = {}
+        for position, line in enumerate(self._lines(OBJECTS)):
+            match = _OBJECT.fullmatch(line)
+            if match is not None:
+                full[int(match[1])] = match[2].strip()
+            elif line and position:  # the first line names the columns
+                raise self._no_objects(f"line {position + 1} is '{line[:60]}'")
         if not full or max(full) > 255:
-            raise SourceError(
-                f"{self.files.shown(OBJECTS)}: the lines must be index, ratio, train, val, stuff "
-                "and name"
-            )
+            raise self._no_objects(f"indices up to {max(full, default=0)}")
         first = {number: name.split(",")[0].strip() for number, name in full.items()}
         shared = Counter(first.values())
         names = {n: full[n] if shared[name] > 1 else name for n, name in first.items()}
         return {0: OTHER} | dict(sorted(names.items()))
+
+    def _no_objects(self, found: str) -> SourceError:
+        return SourceError(
+            f"{self.files.shown(OBJECTS)}: the lines must be index (1 to 255), ratio, train, val, "
+            f"stuff (may be left out) and name; {found}"
+        )
 
     def table_names(self) -> list[str]:
         return [SCENES, OBJECTS]

@@ -17,7 +17,7 @@ from heml.parts.extras import missing_extra
 from heml.sources.files import expanded, most_bytes, open_files, refuse_unsafe
 from heml.sources.image_columns import PictureRow, PictureTable
 from heml.sources.layouts.huggingface import HuggingFaceSource as HuggingFaceSettings
-from heml.sources.parquet_rows import class_name
+from heml.sources.parquet_rows import ParquetFile, class_name, is_binary
 from heml.sources.raw import SourceError, Unacceptable
 from heml.sources.splits import as_text, drawn_split, mapped_split
 
@@ -177,7 +177,26 @@ class HuggingFaceReader(PictureTable):
                 )
         if isinstance(self.class_setting, str):
             files[self.class_setting] = self.files.stamp(self.class_setting)
-        return files
+        return {"files": files, "paths": self.stamps_of_paths()}
+
+    def may_name_files(self, column: str) -> bool:
+        # on the Hub every file has the commit as its stamp; these readers list the pictures
+        if not self._is_local or self._builder.name in ("imagefolder", "webdataset"):
+            return False
+        if self._builder.name != "parquet":
+            return True
+        paths = (p for paths in self._builder.config.data_files.values() for p in paths)
+        tables = (ParquetFile(self.files, self.name_of(path)) for path in paths)
+        return not all(
+            table.is_full(f"{column}.bytes") or is_binary(table.schema.field(column).type)
+            for table in tables
+            if column in table.columns
+        )
+
+    def stamp_of(self, path: str) -> object:
+        name = self.name_of(path)
+        member = _MEMBER.fullmatch(name)
+        return self.files.stamp(name if member is None else member[3])
 
     def name_of(self, path: str) -> str:
         """A path that the library gives, relative to the dataset.

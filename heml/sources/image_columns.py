@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Sequence
 from functools import cached_property
@@ -111,6 +112,35 @@ class PictureTable(GivenSource):
             yield RawRecord(
                 row.number, name, row.image_id, row.split, columns, image, mask, refusal
             )
+
+    @abstractmethod
+    def may_name_files(self, column: str) -> bool:
+        """Whether a column may name pictures instead of holding them."""
+
+    def stamps_of_paths(self) -> str | None:
+        """Hash over the stamps of the pictures that rows only name; None if the rows hold all."""
+        outside = [column for column in self.picture_columns if self.may_name_files(column)]
+        if not outside:
+            return None
+        used = hashlib.sha256()
+        for row in self.picture_rows(outside):
+            for column in outside if row.split in SPLITS else ():
+                try:
+                    picture = picture_of(row.fields.get(column))
+                    if picture.data is None and picture.path:
+                        used.update(f"{self.stamp_of(picture.path)}\n".encode())
+                except Unacceptable:  # the row is refused with this reason
+                    continue
+        return used.hexdigest()
+
+    def stamp_of(self, path: str) -> object:
+        """What tells the contents of a picture apart that the table only names.
+
+        Raises
+        ------
+        Unacceptable
+        """
+        return self.files.stamp(path)
 
     def name_of(self, path: str) -> str:
         """A picture's path as a name below the root."""

@@ -37,7 +37,7 @@ from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 2
+VERSION = 3
 
 
 class TooManyRefused(ValueError):

@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
 
 import pyarrow as pa
 
-from data_contracts.common import SPLITS
 from heml.sources.files import Files, most_bytes, open_files
-from heml.sources.image_columns import PictureRow, PictureTable, picture_of
+from heml.sources.image_columns import PictureRow, PictureTable
 from heml.sources.layouts.parquet import ParquetSource as ParquetSettings
-from heml.sources.parquet_rows import ParquetFile
-from heml.sources.raw import SourceError, Unacceptable
+from heml.sources.parquet_rows import ParquetFile, is_binary
+from heml.sources.raw import SourceError
 from heml.sources.splits import as_text, drawn_split, mapped_split, split_word
 
 SUFFIXES = (".parquet", ".pq")
@@ -94,7 +92,7 @@ class ParquetReader(PictureTable):
         """The stamp of every file, and of the pictures that the rows only name."""
         names = [*self._tables, self.class_setting]
         files = {name: self.files.stamp(name) for name in names if isinstance(name, str)}
-        return {"files": files, "paths": self._stamps_of_paths()}
+        return {"files": files, "paths": self.stamps_of_paths()}
 
     def _split_of(self, name: str) -> str | None:
         """The split that a file's path speaks of: its own name, else its folders."""
@@ -116,35 +114,17 @@ class ParquetReader(PictureTable):
     def _splits_come_from(self) -> str:
         return f"column '{self.split_column}'" if self.split_column else "from the files' names"
 
-    def _stamps_of_paths(self) -> str | None:
-        """Hash over the pictures that lie beside the files; None if the files hold them all."""
-        outside = [column for column in self.picture_columns if self._only_paths(column)]
-        if not outside:
-            return None
-        used = hashlib.sha256()
-        for row in self.picture_rows(outside):
-            for column in outside if row.split in SPLITS else ():
-                try:
-                    path = picture_of(row.fields.get(column)).path
-                except Unacceptable:
-                    continue
-                used.update(f"{self.files.stamp(path)}\n".encode())
-        return used.hexdigest()
-
-    def _only_paths(self, column: str) -> bool:
-        """Whether a column names pictures instead of holding them."""
+    def may_name_files(self, column: str) -> bool:
+        """Whether a column may name pictures instead of holding them, as types and footers tell."""
         for table in self._tables.values():
             if column in table.columns:
                 kind = table.schema.field(column).type
-                if pa.types.is_struct(kind) and table.holds_no(f"{column}.bytes"):
-                    return True
-                if _is_text(kind):
+                if pa.types.is_struct(kind):
+                    if not table.is_full(f"{column}.bytes"):
+                        return True
+                elif not is_binary(kind):
                     return True
         return False
-
-
-def _is_text(kind: pa.DataType) -> bool:
-    return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind))
 
 
 def _opened(settings: ParquetSettings, base: Path) -> tuple[Files, str | None]:

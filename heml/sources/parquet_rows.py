@@ -49,7 +49,9 @@ class ParquetFile:
     @property
     def scalars(self) -> list[str]:
         """Columns of single values that can be told as text."""
-        return [f.name for f in self.schema if not (pa.types.is_nested(f.type) or _binary(f.type))]
+        return [
+            f.name for f in self.schema if not (pa.types.is_nested(f.type) or is_binary(f.type))
+        ]
 
     @cached_property
     def class_labels(self) -> dict[str, list[str]]:
@@ -65,18 +67,19 @@ class ParquetFile:
             if isinstance(feature, dict) and feature.get("_type") == "ClassLabel"
         }
 
-    def holds_no(self, path: str) -> bool:
-        """Whether a column, such as `image.bytes`, is empty in every row, as the footer tells."""
+    def is_full(self, path: str) -> bool:
+        """Whether a column, such as `image.bytes`, has a value in every row, as the footer tells.
+
+        False where the footer does not tell.
+        """
         with self._opened() as file:
             footer = file.metadata
-        for attribute in range(footer.num_row_groups):
-            chunks = footer.row_group(attribute)
-            for number in range(chunks.num_columns):
-                chunk = chunks.column(number)
-                if chunk.path_in_schema == path:
-                    statistics = chunk.statistics
-                    if statistics is None or statistics.null_count != chunk.num_values:
-                        return False
+        for number in range(footer.num_row_groups):
+            group = footer.row_group(number)
+            chunks = [group.column(position) for position in range(group.num_columns)]
+            found = [chunk.statistics for chunk in chunks if chunk.path_in_schema == path]
+            if not found or any(s is None or not s.has_null_count or s.null_count for s in found):
+                return False
         return True
 
     def rows(self, columns: Sequence[str]) -> Iterator[dict[str, Any]]:
@@ -110,7 +113,8 @@ def class_name(value: object, names: Sequence[str]) -> object:
     return value
 
 
-def _binary(kind: pa.DataType) -> bool:
+def is_binary(kind: pa.DataType) -> bool:
+    """Whether a column's type is bytes."""
     return bool(
         pa.types.is_binary(kind)
         or pa.types.is_large_binary(kind)

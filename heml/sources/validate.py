@@ -96,12 +96,18 @@ def check_mask(data: bytes, size: tuple[int, int], classes: Collection[int]) -> 
     """
     try:
         with open_image(data) as image:
-            form, found = image.format, displayed_size(image)
+            if image.format in _LOSSY:
+                raise Unacceptable(
+                    "mask_unreadable", f"{image.format} changes class ids: save masks as PNG"
+                )
+            # before decoding: a mask of the image's size has passed the image's limit
+            found = image.size
+            if sorted(found) == sorted(size):
+                found = displayed_size(image)
+    except Unacceptable:
+        raise
     except Exception as error:
         raise Unacceptable("mask_unreadable", _said(error)) from error
-    if form in _LOSSY:
-        raise Unacceptable("mask_unreadable", f"{form} changes class ids: save masks as PNG")
-    # before decoding: a mask of the image's size has passed the image's limit
     if found != size:
         raise Unacceptable(
             "mask_size",

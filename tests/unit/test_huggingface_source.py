@@ -1,5 +1,6 @@
 """Datasets of the `datasets` library in local folders: streamed, checked, and never run."""
 
+import json
 import zipfile
 from pathlib import Path
 
@@ -205,3 +206,21 @@ def test_state_follows_the_files(hub):
     path = hub / "data/train-00000-of-00001.parquet"
     path.write_bytes(path.read_bytes())
     assert source(hub).state() != before
+
+
+@pytest.mark.parametrize("form", ["parquet", "jsonl"])
+def test_state_follows_pictures_that_rows_only_name(tmp_path, form):
+    (tmp_path / "hub").mkdir()
+    for number in range(4):
+        (tmp_path / f"hub/{number}.png").write_bytes(image(number))
+    rows = [{"image": f"{n}.png", "label": "cat" if n % 2 else "dog"} for n in range(4)]
+    if form == "parquet":
+        named = [row | {"image": {"bytes": None, "path": row["image"]}} for row in rows]
+        pq.write_table(pa.Table.from_pylist(named), tmp_path / "hub/train.parquet")
+    else:
+        lines = "".join(json.dumps(row) + "\n" for row in rows)
+        (tmp_path / "hub/train.jsonl").write_text(lines)
+    before = source(tmp_path / "hub", attributes=[]).state()
+    assert source(tmp_path / "hub", attributes=[]).state() == before
+    (tmp_path / "hub/3.png").write_bytes(image(99))
+    assert source(tmp_path / "hub", attributes=[]).state() != before

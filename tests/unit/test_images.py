@@ -15,10 +15,13 @@ from heml.images.images_table import (
     ImageReader,
     decode_image,
     decode_mask,
+    displayed_size,
     image_index,
     iterate_images,
+    open_image,
 )
 from heml.sources.ingest import ingest
+from heml.storage.manifest import write_manifest
 
 
 def encoded(image: Image.Image, form: str = "PNG", **options) -> bytes:
@@ -120,6 +123,13 @@ def test_exif_orientation_is_applied_to_images_and_masks(orientation, displayed)
     data = encoded(stored, exif=exif(orientation))
     np.testing.assert_array_equal(decode_image(data)[..., 0], displayed)
     np.testing.assert_array_equal(decode_mask(data), displayed)
+    # Pillow turns TIFF by itself
+    for options in ({}, {"compression": "tiff_lzw"})[: 1 if orientation == 9 else 2]:
+        data = encoded(stored, "TIFF", exif=exif(orientation), **options)
+        np.testing.assert_array_equal(decode_image(data)[..., 0], displayed)
+        np.testing.assert_array_equal(decode_mask(data), displayed)
+        with open_image(data) as image:
+            assert displayed_size(image) == np.shape(displayed)[::-1]
 
 
 @pytest.mark.filterwarnings("ignore:Corrupt EXIF")
@@ -218,5 +228,6 @@ def test_a_table_of_another_version_is_refused(stored):
     table = pq.read_table(path)
     metadata = table.schema.metadata | {b"heml.contract_version": b"2.0"}
     pq.write_table(table.replace_schema_metadata(metadata), path)
+    write_manifest(stored.root, "images", "", {}, [stored.images])
     with pytest.raises(ContractError, match="version 1"):
         image_index(stored, [])

@@ -19,7 +19,8 @@ from heml.images.images_table import decode_image, decode_mask, image_index, ite
 from heml.sources.folder import FolderReader
 from heml.sources.ingest import TooManyRefused, ingest, quarantined
 from heml.sources.layouts.portraits import PortraitsSource
-from heml.sources.raw import SourceError
+from heml.sources.raw import SourceError, Unacceptable
+from heml.sources.validate import check_mask
 from heml.storage.store import Store
 from heml.taxonomy import TaxonomyError, builtin
 
@@ -337,6 +338,13 @@ def test_masks_that_have_no_ids_are_unreadable(dataset, run, store):
     run()
     assert reasons(store) == [(16, "mask_unreadable"), (17, "mask_unreadable")]
     assert "save masks as PNG" in list(quarantined(store))[1]["detail"]
+
+
+def test_a_mask_of_another_size_is_refused_before_it_is_decoded():
+    header = png_header(9000, 9000)
+    with pytest.raises(Unacceptable, match="the mask is 9000×9000") as error:
+        check_mask(header, (24, 16), {0})
+    assert error.value.refusal.reason == "mask_size"
 
 
 def test_masks_are_optional_where_another_segmenter_runs(dataset, run, store):

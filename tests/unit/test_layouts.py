@@ -325,6 +325,22 @@ def test_ade20k_objects_have_their_first_name_unless_shared(ade20k):
     }
 
 
+def test_ade20k_objects_of_the_official_repository_have_no_column_stuff(ade20k):
+    def objects():
+        return opened(kind="ade20k", root=str(ade20k), label="scene").classes()
+
+    six = objects()
+    lines = [line.split("\t") for line in OBJECTS.splitlines()]
+    put(
+        ade20k / "objectInfo150.txt",
+        "".join("\t".join([*line[:4], line[5]]) + "\n" for line in lines),
+    )
+    assert objects() == six
+    put(ade20k / "objectInfo150.txt", OBJECTS + "6\t0.1\tclock\n")
+    with pytest.raises(SourceError, match=r"line 7 is '6\t0\.1\tclock'"):
+        objects()
+
+
 def test_ade20k_images_without_scene_or_mask_are_accounted_for(ade20k):
     put(ade20k / "images/training/ADE_train_00000009.jpg", jpeg(9))
     rows = records(kind="ade20k", root=str(ade20k))

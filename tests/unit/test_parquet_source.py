@@ -320,16 +320,22 @@ def test_state_follows_files_and_class_list(tmp_path):
     assert source(tmp_path, classes=None).state() != source(tmp_path).state()
 
 
-@pytest.mark.parametrize("as_struct", [False, True])
-def test_state_follows_pictures_that_rows_only_name(tmp_path, as_struct):
+@pytest.mark.parametrize("form", ["text", "view", "dictionary", "struct", "some bytes"])
+def test_state_follows_pictures_that_rows_only_name(tmp_path, form):
     for number in range(16):
         (tmp_path / f"{number}.png").write_bytes(image(number))
-    names: list[Any] = [f"{number}.png" for number in range(16)]
-    if as_struct:
-        names = [{"bytes": None, "path": name} for name in names]
-    pq.write_table(
-        table(image=pa.array(names, PICTURE if as_struct else None)), tmp_path / "a.parquet"
-    )
+    names = pa.array([f"{number}.png" for number in range(16)])
+    columns = {
+        "text": names,
+        "view": names.cast(pa.string_view()),
+        "dictionary": names.dictionary_encode(),
+        "struct": pa.array([{"bytes": None, "path": n} for n in names.to_pylist()], PICTURE),
+        "some bytes": pa.array(
+            [{"bytes": image(0) if n == "0.png" else None, "path": n} for n in names.to_pylist()],
+            PICTURE,
+        ),
+    }
+    pq.write_table(table(image=columns[form]), tmp_path / "a.parquet")
     before = source(tmp_path).state()
     assert source(tmp_path).state() == before
     (tmp_path / "3.png").write_bytes(image(99))
