@@ -1,6 +1,6 @@
 """Do the bias measures say what was planted? `python -m benchmarks.bias_truth`
 
-Prints, with n and intervals: planted Cramér's V, nPMI and leakage against what is measured at
+Prints, with n and intervals: planted Cramér's V, nPMI and attribute AUC against what is measured at
 n = 5,000; how often pure noise is flagged; how often the planted node comes first.
 """
 
@@ -77,7 +77,7 @@ def _association_errors(index: pd.DataFrame, v: float, seed: int) -> tuple[float
 
 
 def attribute_auc_truth(trials: int) -> None:
-    print(f"\nPlanted leakage at n = {N}, 60% aligned, {trials} draws: measured AUC")
+    print(f"\nPlanted attribute AUC at n = {N}, 60% aligned, {trials} draws: measured AUC")
     print(f"{'planted':>10} {'mean':>8} {'largest error':>15} {'inside its interval':>22}")
     index = simulated_index(planted_table(0.2, N), ["tone"])
     settings = BiasSettings(resamples=300, permutations=100)
@@ -100,7 +100,7 @@ def noise(trials: int, n: int) -> None:
     rare = {"a": 0.9, "b": 0.1}
     three = {"x": 0.6, "y": 0.3, "z": 0.1}
     print(f"\nPure noise flagged, of {trials} trials at n = {n} (95% interval of the rate)")
-    print(f"{'labels':>14} {'attributes':>18} {'leakage p':>12} {'gap p':>8} {'association p':>14}"
+    print(f"{'labels':>14} {'attributes':>18} {'AUC p':>12} {'gap p':>8} {'association p':>14}"
           f" {'flagged':>9}")  # fmt: skip
     settings = BiasSettings(resamples=200, permutations=399)
     for labels, attributes in (

@@ -118,7 +118,7 @@ def trained_tree(chosen: BiasedSet, folder: Path, progress: Progress) -> tuple[S
 
 
 def ranked_leaves(chosen: BiasedSet, folder: Path, progress: Progress) -> pd.DataFrame:
-    """Leaves with bias score and leakage, most biased first.
+    """Leaves with bias score and attribute AUC, most biased first.
 
     Ranks are within leaves, so no branch needs to be trained; few resamples, because the rank needs
     no interval.

@@ -7,11 +7,11 @@ from data_contracts.contract import Column, Contract
 
 BIAS_SCORES = Contract(
     name="bias_scores",
-    description="How much each tree node carries an attribute and is fooled by it. Measured "
+    description="How well each tree node encodes an attribute and how much it relies on it. Measured "
     "out of fold on the train split, among records whose attribute value is known. Intervals "
-    "are 95%: "
-    "Wilson for accuracies, percentile bootstrap for leakage, Jeffreys draws for the gap, and both "
-    "together for the score. q-values are Benjamini-Hochberg's over all rows of the measure.",
+    "are 95%: Wilson for accuracies, percentile bootstrap for the attribute AUC, Jeffreys draws "
+    "for the gap, and both together for the score. q-values are Benjamini-Hochberg's over all rows "
+    "of the measure.",
     columns=(
         Column("node", pa.string(), "Tree node."),
         Column("kind", pa.string(), "leaf, branch or root.", among=("leaf", "branch", "root")),
@@ -22,18 +22,19 @@ BIAS_SCORES = Contract(
         Column("n", pa.int64(), "Train records judged.", at_least=0),
         Column("n_conflicting", pa.int64(), "Of these, conflicting ones.", at_least=0),
         Column("present", pa.float64(), "Share of records that have the node.", at_least=0),
-        proportion("score", "Bias score: geometric mean of carrying and being fooled, 0 to 1."),
+        proportion(
+            "score", "Bias score: geometric mean of 2 × attribute AUC - 1 and accuracy gap."
+        ),
         proportion("score_low", "Lower end of the score's interval."),
         proportion("score_high", "Upper end of the score's interval."),
         proportion(
             "attribute_auc",
-            "AUC with which the embedding tells the attribute within a label; macro "
-            "one-vs-rest where "
-            "the attribute has more than two values.",
+            "AUC of predicting the attribute from the embedding within a label; macro one-vs-rest "
+            "where the attribute has more than two values.",
         ),
-        proportion("attribute_auc_low", "Lower end of the leakage's interval."),
-        proportion("attribute_auc_high", "Upper end of the leakage's interval."),
-        proportion("attribute_auc_p", "Permutation p-value of the leakage, one-sided."),
+        proportion("attribute_auc_low", "Lower end of its interval."),
+        proportion("attribute_auc_high", "Upper end of its interval."),
+        proportion("attribute_auc_p", "Its permutation p-value, one-sided."),
         proportion("attribute_auc_q", "The same after Benjamini-Hochberg over all rows."),
         proportion("accuracy_aligned", "kNN label accuracy on aligned records."),
         proportion("accuracy_aligned_low", "Lower end of its Wilson interval."),
@@ -52,8 +53,8 @@ BIAS_SCORES = Contract(
         proportion("accuracy_gap_q", "The same after Benjamini-Hochberg over all rows."),
         proportion(
             "score_p",
-            "The largest p-value of leakage, gap and the attribute's association with the label: a "
-            "bias needs all three.",
+            "The largest p-value of attribute AUC, gap and the attribute's association with the "
+            "label: a bias needs all three.",
         ),
         proportion("score_q", "The same after Benjamini-Hochberg over all rows."),
         Column(

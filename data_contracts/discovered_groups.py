@@ -35,7 +35,7 @@ DISCOVERED_NODES = Contract(
     columns=(
         Column("attribute", pa.string(), "`discovered.` and the leaf's name.", unique=True),
         Column("node", pa.string(), "Leaf.", unique=True),
-        Column("aspect", pa.string(), "What tells the values apart.", among=ASPECTS),
+        Column("aspect", pa.string(), "What the values differ in.", among=ASPECTS),
         Column("chosen", pa.bool_(), "Whether it serves as the dataset's attribute."),
         Column(
             "rank",

@@ -1,1 +1,1 @@
-"""Bias scores: coverage, association, leakage, reliance, and the score that joins them."""
+"""Bias scores: coverage, association, attribute AUC, accuracy gap, and the score."""

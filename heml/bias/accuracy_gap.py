@@ -1,4 +1,4 @@
-"""Reliance: how well a node's metric tells the label on aligned and on conflicting records."""
+"""Accuracy gap: how well a metric predicts the label of aligned and of conflicting records."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ def out_of_fold_votes(metric: NodeMetric, labels: np.ndarray, k: int) -> np.ndar
     return votes
 
 
-class Reliance:
+class AccuracyGap:
     """Label accuracy on aligned and on conflicting records of one attribute, for any node.
 
     The gap between them is taken within labels and averaged over labels with the weights of Mantel

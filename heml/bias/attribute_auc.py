@@ -1,4 +1,4 @@
-"""Leakage: how well a node's embedding alone tells the attribute among records of one label.
+"""Attribute AUC: how well an attribute is predicted from an embedding among one label's records.
 
 Measured as AUC: 0.5 is chance whatever the attribute's frequencies, so no majority baseline enters.
 With more than two attribute values it is the mean over values of each against the rest (macro
@@ -47,7 +47,7 @@ class _Stratum:
 
 
 class AttributeAuc:
-    """Leakage of one attribute, for any node: the AUC, its bootstrap draws and its null draws.
+    """Attribute AUC of any node: the AUC, its bootstrap draws and its null draws.
 
     Resamples and permutations are drawn once and shared by all nodes.
 
@@ -248,7 +248,7 @@ def _resamples(attributes: np.ndarray, times: int, rng: np.random.Generator) -> 
 def weighted_wins(
     scores: np.ndarray, own: np.ndarray, weights: np.ndarray
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Comparisons of own records with others, where records count several times.
+    """Comparisons of a value's records with all other records, where records count several times.
 
     Parameters
     ----------

@@ -74,7 +74,7 @@ class Contingency:
         if (filled.sum(axis=0) == 1).all():
             same = (filled.sum(axis=1) == 1).all()
             return (
-                f"the attribute {'is' if same else 'tells'} the label itself: no label has "
+                f"the attribute {'is' if same else 'determines'} the label itself: no label has "
                 "records of "
                 "two attribute values to compare"
                 if same

@@ -1,4 +1,4 @@
-"""Scores of nodes for one attribute: leakage, reliance, and the score that joins them."""
+"""Scores of nodes for one attribute: attribute AUC, accuracy gap, and what joins them."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 from statsmodels.stats.proportion import proportion_confint
 
-from heml.bias.accuracy_gap import Reliance
+from heml.bias.accuracy_gap import AccuracyGap
 from heml.bias.attribute_auc import AttributeAuc
 from heml.bias.attributes import Attribute, contingency
 from heml.bias.bias_score import bias_score
@@ -21,8 +21,8 @@ from heml.metrics.artifacts import NodeMetric
 
 #: Tested measures: their p-values get q-values, each measure over all rows.
 TESTED = ("attribute_auc", "accuracy_gap", "score")
-#: A node is flagged if its score's q-value is no higher, its leakage's interval lies above chance
-#: and its score's interval above 0.
+#: A node is flagged if its score's q-value is no higher, its attribute AUC's interval lies above
+#: chance and its score's interval above 0.
 SIGNIFICANT, CHANCE = 0.05, 0.5
 #: Where the attribute or its conflict cannot be measured, nothing is known to be wrong.
 _NO_SCORE = {"score": 0.0, "score_low": 0.0, "score_high": 0.0, "score_p": None}
@@ -58,7 +58,9 @@ class AttributeScorer:
         draws = settings.resamples, settings.permutations
         train_fold = np.where(train, fold, -1)
         self._attribute_auc = AttributeAuc(labels, codes, train_fold, *draws, settings.seed)
-        self._reliance = Reliance(self._aligned, labels[self._judged], max(draws), settings.seed)
+        self._accuracy_gap = AccuracyGap(
+            self._aligned, labels[self._judged], max(draws), settings.seed
+        )
         self._settings = settings
         self._missing = int((train & ~known).sum())
         counts = contingency(index[train], attribute)
@@ -101,24 +103,24 @@ class AttributeScorer:
             "note": self._note,
         }
         if self._attribute_auc.measurable:
-            leakage, leaks, null = self._attribute_auc.measure(_features(metric))
-            row |= _measured("attribute_auc", leakage, leaks, null)
-        if self._reliance.measurable:
-            gap, gaps, null = self._reliance.gap(right)
+            auc, aucs, null = self._attribute_auc.measure(_features(metric))
+            row |= _measured("attribute_auc", auc, aucs, null)
+        if self._accuracy_gap.measurable:
+            gap, gaps, null = self._accuracy_gap.gap(right)
             row |= _measured("accuracy_gap", gap, gaps, null)
-        if self._attribute_auc.measurable and self._reliance.measurable:
-            row |= self._joined(leakage, leaks, gap, gaps)
-            # Without an association, what is aligned is chance, and so is being fooled by it.
+        if self._attribute_auc.measurable and self._accuracy_gap.measurable:
+            row |= self._joined(auc, aucs, gap, gaps)
+            # Without an association, what is aligned is chance, and so is the gap.
             row["score_p"] = max(row["attribute_auc_p"], row["accuracy_gap_p"], self._linked)
         row["note"] = row["note"] or self._unmeasured(row)
         return row
 
     def _joined(
-        self, leakage: float, leaks: np.ndarray, gap: float, gaps: np.ndarray
+        self, auc: float, aucs: np.ndarray, gap: float, gaps: np.ndarray
     ) -> dict[str, float]:
         times = self._settings.resamples
-        score = float(bias_score(leakage, gap))
-        low, high = interval(bias_score(leaks, gaps[:times]), score)
+        score = float(bias_score(auc, gap))
+        low, high = interval(bias_score(aucs, gaps[:times]), score)
         return {"score": score, "score_low": float(low), "score_high": float(high)}
 
     def _unmeasured(self, row: dict[str, Any]) -> str:
@@ -168,7 +170,7 @@ def rank_scores(scores: pd.DataFrame) -> pd.DataFrame:
     first.
 
     A node is flagged where it is biased beyond chance: the q-value of its score is at most
-    `SIGNIFICANT`, and the intervals of leakage and score lie above chance and above 0.
+    `SIGNIFICANT`, and the intervals of attribute AUC and score lie above chance and above 0.
     """
     scores = scores.copy()
     for name in TESTED:
@@ -180,7 +182,7 @@ def rank_scores(scores: pd.DataFrame) -> pd.DataFrame:
     )
     for column in scores.columns.drop([word for word in _WORDS if word in scores]):
         scores[column] = pd.to_numeric(scores[column])
-    # Equal scores are told apart by leakage: without it every harmless node would tie at 0.
+    # Equal scores are ordered by attribute AUC: without it every harmless node would tie at 0.
     scores = scores.sort_values(
         ["attribute", "score", "attribute_auc", "node"], ascending=[True, False, False, True]
     )

@@ -31,7 +31,7 @@ from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 
-VERSION = 6
+VERSION = 7
 
 
 def measure_effect(run: RunContext, label_name: str, settings: EffectSettings) -> Outcome:

@@ -33,7 +33,7 @@ class Trained:
     network : nn.Sequential
         (B, 3, S, S) → (B, classes), in evaluation mode.
     n_train : int
-        Images that it could draw.
+        Images that it could draw: those of weight 0 never are.
     """
 
     network: nn.Sequential
@@ -98,7 +98,7 @@ def train_network(
         schedule.step()
         if number % max(settings.steps // 4, 1) == 0:
             tell(number)
-    return Trained(network.eval(), len(data))
+    return Trained(network.eval(), np.count_nonzero(data.weights))
 
 
 def cross_entropy(data: TrainingSet) -> Loss:

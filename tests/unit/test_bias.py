@@ -1,4 +1,4 @@
-"""Coverage, association, leakage, reliance and the score: by hand, planted, and on noise."""
+"""Coverage, association, attribute AUC, accuracy gap, score: by hand, planted, and on noise."""
 
 import numpy as np
 import pandas as pd
@@ -6,7 +6,7 @@ import pytest
 
 from data_contracts import ASSOCIATION, BIAS_MEASURES, BIAS_SCORES, COVERAGE
 from heml.bias import tables
-from heml.bias.accuracy_gap import Reliance, out_of_fold_votes
+from heml.bias.accuracy_gap import AccuracyGap, out_of_fold_votes
 from heml.bias.association import association
 from heml.bias.attribute_auc import AttributeAuc, weighted_wins
 from heml.bias.attributes import contingency, measured_attributes
@@ -140,7 +140,7 @@ def test_measures_keep_their_contract_and_name_every_value():
     assert (measures["value"] <= measures["high"]).all()
 
 
-# --- leakage ------------------------------------------------------------------------------------
+# --- attribute AUC ------------------------------------------------------------------------------
 
 
 def test_weighted_wins_by_hand():
@@ -221,16 +221,16 @@ def test_attribute_auc_is_out_of_fold():
 def test_strata_are_thinned_not_refused(monkeypatch):
     monkeypatch.setattr("heml.bias.attribute_auc.MAX_STRATUM", 40)
     labels, attributes = np.zeros(300, int), np.arange(300) % 2
-    leakage = AttributeAuc(labels, attributes, np.arange(300) // 100, 50, 50, seed=0)
-    assert len(leakage.rows) == 120
+    measure = AttributeAuc(labels, attributes, np.arange(300) // 100, 50, 50, seed=0)
+    assert len(measure.rows) == 120
     features = np.random.default_rng(0).normal(size=(3, 300, 4)) + attributes[None, :, None]
-    assert leakage.measure(features)[0] > 0.8
+    assert measure.measure(features)[0] > 0.8
 
 
 # --- reliance and the score -----------------------------------------------------------------------
 
 
-def test_score_needs_both_carrying_and_being_fooled():
+def test_score_needs_both_an_encoded_attribute_and_a_gap():
     assert bias_score(1.0, 1.0) == 1
     assert bias_score(0.5, 1.0) == 0
     assert bias_score(1.0, 0.0) == 0
@@ -242,7 +242,7 @@ def test_guessing_the_frequent_label_is_no_gap():
     """Right on all of the frequent label, which has most aligned records, and on no other."""
     labels = np.repeat([0, 1], [180, 20])
     aligned = np.concatenate([np.arange(180) < 162, np.arange(20) < 2])
-    gap, drawn, null = Reliance(aligned, labels, 200, seed=0).gap(labels == 0)
+    gap, drawn, null = AccuracyGap(aligned, labels, 200, seed=0).gap(labels == 0)
     assert (labels == 0)[aligned].mean() - (labels == 0)[~aligned].mean() > 0.4
     assert gap == 0
     assert np.quantile(drawn, 0.025) < 0 < np.quantile(drawn, 0.975)
@@ -254,7 +254,7 @@ def test_gap_by_hand():
     aligned = np.array([1, 1, 0, 0, 1, 1, 1, 0], bool)
     correct = np.array([1, 1, 0, 0, 1, 1, 0, 0], bool)
     # Label 0 loses 1 with weight 2 · 2 / 4, label 1 loses 2/3 with weight 3 · 1 / 4.
-    gap = Reliance(aligned, labels, 50, seed=0).gap(correct)[0]
+    gap = AccuracyGap(aligned, labels, 50, seed=0).gap(correct)[0]
     assert gap == pytest.approx((1 * 1 + 0.75 * 2 / 3) / 1.75)
 
 
@@ -338,7 +338,7 @@ HARD = {
         {("a", "x"): 30, ("b", "y"): 30},
         "the attribute is the label itself",
     ),
-    "attribute tells the label": (
+    "attribute determines the label": (
         {("a", "x"): 30, ("b", "y"): 30, ("b", "z"): 30},
         "every attribute value comes with one label only",
     ),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
+
 import numpy as np
 import pytest
 from scipy.stats import beta, binom
@@ -88,6 +90,17 @@ def test_undersampling_takes_as_many_of_each_group_without_repeats():
     rows = smallest_groups(data, np.random.default_rng(0))
     assert np.bincount(data.groups[rows]).tolist() == [2, 2, 2, 2]
     assert len(set(rows)) == len(rows)
+
+
+def test_images_that_nothing_was_trained_on_are_not_counted():
+    own = problem()
+    counted = {arm: ARMS[arm].train(own, 0, lambda step: None).n_train for arm in ("erm", "dfr")}
+    assert counted == {"erm": 45, "dfr": 45}
+    own.rebalanced.weights[:7] = 0
+    assert ARMS["rebalanced"].train(own, 0, lambda step: None).n_train == len(own.rebalanced) - 7
+    # Where the validation split refits the last layer, its images are trained on too.
+    validated = dataclasses.replace(own, validation=planted(dict.fromkeys(BIASED, 3), seed=2))
+    assert ARMS["dfr"].train(validated, 0, lambda step: None).n_train == 45 + 12
 
 
 def test_an_unbiased_set_teaches_what_a_biased_one_hides():

@@ -10,6 +10,7 @@ whose worst group is best on the half of each draw that was not fitted.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -41,7 +42,7 @@ def train(problem: Problem, seed: int, tell: Tell) -> Trained:
     network = trained.network
     body, head = network[:-1], network[-1]
     assert isinstance(head, nn.Linear)
-    data = _refit_on(problem)
+    data, is_validation = _refit_on(problem)
     features = run(body, data.images).astype(float)
     scaler = StandardScaler().fit(features)
     scaled = scaler.transform(features)
@@ -57,15 +58,17 @@ def train(problem: Problem, seed: int, tell: Tell) -> Trained:
     with torch.no_grad():
         head.weight.copy_(torch.from_numpy(weights))
         head.bias.copy_(torch.from_numpy(biases))
-    return trained
+    return replace(trained, n_train=trained.n_train + len(data) * is_validation)
 
 
-def _refit_on(problem: Problem) -> TrainingSet:
+def _refit_on(problem: Problem) -> tuple[TrainingSet, bool]:
+    """What the last layer is refitted on, and whether it is of the validation split."""
     train = problem.train.of_known_groups()
     if problem.validation is None:
-        return train
+        return train, False
     validation = problem.validation.of_known_groups()
-    return validation if np.isin(train.groups, validation.groups).all() else train
+    complete = bool(np.isin(train.groups, validation.groups).all())
+    return (validation, True) if complete else (train, False)
 
 
 def _chosen(
