@@ -8,9 +8,9 @@ from data_contracts.contract import Column, Contract
 BIAS_SCORES = Contract(
     name="bias_scores",
     description="How well each tree node encodes an attribute and how much it relies on it. "
-    "Measured out of fold on the train split, among records whose attribute value is known. Intervals "
-    "are 95%: Wilson for accuracies, percentile bootstrap for the attribute AUC, Jeffreys draws "
-    "for the gap, and both together for the score. q-values are Benjamini-Hochberg's over all rows "
+    "Measured out of fold on the train split, among records whose attribute value is known. "
+    "Intervals are 95%: Wilson for accuracies, percentile bootstrap for the attribute AUC, Jeffreys "
+    "draws for the gap, and both together for the score. q-values are Benjamini-Hochberg's over all rows "
     "of the measure.",
     columns=(
         Column("node", pa.string(), "Tree node."),
