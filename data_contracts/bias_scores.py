@@ -9,9 +9,9 @@ BIAS_SCORES = Contract(
     name="bias_scores",
     description="How well each tree node encodes an attribute and how much it relies on it. "
     "Measured out of fold on the train split, among records whose attribute value is known. "
-    "Intervals are 95%: Wilson for accuracies, percentile bootstrap for the attribute AUC, Jeffreys "
-    "draws for the gap, and both together for the score. q-values are Benjamini-Hochberg's over all rows "
-    "of the measure.",
+    "Intervals are 95%: Wilson for accuracies, percentile bootstrap for the attribute AUC, "
+    "Jeffreys draws for the gap, and both together for the score. q-values are "
+    "Benjamini-Hochberg's over all rows of the measure.",
     columns=(
         Column("node", pa.string(), "Tree node."),
         Column("kind", pa.string(), "leaf, branch or root.", among=("leaf", "branch", "root")),
