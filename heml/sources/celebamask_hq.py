@@ -167,7 +167,7 @@ class CelebAMaskHQReader(FileSource):
         return splits
 
     def _lines(self, name: str) -> Iterator[str]:
-        with io.TextIOWrapper(self.files.open(name), encoding="utf-8") as file:
+        with io.TextIOWrapper(self.files.open(name), encoding="utf-8-sig") as file:
             for line in file:
                 yield line.strip()
 

@@ -125,6 +125,14 @@ class HuggingFaceReader(PictureTable):
             or (isinstance(feature, Value) and "binary" not in feature.dtype)
         ]
 
+    @cached_property
+    def class_label_names(self) -> frozenset[str]:
+        from datasets import ClassLabel
+
+        return frozenset(
+            n for n, feature in self._features.items() if isinstance(feature, ClassLabel)
+        )
+
     def check_values(self) -> None:
         # on the Hub, looking at all labels means to download everything: ingesting will tell
         if self._is_local:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -56,6 +56,11 @@ class PictureTable(GivenSource):
     def scalar_names(self) -> list[str]:
         """Columns of single values that can be told as text."""
 
+    @property
+    @abstractmethod
+    def class_label_names(self) -> Collection[str]:
+        """Columns whose values are the names of declared class labels."""
+
     @abstractmethod
     def picture_rows(self, columns: Sequence[str]) -> Iterator[PictureRow]:
         """Some columns of all rows."""
@@ -93,11 +98,11 @@ class PictureTable(GivenSource):
     def described(self) -> Iterator[Described]:
         wanted = [n for n in (self.label, *self.attributes) if n in self.column_names]
         for row in self.picture_rows(wanted):
-            yield Described(row.split, {name: as_text(row.fields.get(name)) for name in wanted})
+            yield Described(row.split, {name: self._text(name, row) for name in wanted})
 
     def records(self) -> Iterator[RawRecord]:
         for row in self.picture_rows([*self._given_columns, *self.picture_columns]):
-            columns = {name: as_text(row.fields.get(name)) for name in self._given_columns}
+            columns = {name: self._text(name, row) for name in self._given_columns}
             columns |= dict.fromkeys(self.derived)
             image = mask = refusal = None
             name = row.image_id
@@ -154,6 +159,13 @@ class PictureTable(GivenSource):
         Unacceptable
         """
         return self.files.read(path, missing)
+
+    def _text(self, name: str, row: PictureRow) -> str | None:
+        """A value as text. A declared class may have any name, such as NA."""
+        value = row.fields.get(name)
+        if isinstance(value, str) and name in self.class_label_names:
+            return value
+        return as_text(value)
 
     def _read(self, picture: SegmentedImage, column: str, missing: str) -> bytes:
         if picture.data is None and picture.path:

@@ -14,7 +14,7 @@ from typing import NamedTuple
 from heml.sources.files import Files
 from heml.sources.parquet_rows import ParquetFile
 from heml.sources.raw import Refusal, SourceError
-from heml.sources.splits import as_text
+from heml.sources.splits import as_text, written
 
 SUFFIXES = (".csv", ".jsonl", ".parquet")
 
@@ -87,7 +87,7 @@ class MetadataTable:
     def _csv_columns(self) -> list[str]:
         with self._text() as file:
             try:
-                return next(csv.reader(file, strict=True), [])
+                return [name.strip() for name in next(csv.reader(file, strict=True), [])]
             except (UnicodeDecodeError, csv.Error) as error:
                 raise self._unreadable(error) from error
 
@@ -106,7 +106,8 @@ class MetadataTable:
                             f"{len(groups)} fields, the header of {self.name} has {len(header)} "
                             f"(line {lines.line_num})",
                         )
-                    yield MetadataRow(dict(zip(header, groups, strict=False)), refusal)
+                    fields = map(written, groups)
+                    yield MetadataRow(dict(zip(header, fields, strict=False)), refusal)
             except (UnicodeDecodeError, csv.Error) as error:
                 raise self._unreadable(error) from error
 
@@ -132,7 +133,7 @@ class MetadataTable:
             return MetadataRow({}, Refusal("malformed_row", f"line {number}: {error}"))
         if not isinstance(content, dict):
             return MetadataRow({}, Refusal("malformed_row", f"line {number} is no JSON object"))
-        return MetadataRow({name: as_text(value) or "" for name, value in content.items()})
+        return MetadataRow({name.strip(): as_text(value) or "" for name, value in content.items()})
 
     def _text(self) -> io.TextIOWrapper:
         return io.TextIOWrapper(self._files.open(self.name), encoding="utf-8-sig", newline="")

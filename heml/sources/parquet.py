@@ -68,6 +68,10 @@ class ParquetReader(PictureTable):
     def scalar_names(self) -> list[str]:
         return [name for table in self._tables.values() for name in table.scalars]
 
+    @cached_property
+    def class_label_names(self) -> frozenset[str]:
+        return frozenset(name for table in self._tables.values() for name in table.class_labels)
+
     def picture_rows(self, columns: Sequence[str]) -> Iterator[PictureRow]:
         number = 0
         wanted = dict.fromkeys([*columns, self.id_column, self.split_column])

@@ -46,12 +46,25 @@ def drawn_split(image_id: str) -> str:
     return next(split for limit, split in _DRAWN if share < limit)
 
 
+#: Words that mark a missing value, as pandas and R write and read them. `None` is none of them:
+#: it is a usual value, such as of glasses.
+_MISSING_WORDS = frozenset(
+    {"", "#N/A", "#NA", "-NaN", "-nan", "<NA>", "N/A", "NA", "NULL", "NaN", "n/a", "nan", "null"}
+)
+
+
+def written(text: str) -> str:
+    """A field of a table without the spaces around it; empty where it marks a missing value."""
+    trimmed = text.strip()
+    return "" if trimmed in _MISSING_WORDS else trimmed
+
+
 def as_text(value: object) -> str | None:
-    """A metadata value as the tables store it: text, or None where there is none."""
+    """A metadata value as the tables store it: trimmed text, or None where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):
         return None
     if isinstance(value, str):
-        return value or None
+        return written(value) or None
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, list | dict):

@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -227,6 +228,39 @@ def test_labels_that_yaml_would_read_as_something_else_are_quoted(draft, faces):
     faces.write()
     recipe, _ = draft(faces.root, "--label", "yes", "--attribute", "a: b #c")
     assert (recipe.label, recipe.attributes) == ("yes", ["a: b #c"])
+
+
+@pytest.mark.parametrize("end", ["\n", "\r", "\u2028", "\x85"])
+def test_values_cannot_set_keys_of_the_recipe(draft, faces, end):
+    for row in faces.rows:
+        row["mouth"] += f"{end}  max_refused: 1.0{end}  #"
+        row["light"] += f"{end}name: other{end}#"
+    faces.write()
+    recipe, said = draft(faces.root)
+    assert recipe.source.max_refused == 0.2
+    assert (recipe.source.label, recipe.source.attributes) == ("mouth", ["light"])
+    assert not [line for line in said.splitlines() if line.startswith(("name:", "  max_refused"))]
+
+
+@pytest.mark.parametrize("name", [".5", "...", ".inf", "no", "1", "a: b", "#x", "é"])
+def test_column_names_stay_text(draft, faces, name):
+    for row in faces.rows:
+        row[name] = row.pop("mouth")
+    faces.write()
+    recipe, _ = draft(faces.root, "--label", name)
+    assert recipe.source.label == name
+
+
+def test_an_ascii_terminal_gets_the_recipe_all_the_same(faces, tmp_path):
+    for row in faces.rows:
+        row["mouth"] = "fröhlich 😀" if row["mouth"] == "smile" else "ernst"
+    faces.write()
+    environment = os.environ | {"PYTHONIOENCODING": "ascii", "PYTHONUTF8": "0", "LC_ALL": "C"}
+    out = tmp_path / "ascii.yaml"
+    command = [sys.executable, "-m", "pipelines.cli", "init", str(faces.root), "--out", str(out)]
+    done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert "😀" in out.read_text("utf-8")
 
 
 def test_help_names_the_forms(capsys):

@@ -54,6 +54,26 @@ def test_byte_order_mark_blank_lines_and_quotes_are_read(dataset):
     assert record.columns == {"split": "train", "label": 'say "round"', "tone": None}
 
 
+def test_spaces_around_names_and_values_are_no_part_of_them(dataset):
+    dataset.good(1)
+    dataset.write()
+    text = "file_name, mask_name , split, label,tone\n"
+    text += "images/0000.png, masks/0000.png, train , square, light \n"
+    (dataset.root / "metadata.csv").write_text(text)
+    (record,) = source(dataset).records()
+    assert record.columns == {"split": "train", "label": "square", "tone": "light"}
+    assert record.mask is not None
+
+
+@pytest.mark.parametrize("word", ["nan", "NaN", "NA", "N/A", "null", "NULL", "<NA>", " ", ""])
+def test_words_for_missing_values_are_no_values(dataset, word):
+    dataset.row(tone=word)
+    dataset.row(tone="None")
+    first, second = records(dataset)
+    assert first.columns["tone"] is None
+    assert second.columns["tone"] == "None"  # a value: without glasses
+
+
 @pytest.mark.parametrize("line", ["images/0000.png,masks/0000.png", "a,b,c,d,e,f"])
 def test_a_ragged_row_is_refused_alone(dataset, line):
     dataset.good(2)

@@ -116,17 +116,18 @@ def test_class_labels_have_their_names(tmp_path):
     from datasets import ClassLabel, Dataset, Features, Image, Value
 
     features = Features(
-        {"image": Image(), "label": ClassLabel(names=["cat", "dog"]), "tone": Value("string")}
+        {"image": Image(), "label": ClassLabel(names=["NA", "dog"]), "tone": Value("string")}
     )
     content = {
         "image": [{"bytes": image(n), "path": None} for n in range(20)],
         "label": [n % 2 for n in range(19)] + [-1],
-        "tone": ["light" if n % 3 else "dark" for n in range(20)],
+        "tone": ["light" if n % 3 else "nan" for n in range(20)],
     }
     Dataset.from_dict(content, features).to_parquet(tmp_path / "data.parquet")
     rows = records(tmp_path / "data.parquet", mask=None)
-    assert [row.columns["label"] for row in rows[:2]] == ["cat", "dog"]
+    assert [row.columns["label"] for row in rows[:2]] == ["NA", "dog"]
     assert rows[19].columns["label"] is None
+    assert [row.columns["tone"] for row in rows[:2]] == [None, "light"]
 
 
 # --- splits and ids -----------------------------------------------------------------------------

@@ -20,6 +20,7 @@ from heml.images.images_table import decode_mask
 from heml.sources.base import FileSource, GivenSource
 from heml.sources.splits import presence_column
 from pipelines.recipe.draft.find import Content, read
+from pipelines.recipe.draft.one_line import one_line
 
 #: Rows that are looked at, and masks that are opened where labels are read off masks.
 MOST_ROWS, MOST_MASKS = 50_000, 200
@@ -77,7 +78,9 @@ class Column:
 
     def shown(self) -> str:
         """The most frequent values with their counts."""
-        common = ", ".join(f"{value} {count}" for value, count in self.counts.most_common(4))
+        common = ", ".join(
+            f"{one_line(value, 40)} {count}" for value, count in self.counts.most_common(4)
+        )
         more = f", {len(self.counts) - 4} more" if len(self.counts) > 4 else ""
         gaps = f"; {self.missing:.0%} empty" if self.missing else ""
         return f"{common}{more}{gaps}"

@@ -12,6 +12,7 @@ from heml.storage.atomic_write import write_aside
 from heml.taxonomy import nearest
 from pipelines.recipe.draft.columns import Findings, associations, best_label, look
 from pipelines.recipe.draft.find import find_source, read
+from pipelines.recipe.draft.one_line import one_line
 from pipelines.recipe.draft.taxonomies import Choice, choose_taxonomy
 from pipelines.recipe.draft.write import recipe_name, recipe_text
 from pipelines.recipe.json_schema import SCHEMA_FILE, recipe_schema
@@ -59,24 +60,28 @@ def draft_recipe(
     RecipeError
         If what was drafted would not load.
     """
+
+    def tell(line: str) -> None:
+        say(one_line(line, 1000))
+
     content = find_source(given)
     wanted = [label or "", *(attributes or [])]
     findings = look(content, off_masks=any(column.startswith("has_") for column in wanted))
-    _say_found(findings, say)
-    label = _label(findings, label, attributes or [], say)
-    attributes = _attributes(findings, label, attributes, say)
-    taxonomy = _taxonomy(findings, say)
+    _say_found(findings, tell)
+    label = _label(findings, label, attributes or [], tell)
+    attributes = _attributes(findings, label, attributes, tell)
+    taxonomy = _taxonomy(findings, tell)
     name = name or recipe_name(given, content)
     path = (out or Path(f"{name}.yaml")).absolute()
     if path.exists():
         raise SourceError(f"{path} already exists; remove it, or name another file with --out")
     trained = _worth_training(findings, label)
     if trained:
-        say("segments   trained: learned from the rows that have a mask, for those that have none")
+        tell("segments   trained: learned from the rows that have a mask, for those that have none")
     share = findings.columns[label].missing if trained else _expected_refusals(findings, label)
     limit = min(1.0, math.ceil((share + _ROOM) * 20) / 20) if share > _USUAL_REFUSALS else None
     if limit is not None:
-        say(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
+        tell(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
     text = recipe_text(name, findings, label, attributes, taxonomy, limit, trained)
     if taxonomy is not None:
         read(content, label, attributes).check()
@@ -86,10 +91,11 @@ def draft_recipe(
             load_recipe(aside)
     with write_aside(path.with_name(SCHEMA_FILE)) as aside:
         aside.write_text(recipe_schema(), encoding="utf-8")
-    say(f"\nwrote {path}")
+    say("")
+    tell(f"wrote {path}")
     if taxonomy is None:
-        say("next: set segmentation and taxonomy in it, then")
-    say(f"next: heml run {path}")
+        tell("next: set segmentation and taxonomy in it, then")
+    tell(f"next: heml run {path}")
     return path
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from pipelines.recipe.draft.columns import Findings
+from pipelines.recipe.draft.one_line import one_line
 from pipelines.recipe.draft.taxonomies import Choice
 from pipelines.recipe.json_schema import SCHEMA_FILE
 
@@ -50,7 +51,7 @@ def recipe_text(
         "# Drafted by `heml init` from the data. Check label and attributes: only you know what",
         "# the dataset is for. Keys that are left out have defaults.",
         "",
-        f"name: {name}   # prefix of the asset keys and folder in the store",
+        f"name: {_yaml(name)}   # prefix of the asset keys and folder in the store",
         "",
         "source:",
     ]
@@ -58,7 +59,7 @@ def recipe_text(
     lines += [f"  {key}: {_yaml(content[key])}" for key in _ORDER if key in content]
     lines.append(f"  label: {_yaml(label)}   # {findings.columns[label].shown()}")
     shown = "; ".join(
-        f"{attribute}: {findings.columns[attribute].shown()}" for attribute in attributes
+        f"{one_line(attribute)}: {findings.columns[attribute].shown()}" for attribute in attributes
     )
     lines.append("  # what the label should not rely on" + (f": {shown}" if shown else ""))
     lines.append(f"  attributes: {_yaml(list(attributes))}")
@@ -105,9 +106,9 @@ def _segmentation(findings: Findings, taxonomy: Choice | None, trained: bool) ->
     else:
         lines += ["segmentation: {kind: annotated}", ""]
     if isinstance(taxonomy.value, str):
-        return [*lines, f"taxonomy: {taxonomy.value}   # {taxonomy.reason}"]
+        return [*lines, f"taxonomy: {taxonomy.value}   # {one_line(taxonomy.reason)}"]
     lines += [
-        f"# {taxonomy.reason}.",
+        f"# {one_line(taxonomy.reason)}.",
         "# Leaves are what gets a metric of its own; branches combine them. Classes that belong",
         "# together may share a leaf: eyes: [l_eye, r_eye].",
         "taxonomy:",
@@ -124,7 +125,7 @@ def _segmentation(findings: Findings, taxonomy: Choice | None, trained: bool) ->
 def _yaml(value: object) -> str:
     """A value on one line: JSON is YAML, and plain words need no quotes."""
     if isinstance(value, str):
-        plain = re.fullmatch(r"[A-Za-z_./][\w./ -]*", value) and not value.endswith(" ")
+        plain = re.fullmatch(r"([A-Za-z_/]|\.{1,2}/)[\w./ -]*", value) and not value.endswith(" ")
         words = ("yes", "no", "true", "false", "on", "off", "null", "y", "n")
         return value if plain and value.lower() not in words else json.dumps(value)
     if isinstance(value, list):
