@@ -22,7 +22,7 @@ SHAPES = ((2, 2), (2, 4), (3, 3))
 SIZES = (60, 300, 1500)
 STRENGTHS = (0.0, 0.1, 0.4, 0.9)
 #: Rounding of a truth that is a sum of logarithms.
-_CLOSE = 1e-9
+_CLOSE = 1e-6
 
 
 def true_shares(shape: tuple[int, int], strength: float) -> np.ndarray:

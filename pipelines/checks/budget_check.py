@@ -56,7 +56,7 @@ def limits_of(attribute: str, budget: BudgetSettings) -> Limits:
 
 def _in_words(row: Any, limit: float) -> str:
     return (
-        f"{row['node']} carries {row['attribute']} and is fooled by it with score "
+        f"{row['node']} encodes {row['attribute']} and relies on it with score "
         f"{row['score']:.2f} (95% interval {row['score_low']:.2f} to {row['score_high']:.2f}, "
         f"n = {row['n']}, {row['n_conflicting']} conflicting), above the budget of {limit:g}"
     )

@@ -64,7 +64,7 @@ def test_highest_leaf_is_compared_with_the_budget(store):
     with pytest.raises(OverLimit) as warned:
         check_bias_budget(store, budget(score=limits))
     assert not warned.value.severe
-    assert "hair carries tone and is fooled by it with score 0.50" in str(warned.value)
+    assert "hair encodes tone and relies on it with score 0.50" in str(warned.value)
     assert "0.40 to 0.60, n = 700, 20 conflicting), above the budget of 0.3" in str(warned.value)
     assert "\n" not in str(warned.value)
     measure(store, {HAIR: 0.7, NOSE: 0.1})
