@@ -10,13 +10,18 @@ from __future__ import annotations
 import errno
 import hashlib
 import json
+import time
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from heml.storage.atomic_write import write_aside
 
 #: Folder of the states, in the store's; it may be removed, and files are read once more.
 VERIFIED = ".verified"
+#: Nanoseconds that a file must have stayed as it is before its state is believed: two changes within
+#: one tick of the file system's clock have the same times.
+SETTLED = 50_000_000
 #: A store that cannot be written to is still read.
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
 
@@ -49,7 +54,7 @@ def damaged_files(
         Paths relative to the store.
     """
     known = _known(root, stage)
-    right: dict[str, list[object]] = {}
+    right: dict[str, list[Any]] = {}
     damaged = []
     for name, expected in hashes.items():
         path = root / name
@@ -71,12 +76,12 @@ def remember_verified(root: Path, stage: str, hashes: Mapping[str, str]) -> None
     _remember(root, stage, {name: _state(root / name, h) for name, h in hashes.items()})
 
 
-def _state(path: Path, expected: str) -> list[object]:
+def _state(path: Path, expected: str) -> list[Any]:
     stat = path.stat()
     return [expected, stat.st_size, stat.st_mtime_ns, stat.st_ctime_ns, stat.st_ino]
 
 
-def _known(root: Path, stage: str) -> dict[str, list[object]]:
+def _known(root: Path, stage: str) -> dict[str, list[Any]]:
     try:
         content = json.loads((root / VERIFIED / f"{stage}.json").read_text(encoding="utf-8"))
     except (FileNotFoundError, ValueError):
@@ -85,7 +90,9 @@ def _known(root: Path, stage: str) -> dict[str, list[object]]:
     return content if isinstance(content, dict) else {}
 
 
-def _remember(root: Path, stage: str, states: Mapping[str, list[object]]) -> None:
+def _remember(root: Path, stage: str, states: Mapping[str, list[Any]]) -> None:
+    now = time.time_ns()
+    states = {name: state for name, state in states.items() if now - state[3] > SETTLED}
     try:
         with write_aside(root / VERIFIED / f"{stage}.json") as path:
             path.write_text(json.dumps(states), encoding="utf-8")
