@@ -19,8 +19,8 @@ from heml.storage.atomic_write import write_aside
 
 #: Folder of the states, in the store's; it may be removed, and files are read once more.
 VERIFIED = ".verified"
-#: Nanoseconds that a file must have stayed as it is before its state is believed: two changes within
-#: one tick of the file system's clock have the same times.
+#: Nanoseconds that a file must have stayed as it is before its state is believed: two changes
+#: within one tick of the file system's clock have the same times.
 SETTLED = 50_000_000
 #: A store that cannot be written to is still read.
 _READ_ONLY = (errno.EROFS, errno.EACCES, errno.EPERM)
