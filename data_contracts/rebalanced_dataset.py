@@ -18,7 +18,7 @@ REBALANCED_DATASET = Contract(
     version=(1, 3),
     columns=Columns(
         replace(IMAGE_ID, unique=True),
-        Column("image", IMAGE, "Encoded image; of real rows the input's own bytes."),
+        Column("image", IMAGE, "Encoded image; of real rows as the table `images` has it."),
         Column("origin", pa.string(), "real or recombined.", among=ORIGINS),
         Column("host_id", pa.string(), "Image the sample started from.", nullable=True),
         Column("donor_ids", pa.list_(pa.string()), "Images its segments came from."),

@@ -128,7 +128,13 @@ class ReportStore:
                 image = {"bytes": self._png(), "path": f"{row['image_id']}.png"}
                 known = {k: row[k] for k in ("image_id", "split", "label")}
                 known |= {INPUT_PREFIX + g: row[g] for g in self.attributes}
-                size = {"width": SIDE, "height": SIDE, "sha256": "0", "mask": None}
+                size = {
+                    "width": SIDE,
+                    "height": SIDE,
+                    "sha256": "0",
+                    "source_sha256": "0",
+                    "mask": None,
+                }
                 writer.write([known | size | {"image": image}], 1000)
         refused = [{"row": 5, "file_name": f"{EVIL}.png", "reason": "missing_file", "detail": EVIL}]
         pq.write_table(QUARANTINE.table(refused), self.store.quarantine)

@@ -118,7 +118,8 @@ def _responsible_ai(facts: DatasetFacts) -> dict[str, Any]:
         ),
         "rai:dataManipulationProtocol": " ".join(fact_sentences.manipulation(facts)),
         "rai:dataPreprocessingProtocol": [
-            "Images of real rows are the input's own bytes: neither scaled nor encoded again.",
+            "Images of real rows are never scaled: the input's own bytes, or PNG where 16 bits, "
+            "transparency or EXIF orientation make readers differ.",
             f"Of {samples['tried']} edits {samples['refused']} were not kept"
             + (f" ({refused})." if refused else "."),
         ],

@@ -22,6 +22,7 @@ from data_contracts.common import INPUT_PREFIX
 from data_contracts.discovered_groups import DISCOVERED_GROUPS
 from data_contracts.images import IMAGES
 from heml.images.groups import DISCOVERED, MISSING
+from heml.images.png_chunks import without_long_texts
 from heml.storage.row_index import RowIndex
 from heml.storage.sharded_parquet import RowGroup, ShardedTable
 from heml.storage.store import Store
@@ -53,7 +54,7 @@ def _readable() -> tuple[str, ...]:
 
 
 def open_image(data: bytes) -> Image.Image:
-    """The image's header; pixels are decoded later.
+    """The image's header; pixels are decoded later. Long texts in a PNG are passed over.
 
     Raises
     ------
@@ -61,7 +62,7 @@ def open_image(data: bytes) -> Image.Image:
     PIL.Image.DecompressionBombError
         Above 178 million pixels.
     """
-    return Image.open(io.BytesIO(data), formats=_readable())
+    return Image.open(io.BytesIO(without_long_texts(data)), formats=_readable())
 
 
 def orientation(image: Image.Image) -> int:

@@ -29,7 +29,7 @@ from heml.sources.dedup import Seen
 from heml.sources.layout import open_source
 from heml.sources.raw import RawRecord, Refusal, Source, SourceError, Unacceptable
 from heml.sources.source_settings import SourceSettings
-from heml.sources.validate import CheckedMask, check_image, check_mask
+from heml.sources.validate import CheckedImage, CheckedMask, check_image, check_mask
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
 from heml.storage.sharded_parquet import ShardWriter
@@ -37,7 +37,7 @@ from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 3
+VERSION = 4
 
 
 class TooManyRefused(ValueError):
@@ -123,9 +123,9 @@ class _Counts:
 
 @dataclass(frozen=True)
 class _Examined:
-    """What the bytes of an acceptable row told: width and height, and the mask."""
+    """What the bytes of an acceptable row told."""
 
-    size: tuple[int, int]
+    image: CheckedImage
     mask: CheckedMask | None
 
 
@@ -180,7 +180,8 @@ class _Ingestion:
             if _excluded(record):
                 counts.excluded_by_split[record.split or "(empty)"] += 1
                 continue
-            if self._revoked.covers(record.image_id, record.image):
+            stored = examined.image.data if isinstance(examined, _Examined) else None
+            if any(self._revoked.covers(record.image_id, data) for data in (record.image, stored)):
                 counts.revoked += 1
                 continue
             try:
@@ -198,16 +199,16 @@ class _Ingestion:
         if record.refusal is not None or record.image is None:
             return record, None
         try:
-            size = check_image(record.image, self._source.limits.max_pixels)
+            image = check_image(record.image, self._source.limits.max_pixels)
             mask = None
             # without a class list nothing says what the ids mean
             if record.mask is not None and self._classes:
-                mask = check_mask(record.mask, size, self._classes)
+                mask = check_mask(record.mask, image.size, self._classes)
             elif self._annotated:
                 raise Unacceptable("missing_mask", "the row names no mask")
         except Unacceptable as error:
             return record, error
-        return record, _Examined(size, mask)
+        return record, _Examined(image, mask)
 
     def _accept(
         self, record: RawRecord, examined: _Examined | Unacceptable | None
@@ -228,27 +229,28 @@ class _Ingestion:
         if isinstance(examined, Unacceptable):
             raise examined
 
-        mask = examined.mask
+        mask, image = examined.mask, examined.image
         self._seen.add(record.image_id, digest.digest())
         self._counts.accepted_by_split[record.split] += 1
         if record.split == "train":
             self._counts.groups[tuple(values)] += 1
         row: dict[str, object] = {
             "image_id": record.image_id,
-            "image": {"bytes": record.image, "path": record.file_name},
+            "image": {"bytes": image.data, "path": record.file_name},
             "mask": mask.png if mask else None,
-            "width": examined.size[0],
-            "height": examined.size[1],
+            "width": image.size[0],
+            "height": image.size[1],
             "split": record.split,
             "label": values[0],
-            "sha256": digest.hexdigest(),
+            "sha256": hashlib.sha256(image.data).hexdigest(),
+            "source_sha256": digest.hexdigest(),
         }
         row |= {INPUT_PREFIX + name: columns[name] for name in self._columns}
         row |= {INPUT_PREFIX + name: _text(columns[name]) for name in self._source.attributes}
         described = [row[k] for k in row if k not in ("image", "mask")]
         described.append(hashlib.sha256(mask.ids.tobytes()).hexdigest() if mask else None)
         self._content.update(json.dumps(described).encode())
-        return row, len(record.image) + (len(mask.png) if mask else 0)
+        return row, len(image.data) + (len(mask.png) if mask else 0)
 
     def _columns_of(
         self, record: RawRecord, examined: _Examined | Unacceptable

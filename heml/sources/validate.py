@@ -12,6 +12,7 @@ import numpy as np
 from PIL import Image, UnidentifiedImageError
 
 from heml.images.images_table import decode_mask, displayed_size, open_image
+from heml.images.plain_image import plain_image
 from heml.sources.raw import Unacceptable
 
 _LOSSY = ("JPEG", "MPO", "AVIF", "JPEG2000")
@@ -39,13 +40,24 @@ class CheckedMask:
     ids: np.ndarray
 
 
-def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
-    """Decodes an image once to see that it can be.
+@dataclass(frozen=True)
+class CheckedImage:
+    """An acceptable image.
 
-    Returns
-    -------
-    width, height : int
-        In pixels, as displayed.
+    Parameters
+    ----------
+    data : bytes
+        The image as it is stored: the given bytes where plain readers decode them alike.
+    size : tuple of int
+        Width and height in pixels, as displayed.
+    """
+
+    data: bytes
+    size: tuple[int, int]
+
+
+def check_image(data: bytes, max_pixels: int) -> CheckedImage:
+    """Decodes an image once to see that it can be.
 
     Raises
     ------
@@ -71,10 +83,11 @@ def check_image(data: bytes, max_pixels: int) -> tuple[int, int]:
         if image.mode == "F":
             raise Unacceptable("not_an_image", "floating-point pixels: save with 8 or 16 bits")
         try:
+            plain = plain_image(data, image)
             image.load()
         except Exception as error:
             raise Unacceptable("truncated", _said(error)) from error
-        return displayed_size(image)
+        return CheckedImage(plain, displayed_size(image))
 
 
 def check_mask(data: bytes, size: tuple[int, int], classes: Collection[int]) -> CheckedMask:

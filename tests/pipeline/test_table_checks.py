@@ -39,6 +39,7 @@ def image(number, split):
         "split": split,
         "label": "open",
         "sha256": hashlib.sha256(b"png").hexdigest(),
+        "source_sha256": hashlib.sha256(b"png").hexdigest(),
     }
 
 

@@ -1,5 +1,6 @@
 """The images stage: every row is accounted for, once and with the right reason."""
 
+import hashlib
 import io
 import os
 import struct
@@ -9,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pyarrow.parquet as pq
 import pytest
-from PIL import Image
+from PIL import Image, PngImagePlugin
 
 from data_contracts import IMAGES, QUARANTINE
 from data_contracts.quarantine import REASONS
@@ -277,6 +278,64 @@ def test_sixteen_bit_and_multi_picture_photographs_are_accepted(dataset, run):
     first, second = (Image.fromarray(noise(n)) for n in (2, 3))
     dataset.row(encoded(first, "MPO", save_all=True, append_images=[second]))
     assert run().summary["quarantined"] == 0
+
+
+def long_texts(pixels: np.ndarray) -> list[bytes]:
+    text = PngImagePlugin.PngInfo()
+    text.add_text("prompt", "x" * 2_000_000, zip=True)
+    image = Image.fromarray(pixels)
+    return [
+        encoded(image, "PNG", pnginfo=text),
+        encoded(image, "PNG", icc_profile=bytes(2_000_000)),
+    ]
+
+
+def test_long_texts_and_profiles_are_no_truncation(dataset, run, store):
+    dataset.good(16)
+    for seed, position in ((1, 0), (2, 1)):
+        dataset.row(long_texts(noise(seed))[position])
+    assert run().summary["quarantined"] == 0
+    (batch,) = iterate_images(store, ["image"])
+    for seed, row in zip((1, 2), batch.to_pylist()[16:], strict=True):
+        np.testing.assert_array_equal(Image.open(io.BytesIO(row["image"]["bytes"])), noise(seed))
+
+
+def test_plain_readers_decode_every_stored_image_as_displayed(dataset, run, store):
+    dataset.good(16)
+    gray = noise(1, (16, 24))
+    clear = np.dstack([noise(2), np.where(gray > 99, 255, 0).astype(np.uint8)])
+    exif = Image.Exif()
+    exif[0x0112] = 6
+    lying = Image.fromarray(noise(3, (24, 16, 3)))
+    given = [
+        png(gray.astype(np.uint16) * 257),
+        png(clear),
+        encoded(lying, "PNG", exif=exif),
+        encoded(lying.transpose(Image.Transpose.ROTATE_180), "TIFF", exif=exif),
+        encoded(Image.fromarray(noise(5)), "WEBP", lossless=True),
+        png(np.dstack([noise(6), np.full((16, 24), 255, np.uint8)])),
+    ]
+    for data in given:
+        dataset.row(data)
+    assert run().summary["quarantined"] == 0
+    (batch,) = iterate_images(store, ["image", "sha256", "source_sha256"])
+    rows = batch.to_pylist()[16:]
+    white = np.where(clear[..., 3:] == 255, clear[..., :3], 255)
+    shown = [
+        *(np.repeat(gray[..., None], 3, 2), white, np.rot90(noise(3, (24, 16, 3)), -1)),
+        *(np.rot90(noise(3, (24, 16, 3)), 1), noise(5), noise(6)),
+    ]
+    for row, data, pixels in zip(rows, given, shown, strict=True):
+        stored = row["image"]["bytes"]
+        np.testing.assert_array_equal(Image.open(io.BytesIO(stored)).convert("RGB"), pixels)
+        np.testing.assert_array_equal(decode_image(stored), pixels)
+        assert row["sha256"] == hashlib.sha256(stored).hexdigest()
+        assert row["source_sha256"] == hashlib.sha256(data).hexdigest()
+    # where readers agree, the input's bytes stay
+    assert [row["image"]["bytes"] == data for row, data in zip(rows, given, strict=True)] == [
+        *(False, False, False, False),
+        *(True, True),
+    ]
 
 
 def turned_photo(seed: int, orientation: int) -> bytes:

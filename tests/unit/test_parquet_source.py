@@ -124,7 +124,7 @@ def test_class_labels_have_their_names(tmp_path):
         "tone": ["light" if n % 3 else "nan" for n in range(20)],
     }
     Dataset.from_dict(content, features).to_parquet(tmp_path / "data.parquet")
-    rows = records(tmp_path / "data.parquet", mask=None)
+    rows = records(tmp_path / "data.parquet", mask=None, attributes=[])
     assert [row.columns["label"] for row in rows[:2]] == ["NA", "dog"]
     assert rows[19].columns["label"] is None
     assert [row.columns["tone"] for row in rows[:2]] == [None, "light"]
