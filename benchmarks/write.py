@@ -74,6 +74,7 @@ def make_store(root: Path, count: int, side: int) -> Store:
                 "split": "test" if number % 4 == 3 else "train",
                 "label": known["label"],
                 "sha256": hashlib.sha256(data).hexdigest(),
+                "source_sha256": hashlib.sha256(data).hexdigest(),
             }
             images.write([row | {INPUT_PREFIX + n: v for n, v in known.items()}], len(data))
             rows = segment_rows(image_id, ids, CLASSES)

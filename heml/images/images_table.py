@@ -119,6 +119,9 @@ def decode_image(data: bytes) -> np.ndarray:
 def decode_mask(data: bytes) -> np.ndarray:
     """Class ids of an encoded mask: gray values or palette indices, not colors.
 
+    Which of both a palette of grays means, `heml.sources.palette_mask` decides before a mask is
+    stored.
+
     Returns
     -------
     ndarray of uint8, shape (height, width)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
 from typing import NamedTuple
 
@@ -140,7 +140,7 @@ class GivenSource(ABC):
         if not splits["train"]:
             found = ", ".join(f"'{name}'" for name in splits if name != "train") or "no rows"
             raise SourceError(
-                f"{self.place}: no row has the split 'train' ({self._splits_come_from()}; "
+                f"{self.place}: no row has the split 'train' ({self.splits_come_from()}; "
                 f"found {found}); write train, validation or test there, or set source.split: null"
             )
         for name, values in train.items():
@@ -154,7 +154,12 @@ class GivenSource(ABC):
                     f"it needs at least two {kind} values"
                 )
 
-    def _splits_come_from(self) -> str:
+    def skipped(self) -> Iterable[tuple[str, str]]:
+        """Files below the root that no row is made of, and why."""
+        return ()
+
+    def splits_come_from(self) -> str:
+        """What tells the splits apart, in words."""
         return "from the folders"
 
     def _no_column(self, key: str, column: str) -> SourceError:

@@ -23,7 +23,7 @@ from heml.sources.class_list import CELEBAMASK_HQ
 from heml.sources.files import most_bytes, open_files
 from heml.sources.layouts.celebamask_hq import CelebAMaskHQSource as CelebAMaskHQSettings
 from heml.sources.raw import Refusal, SourceError, Unacceptable
-from heml.sources.splits import drawn_split
+from heml.sources.splits import DRAWN, drawn_split
 
 IMAGES, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
 ATTRIBUTES = "CelebAMask-HQ-attribute-anno.txt"
@@ -171,8 +171,8 @@ class CelebAMaskHQReader(FileSource):
             for line in file:
                 yield line.strip()
 
-    def _splits_come_from(self) -> str:
-        return f"from {MAPPING}"
+    def splits_come_from(self) -> str:
+        return DRAWN if self._splits is None else f"from {MAPPING}"
 
 
 def _part(data: bytes, name: str) -> np.ndarray:

@@ -41,7 +41,10 @@ _DAMAGED = (OSError, EOFError, zipfile.BadZipFile, zlib.error, tarfile.TarError)
 
 
 class Listing(NamedTuple):
-    """Names in a folder, sorted, without those that begin with a dot."""
+    """Names in a folder, sorted, without those that begin with a dot.
+
+    Links to folders are among the files: what is behind them could lead back up.
+    """
 
     folders: list[str]
     files: list[str]
@@ -95,6 +98,10 @@ class Files(ABC):
 
     @abstractmethod
     def is_file(self, name: str) -> bool: ...
+
+    def is_folder(self, name: str) -> bool:
+        """Whether a name among the files of a listing is a link to a folder."""
+        return False
 
     @abstractmethod
     def listing(self, folder: str = "") -> Listing:
@@ -181,6 +188,9 @@ class LocalFiles(Files):
         except Unacceptable:
             return False
 
+    def is_folder(self, name: str) -> bool:
+        return os.path.isdir(self._root / name)
+
     def listing(self, folder: str = "") -> Listing:
         found = Listing([], [])
         try:
@@ -189,7 +199,6 @@ class LocalFiles(Files):
             return found
         for entry in entries:
             if not entry.name.startswith("."):
-                # folders behind links could lead back up
                 (found.folders if entry.is_dir(follow_symlinks=False) else found.files).append(
                     entry.name
                 )
@@ -197,7 +206,11 @@ class LocalFiles(Files):
 
     def open(self, name: str) -> BinaryIO:
         try:
-            return open(self._locate(name), "rb")
+            path = self._locate(name)
+            # a pipe or a device would block, or never end
+            if os.path.exists(path) and not os.path.isfile(path):
+                raise SourceError(f"{self.shown(name)} is no regular file; write a file")
+            return open(path, "rb")
         except (Unacceptable, OSError) as error:
             raise SourceError(f"{self.shown(name)} cannot be read: {error}") from error
 

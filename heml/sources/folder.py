@@ -6,6 +6,7 @@ image is, `validate` decides.
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from functools import cached_property
 from pathlib import Path, PurePosixPath
@@ -18,7 +19,7 @@ from heml.sources.files import joined, most_bytes, normal, open_files
 from heml.sources.layouts.folder import FolderSource as FolderSettings
 from heml.sources.metadata import SUFFIXES, MetadataTable
 from heml.sources.raw import Refusal, SourceError
-from heml.sources.splits import drawn_split, first_of, mapped_split, split_word
+from heml.sources.splits import DRAWN, drawn_split, first_of, mapped_split, split_folder
 from heml.taxonomy import nearest
 
 #: Names of the mask column, in the order of preference.
@@ -26,9 +27,12 @@ MASK_COLUMNS = ("mask_name", "mask_file_name")
 
 #: Suffixes of files that are taken for images where no table says which are.
 IMAGE_SUFFIXES = (
-    *(".avif", ".bmp", ".gif", ".jp2", ".jpeg", ".jpg", ".pgm", ".png", ".ppm", ".tif"),
-    *(".tiff", ".webp"),
+    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
+    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
 )
+
+#: Folders of one level whose names are looked at for splits.
+_MOST_FOLDERS = 10_000
 
 #: Folders that hold pictures of one sort, not of one class.
 _NO_CLASSES = frozenset(
@@ -163,27 +167,40 @@ class FolderReader(FileSource):
                     said = fields.get(split_column, "").strip() or None
                     split = mapped_split(said, self.settings.splits)
                 else:
-                    split = self._folder_split(folder or name)
+                    split = self._folder_split(_below(folder, name))
                 if folder:
                     name, mask = _below(folder, name), _below(folder, mask)
                 yield _Row(0, name, mask, split, fields, refusal)
 
     def _folder_rows(self) -> Iterator[_Row]:
         for name in self.files.walk():
-            if _is_image(name):
-                folders = name.split("/")[:-1]
-                if folders and split_word(folders[0]):
-                    folders = folders[1:]
-                label = folders[-1] if folders else ""
-                yield _Row(0, name, "", self._folder_split(name), {"label": label}, None)
+            if not _is_image(name):
+                continue
+            refusal = None
+            if not _is_text(name):
+                name = os.fsencode(name).decode("utf-8", "backslashreplace")
+                refusal = Refusal("unreadable_file", f"'{name}' is no name in UTF-8; rename it")
+            folders = name.split("/")[:-1]
+            if self._split_depth is not None:
+                folders = folders[: self._split_depth] + folders[self._split_depth + 1 :]
+            label = folders[-1] if folders else ""
+            yield _Row(0, name, "", self._folder_split(name), {"label": label}, refusal)
+
+    def skipped(self) -> Iterator[tuple[str, str]]:
+        """Files that no row is made of, and why, where folders name the classes."""
+        for name in self.files.walk() if not self._tables else ():
+            if self.files.is_folder(name):
+                yield name, "a link to a folder: put the folder itself there"
+            elif not _is_image(name):
+                yield name, "no ending of an image"
 
     def _class_folders(self) -> list[str]:
         """Folders that name classes: with images in them, in root or below folders of splits."""
         if self.settings.metadata is not None:
             return []
         folders = self.files.listing().folders
-        splits = [name for name in folders if split_word(name)]
-        if splits:
+        splits = [name for name in folders if split_folder(name)]
+        if splits and self._split_depth == 0:
             folders = [joined(s, name) for s in splits for name in self.files.listing(s).folders]
         if any(name.rpartition("/")[2].lower() in _NO_CLASSES for name in folders):
             return []
@@ -206,22 +223,72 @@ class FolderReader(FileSource):
             raise self._no_column("split", column)
         return None
 
+    @property
+    def _split_depth(self) -> int | None:
+        return self._folders_of_splits[0]
+
+    @property
+    def _splits_by_folder(self) -> bool:
+        """Whether folders tell splits apart: one for all images tells nothing."""
+        return self._folders_of_splits[1]
+
+    @cached_property
+    def _folders_of_splits(self) -> tuple[int | None, bool]:
+        """Where among an image's folders splits are, and whether they are used.
+
+        There are splits where two or more are named, or where all images are in one: `train` beside
+        `bus` is a class.
+        """
+        if self._split_column is not None:
+            return None, False
+        found: list[set[str]] = []
+        for name in self._image_names():
+            for depth, folder in enumerate(normal(name).split("/")[:-1]):
+                if depth == len(found):
+                    found.append(set())
+                if len(found[depth]) < _MOST_FOLDERS:
+                    found[depth].add(folder)
+        for depth, folders in enumerate(found):
+            splits = {self._split_named(folder) for folder in folders}
+            several = len(splits - {None}) > 1
+            if several or (len(folders) == 1 and None not in splits):
+                return depth, several and self.settings.split is not None
+        return None, False
+
+    def _image_names(self) -> Iterator[str]:
+        if not self._tables:
+            yield from (name for name in self.files.walk() if _is_image(name))
+        for table in self._tables:
+            folder = "" if self.settings.metadata else table.name.rpartition("/")[0]
+            for fields, refusal in table.rows():
+                if refusal is None:
+                    yield _below(folder, fields.get(self.settings.image, ""))
+
+    def _split_named(self, folder: str) -> str | None:
+        return self.settings.splits.get(folder) or split_folder(folder)
+
     @cached_property
     def _splits_by_folder(self) -> bool:
-        """Whether the root's folders are splits, and more than one."""
-        if self.settings.split is None or self._split_column is not None:
+        """Whether folders tell splits apart: one for all images tells nothing."""
+        if self.settings.split is None or self._split_depth is None:
             return False
-        found = {split_word(name) for name in self.files.listing().folders} - {None}
-        return len(found) > 1
+        depth = self._split_depth
+        found = (normal(name).split("/")[:-1] for name in self._image_names())
+        return len({folders[depth] for folders in found if len(folders) > depth}) > 1
 
     def _folder_split(self, name: str) -> str | None:
-        if not self._splits_by_folder:
+        depth = self._split_depth
+        if depth is None or not self._splits_by_folder:
             return None
-        first = normal(name).split("/")[0]
-        return self.settings.splits.get(first) or split_word(first) or first
+        folders = normal(name).split("/")[:-1]
+        if len(folders) <= depth:
+            return None
+        return self._split_named(folders[depth]) or folders[depth]
 
-    def _splits_come_from(self) -> str:
-        return f"column '{self._split_column}'" if self._split_column else "from the folders"
+    def splits_come_from(self) -> str:
+        if self._split_column:
+            return f"column '{self._split_column}'"
+        return "from the folders" if self._splits_by_folder else DRAWN
 
     # --- ids ------------------------------------------------------------------------------------
 
@@ -288,6 +355,11 @@ def _below(folder: str, name: str) -> str:
 
 def _is_image(name: str) -> bool:
     return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
+
+
+def _is_text(name: str) -> bool:
+    """Whether a file's name is UTF-8: other bytes come as surrogates, which no table can hold."""
+    return not any("\ud800" <= character <= "\udfff" for character in name)
 
 
 def _stem(path: str) -> str:

@@ -19,7 +19,7 @@ from heml.sources.image_columns import PictureRow, PictureTable
 from heml.sources.layouts.huggingface import HuggingFaceSource as HuggingFaceSettings
 from heml.sources.parquet_rows import ParquetFile, class_name, is_binary
 from heml.sources.raw import SourceError, Unacceptable
-from heml.sources.splits import as_text, drawn_split, mapped_split
+from heml.sources.splits import DRAWN, as_text, drawn_split, mapped_split
 
 #: Readers of the `datasets` library that give pictures and nothing but data.
 _BUILDERS = ("arrow", "csv", "imagefolder", "json", "parquet", "webdataset")
@@ -247,9 +247,11 @@ class HuggingFaceReader(PictureTable):
         """Whether the dataset's splits are used: one for all rows says nothing."""
         return self.settings.split is not None and len(self._parts) > 1
 
-    def _splits_come_from(self) -> str:
+    def splits_come_from(self) -> str:
         if self.split_column:
             return f"column '{self.split_column}'"
+        if not self._has_splits:
+            return DRAWN
         return f"the dataset's splits {', '.join(self._parts)}"
 
 

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +38,11 @@ from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 4
+VERSION = 5
+
+
+#: Files that are skipped, named one by one in the summary.
+_SKIPPED_SHOWN = 20
 
 
 class TooManyRefused(ValueError):
@@ -104,6 +109,7 @@ class _Counts:
     accepted_by_split: Counter[str] = field(default_factory=Counter)
     excluded_by_split: Counter[str] = field(default_factory=Counter)
     reasons: Counter[str] = field(default_factory=Counter)
+    first_details: dict[str, str] = field(default_factory=dict)
     groups: Counter[tuple[str, ...]] = field(default_factory=Counter)
     read: int = 0
     revoked: int = 0
@@ -188,6 +194,7 @@ class _Ingestion:
                 row, size = self._accept(record, examined)
             except Unacceptable as error:
                 counts.reasons[error.refusal.reason] += 1
+                counts.first_details.setdefault(error.refusal.reason, error.refusal.detail)
                 refusals.write(record, error.refusal)
             else:
                 images.write([row], size)
@@ -290,7 +297,7 @@ class _Ingestion:
         limit = self._source.limits.max_refused
         if share > limit:
             common = ", ".join(
-                f"{reason} ({number}: {REASONS[reason]})"
+                f"{reason} ({number}: {REASONS[reason]}; the first: {counts.first_details[reason]})"
                 for reason, number in counts.reasons.most_common(3)
             )
             raise TooManyRefused(
@@ -305,6 +312,12 @@ class _Ingestion:
                     f"are left have fewer than two values of '{name}'; repair the input"
                 )
 
+    def _skipped(self) -> dict[str, int | str]:
+        """How many files are no row, and the first of them with the reason."""
+        skipped = iter(self._source.skipped())
+        first = dict(islice(skipped, _SKIPPED_SHOWN))
+        return {**first, **({"others": more} if (more := sum(1 for _ in skipped)) else {})}
+
     def _summary(self) -> dict[str, Any]:
         counts, source = self._counts, self._source
         return {
@@ -316,6 +329,8 @@ class _Ingestion:
             "excluded_by_split": _sorted(counts.excluded_by_split),
             "accepted_by_split": _sorted(counts.accepted_by_split),
             "reasons": _sorted(counts.reasons),
+            "splits": source.splits_come_from(),
+            "skipped": self._skipped(),
             "classes": {str(i): name for i, name in self._classes.items()},
             "groups": {
                 group_name(source.label, group[0], source.attributes, group[1:]): number

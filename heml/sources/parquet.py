@@ -13,7 +13,7 @@ from heml.sources.image_columns import PictureRow, PictureTable
 from heml.sources.layouts.parquet import ParquetSource as ParquetSettings
 from heml.sources.parquet_rows import ParquetFile, is_binary
 from heml.sources.raw import SourceError
-from heml.sources.splits import as_text, drawn_split, mapped_split, split_word
+from heml.sources.splits import DRAWN, as_text, drawn_split, mapped_split, split_word
 
 SUFFIXES = (".parquet", ".pq")
 
@@ -115,8 +115,10 @@ class ParquetReader(PictureTable):
             return False
         return len({self._split_of(name) for name in self._tables} - {None}) > 1
 
-    def _splits_come_from(self) -> str:
-        return f"column '{self.split_column}'" if self.split_column else "from the files' names"
+    def splits_come_from(self) -> str:
+        if self.split_column:
+            return f"column '{self.split_column}'"
+        return "from the files' names" if self._splits_by_name else DRAWN
 
     def may_name_files(self, column: str) -> bool:
         """Whether a column may name pictures instead of holding them, as types and footers tell."""

@@ -6,7 +6,7 @@ Drawing and the words for attributes are in `portraits`.
 from __future__ import annotations
 
 import io
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from functools import partial
 
 import numpy as np
@@ -90,6 +90,12 @@ class PortraitsReader:
 
     def classes(self) -> dict[int, str]:
         return dict(enumerate(CLASSES))
+
+    def splits_come_from(self) -> str:
+        return "drawn as the recipe says"
+
+    def skipped(self) -> Iterable[tuple[str, str]]:
+        return ()
 
     def records(self) -> Iterator[RawRecord]:
         rows = [(split, row) for split in self._counts() for row in self._plan(split)]

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple, Protocol
 
@@ -134,6 +134,12 @@ class Source(Protocol):
 
     def classes(self) -> dict[int, str]:
         """Class id in the masks → class name; empty where nothing names them."""
+
+    def splits_come_from(self) -> str:
+        """What tells the splits apart, in words."""
+
+    def skipped(self) -> Iterable[tuple[str, str]]:
+        """Files below the root that no row is made of, and why."""
 
     def records(self) -> Iterator[RawRecord]:
         """All rows in order, one at a time."""

@@ -16,6 +16,9 @@ _SPLIT_WORDS = {
 }
 _SPLIT_OF = {word: split for split, words in _SPLIT_WORDS.items() for word in words}
 
+#: What is said where nothing tells the splits apart.
+DRAWN = "drawn by image id: 70% train, 10% validation, 20% test"
+
 #: Shares of a drawn split: train up to .7, validation up to .8, test above.
 _DRAWN = ((0.7, "train"), (0.8, "validation"), (1.0, "test"))
 
@@ -30,6 +33,22 @@ def split_word(name: str) -> str | None:
     """
     found = {_SPLIT_OF[w] for w in re.split(r"[^a-z]+", name.lower()) if w in _SPLIT_OF}
     return found.pop() if len(found) == 1 else None
+
+
+#: Words beside a split's in the names of folders, such as `train_images` or `val2017`.
+_BESIDE = {"", "data", "dataset", "image", "images", "img", "imgs", "photos", "set", "split"}
+
+
+def split_folder(name: str) -> str | None:
+    """The split that a folder is of: its name says a split and nothing that could be a class.
+
+    Returns
+    -------
+    str or None
+        train, validation or test; None for names such as `test_tube`.
+    """
+    words = set(re.split(r"[^a-z]+", name.lower())) - _BESIDE
+    return _SPLIT_OF.get(words.pop()) if len(words) == 1 else None
 
 
 def mapped_split(name: str | None, splits: Mapping[str, str]) -> str | None:

@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from heml.images.images_table import decode_mask, displayed_size, open_image
 from heml.images.plain_image import plain_image
+from heml.sources.palette_mask import palette_ids
 from heml.sources.raw import Unacceptable
 
 _LOSSY = ("JPEG", "MPO", "AVIF", "JPEG2000")
@@ -128,13 +129,24 @@ def check_mask(data: bytes, size: tuple[int, int], classes: Collection[int]) -> 
         )
     try:
         ids = decode_mask(data)
+        with open_image(data) as image:
+            if image.mode == "P":
+                ids = palette_ids(image, ids, classes)
+    except Unacceptable:
+        raise
     except Exception as error:
         raise Unacceptable("mask_unreadable", _said(error)) from error
     present = np.flatnonzero(np.bincount(ids.ravel(), minlength=256))
     unknown = sorted(set(present.tolist()) - set(classes))
     if unknown:
         shown = ", ".join(map(str, unknown[:5])) + (", ..." if len(unknown) > 5 else "")
-        raise Unacceptable("unknown_class", f"class ids {shown}")
+        hint = ""
+        if unknown == [255]:
+            hint = (
+                ": pixels of no class? Name it in source.classes, as 255: void, and in "
+                "taxonomy.ignored"
+            )
+        raise Unacceptable("unknown_class", f"class ids {shown}{hint}")
     return CheckedMask(_png(ids), ids)
 
 

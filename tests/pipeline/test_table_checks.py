@@ -9,6 +9,8 @@ import pytest
 from data_contracts import BIAS_SCORES, DEBIAS_EFFECT, IMAGES, REBALANCED_DATASET, ContractError
 from data_contracts.common import INPUT_PREFIX, input_columns
 from heml.dataset.dataset_audit import check_no_test_leakage
+from heml.effect.arm import ARMS  # noqa: F401 - tables name the arms
+from heml.recombination.gate import GATES  # noqa: F401 - tables have a column per gate
 from heml.storage.store import Store
 from heml.storage.table_check import check_table, parquet_files
 

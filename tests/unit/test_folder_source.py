@@ -1,6 +1,7 @@
 """The folder source: what it reads, and what it says when it cannot."""
 
 import json
+import os
 from pathlib import Path
 
 import pytest
@@ -146,6 +147,73 @@ def test_split_null_draws_although_there_is_a_column(dataset):
     assert [r.split for r in records(dataset, split=None)] == [
         drawn_split(f"images/{n:04d}") for n in range(40)
     ]
+
+
+def class_folders(dataset, *names) -> FolderReader:
+    for name in names:
+        dataset.put(name, b"x")
+    return source(dataset, attributes=[])
+
+
+def described(reader) -> list[tuple[str, str | None, str | None]]:
+    return [(r.file_name, r.split, r.columns["label"]) for r in reader.rows()]
+
+
+@pytest.mark.parametrize("folder", ["train", "test", "test_tube", "dev board", "evaluation"])
+def test_a_class_may_be_called_like_a_split(dataset, folder):
+    reader = class_folders(dataset, "bus/1.png", f"{folder}/2.png", "car/3.png")
+    assert {label for _, _, label in described(reader)} == {"bus", "car", folder}
+    assert "drawn" in reader.splits_come_from()
+    assert {split for _, split, _ in described(reader)} <= {"train", "validation", "test"}
+
+
+@pytest.mark.parametrize(
+    "form",
+    ["{split}/{label}/1.png", "{label}/{split}/1.png", "images/{split}/{label}/1.png",
+     "data/{split}_images/{label}/1.png", "{split}2017/{label}/1.png"],
+)  # fmt: skip
+def test_folders_of_splits_are_found_at_any_depth(dataset, form):
+    names = {
+        form.format(split=split, label=label): (split, label)
+        for split in ("train", "test")
+        for label in ("bus", "car")
+    }
+    reader = class_folders(dataset, *names)
+    assert {(split, label) for _, split, label in described(reader)} == {*names.values()}
+    assert reader.splits_come_from() == "from the folders"
+
+
+def test_files_that_are_no_rows_are_named(dataset):
+    reader = class_folders(dataset, "a/1.jfif", "a/2.JPE", "b/3.png", "b/notes.txt")
+    (dataset.root / "c").symlink_to(dataset.root / "a")
+    assert [r.file_name for r in reader.rows()] == ["a/1.jfif", "a/2.JPE", "b/3.png"]
+    assert [name for name, _ in reader.skipped()] == ["c", "classes.json", "b/notes.txt"]
+    assert dict(reader.skipped())["c"] == "a link to a folder: put the folder itself there"
+
+
+def test_a_name_that_is_not_utf8_is_refused(dataset):
+    reader = class_folders(dataset, "a/1.png", "b/2.png")
+    (dataset.root / "b" / os.fsdecode(b"\xff.png")).write_bytes(b"x")
+    *_, last = reader.records()
+    assert last.file_name == "b/\\xff.png"
+    assert last.refusal is not None
+    assert last.refusal.reason == "unreadable_file"
+
+
+@pytest.mark.timeout(20)
+def test_a_pipe_never_blocks(dataset):
+    dataset.good(16)
+    dataset.row(file_name="images/pipe.png")
+    dataset.write()
+    os.mkfifo(dataset.root / "images/pipe.png")
+    *_, last = source(dataset).records()
+    assert last.refusal is not None
+    assert last.refusal.reason == "missing_file"
+    os.mkfifo(dataset.root / "table.csv")
+    with pytest.raises(SourceError):
+        source(dataset, metadata="table.csv").check()
+    with pytest.raises(SourceError, match="no regular file"):
+        source(dataset).files.open("table.csv")
 
 
 def test_drawn_split_has_the_promised_shares():

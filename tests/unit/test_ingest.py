@@ -390,6 +390,44 @@ def test_masks_of_other_kinds_keep_their_ids(dataset, run, store):
         np.testing.assert_array_equal(decode_mask(row["mask"]), ids)
 
 
+def indexed(indices: np.ndarray, colors: list[tuple[int, int, int]]) -> bytes:
+    image = Image.fromarray(indices)
+    image.putpalette([value for color in colors for value in color])
+    return encoded(image, "PNG")
+
+
+def test_a_palette_of_grays_is_read_by_what_it_shows_where_only_that_is_known(dataset, run, store):
+    (dataset.root / "classes.json").write_text('{"0": "background", "100": "shape", "255": "void"}')
+    for _ in range(16):
+        dataset.row(mask=png(dataset.ids() * 100))
+    ids = np.zeros((16, 24), np.uint8)
+    ids[:4] = 1
+    dataset.row(mask=indexed(ids, [(255, 255, 255), (100, 100, 100)]))
+    assert run().summary["quarantined"] == 0
+    (batch,) = iterate_images(store, ["mask"])
+    shown = decode_mask(batch.to_pylist()[16]["mask"])
+    np.testing.assert_array_equal(shown, np.where(ids == 1, 100, 255))
+
+
+def test_a_palette_of_grays_that_may_mean_both_is_refused(dataset, run, store):
+    dataset.good(16)
+    dataset.row(mask=indexed(dataset.ids(), [(1, 1, 1), (0, 0, 0)]))
+    dataset.row(mask=indexed(dataset.ids(), [(0, 0, 0), (200, 200, 200)]))  # to look at
+    run()
+    assert reasons(store) == [(16, "mask_unreadable")]
+    assert "index 0 as gray 1" in next(quarantined(store))["detail"]
+
+
+def test_pixels_of_no_class_are_told_where_to_name_them(dataset, run, store):
+    dataset.good(16)
+    for _ in range(8):
+        ids = dataset.ids()
+        ids[:3] = 255
+        dataset.row(mask=png(ids))
+    with pytest.raises(TooManyRefused, match=r"as 255: void, and in taxonomy\.ignored"):
+        run()
+
+
 def test_masks_that_have_no_ids_are_unreadable(dataset, run, store):
     dataset.good(16)
     dataset.row(mask=png(noise(1)))

@@ -103,6 +103,8 @@ class Findings:
     classes : dict of int to str
     unmasked : int or None
         Rows of used splits that name no mask; None where that is not known without reading.
+    splits_come_from : str
+        What tells the splits apart, in words.
     """
 
     content: Content
@@ -112,6 +114,7 @@ class Findings:
     all_rows: bool
     classes: dict[int, str]
     unmasked: int | None
+    splits_come_from: str
 
 
 def look(content: Content, off_masks: bool = False) -> Findings:
@@ -147,7 +150,16 @@ def look(content: Content, off_masks: bool = False) -> Findings:
     classes = reader.classes()
     if classes and (off_masks or all(column.unfit for column in found.values())):
         found |= {n: c for n, c in _off_masks(reader).items() if off_masks or not c.unfit}
-    return Findings(content, found, splits, rows, all_rows, classes, _unmasked(reader))
+    return Findings(
+        content,
+        found,
+        splits,
+        rows,
+        all_rows,
+        classes,
+        _unmasked(reader),
+        reader.splits_come_from(),
+    )
 
 
 def best_label(findings: Findings, attributes: Sequence[str] = ()) -> Column | None:

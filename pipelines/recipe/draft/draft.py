@@ -109,6 +109,7 @@ def _say_found(findings: Findings, say: Say) -> None:
     more = "" if findings.all_rows else " looked at, there are more"
     splits = ", ".join(f"{split} {count}" for split, count in findings.splits.most_common())
     say(f"rows       {findings.rows}{more}: {splits}")
+    say(f"           splits: {findings.splits_come_from}")
     left_out = [split for split in findings.splits if split not in SPLITS]
     if left_out:
         say(f"           left out, being none of {', '.join(SPLITS)}: {', '.join(left_out)}")
