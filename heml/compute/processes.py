@@ -79,6 +79,8 @@ def work_on(job: Job[Shard, Result], shard: Shard) -> Result:
     return _made[job.key](shard)
 
 
+#: Whether this process has started any.
+_started = threading.Event()
 #: Seconds between looks at whether the process that asked is still there.
 _LOOK = 2.0
 _watching = threading.Event()
@@ -108,7 +110,8 @@ def in_processes(job: Job[Shard, Result], shards: Iterable[Shard], count: int) -
     shards : iterable
         Small and picklable: where the data is, not the data.
     count : int
-        Number of processes. They are kept for the next call with the same key.
+        Number of processes. They are kept for the next call with the same key, until
+        `release_processes` or for some seconds.
 
     Raises
     ------
@@ -117,6 +120,7 @@ def in_processes(job: Job[Shard, Result], shards: Iterable[Shard], count: int) -
     """
     from joblib import Parallel, delayed
 
+    _started.set()
     parallel = Parallel(
         n_jobs=count,
         backend="loky",
@@ -132,3 +136,13 @@ def in_processes(job: Job[Shard, Result], shards: Iterable[Shard], count: int) -
             f"one of {count} processes was ended from outside, as a rule for lack of memory: "
             "set HEML_PROCESSES=1, or give more memory, and run again"
         ) from error
+
+
+def release_processes() -> None:
+    """Ends the processes that `in_processes` keeps: who exits would wait for them."""
+    if not _started.is_set():
+        return
+    from joblib.externals.loky import get_reusable_executor
+
+    get_reusable_executor().shutdown(wait=True)
+    _started.clear()

@@ -12,6 +12,7 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from data_contracts import Contract
+from heml.compute.processes import release_processes
 from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
@@ -126,7 +127,10 @@ def running(
     with recovering(context), accelerator_turn(progress) if exclusive else nullcontext():
         store = heml_store.open(recipe.name)
         store.pull()
-        yield recipe.run(store, progress)
+        try:
+            yield recipe.run(store, progress)
+        finally:
+            release_processes()
 
 
 def stage_result(

@@ -10,8 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from heml.compute.processes import Job, ProcessesError, in_processes, process_count
+from heml.compute.processes import (
+    Job,
+    ProcessesError,
+    in_processes,
+    process_count,
+    release_processes,
+)
 from heml.compute.threads import processors
+from heml.storage.process_liveness import process_lives
 from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from heml.taxonomy import builtin
@@ -57,6 +64,14 @@ def test_a_run_travels_without_its_listener(tmp_path):
 
     (found,) = in_processes(Job("run", make), [1], 2)
     assert found == (tmp_path, ("hair_tone",), builtin("portraits").describe(), 1)
+
+
+def test_released_processes_end_at_once():
+    found = {pid for pid, _ in in_processes(Job("release", lambda: told_by), range(8), 2)}
+    release_processes()
+    assert not [pid for pid in found if process_lives(pid)]
+    # And others start where they are needed again.
+    assert len(list(in_processes(Job("release", lambda: told_by), range(4), 2))) == 4
 
 
 def test_error_of_a_shard_is_raised():
