@@ -9,25 +9,24 @@ from heml.parts.wording import decimal, percent, plural
 
 
 def biases(facts: DatasetFacts) -> Iterator[str]:
-    """What the data lean on: association and the leaf that carries it, with intervals."""
+    """Association of label and attributes, and the leaf that encodes each, with intervals."""
     for row in facts.association:
         yield (
-            f"In the {row['n']} train images as they came, {facts.label} and "
-            f"{row['attribute']} are "
+            f"In the {row['n']} real train images, {facts.label} and {row['attribute']} are "
             f"associated with Cramér's V {decimal(row['cramers_v'])} "
             f"(95% interval {decimal(row['cramers_v_low'])} to {decimal(row['cramers_v_high'])}; "
-            "0 is not at all, 1 is always)."
+            "0: independent, 1: one determines the other)."
         )
     for row in facts.leading:
         yield (
-            f"Among the segments, {row['node']} carries {row['attribute']} most: bias score "
+            f"{row['node']} is the segment that encodes {row['attribute']} most: bias score "
             f"{decimal(row['score'])} (95% interval {decimal(row['score_low'])} to "
-            f"{decimal(row['score_high'])}; 0 is harmless, 1 the worst; {row['n']} train images, "
-            f"{row['n_conflicting']} of them conflicting: not of the attribute that their label "
-            f"usually comes with). Judging {facts.label} by it is right on "
-            f"{percent(row['accuracy_aligned'])} of the aligned and "
-            f"{percent(row['accuracy_conflicting'])} of the conflicting images"
-            + ("." if row["flagged"] else ", which is not beyond chance.")
+            f"{decimal(row['score_high'])}; 0: no bias, 1: the largest; {row['n']} train images, "
+            f"{row['n_conflicting']} of them conflicting: without the attribute value that is "
+            f"common for their label). Its accuracy for {facts.label} is "
+            f"{percent(row['accuracy_aligned'])} on aligned and "
+            f"{percent(row['accuracy_conflicting'])} on conflicting images"
+            + ("." if row["flagged"] else ", a gap that chance explains.")
         )
 
 

@@ -92,7 +92,7 @@ class Recipe(Settings):
         None, description="true, or {every: seconds}: run when the source has changed."
     )
     alerts: Annotated[Alerts | None, BeforeValidator(_alerts)] = Field(
-        None, description="A URL, several, or {to: [...], events: [...]}: who is told of what."
+        None, description="A URL, several, or {to: [...], events: [...]}: who is notified of which events."
     )
     owners: list[str] = Field(
         default=[],

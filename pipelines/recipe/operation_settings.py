@@ -1,4 +1,4 @@
-"""Settings of operation: when a recipe runs, who is told, and limits on what a run may find."""
+"""Settings of operation: when a recipe runs, who is notified, and limits on what a run may find."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class Schedule(Settings):
 
 
 class Alerts(Settings):
-    """Who is told, and of what."""
+    """Who is notified, and of which events."""
 
     to: list[str] = Field(
         min_length=1,
@@ -77,7 +77,7 @@ class Limits(Settings):
 
 
 class BudgetSettings(Settings):
-    """What a run may find before somebody is told, or the run is stopped."""
+    """Limits on what a run finds: above them a check warns, or stops what follows."""
 
     score: Limits = Field(
         Limits(), description="Highest bias score of a leaf, for every attribute."
