@@ -92,7 +92,8 @@ class Recipe(Settings):
         None, description="true, or {every: seconds}: run when the source has changed."
     )
     alerts: Annotated[Alerts | None, BeforeValidator(_alerts)] = Field(
-        None, description="A URL, several, or {to: [...], events: [...]}: who is notified of which events."
+        None,
+        description="A URL, several, or {to: [...], events: [...]}: who is notified of which events.",
     )
     owners: list[str] = Field(
         default=[],
