@@ -93,7 +93,7 @@ class Recipe(Settings):
     )
     alerts: Annotated[Alerts | None, BeforeValidator(_alerts)] = Field(
         None,
-        description="A URL, several, or {to: [...], events: [...]}: who is notified of which events.",
+        description="A URL, several, or {to: [...], events: [...]}: who is notified of what.",
     )
     owners: list[str] = Field(
         default=[],
