@@ -20,12 +20,15 @@ REASONS = {
     "unknown_class": "the mask holds class ids that the class list does not name",
     "duplicate_id": "an accepted row before it has the same image id",
     "duplicate_content": "an accepted row before it has the same image bytes",
+    "near_duplicate": "an accepted row of another split looks the same",
+    "split_subject": "an accepted row of the same subject is in another split",
     "missing_label": "the label column is empty",
     "unknown_label": "the label is none of the declared values",
 }
 
 QUARANTINE = Contract(
     name="quarantine",
+    version=(1, 1),
     description="Every input row that was refused, and why. "
     "read = accepted + quarantined + excluded.",
     columns=(

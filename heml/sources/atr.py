@@ -18,7 +18,7 @@ from heml.sources.layouts.atr import AtrSource as AtrSettings
 from heml.sources.layouts.parquet import ParquetSource as ParquetSettings
 from heml.sources.parquet import ParquetReader
 from heml.sources.raw import SourceError
-from heml.sources.splits import drawn_split
+from heml.sources.splits import DRAWN, drawn_split
 
 IMAGES, MASKS = "JPEGImages", "SegmentationClassAug"
 WITHIN = "humanparsing"
@@ -76,6 +76,9 @@ class AtrFiles(FileSource):
 
     def table_names(self) -> list[str]:
         return []
+
+    def splits_come_from(self) -> str:
+        return DRAWN
 
     def rows(self) -> Iterator[FileRow]:
         images, masks = joined(self._folder, IMAGES), joined(self._folder, MASKS)

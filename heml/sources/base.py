@@ -14,7 +14,7 @@ from heml.compute.prefetch import map_ahead
 from heml.sources.files import Files
 from heml.sources.raw import Limits, RawRecord, Refusal, SourceError, Unacceptable
 from heml.sources.source_settings import ImageSource
-from heml.sources.splits import presence_column
+from heml.sources.splits import as_text, drawn_split, presence_column
 from heml.taxonomy import nearest
 
 #: Columns beside the attributes in every table of records.
@@ -53,7 +53,18 @@ class GivenSource(ABC):
 
     @property
     def limits(self) -> Limits:
-        return Limits(self._settings.max_pixels, self._settings.max_refused)
+        settings = self._settings
+        keep = settings.near_duplicates == "keep"
+        return Limits(settings.max_pixels, settings.max_refused, keep)
+
+    @property
+    def split_by(self) -> str | None:
+        return self._settings.split_by
+
+    def drawn(self, image_id: str, columns: Mapping[str, object]) -> str:
+        """The split of a row that nothing gives one: the same for all rows of a subject."""
+        subject = as_text(columns.get(self.split_by)) if self.split_by else None
+        return drawn_split(image_id if subject is None else subject)
 
     @cached_property
     def derived(self) -> dict[str, int]:
@@ -107,6 +118,8 @@ class GivenSource(ABC):
         """
         if self.label not in self.columns():
             raise self._no_column("label", self.label)
+        if self.split_by is not None and self.split_by not in self._given_columns:
+            raise self._no_column("split_by", self.split_by)
         for attribute in self.attributes:
             if attribute not in self.columns():
                 raise self._no_column("attributes", attribute)

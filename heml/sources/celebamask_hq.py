@@ -23,7 +23,7 @@ from heml.sources.class_list import CELEBAMASK_HQ
 from heml.sources.files import most_bytes, open_files
 from heml.sources.layouts.celebamask_hq import CelebAMaskHQSource as CelebAMaskHQSettings
 from heml.sources.raw import Refusal, SourceError, Unacceptable
-from heml.sources.splits import DRAWN, drawn_split
+from heml.sources.splits import DRAWN
 
 IMAGES, MASKS = "CelebA-HQ-img", "CelebAMask-HQ-mask-anno"
 ATTRIBUTES = "CelebAMask-HQ-attribute-anno.txt"
@@ -92,7 +92,7 @@ class CelebAMaskHQReader(FileSource):
                 for name, value in zip(names, groups[1:], strict=False)
             }
             image_id = PurePosixPath(groups[0]).stem
-            split = drawn_split(image_id) if splits is None else splits.get(image_id)
+            split = self.drawn(image_id, columns) if splits is None else splits.get(image_id)
             yield FileRow(number, f"{IMAGES}/{groups[0]}", "", image_id, split, columns, refusal)
 
     def names_of(self, row: FileRow) -> list[str]:

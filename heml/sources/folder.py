@@ -19,7 +19,7 @@ from heml.sources.files import joined, most_bytes, normal, open_files
 from heml.sources.layouts.folder import FolderSource as FolderSettings
 from heml.sources.metadata import SUFFIXES, MetadataTable
 from heml.sources.raw import Refusal, SourceError
-from heml.sources.splits import DRAWN, drawn_split, first_of, mapped_split, split_folder
+from heml.sources.splits import DRAWN, first_of, mapped_split, split_folder
 from heml.taxonomy import nearest
 
 #: Names of the mask column, in the order of preference.
@@ -114,7 +114,7 @@ class FolderReader(FileSource):
             image_id = self._image_id(row.file_name)
             split = row.split
             if split is None and self._split_column is None and not self._splits_by_folder:
-                split = drawn_split(image_id)
+                split = self.drawn(image_id, row.fields)
             columns = {name: row.fields.get(name) or None for name in given}
             yield FileRow(
                 row.number, row.file_name, row.mask_name, image_id, split, columns, row.refusal

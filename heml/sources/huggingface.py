@@ -19,7 +19,7 @@ from heml.sources.image_columns import PictureRow, PictureTable
 from heml.sources.layouts.huggingface import HuggingFaceSource as HuggingFaceSettings
 from heml.sources.parquet_rows import ParquetFile, class_name, is_binary
 from heml.sources.raw import SourceError, Unacceptable
-from heml.sources.splits import DRAWN, as_text, drawn_split, mapped_split
+from heml.sources.splits import DRAWN, as_text, mapped_split
 
 #: Readers of the `datasets` library that give pictures and nothing but data.
 _BUILDERS = ("arrow", "csv", "imagefolder", "json", "parquet", "webdataset")
@@ -148,7 +148,7 @@ class HuggingFaceReader(PictureTable):
                 for column, feature in part.features.items()
                 if isinstance(feature, ClassLabel)
             }
-            wanted = dict.fromkeys([*columns, self.id_column, self.split_column])
+            wanted = dict.fromkeys([*columns, self.id_column, self.split_column, self.split_by])
             chosen = part.select_columns([c for c in wanted if c in part.features])
             for position, fields in enumerate(self._read_part(name, chosen)):
                 for column in named.keys() & fields.keys():
@@ -162,7 +162,7 @@ class HuggingFaceReader(PictureTable):
                 elif self._has_splits:
                     split = mapped_split(name, self.settings.splits)
                 else:
-                    split = drawn_split(image_id)
+                    split = self.drawn(image_id, fields)
                 yield PictureRow(number, image_id, split, fields)
                 number += 1
 

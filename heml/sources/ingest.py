@@ -38,7 +38,7 @@ from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 5
+VERSION = 6
 
 
 #: Files that are skipped, named one by one in the summary.
@@ -111,6 +111,7 @@ class _Counts:
     reasons: Counter[str] = field(default_factory=Counter)
     first_details: dict[str, str] = field(default_factory=dict)
     groups: Counter[tuple[str, ...]] = field(default_factory=Counter)
+    near_duplicates: int = 0
     read: int = 0
     revoked: int = 0
 
@@ -237,7 +238,9 @@ class _Ingestion:
             raise examined
 
         mask, image = examined.mask, examined.image
-        self._seen.add(record.image_id, digest.digest())
+        subject = self._subject(record)
+        self._refuse_in_two_splits(record.split, image, subject)
+        self._seen.add(record.image_id, digest.digest(), record.split, image.likeness, subject)
         self._counts.accepted_by_split[record.split] += 1
         if record.split == "train":
             self._counts.groups[tuple(values)] += 1
@@ -258,6 +261,22 @@ class _Ingestion:
         described.append(hashlib.sha256(mask.ids.tobytes()).hexdigest() if mask else None)
         self._content.update(json.dumps(described).encode())
         return row, len(image.data) + (len(mask.png) if mask else 0)
+
+    def _subject(self, record: RawRecord) -> str | None:
+        column = self._source.split_by
+        return None if column is None else _text(record.columns[column])
+
+    def _refuse_in_two_splits(self, split: str, image: CheckedImage, subject: str | None) -> None:
+        """Keeps a subject, and what looks the same, in one split: else the test is no test."""
+        first = None if subject is None else self._seen.split_of(subject)
+        if first not in (None, split):
+            raise Unacceptable("split_subject", f"'{subject}' is in the split '{first}'")
+        if self._source.limits.near_duplicates:
+            return
+        near = self._seen.near(image.likeness, split)
+        if near is not None and near[1] != split:
+            raise Unacceptable("near_duplicate", f"looks like '{near[0]}' of '{near[1]}'")
+        self._counts.near_duplicates += near is not None
 
     def _columns_of(
         self, record: RawRecord, examined: _Examined | Unacceptable
@@ -329,6 +348,7 @@ class _Ingestion:
             "excluded_by_split": _sorted(counts.excluded_by_split),
             "accepted_by_split": _sorted(counts.accepted_by_split),
             "reasons": _sorted(counts.reasons),
+            "near_duplicates": counts.near_duplicates,
             "splits": source.splits_come_from(),
             "skipped": self._skipped(),
             "classes": {str(i): name for i, name in self._classes.items()},

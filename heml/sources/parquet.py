@@ -13,7 +13,7 @@ from heml.sources.image_columns import PictureRow, PictureTable
 from heml.sources.layouts.parquet import ParquetSource as ParquetSettings
 from heml.sources.parquet_rows import ParquetFile, is_binary
 from heml.sources.raw import SourceError
-from heml.sources.splits import DRAWN, as_text, drawn_split, mapped_split, split_word
+from heml.sources.splits import DRAWN, as_text, mapped_split, split_word
 
 SUFFIXES = (".parquet", ".pq")
 
@@ -74,7 +74,7 @@ class ParquetReader(PictureTable):
 
     def picture_rows(self, columns: Sequence[str]) -> Iterator[PictureRow]:
         number = 0
-        wanted = dict.fromkeys([*columns, self.id_column, self.split_column])
+        wanted = dict.fromkeys([*columns, self.id_column, self.split_column, self.split_by])
         for name, table in self._tables.items():
             there = {*table.columns}
             rows = table.rows([c for c in wanted if c is not None and c in there])
@@ -88,7 +88,7 @@ class ParquetReader(PictureTable):
                 elif self._splits_by_name:
                     split = self._split_of(name)
                 else:
-                    split = drawn_split(image_id)
+                    split = self.drawn(image_id, fields)
                 yield PictureRow(number, image_id, split, fields)
                 number += 1
 

@@ -56,7 +56,7 @@ class PortraitsReader:
     @property
     def limits(self) -> Limits:
         # what is drawn here is never wrong by chance
-        return Limits(max_pixels=self.settings.size**2, max_refused=0.0)
+        return Limits(self.settings.size**2, max_refused=0.0, near_duplicates=True)
 
     def check(self, annotated: bool = True) -> None:
         """Refuses unknown attributes and shares that leave no train split; see `Source.check`."""
@@ -90,6 +90,10 @@ class PortraitsReader:
 
     def classes(self) -> dict[int, str]:
         return dict(enumerate(CLASSES))
+
+    @property
+    def split_by(self) -> str | None:
+        return None
 
     def splits_come_from(self) -> str:
         return "drawn as the recipe says"

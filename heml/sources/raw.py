@@ -87,10 +87,13 @@ class Limits:
         Images with more pixels are refused.
     max_refused : float
         Share of refused rows, 0 to 1, above which the run stops.
+    near_duplicates : bool, default False
+        Whether an image may look like one of another split.
     """
 
     max_pixels: int
     max_refused: float
+    near_duplicates: bool = False
 
 
 class Source(Protocol):
@@ -107,6 +110,10 @@ class Source(Protocol):
     @property
     def labels(self) -> list[str] | None:
         """Values that the label may have; None if any."""
+
+    @property
+    def split_by(self) -> str | None:
+        """Column of the subject whose rows never span splits."""
 
     @property
     def limits(self) -> Limits:

@@ -33,6 +33,15 @@ class ImageSource(SourceSettings):
         le=178_956_970,  # PIL itself refuses more
         description="Images of more pixels are refused.",
     )
+    split_by: str | None = Field(
+        None,
+        description="Column of the subject, sequence or video: its images never span splits. Drawn "
+        "splits keep them together; where splits are given, images in a second split are refused.",
+    )
+    near_duplicates: Literal["refuse", "keep"] = Field(
+        "refuse",
+        description="Images that look like an accepted one of another split: refuse or keep them.",
+    )
     max_refused: float = Field(
         0.2, ge=0, le=1, description="Share of quarantined rows above which the run stops."
     )

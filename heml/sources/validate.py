@@ -13,6 +13,7 @@ from PIL import Image, UnidentifiedImageError
 
 from heml.images.images_table import decode_mask, displayed_size, open_image
 from heml.images.plain_image import plain_image
+from heml.sources.likeness import Likeness, likeness
 from heml.sources.palette_mask import palette_ids
 from heml.sources.raw import Unacceptable
 
@@ -51,10 +52,12 @@ class CheckedImage:
         The image as it is stored: the given bytes where plain readers decode them alike.
     size : tuple of int
         Width and height in pixels, as displayed.
+    likeness : Likeness
     """
 
     data: bytes
     size: tuple[int, int]
+    likeness: Likeness
 
 
 def check_image(data: bytes, max_pixels: int) -> CheckedImage:
@@ -86,9 +89,14 @@ def check_image(data: bytes, max_pixels: int) -> CheckedImage:
         try:
             plain = plain_image(data, image)
             image.load()
+            if plain is data:
+                looks = likeness(image.convert("RGB"))
+            else:
+                with open_image(plain) as upright:
+                    looks = likeness(upright.convert("RGB"))
         except Exception as error:
             raise Unacceptable("truncated", _said(error)) from error
-        return CheckedImage(plain, displayed_size(image))
+        return CheckedImage(plain, displayed_size(image), looks)
 
 
 def check_mask(data: bytes, size: tuple[int, int], classes: Collection[int]) -> CheckedMask:

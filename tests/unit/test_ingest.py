@@ -151,6 +151,8 @@ def bad_rows(dataset) -> dict[int, str]:
     bad("unknown_class", mask=png(ids + 9))
     bad("duplicate_id", file_name="images/0000.png")
     bad("duplicate_content", image=(dataset.root / "images/0001.png").read_bytes())
+    with Image.open(dataset.root / "images/0001.png") as image:
+        bad("near_duplicate", image=encoded(image, "BMP"), split="test")
     bad("missing_label", label=" ")
     bad("unknown_label", label="triangular")
     return expected
@@ -178,7 +180,7 @@ def test_every_reason_at_once_gives_one_row_each_and_the_run_goes_on(dataset, ru
     with (dataset.root / "metadata.csv").open("a") as file:
         file.write("only,two\n")
     expected[len(dataset.rows)] = "malformed_row"
-    assert set(expected.values()) | {"unreadable_file"} == set(REASONS)
+    assert set(expected.values()) | {"unreadable_file", "split_subject"} == set(REASONS)
 
     dataset.write = lambda: None  # keep the ragged row
     counts = run(max_pixels=1000, max_refused=0.5, labels=["round", "square"]).summary
@@ -229,6 +231,51 @@ def test_the_same_picture_in_two_splits_is_kept_once(dataset, run, store):
     assert reasons(store) == [(16, "duplicate_content")]
     (refused,) = quarantined(store)
     assert "images/0000" in refused["detail"]
+
+
+def smooth(seed: int) -> Image.Image:
+    small = Image.fromarray(noise(seed, (6, 8, 3)))
+    return small.resize((24, 16), Image.Resampling.BICUBIC)
+
+
+def test_what_looks_the_same_never_crosses_splits(dataset, run, store):
+    dataset.good(16)
+    dataset.row(encoded(smooth(1), "PNG"), split="train")
+    dataset.row(encoded(smooth(1), "JPEG", quality=97, subsampling=0), split="train")
+    dataset.row(encoded(smooth(1), "JPEG", quality=98, subsampling=0), split="test")
+    dataset.row(encoded(smooth(2), "PNG"), split="test")
+    counts = run().summary
+    assert reasons(store) == [(18, "near_duplicate")]
+    assert "looks like 'images/0016' of 'train'" in next(quarantined(store))["detail"]
+    assert counts["near_duplicates"] == 1  # within train: kept, and told
+    assert run(near_duplicates="keep").summary["quarantined"] == 0
+
+
+def test_a_subject_never_spans_splits(dataset, run, store):
+    for number in range(16):
+        dataset.row(person=str(number))
+    dataset.row(split="train", person="anna")
+    dataset.row(split="test", person="anna")
+    dataset.row(split="train", person="")
+    dataset.row(split="test", person="")
+    run(split_by="person")
+    assert reasons(store) == [(17, "split_subject")]
+    assert next(quarantined(store))["detail"] == "'anna' is in the split 'train'"
+
+
+def test_drawn_splits_keep_subjects_together(dataset, run, store):
+    for number in range(64):
+        dataset.row(person=str(number % 16))
+    outcome = run(split=None, split_by="person")
+    assert outcome.summary["quarantined"] == 0
+    assert len(outcome.summary["accepted_by_split"]) > 1
+    found: dict[str, set[str]] = {}
+    for batch in iterate_images(store, ["split", "input.person"]):
+        for row in batch.to_pylist():
+            found.setdefault(row["input.person"], set()).add(row["split"])
+    assert {len(splits) for splits in found.values()} == {1}
+    with pytest.raises(SourceError, match=r"source\.split_by: .* did you mean 'person'"):
+        run(split_by="persons")
 
 
 def test_too_many_refusals_stop_the_run_but_leave_the_reasons(dataset, run, store):

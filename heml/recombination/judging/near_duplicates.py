@@ -3,29 +3,11 @@
 from __future__ import annotations
 
 import numpy as np
-from PIL import Image
-from scipy.fft import dctn
+
+from heml.images.perceptual_hash import perceptual_hash
 
 #: A pixel is visibly changed if any channel differs by more than this (of 255).
 VISIBLE = 8
-_SIDE, _LOW = 32, 8
-
-
-def perceptual_hash(image: np.ndarray) -> np.ndarray:
-    """Signs of the low frequencies of a small gray version (pHash; Zauner 2010).
-
-    Parameters
-    ----------
-    image : uint8 array (H, W, 3)
-
-    Returns
-    -------
-    bool array (63,)
-        The mean brightness is left out.
-    """
-    small = Image.fromarray(image).convert("L").resize((_SIDE, _SIDE), Image.Resampling.BILINEAR)
-    low = dctn(np.asarray(small, float), norm="ortho")[:_LOW, :_LOW].ravel()[1:]
-    return low > np.median(low)
 
 
 def hash_distance(a: np.ndarray, b: np.ndarray) -> float:
