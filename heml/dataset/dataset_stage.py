@@ -18,7 +18,7 @@ from heml.dataset.selection import select_rows
 from heml.dataset_folder.features import dataset_contract, output_names, with_features
 from heml.dataset_folder.manifest_file import sha256_of
 from heml.dataset_folder.split_writer import SplitShards
-from heml.images.groups import group_name
+from heml.images.groups import group_name, in_order
 from heml.images.revoked import read_revoked
 from heml.storage.atomic_write import write_aside
 from heml.storage.code_version import code_fingerprint
@@ -26,7 +26,7 @@ from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 
-VERSION = 7
+VERSION = 8
 
 
 def write_dataset(
@@ -71,6 +71,7 @@ def write_dataset(
         settings.model_dump(exclude={"exports"}),
         store.fingerprint("recombined_samples"),
         store.summary("images")["content"],
+        store.summary("images").get("orders", {}),
         store.summary("segments")["content"],
         *revoked.state(),
     )
@@ -80,8 +81,9 @@ def write_dataset(
         selection = select_rows(store, reader, settings, revoked)
         # Discovered attributes are no column of the input, but of the dataset.
         inputs = [*reader.inputs, *reader.discovered]
-        values = zip((about.label, *attributes), map(sorted, selection.values), strict=True)
-        classes = dict(values)
+        orders = store.summary("images").get("orders", {})
+        values = zip((about.label, *attributes), selection.values, strict=True)
+        classes = {column: in_order(own, orders.get(column, ())) for column, own in values}
         names = output_names(inputs)
         contract = dataset_contract(inputs, classes)
         shape = Shape(

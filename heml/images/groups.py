@@ -5,6 +5,7 @@ The one place that says which records share a group, and how a missing attribute
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 
 import numpy as np
@@ -15,6 +16,7 @@ from heml.storage.store import Store
 #: An attribute value that the input does not give. Such a record is kept, but belongs to no
 #: attribute.
 MISSING = "(missing)"
+_NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 #: Between the names of columns that form an attribute together.
 TIMES = " × "
 #: Begins the name of an attribute that was found in the images, not given by a column.
@@ -50,6 +52,27 @@ def group_codes(frame: pd.DataFrame, columns: Sequence[str]) -> tuple[np.ndarray
     text = [joined(row) for row in frame[list(columns)].astype(str).to_numpy()]
     words, codes = np.unique(np.array(text, dtype=str), return_inverse=True)
     return codes, words.tolist()
+
+
+def in_order(values: Iterable[str], declared: Sequence[str] = ()) -> list[str]:
+    """Values in the order in which they are numbered: class 10 comes after class 9.
+
+    Parameters
+    ----------
+    values : iterable of str
+    declared : sequence of str
+        Names in the input's own order, as of its class labels: all of them come first, also those
+        that no value has, so that the numbers stay the input's.
+
+    Returns
+    -------
+    list of str
+        Others by number where all of them are numbers, else by text.
+    """
+    others = sorted(set(values) - set(declared))
+    if all(_NUMBER.fullmatch(value) for value in others):
+        others.sort(key=float)
+    return [*dict.fromkeys(declared), *others]
 
 
 def known_attributes(frame: pd.DataFrame, attributes: Sequence[str]) -> np.ndarray:

@@ -171,6 +171,10 @@ class GivenSource(ABC):
         """Files below the root that no row is made of, and why."""
         return ()
 
+    def value_orders(self) -> dict[str, list[str]]:
+        """See `Source.value_orders`; the recipe's `labels` come before the input's."""
+        return {} if self.labels is None else {self.label: self.labels}
+
     def splits_come_from(self) -> str:
         """What tells the splits apart, in words."""
         return "from the folders"

@@ -126,12 +126,10 @@ class HuggingFaceReader(PictureTable):
         ]
 
     @cached_property
-    def class_label_names(self) -> frozenset[str]:
+    def class_labels(self) -> dict[str, list[str]]:
         from datasets import ClassLabel
 
-        return frozenset(
-            n for n, feature in self._features.items() if isinstance(feature, ClassLabel)
-        )
+        return {n: list(f.names) for n, f in self._features.items() if isinstance(f, ClassLabel)}
 
     def check_values(self) -> None:
         # on the Hub, looking at all labels means to download everything: ingesting will tell

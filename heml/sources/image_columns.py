@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from abc import abstractmethod
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -58,8 +58,8 @@ class PictureTable(GivenSource):
 
     @property
     @abstractmethod
-    def class_label_names(self) -> Collection[str]:
-        """Columns whose values are the names of declared class labels."""
+    def class_labels(self) -> Mapping[str, list[str]]:
+        """Column → names of the classes that it declares, in order."""
 
     @abstractmethod
     def picture_rows(self, columns: Sequence[str]) -> Iterator[PictureRow]:
@@ -160,10 +160,15 @@ class PictureTable(GivenSource):
         """
         return self.files.read(path, missing)
 
+    def value_orders(self) -> dict[str, list[str]]:
+        wanted = (self.label, *self.attributes)
+        declared = {name: self.class_labels[name] for name in wanted if name in self.class_labels}
+        return declared | super().value_orders()
+
     def _text(self, name: str, row: PictureRow) -> str | None:
         """A value as text. A declared class may have any name, such as NA."""
         value = row.fields.get(name)
-        if isinstance(value, str) and name in self.class_label_names:
+        if isinstance(value, str) and name in self.class_labels:
             return value
         return as_text(value)
 

@@ -351,6 +351,7 @@ class _Ingestion:
             "near_duplicates": counts.near_duplicates,
             "splits": source.splits_come_from(),
             "skipped": self._skipped(),
+            "orders": source.value_orders(),
             "classes": {str(i): name for i, name in self._classes.items()},
             "groups": {
                 group_name(source.label, group[0], source.attributes, group[1:]): number

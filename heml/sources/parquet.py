@@ -69,8 +69,8 @@ class ParquetReader(PictureTable):
         return [name for table in self._tables.values() for name in table.scalars]
 
     @cached_property
-    def class_label_names(self) -> frozenset[str]:
-        return frozenset(name for table in self._tables.values() for name in table.class_labels)
+    def class_labels(self) -> dict[str, list[str]]:
+        return {n: own for table in self._tables.values() for n, own in table.class_labels.items()}
 
     def picture_rows(self, columns: Sequence[str]) -> Iterator[PictureRow]:
         number = 0

@@ -95,6 +95,9 @@ class PortraitsReader:
     def split_by(self) -> str | None:
         return None
 
+    def value_orders(self) -> dict[str, list[str]]:
+        return {}
+
     def splits_come_from(self) -> str:
         return "drawn as the recipe says"
 

@@ -142,6 +142,9 @@ class Source(Protocol):
     def classes(self) -> dict[int, str]:
         """Class id in the masks → class name; empty where nothing names them."""
 
+    def value_orders(self) -> dict[str, list[str]]:
+        """Label and attributes whose values the input declares, such as class labels, in order."""
+
     def splits_come_from(self) -> str:
         """What tells the splits apart, in words."""
 

@@ -127,6 +127,8 @@ def test_class_labels_have_their_names(tmp_path):
     rows = records(tmp_path / "data.parquet", mask=None, attributes=[])
     assert [row.columns["label"] for row in rows[:2]] == ["NA", "dog"]
     assert rows[19].columns["label"] is None
+    reader = source(tmp_path / "data.parquet", mask=None, attributes=[])
+    assert reader.value_orders() == {"label": ["NA", "dog"]}
     assert [row.columns["tone"] for row in rows[:2]] == [None, "light"]
 
 
