@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from functools import cached_property
 from pathlib import Path
+from urllib.parse import unquote
 
 import pyarrow as pa
 
@@ -16,6 +17,9 @@ from heml.sources.raw import SourceError
 from heml.sources.splits import DRAWN, as_text, mapped_split, split_word
 
 SUFFIXES = (".parquet", ".pq")
+
+#: A partition without a value, as Hive names it.
+_NO_VALUE = "__HIVE_DEFAULT_PARTITION__"
 
 
 class ParquetReader(PictureTable):
@@ -62,11 +66,21 @@ class ParquetReader(PictureTable):
 
     @property
     def column_names(self) -> list[str]:
-        return list(dict.fromkeys(name for t in self._tables.values() for name in t.columns))
+        own = (name for table in self._tables.values() for name in table.columns)
+        return list(dict.fromkeys([*own, *self._partition_names]))
 
     @property
     def scalar_names(self) -> list[str]:
-        return [name for table in self._tables.values() for name in table.scalars]
+        own = [name for table in self._tables.values() for name in table.scalars]
+        return [*own, *self._partition_names]
+
+    @cached_property
+    def _partition_names(self) -> list[str]:
+        """Columns that folders such as `label=cat` give, where the files do not have them."""
+        own = {name for table in self._tables.values() for name in table.columns}
+        return list(
+            dict.fromkeys(n for name in self._tables for n in partitions(name) if n not in own)
+        )
 
     @cached_property
     def class_labels(self) -> dict[str, list[str]]:
@@ -78,7 +92,9 @@ class ParquetReader(PictureTable):
         for name, table in self._tables.items():
             there = {*table.columns}
             rows = table.rows([c for c in wanted if c is not None and c in there])
-            for position, fields in enumerate(rows):
+            given = {n: v for n, v in partitions(name).items() if n in self._partition_names}
+            for position, own in enumerate(rows):
+                fields = own | given
                 image_id = f"{name.rpartition('.')[0]}-{position:06d}"
                 if self.id_column is not None:
                     image_id = as_text(fields.get(self.id_column)) or image_id
@@ -131,6 +147,16 @@ class ParquetReader(PictureTable):
                 elif not is_binary(kind):
                     return True
         return False
+
+
+def partitions(name: str) -> dict[str, str | None]:
+    """Columns that folders such as `label=cat` give, as Hive and Spark write them."""
+    pairs = (folder.partition("=") for folder in name.split("/")[:-1])
+    return {
+        column: None if value == _NO_VALUE else unquote(value)
+        for column, equals, value in pairs
+        if column and equals
+    }
 
 
 def _opened(settings: ParquetSettings, base: Path) -> tuple[Files, str | None]:

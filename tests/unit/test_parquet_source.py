@@ -168,6 +168,17 @@ def test_folders_tell_the_splits(tmp_path):
     assert [row.row for row in rows] == list(range(16))
 
 
+def test_folders_of_partitions_are_columns(tmp_path):
+    whole = table().drop_columns(["label", "split"])
+    for label in ("cat", "a%20dog", "__HIVE_DEFAULT_PARTITION__"):
+        folder = tmp_path / f"split=train/label={label}"
+        folder.mkdir(parents=True)
+        pq.write_table(whole, folder / "part-0.parquet")
+    rows = records(tmp_path)
+    assert {row.columns["label"] for row in rows} == {"cat", "a dog", None}
+    assert {row.split for row in rows} == {"train"}
+
+
 def test_ids_come_from_a_column_where_there_is_one(tmp_path):
     pq.write_table(table(image_id=[f"face {n}" for n in range(16)]), tmp_path / "a.parquet")
     assert records(tmp_path)[2].image_id == "face 2"
