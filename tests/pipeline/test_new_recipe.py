@@ -263,6 +263,52 @@ def test_an_ascii_terminal_gets_the_recipe_all_the_same(faces, tmp_path):
     assert "😀" in out.read_text("utf-8")
 
 
+def test_wrong_paths_are_not_a_dataset_without_masks(draft, faces):
+    for row in faces.rows:
+        row["file_name"] = row["file_name"].replace("/", "\\")
+    faces.write()
+    recipe, said = draft(faces.root)
+    assert recipe is None
+    assert "none of the first 20 images can be read" in said
+    assert "write / between folders" in said
+
+
+def test_a_folder_of_save_to_disk_is_read(draft, tmp_path):
+    from datasets import Dataset, Features, Image, Value
+
+    content = {
+        "image": [{"bytes": png(np.full((8, 8, 3), n, np.uint8)), "path": None} for n in range(40)],
+        "label": ["cat" if n % 2 else "dog" for n in range(40)],
+    }
+    features = Features({"image": Image(), "label": Value("string")})
+    Dataset.from_dict(content, features).save_to_disk(tmp_path / "saved")
+    status = main(["init", str(tmp_path / "saved"), "--out", str(tmp_path / "saved.yaml")])
+    assert status == 0
+    assert "kind: huggingface" in (tmp_path / "saved.yaml").read_text()
+
+
+def test_columns_of_lists_are_told_to_be_written_row_by_row(draft, tmp_path):
+    pictures = [[png(np.full((8, 8, 3), n, np.uint8))] for n in range(4)]
+    pq.write_table(pa.table({"image": pictures, "label": ["a", "b"] * 2}), tmp_path / "a.parquet")
+    assert "'image' holds lists: write one image per row" in draft(tmp_path / "a.parquet")[1]
+
+
+def test_numbered_splits_are_named(draft, faces):
+    for number, row in enumerate(faces.rows):
+        row["split"] = "0012"[number % 4]
+    faces.write()
+    recipe, said = draft(faces.root)
+    assert recipe.source.splits == {"0": "train", "1": "validation", "2": "test"}
+    assert "0 is train, 1 is validation, 2 is test" in said
+
+
+def test_splits_that_are_none_are_told_what_to_write(draft, faces):
+    for row in faces.rows:
+        row["split"] = "fold A"
+    faces.write()
+    assert "found 'fold A'): write train, validation or test there" in draft(faces.root)[1]
+
+
 def test_help_names_the_forms(capsys):
     assert main(["init", "--help"]) == 0
     assert "Hugging Face Hub" in capsys.readouterr().out

@@ -11,6 +11,7 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import islice
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from data_contracts.common import SPLITS
 from heml.bias.tables import cramers_v
 from heml.images.images_table import decode_mask
 from heml.sources.base import FileSource, GivenSource
+from heml.sources.raw import SourceError
 from heml.sources.splits import presence_column
 from pipelines.recipe.draft.find import Content, read
 from pipelines.recipe.draft.one_line import one_line
@@ -26,6 +28,8 @@ from pipelines.recipe.draft.one_line import one_line
 MOST_ROWS, MOST_MASKS = 50_000, 200
 
 _MOST_VALUES = 20
+#: As CelebA and many others number their splits.
+_NUMBERED = {"0": "train", "1": "validation", "2": "test"}
 #: Values that an attribute of an image must have on average this many images of.
 _FEWEST_EACH = 5
 _LABEL_WORDS = {"label", "labels", "class", "category", "target", "scene", "diagnosis", "y"}
@@ -127,6 +131,7 @@ def look(content: Content, off_masks: bool = False) -> Findings:
     off_masks : bool, default False
         Read masks in any case.
     """
+    content = _with_numbered_splits(content)
     names = read(content).given_columns()
     reader = read(content, names[0] if names else "", names[1:])
     values: dict[str, list[str | None]] = {name: [] for name in names}
@@ -159,6 +164,27 @@ def look(content: Content, off_masks: bool = False) -> Findings:
         classes,
         _unmasked(reader),
         reader.splits_come_from(),
+    )
+
+
+def _with_numbered_splits(content: Content) -> Content:
+    """The settings, with the usual names of splits 0, 1 and 2.
+
+    Raises
+    ------
+    SourceError
+        If no row is of a split.
+    """
+    reader = read(content)
+    found = Counter(split for split, _ in islice(reader.described(), MOST_ROWS))
+    if not found or set(found) & {*SPLITS}:
+        return content
+    if set(found) <= _NUMBERED.keys() and found.most_common(1)[0][0] == "0":
+        return content | {"splits": _NUMBERED}
+    names = ", ".join(f"'{one_line(name or '')}'" for name, _ in found.most_common(5))
+    raise SourceError(
+        f"no row is of the split train, validation or test ({reader.splits_come_from()}; found "
+        f"{names}): write train, validation or test there, or remove the column to draw splits"
     )
 
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable
+from itertools import islice
 from pathlib import Path
 
 from data_contracts.common import SPLITS
@@ -11,7 +12,7 @@ from heml.sources.raw import SourceError
 from heml.storage.atomic_write import write_aside
 from heml.taxonomy import nearest
 from pipelines.recipe.draft.columns import Findings, associations, best_label, look
-from pipelines.recipe.draft.find import find_source, read
+from pipelines.recipe.draft.find import Content, find_source, read
 from pipelines.recipe.draft.one_line import one_line
 from pipelines.recipe.draft.taxonomies import Choice, choose_taxonomy
 from pipelines.recipe.draft.write import recipe_name, recipe_text
@@ -21,6 +22,8 @@ from pipelines.recipe.model import load_recipe
 #: Takes one line of what is found and chosen.
 Say = Callable[[str], None]
 
+#: Images that are opened to see whether the paths are right.
+_FIRST = 20
 #: Masks that a segmenter can be learned from.
 _ENOUGH_MASKS = 100
 #: Refusals that a recipe allows without saying so, with room for broken files.
@@ -67,6 +70,8 @@ def draft_recipe(
     content = find_source(given)
     wanted = [label or "", *(attributes or [])]
     findings = look(content, off_masks=any(column.startswith("has_") for column in wanted))
+    content = findings.content
+    _check_readable(content)
     _say_found(findings, tell)
     label = _label(findings, label, attributes or [], tell)
     attributes = _attributes(findings, label, attributes, tell)
@@ -106,6 +111,9 @@ def _say_found(findings: Findings, say: Say) -> None:
     for key in ("metadata", "image", "mask"):
         if key in content:
             say(f"           {key}: {content[key]}")
+    if "splits" in content:
+        named = ", ".join(f"{number} is {split}" for number, split in content["splits"].items())
+        say(f"           splits by number: {named}; check that, only the dataset's authors know")
     more = "" if findings.all_rows else " looked at, there are more"
     splits = ", ".join(f"{split} {count}" for split, count in findings.splits.most_common())
     say(f"rows       {findings.rows}{more}: {splits}")
@@ -173,6 +181,23 @@ def _taxonomy(findings: Findings, say: Say) -> Choice | None:
     shown = choice.value if isinstance(choice.value, str) else "written out"
     say(f"taxonomy   {shown}: {choice.reason}")
     return choice
+
+
+def _check_readable(content: Content) -> None:
+    """Refuses a dataset none of whose first images can be read: its paths are wrong, most likely.
+
+    Raises
+    ------
+    SourceError
+    """
+    used = (record for record in read(content).records() if record.split in SPLITS)
+    first = list(islice(used, _FIRST))
+    refusals = [record.refusal for record in first if record.refusal is not None]
+    if refusals and len(refusals) == len(first):
+        raise SourceError(
+            f"none of the first {len(first)} images can be read; the first: {refusals[0].detail}. "
+            "Names must be relative to the folder, with / between folders"
+        )
 
 
 def _has_masks(findings: Findings) -> bool:

@@ -70,6 +70,8 @@ def _in_folder(files: Files, root: str) -> Content:
     for layout in LAYOUTS:
         if (more := layout.recognize(found)) is not None:
             return {"kind": layout.name, "root": root, **more}
+    if {"dataset_dict.json", "state.json"} & {*found.files}:  # `Dataset.save_to_disk`
+        return _with_picture_columns({"kind": "huggingface", "dataset": root})
     # a table named metadata comes before Parquet files that might be shards
     folder = read({"kind": "folder", "root": root})
     tables = [n for n in folder.table_names() if n.endswith(SUFFIXES)]  # type: ignore[attr-defined]
@@ -147,14 +149,18 @@ def _with_picture_columns(content: Content) -> Content:
     assert isinstance(reader, PictureTable)
     scalar = set(reader.scalar_names)
     pictures = [name for name in reader.column_names if name not in scalar]
+    first = next(reader.picture_rows(pictures), None)
+    lists = [n for n in pictures if first is not None and isinstance(first.fields[n], list)]
+    pictures = [name for name in pictures if name not in lists]
     # paths are text: only a column of a telling name can be one
     named = [n for n in reader.column_names if n.lower() in _PATH_WORDS or n in pictures]
     masks = [name for name in pictures if _speaks(name, _MASK_WORDS)]
-    images = [name for name in named if name not in masks]
+    images = [name for name in named if name not in masks + lists]
     images.sort(key=lambda name: not _speaks(name, _IMAGE_WORDS))
     if not images:
         raise SourceError(
             f"{reader.place}: no column holds images (found {', '.join(reader.column_names)})"
+            + (f"; '{lists[0]}' holds lists: write one image per row" if lists else "")
         )
     if images[0] != "image":
         content["image"] = images[0]
