@@ -86,7 +86,8 @@ def displayed_size(image: Image.Image) -> tuple[int, int]:
     return (height, width) if turn >= 5 else (width, height)
 
 
-def _turned(image: Image.Image) -> Image.Image:
+def displayed(image: Image.Image) -> Image.Image:
+    """The image turned as its EXIF data says."""
     turn = _TURNS.get(orientation(image))
     return image if turn is None else image.transpose(turn)
 
@@ -104,7 +105,7 @@ def decode_image(data: bytes) -> np.ndarray:
         RGB.
     """
     with open_image(data) as image:
-        image = _turned(image)
+        image = displayed(image)
         if image.mode.startswith("I"):
             gray = np.clip(np.asarray(image).astype(np.int64), 0, 65535)
             values = ((gray + 128) // 257).astype(np.uint8)
@@ -133,8 +134,11 @@ def decode_mask(data: bytes) -> np.ndarray:
     """
     with open_image(data) as image:
         if image.mode not in ("L", "P", "1") and not image.mode.startswith("I"):
-            raise ValueError(f"pixels are {image.mode}: save class ids as 8-bit gray or palette")
-        ids = np.asarray(_turned(image))
+            raise ValueError(
+                f"pixels are {image.mode}: name their colors in source.mask_colors, or save class "
+                "ids as 8-bit gray or palette"
+            )
+        ids = np.asarray(displayed(image))
     if ids.dtype.itemsize > 1 and (ids.min(initial=0) < 0 or ids.max(initial=0) > 255):
         raise ValueError(f"class id {int(ids.max())} is above 255")
     return ids.astype(np.uint8)

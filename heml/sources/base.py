@@ -11,6 +11,7 @@ from typing import NamedTuple
 
 from data_contracts.common import SPLITS
 from heml.compute.prefetch import map_ahead
+from heml.sources.color_mask import ids_of_colors
 from heml.sources.files import Files
 from heml.sources.raw import Limits, RawRecord, Refusal, SourceError, Unacceptable
 from heml.sources.source_settings import ImageSource
@@ -60,6 +61,18 @@ class GivenSource(ABC):
     @property
     def split_by(self) -> str | None:
         return self._settings.split_by
+
+    def with_ids(self, mask: bytes | None) -> bytes | None:
+        """A mask with its colors replaced by class ids, where the recipe names colors.
+
+        Raises
+        ------
+        Unacceptable
+        """
+        colors = self._settings.mask_colors
+        if mask is None or not colors:
+            return mask
+        return ids_of_colors(mask, colors, self._settings.max_pixels)
 
     def drawn(self, image_id: str, columns: Mapping[str, object]) -> str:
         """The split of a row that nothing gives one: the same for all rows of a subject."""
@@ -285,7 +298,7 @@ class FileSource(GivenSource):
         if refusal is None and row.split in SPLITS:
             try:
                 image = self.files.read(row.file_name, "missing_file")
-                mask = self.read_mask(row, image) if self.classes() else None
+                mask = self.with_ids(self.read_mask(row, image)) if self.classes() else None
             except Unacceptable as error:
                 image, refusal = None, error.refusal
         columns = dict(row.columns) | dict.fromkeys(self.derived)

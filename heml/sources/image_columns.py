@@ -111,7 +111,7 @@ class PictureTable(GivenSource):
                 name = self.name_of(picture.path) if picture.path else name
                 if row.split in SPLITS:
                     image = self._read(picture, self._table_settings.image, "missing_file")
-                    mask = self._read_mask(row)
+                    mask = self.with_ids(self._read_mask(row))
             except Unacceptable as error:
                 image, refusal = None, error.refusal if row.split in SPLITS else None
             yield RawRecord(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -32,6 +32,12 @@ class ImageSource(SourceSettings):
         gt=0,
         le=178_956_970,  # PIL itself refuses more
         description="Images of more pixels are refused.",
+    )
+    mask_colors: dict[
+        Annotated[str, Field(pattern="^#[0-9a-fA-F]{6}$")], Annotated[int, Field(ge=0, le=255)]
+    ] = Field(
+        default_factory=dict,
+        description="Color in RGB masks → class id, such as '#ff0000': 1.",
     )
     split_by: str | None = Field(
         None,

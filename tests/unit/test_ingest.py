@@ -11,6 +11,7 @@ import numpy as np
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image, PngImagePlugin
+from pydantic import ValidationError
 
 from data_contracts import IMAGES, QUARANTINE
 from data_contracts.quarantine import REASONS
@@ -473,6 +474,24 @@ def test_pixels_of_no_class_are_told_where_to_name_them(dataset, run, store):
         dataset.row(mask=png(ids))
     with pytest.raises(TooManyRefused, match=r"as 255: void, and in taxonomy\.ignored"):
         run()
+
+
+def test_colors_of_masks_are_class_ids_where_the_recipe_names_them(dataset, run, store):
+    dataset.good(16)
+    ids = dataset.ids()
+    colors = np.array([[0, 0, 0], [255, 0, 128]], np.uint8)
+    dataset.row(mask=png(colors[ids]))
+    dataset.row(mask=png(np.full((16, 24, 3), 7, np.uint8)))
+    with pytest.raises(ValidationError, match="mask_colors"):
+        run(mask_colors={"red": 1})
+    run()
+    assert reasons(store) == [(16, "mask_unreadable"), (17, "mask_unreadable")]
+    assert "source.mask_colors" in next(quarantined(store))["detail"]
+    run(mask_colors={"#000000": 0, "#FF0080": 1})
+    assert reasons(store) == [(17, "unknown_class")]
+    assert "#070707" in next(quarantined(store))["detail"]
+    (batch,) = iterate_images(store, ["mask"])
+    np.testing.assert_array_equal(decode_mask(batch.to_pylist()[16]["mask"]), ids)
 
 
 def test_masks_that_have_no_ids_are_unreadable(dataset, run, store):
