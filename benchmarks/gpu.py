@@ -18,6 +18,7 @@ from benchmarks.clock import busy_seconds, clock
 from benchmarks.direct import stage_calls
 from heml.compute.device import choose_device
 from heml.compute.threads import processors
+from heml.sources.layouts.portraits import PortraitsSource
 from heml.storage.store import Store
 from pipelines.recipe.model import LoadedRecipe, load_recipe
 
@@ -45,7 +46,9 @@ def recipe_on(device: str, folder: Path, small: bool) -> LoadedRecipe:
 
 def run_stages(recipe: LoadedRecipe, store: Store, device: torch.device, measured: bool) -> None:
     """Runs all stages; where they are measured, one line for each."""
-    count = recipe.source.count
+    source = recipe.source
+    assert isinstance(source, PortraitsSource)
+    count = source.count
     for name, call in stage_calls(recipe, store).items():
         if device.type == "cuda":
             torch.cuda.reset_peak_memory_stats(device)

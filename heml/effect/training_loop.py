@@ -98,7 +98,7 @@ def train_network(
         schedule.step()
         if number % max(settings.steps // 4, 1) == 0:
             tell(number)
-    return Trained(network.eval(), np.count_nonzero(data.weights))
+    return Trained(network.eval(), int(np.count_nonzero(data.weights)))
 
 
 def cross_entropy(data: TrainingSet) -> Loss:

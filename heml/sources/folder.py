@@ -267,20 +267,14 @@ class FolderReader(FileSource):
     def _split_named(self, folder: str) -> str | None:
         return self.settings.splits.get(folder) or split_folder(folder)
 
-    @cached_property
-    def _splits_by_folder(self) -> bool:
-        """Whether folders tell splits apart: one for all images tells nothing."""
-        if self.settings.split is None or self._split_depth is None:
-            return False
-        depth = self._split_depth
-        found = (normal(name).split("/")[:-1] for name in self._image_names())
-        return len({folders[depth] for folders in found if len(folders) > depth}) > 1
-
     def _folder_split(self, name: str) -> str | None:
         depth = self._split_depth
         if depth is None or not self._splits_by_folder:
             return None
         folders = normal(name).split("/")[:-1]
+        if len(folders) <= depth:
+            # A path that leaves its folder is refused, in the split of the table that names it.
+            folders = name.split("/")[:-1]
         if len(folders) <= depth:
             return None
         return self._split_named(folders[depth]) or folders[depth]

@@ -22,6 +22,7 @@ def bias_scores_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
 
     spec = stage_spec(
         recipe,
+        store,
         "bias_scores",
         store.bias_scores,
         deps=["images", "metric_tree"],

@@ -21,6 +21,7 @@ def dataset_card_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinitio
 
     spec = stage_spec(
         recipe,
+        store,
         "dataset_card",
         store.rebalanced_dataset / "README.md",
         deps=["rebalanced_dataset", *(["debias_effect"] if measured else [])],

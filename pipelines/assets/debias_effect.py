@@ -18,6 +18,7 @@ def debias_effect_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefiniti
 
     spec = stage_spec(
         recipe,
+        store,
         "debias_effect",
         store.debias_effect,
         deps=["rebalanced_dataset"],

@@ -18,6 +18,7 @@ def discovered_groups_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefi
 
     spec = stage_spec(
         recipe,
+        store,
         "discovered_groups",
         store.discovered_nodes,
         deps=["images", "segments", *(f"metric/{leaf}" for leaf in recipe.taxonomy.leaves)],

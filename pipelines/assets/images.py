@@ -17,6 +17,7 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     specs = [
         stage_spec(
             recipe,
+            store,
             "images",
             store.images,
             deps=[],
@@ -34,6 +35,7 @@ def images_assets(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
         ),
         stage_spec(
             recipe,
+            store,
             "quarantine",
             store.quarantine,
             deps=[],

@@ -63,8 +63,12 @@ def _table_of(store: Store, stage: str) -> Path | None:
     return path if is_table and kind != "metric_tree" else None
 
 
-def location(path: Path) -> dict[str, dg.PathMetadataValue]:
-    return {"path": dg.MetadataValue.path(str(path))}
+def location(store: Store, path: Path) -> dict[str, dg.MetadataValue[Any]]:
+    """Where a result is kept: a path of this machine, or where it lies in the object store."""
+    if store.remote is None:
+        return {"path": dg.MetadataValue.path(str(path))}
+    url = f"{store.remote.url}/{path.relative_to(store.root).as_posix()}"
+    return {"url": dg.MetadataValue.url(url)}
 
 
 def _bounds(column: Any) -> str:

@@ -82,6 +82,7 @@ def _node_spec(recipe: LoadedRecipe, store: Store, node: str) -> dg.AssetSpec:
     combines = f" Combines {', '.join(tree.children(node))}." if tree.children(node) else ""
     return stage_spec(
         recipe,
+        store,
         f"metric/{node}",
         store.node(node),
         deps=["segments", *(f"metric/{child}" for child in tree.children(node))],

@@ -17,6 +17,7 @@ def metric_tree_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition
 
     spec = stage_spec(
         recipe,
+        store,
         "metric_tree",
         store.metric_tree,
         deps=[

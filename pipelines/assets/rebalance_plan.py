@@ -18,6 +18,7 @@ def rebalance_plan_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinit
 
     spec = stage_spec(
         recipe,
+        store,
         "rebalance_plan",
         store.rebalance_plan,
         deps=["images", "segments", "bias_scores"],

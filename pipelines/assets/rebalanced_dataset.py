@@ -25,6 +25,7 @@ class DatasetConfig(dg.Config):
 def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
     spec = stage_spec(
         recipe,
+        store,
         "rebalanced_dataset",
         store.rebalanced_dataset,
         deps=["images", "segments", "recombined_samples"],

@@ -29,6 +29,7 @@ def recombined_samples_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDef
 
     spec = stage_spec(
         recipe,
+        store,
         "recombined_samples",
         store.recombined_samples,
         deps=["rebalance_plan", "segments", "metric_tree"],

@@ -20,6 +20,7 @@ def report_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
 
     spec = stage_spec(
         recipe,
+        store,
         "report",
         store.report,
         deps=[

@@ -22,6 +22,7 @@ def segments_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:
 
     spec = stage_spec(
         recipe,
+        store,
         "segments",
         store.segments,
         deps=["images"],

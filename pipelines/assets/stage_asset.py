@@ -12,7 +12,6 @@ import dagster as dg
 from dagster._core.definitions.data_version import DATA_VERSION_TAG
 
 from data_contracts import Contract
-from heml.compute.processes import release_processes
 from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome
 from heml.storage.store import Store
@@ -39,6 +38,7 @@ def asset_key(recipe: LoadedRecipe, stage: str) -> dg.AssetKey:
 
 def stage_spec(
     recipe: LoadedRecipe,
+    store: Store,
     stage: str,
     path: Path,
     *,
@@ -63,7 +63,7 @@ def stage_spec(
         kinds=kinds,
         owners=recipe.settings.owners,
         code_version=stage_version(recipe, stage),
-        metadata={**(column_schema(contract) if contract else {}), **location(path)},
+        metadata={**(column_schema(contract) if contract else {}), **location(store, path)},
         skippable=skippable,
     )
 
@@ -130,6 +130,8 @@ def running(
         try:
             yield recipe.run(store, progress)
         finally:
+            from heml.compute.processes import release_processes
+
             release_processes()
 
 

@@ -4,6 +4,7 @@ import dataclasses
 import json
 import logging
 
+import dagster as dg
 import pytest
 
 from heml.compute.progress import silent
@@ -246,3 +247,19 @@ def test_bucket_that_is_not_there_is_named(bucket, tmp_path):
 
 def test_folder_is_a_folder(tmp_path):
     assert open_store("faces", tmp_path) == Store(tmp_path / "faces")
+
+
+def test_definitions_say_where_results_lie(tmp_path, monkeypatch):
+    recipe = tmp_path / "faces.yaml"
+    recipe.write_text("name: faces\nsource: {kind: portraits}\n")
+    monkeypatch.setenv("HEML_CACHE", str(tmp_path / "cache"))
+
+    def metadata(root):
+        graph = build_defs(recipe_files=[recipe], store_root=root).resolve_asset_graph()
+        return graph.get(dg.AssetKey(["faces", "bias_scores"])).metadata
+
+    there = metadata(f"s3://{BUCKET}/results")
+    assert there["url"].value == f"s3://{BUCKET}/results/faces/bias_scores.parquet"
+    assert "path" not in there
+    here = metadata(tmp_path / "store")
+    assert here["path"].value == str(tmp_path / "store/faces/bias_scores.parquet")
