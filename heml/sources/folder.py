@@ -272,7 +272,7 @@ class FolderReader(FileSource):
         if depth is None or not self._splits_by_folder:
             return None
         folders = normal(name).split("/")[:-1]
-        if len(folders) <= depth:
+        if len(folders) <= depth or ".." in folders:
             # A path that leaves its folder is refused, in the split of the table that names it.
             folders = name.split("/")[:-1]
         if len(folders) <= depth:
