@@ -38,7 +38,7 @@ from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 7
+VERSION = 8
 
 
 #: Files that are skipped, named one by one in the summary.

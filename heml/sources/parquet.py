@@ -14,7 +14,7 @@ from heml.sources.image_columns import PictureRow, PictureTable
 from heml.sources.layouts.parquet import ParquetSource as ParquetSettings
 from heml.sources.parquet_rows import ParquetFile, is_binary
 from heml.sources.raw import SourceError
-from heml.sources.splits import DRAWN, as_text, mapped_split, split_word
+from heml.sources.splits import DRAWN, as_text, mapped_split, split_folder, split_word
 
 SUFFIXES = (".parquet", ".pq")
 
@@ -116,11 +116,13 @@ class ParquetReader(PictureTable):
 
     def _split_of(self, name: str) -> str | None:
         """The split that a file's path speaks of: its own name, else its folders."""
-        for part in reversed(name.split("/")):
-            stem = part.rpartition(".")[0] or part
-            if stem in self.settings.splits:
-                return self.settings.splits[stem]
-            if found := split_word(stem):
+        *folders, file = name.split("/")
+        stem = file.rpartition(".")[0] or file
+        parts = [(stem, split_word(stem)), *((part, split_folder(part)) for part in folders[::-1])]
+        for part, found in parts:
+            if part in self.settings.splits:
+                return self.settings.splits[part]
+            if found:
                 return self.settings.splits.get(found, found)
         return None
 

@@ -74,7 +74,7 @@ _MISSING_WORDS = frozenset(
 
 def written(text: str) -> str:
     """A field of a table without the spaces around it; empty where it marks a missing value."""
-    trimmed = text.strip()
+    trimmed = text.strip(" \t\u00a0")
     return "" if trimmed in _MISSING_WORDS else trimmed
 
 

@@ -35,7 +35,9 @@ def grow(dataset, store):
         for _ in range(count):
             dataset.row(**{name: make() for name, make in images.items()})
         dataset.write()
-        ingest(store, dataset.settings(), dataset.root, TAXONOMY, True, silent)
+        ingest(
+            store, dataset.settings(near_duplicates="keep"), dataset.root, TAXONOMY, True, silent
+        )
         segment(RunContext(store, TAXONOMY), AnnotatedSegmentation())
         return {
             node: outcome

@@ -293,6 +293,17 @@ def test_columns_of_lists_are_told_to_be_written_row_by_row(draft, tmp_path):
     assert "'image' holds lists: write one image per row" in draft(tmp_path / "a.parquet")[1]
 
 
+def test_skipped_files_are_named(tmp_path, capsys):
+    for label in ("cat", "dog"):
+        (tmp_path / "pets" / label).mkdir(parents=True)
+        for number in range(20):
+            pixels = np.random.default_rng(number).integers(0, 256, (8, 8, 3), np.uint8)
+            (tmp_path / f"pets/{label}/{number}.png").write_bytes(png(pixels))
+    (tmp_path / "pets/birds").symlink_to(tmp_path / "pets/cat")
+    assert main(["init", str(tmp_path / "pets"), "--out", str(tmp_path / "pets.yaml")]) == 0
+    assert "skipped: birds: a link to a folder" in capsys.readouterr().out
+
+
 def test_numbered_splits_are_named(draft, faces):
     for number, row in enumerate(faces.rows):
         row["split"] = "0012"[number % 4]

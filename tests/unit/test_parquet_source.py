@@ -179,6 +179,15 @@ def test_folders_of_partitions_are_columns(tmp_path):
     assert {row.split for row in rows} == {"train"}
 
 
+def test_a_partition_of_a_class_is_no_split(tmp_path):
+    whole = table().drop_columns(["label", "split"])
+    for label in ("train", "test tube"):
+        (tmp_path / f"label={label}").mkdir()
+        pq.write_table(whole, tmp_path / f"label={label}/part-0.parquet")
+    assert "drawn" in source(tmp_path).splits_come_from()
+    assert {row.columns["label"] for row in records(tmp_path)} == {"train", "test tube"}
+
+
 def test_ids_come_from_a_column_where_there_is_one(tmp_path):
     pq.write_table(table(image_id=[f"face {n}" for n in range(16)]), tmp_path / "a.parquet")
     assert records(tmp_path)[2].image_id == "face 2"

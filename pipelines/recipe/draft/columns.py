@@ -26,6 +26,8 @@ from pipelines.recipe.draft.one_line import one_line
 
 #: Rows that are looked at, and masks that are opened where labels are read off masks.
 MOST_ROWS, MOST_MASKS = 50_000, 200
+#: Files that are told to be skipped.
+MOST_SKIPPED = 5
 
 _MOST_VALUES = 20
 #: As CelebA and many others number their splits.
@@ -109,6 +111,8 @@ class Findings:
         Rows of used splits that name no mask; None where that is not known without reading.
     splits_come_from : str
         What tells the splits apart, in words.
+    skipped : list of tuple of str
+        The first files that no row is made of, and why.
     """
 
     content: Content
@@ -119,6 +123,7 @@ class Findings:
     classes: dict[int, str]
     unmasked: int | None
     splits_come_from: str
+    skipped: list[tuple[str, str]]
 
 
 def look(content: Content, off_masks: bool = False) -> Findings:
@@ -164,6 +169,7 @@ def look(content: Content, off_masks: bool = False) -> Findings:
         classes,
         _unmasked(reader),
         reader.splits_come_from(),
+        list(islice(reader.skipped(), MOST_SKIPPED)),
     )
 
 
