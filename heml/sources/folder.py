@@ -18,6 +18,7 @@ from heml.sources.class_list import class_list
 from heml.sources.files import joined, most_bytes, normal, open_files
 from heml.sources.layouts.folder import FolderSource as FolderSettings
 from heml.sources.metadata import SUFFIXES, MetadataTable
+from heml.sources.name_set import NameSet
 from heml.sources.raw import Refusal, SourceError
 from heml.sources.splits import DRAWN, first_of, mapped_split, split_folder
 from heml.taxonomy import nearest
@@ -187,8 +188,15 @@ class FolderReader(FileSource):
             yield _Row(0, name, "", self._folder_split(name), {"label": label}, refusal)
 
     def skipped(self) -> Iterator[tuple[str, str]]:
-        """Files that no row is made of, and why, where folders name the classes."""
-        for name in self.files.walk() if not self._tables else ():
+        """Files that no row is made of, and why; beside tables, images only."""
+        if self._tables:
+            used = (normal(n) for r in self._named_rows() for n in (r.file_name, r.mask_name))
+            named = NameSet(used)
+            for name in self.files.walk():
+                if _is_image(name) and name not in named:
+                    yield name, "an image that no row names"
+            return
+        for name in self.files.walk():
             if self.files.is_folder(name):
                 yield name, "a link to a folder: put the folder itself there"
             elif not _is_image(name):

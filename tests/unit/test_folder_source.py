@@ -191,6 +191,14 @@ def test_files_that_are_no_rows_are_named(dataset):
     assert dict(reader.skipped())["c"] == "a link to a folder: put the folder itself there"
 
 
+def test_images_that_no_row_names_are_told(dataset):
+    dataset.good(2)
+    dataset.rows[1]["file_name"] = "images/../images/0001.png"
+    dataset.write()
+    dataset.put("images/extra/9.JPG", b"x")
+    assert list(source(dataset).skipped()) == [("images/extra/9.JPG", "an image that no row names")]
+
+
 def test_a_name_that_is_not_utf8_is_refused(dataset):
     reader = class_folders(dataset, "a/1.png", "b/2.png")
     (dataset.root / "b" / os.fsdecode(b"\xff.png")).write_bytes(b"x")
