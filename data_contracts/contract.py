@@ -8,13 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field, replace
-from typing import overload
+from typing import TYPE_CHECKING, overload
 
-import pandas as pd
-import pandera.pandas as pa_model
 import pyarrow as pa
 
 from data_contracts.vocabulary import Vocabulary
+
+if TYPE_CHECKING:
+    import pandas as pd
+    import pandera.pandas as pa_model
 
 _VERSION_KEY = b"heml.contract_version"
 _NAME_KEY = b"heml.contract"
@@ -53,6 +55,8 @@ class Column:
 
     def checks(self) -> list[pa_model.Check]:
         """The value rules as pandera checks."""
+        import pandera.pandas as pa_model
+
         checks = []
         if self.at_least is not None:
             checks.append(pa_model.Check.ge(self.at_least))
@@ -170,6 +174,8 @@ class Contract:
         Nested and binary columns are checked for presence and nulls only: their inner types are
         Arrow's to keep.
         """
+        import pandera.pandas as pa_model
+
         chosen = [c for c in self.columns if columns is None or c.name in columns]
         return pa_model.DataFrameSchema(
             {
@@ -195,9 +201,11 @@ class Contract:
         ContractError
             With the table, and each failed column and rule with an example value.
         """
+        from pandera.errors import SchemaErrors
+
         try:
             return self.model(columns).validate(frame, lazy=True)
-        except pa_model.errors.SchemaErrors as error:
+        except SchemaErrors as error:
             cases = error.failure_cases.drop_duplicates(subset=["column", "check"]).head(5)
             lines = [
                 f"{row.column or self.name}: {row.check} (for example {row.failure_case!r})"
@@ -213,7 +221,7 @@ class Contract:
         ContractError
             If a column is missing, has nulls where none may be, or does not convert.
         """
-        if isinstance(rows, pd.DataFrame):
+        if not isinstance(rows, Sequence):
             missing = set(self.column_names) - set(rows.columns)
             if missing:
                 raise ContractError(f"table '{self.name}': missing columns {sorted(missing)}")

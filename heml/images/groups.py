@@ -7,11 +7,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from heml.storage.store import Store
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 #: An attribute value that the input does not give. Such a record is kept, but belongs to no
 #: attribute.

@@ -5,5 +5,4 @@ Every collection in a step's process would walk, and copy, the memory that all s
 
 import gc
 
-gc.collect()
 gc.freeze()
