@@ -35,20 +35,13 @@ def status(
 
 def stages(recipe: "LoadedRecipe") -> list[str]:
     """A recipe's stages, upstream first."""
-    return [
-        "images",
-        "segments",
-        *(f"metric/{node}" for level in recipe.taxonomy.levels for node in level),
-        *([] if recipe.attributes else ["discovered_groups"]),
-        "metric_tree",
-        "bias_scores",
-        "rebalance_plan",
-        "recombined_samples",
-        "rebalanced_dataset",
-        *(["debias_effect"] if recipe.settings.effect.enabled else []),
-        "dataset_card",
-        "report",
-    ]
+    from heml.storage.stage_names import stage_names
+
+    nodes = (node for level in recipe.taxonomy.levels for node in level)
+    upstream = stage_names(
+        nodes, discovery=not recipe.attributes, effect=recipe.settings.effect.enabled
+    )
+    return [*upstream, "dataset_card", "report"]
 
 
 def _rows(recipe: "LoadedRecipe", store: "Store") -> Iterator[list[str]]:

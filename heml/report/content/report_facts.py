@@ -17,6 +17,7 @@ from heml.report.content.revoked_images import refuse_revoked
 from heml.report.figures.examples import examples_per_group
 from heml.report.figures.plan_figures import accepted_per_group
 from heml.sources.ingest import quarantined
+from heml.storage.stage_names import stage_names
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
@@ -211,17 +212,7 @@ def fingerprints(store: Store, taxonomy: Taxonomy, effect: bool) -> dict[str, st
     FileNotFoundError
         If a stage has not run.
     """
-    stages = [
-        "images",
-        "segments",
-        *(f"metric/{node}" for node in taxonomy.nodes),
-        "metric_tree",
-        "bias_scores",
-        "rebalance_plan",
-        "recombined_samples",
-        "rebalanced_dataset",
-        *(["debias_effect"] if effect else []),
-    ]
+    stages = stage_names(taxonomy.nodes, discovery=False, effect=effect)
     return {stage: store.fingerprint(stage) for stage in stages}
 
 
