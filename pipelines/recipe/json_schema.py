@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 from pipelines.recipe.model import Recipe
 
@@ -17,9 +18,15 @@ def recipe_schema() -> str:
         **Recipe.model_json_schema(),
         "title": "HEML recipe",
     }
-    # Two keys have a short form, which the model expands before it validates.
-    watch = schema["properties"]["watch"]
-    watch["anyOf"] = [{"type": "boolean"}, *watch["anyOf"]]
+    # Some keys have short forms, which the model expands before it validates.
+    text: dict[str, Any] = {"type": "string"}
+    short: dict[str, list[dict[str, Any]]] = {
+        "schedule": [text],
+        "watch": [{"type": "boolean"}],
+        "alerts": [text, {"type": "array", "items": text, "minItems": 1}],
+    }
+    for key, forms in short.items():
+        schema["properties"][key]["anyOf"] += forms
     trunk = schema["$defs"]["MetricSettings"]["properties"]["trunk"]
     backbone = {"type": "object", "required": ["backbone"], "properties": {"backbone": {}}}
     trunk["anyOf"] = [{"type": trunk.pop("type")}, backbone]

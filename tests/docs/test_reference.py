@@ -64,7 +64,16 @@ def test_schema_refuses_what_a_recipe_must_not_say(wrong, where):
     assert list(error.value.absolute_path)[:1] == where
 
 
-@pytest.mark.parametrize("short", [{"watch": True}, {"metric": {"trunk": {"backbone": "a/b"}}}])
+@pytest.mark.parametrize(
+    "short",
+    [
+        {"watch": True},
+        {"schedule": "0 3 * * 1"},
+        {"alerts": "mailto://team@example.org"},
+        {"alerts": ["mailto://team@example.org", "json://example.org"]},
+        {"metric": {"trunk": {"backbone": "a/b"}}},
+    ],
+)
 def test_schema_accepts_short_forms(short):
     schema = json.loads(PAGES["recipe.schema.json"]())
     jsonschema.validate({"name": "x", "source": {"kind": "portraits"}, **short}, schema)
