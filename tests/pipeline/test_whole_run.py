@@ -1,7 +1,6 @@
 """A whole recipe through Dagster: run, run again, change one leaf. Takes about two minutes."""
 
 import os
-import re
 import subprocess
 import sys
 from pathlib import Path
@@ -194,30 +193,6 @@ def test_changing_back_retrains_nothing(runs, changed):
     result = runs.in_process(RECIPE, *nodes)
     assert set(reused(result)) == set(nodes)
     assert retrained(result) == set()
-
-
-def python_of(document: str) -> str:
-    """All Python of a document, in order, as one program."""
-    text = (ROOT / document).read_text(encoding="utf-8")
-    return "\n".join(re.findall(r"^```python\n(.*?)^```", text, re.MULTILINE | re.DOTALL))
-
-
-@pytest.mark.parametrize("document", ["README.md", "docs/dataset.md", "docs/metric_tree.md"])
-def test_python_of_the_documents_runs(runs, first, document, tmp_path):
-    program = python_of(document)
-    assert program
-    # Documents speak of the demo; this store has the same stages.
-    (tmp_path / "store").mkdir()
-    (tmp_path / "store" / "demo").symlink_to(runs.store.root)
-    environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HOME": str(tmp_path / "cache")}
-    done = subprocess.run(
-        [sys.executable, "-c", program],
-        cwd=tmp_path,
-        env=environment,
-        capture_output=True,
-        text=True,
-    )
-    assert done.returncode == 0, done.stderr
 
 
 def test_dataset_is_whole_and_its_card_knows_the_effect(runs, first):
