@@ -36,7 +36,7 @@ PARSED = ("init", "run", "plan", "ui", "demo", "revoke", "clean", "status", "rep
 
 RECIPE = """\
 name: demo
-source: {kind: portraits, count: 160, size: 48, association: 0.9}
+source: {kind: portraits, count: 100, size: 32, association: 0.9}
 taxonomy:
   leaves: {hair: [hair], mouth: [mouth]}
   tree: {head: [hair, mouth]}
