@@ -16,7 +16,6 @@ from heml.dataset.group_reader import GroupReader
 from heml.dataset.rows import Rows, Shape
 from heml.dataset.selection import select_rows
 from heml.dataset_folder.features import dataset_contract, output_names, with_features
-from heml.dataset_folder.manifest_file import sha256_of
 from heml.dataset_folder.split_writer import SplitShards
 from heml.images.groups import group_name, in_order
 from heml.images.revoked import read_revoked
@@ -25,6 +24,7 @@ from heml.storage.code_version import code_fingerprint
 from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
+from heml.storage.verification import file_hash
 
 VERSION = 8
 
@@ -114,7 +114,7 @@ def write_dataset(
                         generators[(*model, row["generator_licence"])] += 1
                     throttled.tell(f"rebalanced_dataset: {rows.total()} rows")
             hashes = {
-                f"data/{file.name}": sha256_of(file) for file in sorted((folder / "data").iterdir())
+                f"data/{file.name}": file_hash(file) for file in sorted((folder / "data").iterdir())
             }
             weights = selection.weights()
             recombined = selection.recombined.total()

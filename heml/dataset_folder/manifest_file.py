@@ -5,28 +5,19 @@ Everything that reads a dataset folder here asks for it first; `verify` compares
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from heml.storage.verification import file_hash
+
 MANIFEST = "manifest.json"
 FORMAT = "heml.rebalanced_dataset"
-_CHUNK = 1 << 20
 
 
 class DatasetError(ValueError):
     """A folder is no whole dataset; the message says what is wrong with it."""
-
-
-def sha256_of(path: Path) -> str:
-    """SHA-256 of a file, hexadecimal."""
-    digest = hashlib.sha256()
-    with path.open("rb") as file:
-        while chunk := file.read(_CHUNK):
-            digest.update(chunk)
-    return digest.hexdigest()
 
 
 def write_manifest(
@@ -46,7 +37,7 @@ def write_manifest(
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder).as_posix()
         if path.is_file() and name != MANIFEST:
-            digest = (known or {}).get(name) or sha256_of(path)
+            digest = (known or {}).get(name) or file_hash(path)
             files[name] = {"bytes": path.stat().st_size, "sha256": digest}
     content = {"format": FORMAT, **about, "files": files}
     (folder / MANIFEST).write_text(json.dumps(content, indent=1, sort_keys=True) + "\n")
@@ -101,7 +92,7 @@ def verify(folder: str | Path) -> dict[str, Any]:
     folder = Path(folder)
     manifest = read_manifest(folder)
     for name, entry in manifest["files"].items():
-        found = sha256_of(folder / name)
+        found = file_hash(folder / name)
         if found != entry["sha256"]:
             raise DatasetError(f"{folder}: {name} is changed: SHA-256 {found}, not the written one")
     return manifest

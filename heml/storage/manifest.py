@@ -106,12 +106,7 @@ def write_manifest(
         "sha256": hashes,
         "revocations": revocations(root),
     }
-    store_manifest(root, stage, content)
-    remember_verified(root, stage, hashes)
-
-
-def store_manifest(root: Path, stage: str, content: dict[str, Any]) -> None:
-    """Writes a manifest's content, without checksum, to its place."""
-    whole = {**content, "checksum": fingerprint_of(content)}
+    content["checksum"] = fingerprint_of(content)
     with write_aside(manifest_path(root, stage)) as path:
-        path.write_text(json.dumps(whole, indent=1, sort_keys=True), encoding="utf-8")
+        path.write_text(json.dumps(content, indent=1, sort_keys=True), encoding="utf-8")
+    remember_verified(root, stage, hashes)

@@ -20,7 +20,7 @@ from urllib.parse import urlsplit
 
 from heml.storage.atomic_write import write_aside
 from heml.storage.locks import locked
-from heml.storage.manifest import manifest_path
+from heml.storage.manifest import DamagedManifest, manifest_path, read_manifest
 from heml.storage.verification import file_hash, remember_verified
 
 log = logging.getLogger(__name__)
@@ -255,12 +255,12 @@ def _revocations(manifest: dict[str, Any]) -> int:
 
 
 def _local(root: Path, stage: str) -> dict[str, Any] | None:
-    """A stage's manifest on this machine; None if there is none that can be read."""
+    """A stage's manifest on this machine, as written; None if there is none that is whole."""
     try:
-        content = json.loads(manifest_path(root, stage).read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        read_manifest(root, stage)
+    except (FileNotFoundError, DamagedManifest):
         return None
-    return content if isinstance(content, dict) else None
+    return dict(json.loads(manifest_path(root, stage).read_text(encoding="utf-8")))
 
 
 def _remove_stage(root: Path, stage: str) -> None:
