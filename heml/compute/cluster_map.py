@@ -74,7 +74,7 @@ class _Task:
 
     def __call__(self, row: dict[str, Any]) -> dict[str, Any]:
         try:
-            result = work_on(self._job, row["shard"].value)
+            result = work_on(self._job, row["shard"].value, elsewhere=True)
         except Exception as error:
             # Handed on, to be raised as it is raised on one machine: Ray would wrap it.
             return {"number": row["number"], "failed": True, "result": _Opaque(error)}

@@ -41,10 +41,15 @@ class Job(Generic[Shard, Result]):
     make : callable
         Gives the function that works on a shard: opened tables, loaded networks. Must be picklable;
         what it gives need not be. The function must be safe in several threads.
+    prepare : callable, optional
+        Brings what `make` reads to another machine. Called there alone, before `make`: a worker of
+        a cluster knows from its job, not from an environment variable, that it is elsewhere. Must
+        be picklable.
     """
 
     key: str
     make: Callable[[], Callable[[Shard], Result]]
+    prepare: Callable[[], None] | None = None
 
 
 def process_count() -> int:
@@ -67,10 +72,18 @@ def process_count() -> int:
 _made: dict[str, Callable[[Any], Any]] = {}
 
 
-def work_on(job: Job[Shard, Result], shard: Shard) -> Result:
-    """Result of a shard in a worker process."""
+def work_on(job: Job[Shard, Result], shard: Shard, elsewhere: bool = False) -> Result:
+    """Result of a shard in a worker process.
+
+    Parameters
+    ----------
+    elsewhere : bool
+        Whether the process may be on another machine than the one that gave the job.
+    """
     if job.key not in _made:
         _made.clear()
+        if elsewhere and job.prepare is not None:
+            job.prepare()
         _made[job.key] = job.make()
         # As the threads of one process have it: results must not depend on where they are made.
         # Jobs without torch need not wait for it.

@@ -16,7 +16,7 @@ from torch import Tensor
 
 from data_contracts import EMBEDDINGS
 from data_contracts.images import IMAGES
-from heml.compute.cluster_map import cluster, cluster_map
+from heml.compute.cluster_map import cluster_map
 from heml.compute.device import choose_device
 from heml.compute.processes import Job
 from heml.compute.throttled_progress import ThrottledProgress
@@ -70,8 +70,6 @@ class _Embedder:
     def __init__(
         self, store: Store, taxonomy: Taxonomy, networks: Mapping[str, _Network], device: str
     ) -> None:
-        if cluster():
-            store.pull()
         self._taxonomy, self._networks = taxonomy, networks
         chosen = choose_device(device)
         self._models = {
@@ -141,7 +139,8 @@ def embed_unsampled(
         for node, metric in metrics.items()
     }
     key = fingerprint([str(folder) for folder in folders.values()])
-    job = Job(key, partial(_Embedder, run.store, run.taxonomy, networks, settings.device))
+    make = partial(_Embedder, run.store, run.taxonomy, networks, settings.device)
+    job = Job(key, make, run.store.pull)
     results = cluster_map(job, [shard for _, _, shard in shards if shard.wanted])
     done, throttled = 0, ThrottledProgress(run.progress)
     with ExitStack() as stack:

@@ -93,11 +93,9 @@ def recombine(
 
     def elsewhere(limits: MeasuredLimits) -> Job[Sequence[int], list[dict[str, Any]]]:
         def make() -> Callable[[Sequence[int]], list[dict[str, Any]]]:
-            if cluster():
-                store.pull()
             return recombiner(ThreadPoolExecutor(1), limits).attempt
 
-        return Job(f"{key} {store.root}", make)
+        return Job(f"{key} {store.root}", make, store.pull)
 
     def compute() -> tuple[dict[str, Any], list[Path]]:
         groups = pd.read_parquet(store.planned_groups)

@@ -11,7 +11,6 @@ from typing import Any
 import numpy as np
 
 from data_contracts.images import IMAGES
-from heml.compute.cluster_map import cluster
 from heml.images.images_table import decode_image, decode_mask
 from heml.segmentation.cache import EarlierSegments, Rows, image_key
 from heml.segmentation.prediction import Predictor
@@ -64,8 +63,6 @@ class _Reader:
     """What both kinds of work share: the rows of the images that are new."""
 
     def __init__(self, store: Store) -> None:
-        if cluster():
-            store.pull()
         self._table = ShardedTable(store.images, IMAGES)
 
     def _new(self, shard: Shard, columns: list[str]) -> list[dict[str, Any]]:

@@ -102,7 +102,7 @@ class _Work:
     def _segmented(self, job: SegmentationJob) -> Iterator[Segmented]:
         """All images in stored order; those that an earlier pass segmented are its own."""
         todo = shards(self._context.store, self._earlier)
-        work = cluster_map(Job(self._context.key, job.make), todo)
+        work = cluster_map(Job(self._context.key, job.make, self._context.store.pull), todo)
         for shard, found in work:
             for image, rows in zip(shard.images, found, strict=True):
                 if rows is None:

@@ -16,6 +16,7 @@ from heml.compute.processes import (
     in_processes,
     process_count,
     release_processes,
+    work_on,
 )
 from heml.compute.threads import processors
 from heml.storage.process_liveness import process_lives
@@ -46,6 +47,23 @@ def test_a_process_makes_its_function_once(tmp_path):
     for _ in range(2):
         assert len(list(in_processes(Job(f"once {tmp_path}", make), range(8), 2))) == 8
     assert 1 <= len(list(tmp_path.iterdir())) <= 2
+
+
+def test_a_job_says_what_another_machine_needs_first(monkeypatch):
+    # The environment of the process that gave the job is not that of its workers.
+    monkeypatch.delenv("HEML_RAY", raising=False)
+    happened = []
+
+    def make():
+        happened.append("made")
+        return lambda shard: 2 * shard
+
+    job = Job("prepared", make, lambda: happened.append("prepared"))
+    assert [work_on(job, n, elsewhere=True) for n in (1, 2)] == [2, 4]
+    assert happened == ["prepared", "made"]
+    here = Job("here", make, lambda: happened.append("prepared"))
+    assert work_on(here, 3) == 6
+    assert happened == ["prepared", "made", "made"]
 
 
 class RunLog(Logger):
