@@ -3,10 +3,12 @@
 from typing import TYPE_CHECKING
 
 import dagster as dg
+from dagster._core.definitions.assets.job.asset_job import IMPLICIT_ASSET_JOB_NAME
 
 from pipelines.assets.rebalanced_dataset import DatasetConfig, dataset_op
 from pipelines.assets.stage_asset import asset_key
 from pipelines.recipe.model import LoadedRecipe
+from pipelines.runtime.forced_stages import FORCE_TAG
 from pipelines.runtime.fork_server import PRELOADED
 from pipelines.runtime.ray_executor import ray_jobs, ray_steps
 
@@ -42,7 +44,8 @@ def recipe_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
     return dg.define_asset_job(
         recipe.name,
         selection=dg.AssetSelection.groups(recipe.name),
-        description=f"All stages of {recipe.path.name}. What is unchanged is kept.",
+        description=f"All stages of {recipe.path.name}. What is unchanged is kept, but for stages "
+        f"that the tag `{FORCE_TAG}` names, such as `segments, metric/hair`.",
         tags=_tags(recipe),
     )
 
@@ -85,8 +88,12 @@ def revoke_job(recipe: LoadedRecipe) -> "UnresolvedAssetJobDefinition":
 
 def is_run_of(run: dg.DagsterRun, recipe: str) -> bool:
     """Whether a run works on a recipe's assets: one of its jobs, or assets picked in the UI."""
-    tagged = run.tags.get(RECIPE_TAG) == recipe
-    return tagged or any(key.path[0] == recipe for key in run.asset_selection or ())
+    if run.tags.get(RECIPE_TAG) == recipe:
+        return True
+    if run.asset_selection is None:
+        # Dagster's own job of all assets.
+        return run.job_name.startswith(IMPLICIT_ASSET_JOB_NAME)
+    return any(key.path[0] == recipe for key in run.asset_selection)
 
 
 def _tags(recipe: LoadedRecipe) -> dict[str, str]:

@@ -1,7 +1,9 @@
 """Sensors: what starts a recipe's run when its source has changed."""
 
 import json
-from typing import TYPE_CHECKING
+import time
+from dataclasses import asdict, dataclass, replace
+from typing import TYPE_CHECKING, Any, Self
 
 import dagster as dg
 
@@ -16,6 +18,11 @@ if TYPE_CHECKING:
     from dagster._core.definitions.unresolved_asset_job_definition import (
         UnresolvedAssetJobDefinition,
     )
+
+#: Share of the time in which a source's pictures are asked whether they changed.
+SHARE = 0.02
+#: Seconds up to which that is done in every tick.
+CHEAP = 1.0
 
 UNFINISHED = [
     dg.DagsterRunStatus.QUEUED,
@@ -47,8 +54,9 @@ def source_sensor(
     """Runs a recipe's whole job when its source's state is another one; None if it is not watched.
 
     The state is what the source's files say of themselves (tables' content, sizes and times of
-    pictures), not the time: pictures are not opened. While a run of the recipe is going on nothing
-    is asked for, and the change is seen once it has ended.
+    pictures), not the time: pictures are not opened. Where asking every picture takes long, it is
+    done more seldom (`SHARE` of the time), and a tick looks at tables and folders alone. While a
+    run of the recipe is going on nothing is looked at, and the change is seen once it has ended.
     """
     watch = recipe.settings.watch
     if watch is None:
@@ -63,8 +71,17 @@ def source_sensor(
         description=f"Runs {recipe.name} when the source of {recipe.path.name} has changed.",
     )
     def _source(context: dg.SensorEvaluationContext) -> dg.SensorResult | dg.SkipReason:
-        seen, runs = _read_cursor(context.cursor)
+        seen = _Seen.read(context.cursor)
+        end_dead_runs(context.instance)
+        if run_id := _unfinished_run(context.instance, recipe):
+            return dg.SkipReason(f"waiting for run {run_id[:8]} to end before the source is read")
         try:
+            quick = source_state(recipe, quick=True)
+            if quick == seen.quick and (wait := seen.next_look - time.time()) > 0:
+                return dg.SkipReason(
+                    f"tables and folders are unchanged; all pictures are asked in {wait:.0f} s"
+                )
+            start = time.time()
             state = source_state(recipe)
         except Exception as error:
             # A source that is away, or broken, is a reason to wait; a bug is not.
@@ -72,22 +89,28 @@ def source_sensor(
                 raise
             reason = " ".join(str(error).split()) or type(error).__name__
             return dg.SkipReason(f"the source cannot be read: {reason}")
-        if state == seen:
+        took = time.time() - start
+        pause = took / SHARE if took > CHEAP else 0.0
+        look: dict[str, Any] = {"quick": quick, "next_look": time.time() + pause}
+        if state == seen.state:
+            context.update_cursor(replace(seen, **look).written())
             return dg.SkipReason("the source is unchanged")
-        end_dead_runs(context.instance)
-        if run_id := _unfinished_run(context.instance, recipe):
-            return dg.SkipReason(f"the source has changed; waiting for run {run_id[:8]} to end")
         # Numbered, because a run key is used once: a source may come back to an earlier state.
+        seen = replace(seen, state=state, runs=seen.runs + 1, **look)
         return dg.SensorResult(
-            run_requests=[dg.RunRequest(run_key=f"{state}-{runs + 1}")],
-            cursor=json.dumps({"state": state, "runs": runs + 1}),
+            run_requests=[dg.RunRequest(run_key=f"{state}-{seen.runs}")], cursor=seen.written()
         )
 
     return _source
 
 
-def source_state(recipe: LoadedRecipe) -> str:
+def source_state(recipe: LoadedRecipe, quick: bool = False) -> str:
     """Fingerprint of what a recipe's source holds.
+
+    Parameters
+    ----------
+    quick : bool
+        Of its tables and folders alone: not every picture is asked.
 
     Raises
     ------
@@ -97,17 +120,42 @@ def source_state(recipe: LoadedRecipe) -> str:
     from heml.sources.layout import open_source
 
     reader = open_source(recipe.source, recipe.folder)
+    if quick:
+        return fingerprint(reader.quick_state())
     # Or a folder that is away for a moment would look like an empty one.
     reader.check(recipe.segmenter.needs_masks)
     return fingerprint(reader.state())
 
 
-def _read_cursor(cursor: str | None) -> tuple[str | None, int]:
-    """State at the last request, and how many there were."""
-    if not cursor:
-        return None, 0
-    content = json.loads(cursor)
-    return str(content["state"]), int(content["runs"])
+@dataclass(frozen=True)
+class _Seen:
+    """What the sensor keeps between two ticks: its cursor.
+
+    Parameters
+    ----------
+    state : str, optional
+        At the last request.
+    runs : int
+        Requests so far.
+    quick : str, optional
+        Tables and folders at the last look at everything.
+    next_look : float
+        When everything is looked at again at the earliest, in seconds since the epoch.
+    """
+
+    state: str | None = None
+    runs: int = 0
+    quick: str | None = None
+    next_look: float = 0.0
+
+    @classmethod
+    def read(cls, cursor: str | None) -> Self:
+        """From a cursor, also of an earlier version."""
+        return cls(**json.loads(cursor)) if cursor else cls()
+
+    def written(self) -> str:
+        """As the cursor."""
+        return json.dumps(asdict(self))
 
 
 def _unfinished_run(instance: dg.DagsterInstance, recipe: LoadedRecipe) -> str | None:

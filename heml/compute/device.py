@@ -69,6 +69,11 @@ def stream(device: torch.device) -> Iterator[None]:
             streams[device].synchronize()
 
 
+def threads_on(device: torch.device) -> int | None:
+    """Threads that may run networks on a device side by side; None: any number."""
+    return 1 if device.type == "mps" else None  # Metal ends a process in which two threads use it
+
+
 def mixed_precision(device: torch.device) -> torch.autocast | nullcontext[None]:
     """bfloat16 for convolutions and matrix products on CUDA; full precision elsewhere.
 

@@ -12,7 +12,7 @@ import pyarrow.parquet as pq
 
 from heml.segmentation.cache import copy_keys
 from heml.storage.atomic_write import write_aside
-from heml.storage.manifest import read_manifest
+from heml.storage.manifest import DamagedManifest, read_manifest
 from heml.storage.store import Store
 
 #: The columns of a table that name images.
@@ -39,7 +39,10 @@ def purge_images(store: Store, image_ids: Set[str]) -> None:
         if counts.get(stage):
             outputs = [folder, store.quarantine] if stage == "images" else [folder]
             # The files are no longer what this manifest lists.
-            before = read_manifest(store.root, stage)
+            try:
+                before = read_manifest(store.root, stage)
+            except (FileNotFoundError, DamagedManifest):
+                continue  # not finished, as before
             summary = _counted[stage](before.summary, counts[stage])
             store.finish(stage, before.fingerprint, summary, outputs)
 

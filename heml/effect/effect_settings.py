@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from pydantic import Field
 
@@ -19,6 +19,9 @@ class EffectSettings(Settings):
     size: int = Field(64, ge=16, description="Side of the training images in pixels.")
     steps: int = Field(400, ge=1, description="Optimizer steps of every arm.")
     batch_size: int = Field(64, ge=2, description="Images of one step.")
+    device: Literal["auto", "cpu", "cuda", "mps"] = Field(
+        "auto", description="Where the arms train; auto is CUDA, else MPS, else the processor."
+    )
     arms: list[Annotated[str, RegisteredName(ARMS)]] = Field(
         default=[], description="Other ways to train on the data as it is, to compare with."
     )

@@ -14,6 +14,7 @@ import pyarrow.parquet as pq
 import torch
 
 from data_contracts import DEBIAS_EFFECT
+from heml.compute.device import choose_device, stream, threads_on
 from heml.compute.threads import worker_pool
 from heml.effect.accuracy import group_accuracy
 from heml.effect.arm import ARMS
@@ -44,7 +45,7 @@ def measure_effect(run: RunContext, label_name: str, settings: EffectSettings) -
         VERSION,
         label_name,
         attributes,
-        settings.model_dump(),
+        settings.model_dump(exclude={"device"}),
         store.fingerprint("rebalanced_dataset"),
         torch.__version__,
     )
@@ -100,11 +101,13 @@ def _measure(
         def tell(step: int) -> None:
             run.progress(f"debias_effect: {arm}, seed {seed}, step {step}/{settings.steps}")
 
-        trained = ARMS[arm].train(problem, seed, tell)
-        return predict(trained.network, test.images) == test.labels, trained.n_train
+        with stream(device):
+            trained = ARMS[arm].train(problem, seed, tell)
+            return predict(trained.network, test.images) == test.labels, trained.n_train
 
     jobs = [(arm, seed) for seed in range(settings.seeds) for arm in arms]
-    with worker_pool() as pool:
+    device = choose_device(settings.device)
+    with worker_pool(threads_on(device)) as pool:
         results = dict(zip(jobs, pool.map(lambda job: train(*job), jobs), strict=True))
     correct = {
         arm: np.stack([results[arm, seed][0] for seed in range(settings.seeds)]) for arm in arms

@@ -6,6 +6,8 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from heml.compute.device import to_device
+
 #: Features are pooled to this many groups a side before the last layer.
 POOLED = 4
 
@@ -38,22 +40,24 @@ def small_network(classes: int) -> nn.Sequential:
     return nn.Sequential(*layers, nn.AdaptiveAvgPool2d(POOLED), nn.Flatten(), head)
 
 
-def as_input(images: np.ndarray) -> Tensor:
-    """A batch for the network.
+def as_input(images: np.ndarray, device: torch.device) -> Tensor:
+    """A batch for the network, on a device.
 
     Parameters
     ----------
     images : uint8 array (B, 3, S, S)
+    device : torch.device
     """
-    batch = (torch.from_numpy(images).float() - 127.5) / 64
+    batch = (to_device(images, device).float() - 127.5) / 64
     return batch.contiguous(memory_format=torch.channels_last)
 
 
 @torch.inference_mode()
 def run(network: nn.Module, images: np.ndarray, batch: int = 256) -> np.ndarray:
-    """Outputs of a network or of a part of it, float array (N, D)."""
-    parts = [network(as_input(images[i : i + batch])) for i in range(0, len(images), batch)]
-    return torch.cat(parts).numpy()
+    """Outputs of a network or of a part of it, on its device, float array (N, D)."""
+    device = next(network.parameters()).device
+    parts = [network(as_input(images[i : i + batch], device)) for i in range(0, len(images), batch)]
+    return torch.cat(parts).float().cpu().numpy()
 
 
 def predict(network: nn.Module, images: np.ndarray) -> np.ndarray:

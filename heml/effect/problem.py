@@ -10,7 +10,9 @@ import numpy as np
 
 
 class TrainingSettings(Protocol):
-    """What all arms share: side of the images in pixels, optimizer steps, images of a step."""
+    """What all arms share: side of the images in pixels, optimizer steps, images of a step, and the
+    device, as `heml.compute.device.choose_device` takes it.
+    """
 
     @property
     def size(self) -> int: ...
@@ -20,6 +22,9 @@ class TrainingSettings(Protocol):
 
     @property
     def batch_size(self) -> int: ...
+
+    @property
+    def device(self) -> str: ...
 
 
 #: Told the number of the step that is done.

@@ -9,6 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
+from heml.compute.device import choose_device, mixed_precision, to_device
 from heml.compute.threads import seeded
 from heml.effect.probe_network import as_input, small_network
 from heml.effect.problem import Tell, TrainingSet, TrainingSettings
@@ -16,7 +17,8 @@ from heml.effect.problem import Tell, TrainingSet, TrainingSettings
 LEARNING_RATE = 3e-3
 WEIGHT_DECAY = 0.05
 
-#: Loss of a batch from the network's outputs (B, classes) and the rows of the training set (B,).
+#: Loss of a batch from the network's outputs, float32 (B, classes) on its device, and the rows of
+#: the training set (B,). What waits for the device in it waits in every step.
 Loss = Callable[[Tensor, np.ndarray], Tensor]
 #: Changes a batch of images: uint8 array (B, 3, S, S), the rows, and the random source.
 Edit = Callable[[np.ndarray, np.ndarray, np.random.Generator], np.ndarray]
@@ -77,7 +79,9 @@ def train_network(
     rng = np.random.default_rng(seed)
     with seeded(seed):
         network = small_network(classes)
-    network.to(memory_format=torch.channels_last)  # type: ignore[call-overload]
+    # Initialized on the processor: the same weights on every device.
+    device = choose_device(settings.device)
+    network.to(device, memory_format=torch.channels_last)  # type: ignore[call-overload]
     optimizer = torch.optim.AdamW(network.parameters(), lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY)
     schedule = torch.optim.lr_scheduler.OneCycleLR(
         optimizer, max_lr=LEARNING_RATE, total_steps=settings.steps
@@ -90,8 +94,13 @@ def train_network(
         images = data.images[rows]
         if edit is not None:
             images = edit(images, rows, rng)
-        inputs = _augmented(as_input(images), settings.size, rng)
-        value = step(inputs, rows, network, rng) if step else loss(network(inputs), rows)
+        inputs = _augmented(as_input(images, device), settings.size, rng)
+        if step is not None:
+            value = step(inputs, rows, network, rng)
+        else:
+            with mixed_precision(device):
+                outputs = network(inputs)
+            value = loss(outputs.float(), rows)
         optimizer.zero_grad(set_to_none=True)
         value.backward()
         optimizer.step()
@@ -103,16 +112,15 @@ def train_network(
 
 def cross_entropy(data: TrainingSet) -> Loss:
     """The mean cross-entropy of a batch of `data`."""
-    labels = torch.tensor(data.labels)
 
     def loss(outputs: Tensor, rows: np.ndarray) -> Tensor:
-        return nn.functional.cross_entropy(outputs, labels[rows])
+        return nn.functional.cross_entropy(outputs, to_device(data.labels[rows], outputs.device))
 
     return loss
 
 
 def _augmented(inputs: Tensor, size: int, rng: np.random.Generator) -> Tensor:
-    flips = torch.from_numpy(rng.random(len(inputs)) < 0.5)
+    flips = to_device(rng.random(len(inputs)) < 0.5, inputs.device)
     inputs = torch.where(flips[:, None, None, None], inputs.flip(-1), inputs)
     reach = max(size // 16, 1)
     down, right = rng.integers(-reach, reach + 1, size=2)

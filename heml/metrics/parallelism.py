@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import torch
 
+from heml.compute.device import threads_on
 from heml.metrics.metric_settings import MetricSettings
 
 #: Pixels per image that the networks of a level together may hold in memory while they train. One
@@ -22,6 +23,5 @@ def networks_at_once(side: int, settings: MetricSettings, device: torch.device) 
     side : int
         Of the largest views of the level, in pixels.
     """
-    if device.type == "mps":
-        return 1  # Metal ends a process in which two threads use it
-    return settings.parallel or max(_PIXELS // (side * side + _FIXED), 1)
+    most = threads_on(device)
+    return most or settings.parallel or max(_PIXELS // (side * side + _FIXED), 1)

@@ -17,7 +17,7 @@ from torch import Tensor
 from data_contracts import EMBEDDINGS
 from data_contracts.images import IMAGES
 from heml.compute.cluster_map import cluster_map
-from heml.compute.device import choose_device
+from heml.compute.device import choose_device, threads_on
 from heml.compute.processes import Job
 from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.images_table import decode_image
@@ -79,8 +79,7 @@ class _Embedder:
         }
         self._images = ShardedTable(store.images, IMAGES)
         self._segments, self._lock = SegmentReader(store), threading.Lock()
-        # Metal ends a process in which two threads use it.
-        self._turn = threading.Lock() if chosen.type == "mps" else nullcontext()
+        self._turn = threading.Lock() if threads_on(chosen) == 1 else nullcontext()
 
     def __call__(self, shard: Shard) -> dict[str, tuple[np.ndarray, np.ndarray]]:
         """Node → present (B,) and vectors (B, D) of its wanted images."""

@@ -122,6 +122,9 @@ class GivenSource(ABC):
     @abstractmethod
     def state(self) -> object: ...
 
+    @abstractmethod
+    def quick_state(self) -> object: ...
+
     def check_columns(self) -> None:
         """Refuses a label or attribute that no column gives.
 
@@ -261,8 +264,16 @@ class FileSource(GivenSource):
             if row.refusal is None and row.split in SPLITS:
                 for name in self.names_of(row):
                     used.update(f"{self.files.stamp(name)}\n".encode())
-        tables = {name: self._content_hash(name) for name in self.table_names()}
-        return {"tables": tables, "files": used.hexdigest()}
+        return {"tables": self._tables_state(), "files": used.hexdigest()}
+
+    def quick_state(self) -> object:
+        """The describing files, and the stamps of the folders at the root."""
+        folders = ["", *self.files.listing().folders]
+        stamps = {name: self.files.stamp(name) for name in folders}
+        return {"tables": self._tables_state(), "folders": stamps}
+
+    def _tables_state(self) -> dict[str, str | None]:
+        return {name: self._content_hash(name) for name in self.table_names()}
 
     def names_of(self, row: FileRow) -> list[str]:
         """Files that a row's record is made of."""

@@ -173,8 +173,12 @@ class HuggingFaceReader(PictureTable):
             ) from error
 
     def state(self) -> object:
+        """The files of the dataset, and the stamps of the pictures that rows only name."""
+        return {"files": self.quick_state(), "paths": self.stamps_of_paths()}
+
+    def quick_state(self) -> object:
         """The files of the dataset with what the library or the file system says of each."""
-        files = {}
+        files: dict[str, object] = {}
         for split, paths in (self._builder.config.data_files or {}).items():
             for path, origin in zip(paths, paths.origin_metadata, strict=True):
                 name = self.name_of(path)
@@ -183,7 +187,7 @@ class HuggingFaceReader(PictureTable):
                 )
         if isinstance(self.class_setting, str):
             files[self.class_setting] = self.files.stamp(self.class_setting)
-        return {"files": files, "paths": self.stamps_of_paths()}
+        return files
 
     def may_name_files(self, column: str) -> bool:
         # on the Hub every file has the commit as its stamp; these readers list the pictures

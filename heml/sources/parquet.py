@@ -110,9 +110,12 @@ class ParquetReader(PictureTable):
 
     def state(self) -> object:
         """The stamp of every file, and of the pictures that the rows only name."""
+        return {"files": self.quick_state(), "paths": self.stamps_of_paths()}
+
+    def quick_state(self) -> object:
+        """The stamp of every file."""
         names = [*self._tables, self.class_setting]
-        files = {name: self.files.stamp(name) for name in names if isinstance(name, str)}
-        return {"files": files, "paths": self.stamps_of_paths()}
+        return {name: self.files.stamp(name) for name in names if isinstance(name, str)}
 
     def _split_of(self, name: str) -> str | None:
         """The split that a file's path speaks of: its own name, else its folders."""

@@ -118,6 +118,10 @@ class PortraitsReader:
         """The settings and the drawing's version say everything."""
         return {"version": VERSION}
 
+    def quick_state(self) -> object:
+        """All of it."""
+        return self.state()
+
     def _counts(self) -> dict[str, int]:
         count = self.settings.count
         test = round(count * self.settings.test_share)

@@ -156,3 +156,10 @@ class Source(Protocol):
 
     def state(self) -> object:
         """JSON-like description that changes whenever `records` would give something else."""
+
+    def quick_state(self) -> object:
+        """JSON-like: what of the state is known without looking at every picture.
+
+        It changes where tables, archives or folders do; a picture that changed in place need not
+        show.
+        """

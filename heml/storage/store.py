@@ -246,6 +246,15 @@ class Store:
         if self.remote is not None:
             self.remote.withdraw(self.root, stage, self.revocations)
 
+    def forget(self, stage: str) -> None:
+        """Removes a stage's manifest, here and in the object store: it counts as not finished.
+
+        What the stage wrote stays here until it is replaced.
+        """
+        manifest_path(self.root, stage).unlink(missing_ok=True)
+        if self.remote is not None:
+            self.remote.withdraw(self.root, stage, self.revocations)
+
     def finish(
         self,
         stage: str,

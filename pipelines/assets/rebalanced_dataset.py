@@ -17,9 +17,11 @@ from pipelines.runtime.revocation import revoke_everywhere
 class DatasetConfig(dg.Config):
     """What a run may say beyond the recipe."""
 
-    #: Ids of input images to revoke before writing: they and what is made of them are left out, now
-    #: and in every later run.
-    revoke: list[str] = Field(default_factory=list)
+    revoke: list[str] = Field(
+        default_factory=list,
+        description="Ids of input images to revoke before writing: they and what is made of them "
+        "are left out, now and in every later run.",
+    )
 
 
 def rebalanced_dataset_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefinition:

@@ -20,6 +20,7 @@ from pipelines.assets.preview_images import picture
 from pipelines.assets.stage_version import stage_version
 from pipelines.recipe.model import LoadedRecipe
 from pipelines.resources import StoreResource
+from pipelines.runtime.forced_stages import drop_forced
 from pipelines.runtime.orphans import end_with_the_run
 from pipelines.runtime.recovery import accelerator_turn, recovering
 from pipelines.runtime.run_processes import name_the_process
@@ -127,6 +128,7 @@ def running(
     with recovering(context), accelerator_turn(progress) if exclusive else nullcontext():
         store = heml_store.open(recipe.name)
         store.pull()
+        drop_forced(context, recipe, store)
         try:
             yield recipe.run(store, progress)
         finally:

@@ -30,7 +30,11 @@ READS: Mapping[str, tuple[str, ...]] = {
 }
 
 #: Parts of a recipe that say where and when to run, which changes no result.
-_WITHOUT_EFFECT = {"metric": ("device", "parallel"), "segmentation": ("device",)}
+_WITHOUT_EFFECT = {
+    "metric": ("device", "parallel"),
+    "segmentation": ("device",),
+    "effect": ("device",),
+}
 
 
 def stage_version(recipe: LoadedRecipe, stage: str) -> str:

@@ -4,7 +4,7 @@ import os
 import sys
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, TextIO
@@ -14,16 +14,21 @@ import typer
 from pipelines.cli.exit_codes import DONE, FAILED, INTERRUPTED, REFUSED, refuse, refusing
 
 if TYPE_CHECKING:
+    # What both ways to execute a job give; dagster does not export it.
+    from dagster._core.execution.execution_result import ExecutionResult
+
     from pipelines.recipe.model import LoadedRecipe
 
 #: What stages raise where no run can succeed before somebody changes recipe or data.
-REFUSALS = {"NothingDiscovered", "QuotaError", "SourceError", "TaxonomyError"}
+REFUSALS = {"NothingDiscovered", "QuotaError", "SourceError", "TaxonomyError", "UnknownStage"}
 
 
 Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a live display.")]
 
 
-def execute(path: Path, dry_run: bool = False, plain: bool = False) -> int:
+def execute(
+    path: Path, dry_run: bool = False, plain: bool = False, force: Sequence[str] = ()
+) -> int:
     """Runs a recipe's job.
 
     Parameters
@@ -34,6 +39,8 @@ def execute(path: Path, dry_run: bool = False, plain: bool = False) -> int:
         Stops at the plan and shows it.
     plain : bool
         Lines also on a terminal that could show a live display.
+    force : sequence of str
+        Stages to make again although nothing changed.
 
     Returns
     -------
@@ -45,6 +52,7 @@ def execute(path: Path, dry_run: bool = False, plain: bool = False) -> int:
     typer.Exit
         If the recipe, its data or the store cannot be used.
     """
+    from heml.storage.forced import UnknownStage, named_stages
     from heml.storage.remote import StoreError
     from heml.storage.store import open_store, store_root
     from pipelines.recipe.model import RecipeError, load_recipe
@@ -52,9 +60,10 @@ def execute(path: Path, dry_run: bool = False, plain: bool = False) -> int:
     from pipelines.runtime.home import ensure_home
     from pipelines.runtime.ray_executor import ray_jobs
 
-    with refusing(RecipeError, StoreError):
+    with refusing(RecipeError, StoreError, UnknownStage):
         recipe = load_recipe(path)
         open_store(recipe.name)
+        forced = named_stages(force, recipe.stages)
     if recipe.data_is_missing:
         raise refuse(f"{recipe.path}: source.root: no such folder: {recipe.data}")
     # Step processes build their definitions from these.
@@ -69,11 +78,16 @@ def execute(path: Path, dry_run: bool = False, plain: bool = False) -> int:
         if not ray_jobs():
             # Before this process imports as much: they do so side by side.
             fork_server.start()
-        return _executed(recipe, dry_run, log, terminal, plain)
+        return _executed(recipe, dry_run, log, terminal, plain, forced)
 
 
 def _executed(
-    recipe: "LoadedRecipe", dry_run: bool, log: Path, terminal: TextIO, plain: bool
+    recipe: "LoadedRecipe",
+    dry_run: bool,
+    log: Path,
+    terminal: TextIO,
+    plain: bool,
+    forced: set[str],
 ) -> int:
     import dagster as dg
 
@@ -85,6 +99,7 @@ def _executed(
     from pipelines.cli.terminal import write_line
     from pipelines.definitions import defs
     from pipelines.jobs import stages_up_to
+    from pipelines.runtime.forced_stages import FORCE_TAG
     from pipelines.runtime.home import open_instance
     from pipelines.runtime.run_processes import end_dead_runs, process_tags
     from pipelines.stored_job import stored_job
@@ -99,7 +114,7 @@ def _executed(
         end_dead_runs(instance)
         chosen = stages_up_to(defs, recipe.name, "rebalance_plan") if dry_run else None
         total = len(chosen or defs.resolve_asset_graph().materializable_asset_keys)
-        success = False
+        result: dg.JobExecutionResult | None = None
         with display_on(terminal, recipe.name, total, plain) as display:
             watcher = Watcher(instance, invocation, display)
             watcher.start()
@@ -108,7 +123,9 @@ def _executed(
                     stored_job.__module__, stored_job.__name__, (recipe.name,)
                 )
                 tags = {**process_tags(), invocation[0]: invocation[1]}
-                success = dg.execute_job(job, instance, tags=tags, asset_selection=chosen).success
+                if forced:
+                    tags[FORCE_TAG] = ", ".join(sorted(forced))
+                result = dg.execute_job(job, instance, tags=tags, asset_selection=chosen)
             except (KeyboardInterrupt, dg.DagsterExecutionInterruptedError):
                 watcher.interrupted = True
             finally:
@@ -116,10 +133,10 @@ def _executed(
         if watcher.interrupted:
             write_line("interrupted: finished stages are kept, run again to continue", terminal)
             return INTERRUPTED
-        if not success:
+        code = FAILED if result is None else exit_code(result)
+        if code != DONE:
             write_line(f"failed after {watcher.elapsed():.0f} s; the full log is {log}", terminal)
-            refused = any(kind in REFUSALS for kind, _ in watcher.failures)
-            return REFUSED if refused else FAILED
+            return code
         store = open_store(recipe.name)
         lines = plan_lines(store) if dry_run else summary_lines(recipe, store, watcher.reused)
         for line in lines:
@@ -128,6 +145,17 @@ def _executed(
             f"Done in {watcher.elapsed():.0f} s; `heml ui` shows the run, full log: {log}", terminal
         )
     return DONE
+
+
+def exit_code(result: "ExecutionResult") -> int:
+    """Exit code of a run: from its own events, whoever watched it."""
+    from pipelines.cli.run_progress import cause
+
+    if result.success:
+        return DONE
+    failures = result.filter_events(lambda event: event.is_step_failure)
+    kinds = {cause(event.step_failure_data.error)[0] for event in failures}
+    return REFUSED if kinds & REFUSALS else FAILED
 
 
 @contextmanager

@@ -33,8 +33,6 @@ class Watcher(threading.Thread):
     ----------
     reused : dict of str to bool
         Materialized stage → whether an earlier result was kept.
-    failures : list of (str, str)
-        Class and message of what made steps fail.
     interrupted : bool
         Whether somebody stopped the run.
 
@@ -48,7 +46,6 @@ class Watcher(threading.Thread):
     ) -> None:
         super().__init__(daemon=True)
         self.reused: dict[str, bool] = {}
-        self.failures: list[tuple[str, str]] = []
         self.interrupted = False
         self.run_id: str | None = None
         self._instance = instance
@@ -150,7 +147,6 @@ class Watcher(threading.Thread):
         if self.interrupted:
             return
         kind, message = cause(error)
-        self.failures.append((kind, message))
         if kind != "DagsterAssetCheckFailedError":
             self._line(when, f"FAILED {stage_of(step)}: {message}")
 

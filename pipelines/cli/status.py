@@ -33,24 +33,13 @@ def status(
         print(line)
 
 
-def stages(recipe: "LoadedRecipe") -> list[str]:
-    """A recipe's stages, upstream first."""
-    from heml.storage.stage_names import stage_names
-
-    nodes = (node for level in recipe.taxonomy.levels for node in level)
-    upstream = stage_names(
-        nodes, discovery=not recipe.attributes, effect=recipe.settings.effect.enabled
-    )
-    return [*upstream, "dataset_card", "report"]
-
-
 def _rows(recipe: "LoadedRecipe", store: "Store") -> Iterator[list[str]]:
     from datetime import datetime
 
     from heml.storage.locks import is_locked
     from heml.storage.manifest import manifest_path, read_manifest
 
-    for stage in stages(recipe):
+    for stage in recipe.stages:
         when, result = "", ""
         try:
             manifest = read_manifest(store.root, stage)

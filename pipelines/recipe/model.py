@@ -33,6 +33,7 @@ from heml.sources.layout import AnySource, layout_of
 from heml.sources.source_settings import SourceSettings
 from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
+from heml.storage.stage_names import stage_names
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names, from_mapping, nearest
 from pipelines.recipe.error_wording import problems
@@ -173,6 +174,14 @@ class LoadedRecipe:
             If attributes are to be discovered and were not yet.
         """
         return attributes_in_use(store, self.attributes)
+
+    @property
+    def stages(self) -> list[str]:
+        """All stages, upstream first; a node's is `metric/<node>`."""
+        nodes = (node for level in self.taxonomy.levels for node in level)
+        effect = self.settings.effect.enabled
+        upstream = stage_names(nodes, discovery=not self.attributes, effect=effect)
+        return [*upstream, "dataset_card", "report"]
 
     def run(self, store: Store, progress: Progress = silent) -> RunContext:
         """What this recipe's stages run in, with the attributes that the recipe names."""

@@ -60,6 +60,34 @@ def test_every_stage_and_node_is_an_asset(demo):
     assert keys(demo) == {f"demo/{name}" for name in STAGES | nodes}
 
 
+def test_everything_in_the_ui_says_what_it_is(tmp_path):
+    path = tmp_path / "faces.yaml"
+    path.write_text(
+        "name: faces\nsource: {kind: portraits, label: mouth, attributes: [hair_tone]}\n"
+        "schedule: '0 3 * * *'\nwatch: true\nalerts: {to: ['json://localhost']}\n"
+    )
+    defs = build_defs(recipe_files=[path], store_root=tmp_path / "store")
+    repository = defs.get_repository_def()
+    specs = {"/".join(spec.key.path): spec.description for spec in defs.resolve_all_asset_specs()}
+    parts = [*repository.get_all_jobs(), *repository.sensor_defs, *repository.schedule_defs]
+    parts = [part for part in parts if not part.name.startswith("__")]
+    assert {"faces", "faces_revoke", "faces_source", "faces_schedule"} <= {p.name for p in parts}
+    checks = {
+        spec.key.to_user_string(): spec.description
+        for definition in defs.asset_checks or ()
+        for spec in definition.check_specs
+    }
+    assert checks
+    described = specs | {part.name: part.description for part in parts} | checks
+    assert not [name for name, description in described.items() if not description]
+    # What a run can be given in the launchpad.
+    op = repository.get_job("faces_revoke").get_node_named("faces__rebalanced_dataset").definition
+    fields = op.config_schema.config_type.fields
+    assert "input images to revoke" in fields["revoke"].description
+    resource = repository.get_job("faces").resource_defs["heml_store"]
+    assert "s3://bucket/prefix" in resource.config_schema.config_type.fields["root"].description
+
+
 def test_lineage_of_metrics_is_the_tree(demo):
     tree = builtin("portraits")
     for node in tree.nodes:

@@ -1,8 +1,11 @@
 """Watching a source: a run for every change, none for the same content, and reasons otherwise."""
 
+import json
+
 import dagster as dg
 import pytest
 
+from heml.sources.files import LocalFiles
 from pipelines.build import build_defs
 from pipelines.recipe.model import RecipeError, load_recipe
 
@@ -75,6 +78,30 @@ def test_picture_that_changes_in_place_is_noticed(tick, dataset):
     assert len(tick()) == 1
 
 
+def test_pictures_of_large_sources_are_not_asked_in_every_tick(tick, dataset, monkeypatch):
+    monkeypatch.setattr("pipelines.sensors.CHEAP", 0.0)
+    monkeypatch.setattr("pipelines.sensors.SHARE", 1e-6)
+    tick()
+    asked = []
+    stamp = LocalFiles.stamp
+    monkeypatch.setattr(
+        LocalFiles, "stamp", lambda files, name: asked.append(name) or stamp(files, name)
+    )
+    dataset.put("images/0003.png", b"another content")
+    assert tick().startswith("tables and folders are unchanged; all pictures are asked in ")
+    assert not [name for name in asked if name.endswith(".png")]
+    # A table that changed is a reason to ask them now.
+    dataset.row()
+    dataset.write()
+    assert len(tick()) == 1
+    assert "images/0003.png" in asked
+    # So is the time that has passed.
+    cursor = json.loads(tick.cursor)
+    tick.cursor = json.dumps({**cursor, "next_look": 0.0})
+    dataset.put("images/0003.png", b"one more")
+    assert len(tick()) == 1
+
+
 def test_source_that_comes_back_to_an_earlier_state_runs_again(tick, dataset):
     (first,) = tick()
     before = (dataset.root / "metadata.csv").read_bytes()
@@ -127,8 +154,18 @@ def test_runs_of_single_assets_are_waited_for_too(tick, dataset, instance):
     assert "waiting for run" in tick()
 
 
+def test_a_run_of_all_assets_is_waited_for_too(tick, dataset, instance):
+    tick()
+    instance.create_run_for_job(
+        tick.defs.resolve_implicit_global_asset_job_def(), status=dg.DagsterRunStatus.STARTED
+    )
+    dataset.row()
+    dataset.write()
+    assert "waiting for run" in tick()
+
+
 def test_a_bug_is_an_error_not_a_reason(tick, monkeypatch):
-    def broken(recipe):
+    def broken(recipe, quick=False):
         raise TypeError("a bug")
 
     monkeypatch.setattr("pipelines.sensors.source_state", broken)

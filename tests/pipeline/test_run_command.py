@@ -1,6 +1,11 @@
 """The run command: what cannot be run is refused in one line, without a traceback."""
 
+import dagster as dg
+import pytest
+
+from heml.sources.raw import SourceError
 from pipelines.cli.app import main
+from pipelines.cli.execution import exit_code
 from pipelines.cli.run_progress import cause, stage_of
 
 
@@ -33,6 +38,15 @@ def test_absent_data(tmp_path, capsys):
     )
 
 
+def test_stage_to_force_that_is_none(tmp_path, capsys):
+    recipe = tmp_path / "faces.yaml"
+    recipe.write_text("name: faces\nsource: {kind: portraits, label: mouth}\n")
+    assert main(["run", str(recipe), "--force", "metric/hiar"]) == 2
+    assert capsys.readouterr().err == (
+        "error: force: 'metric/hiar' is no stage; did you mean 'metric/hair'?\n"
+    )
+
+
 def test_help_names_the_environment(capsys):
     assert main(["run", "--help"]) == 0
     assert "HEML_STORE" in capsys.readouterr().out
@@ -46,6 +60,19 @@ def test_cause_of_a_failure_is_one_line():
     assert cause(Error("MemoryError", "MemoryError\n"))[1] == "MemoryError"
     assert "its process died" in cause(Error("ChildProcessCrashException", "…"))[1]
     assert cause(None)[1] == "unknown cause"
+
+
+@pytest.mark.parametrize(
+    ("error", "code"), [(SourceError("no column 'mouht'"), 2), (ValueError("a bug"), 1), (None, 0)]
+)
+def test_exit_codes_are_those_of_the_run_not_of_who_watched_it(error, code):
+    @dg.op
+    def stage():
+        if error is not None:
+            raise error
+
+    job = dg.GraphDefinition(name="run", node_defs=[stage]).to_job()
+    assert exit_code(job.execute_in_process(raise_on_error=False)) == code
 
 
 def test_steps_are_named_as_stages():

@@ -60,14 +60,21 @@ class Runs:
             text=True,
         )
 
-    def in_process(self, text: str, *assets: str) -> dg.ExecuteInProcessResult:
+    def in_process(
+        self, text: str, *assets: str, force: str | None = None
+    ) -> dg.ExecuteInProcessResult:
         """In this process, which is faster: all assets or the named ones."""
         self.recipe.write_text(text)
         defs = build_defs(recipe_files=[self.recipe], store_root=self.root)
         chosen = [dg.AssetKey(["small", *asset.split("/")]) for asset in assets]
         with dg.DagsterInstance.ephemeral() as instance:
             job = defs.resolve_job_def("small")
-            return job.execute_in_process(instance=instance, asset_selection=chosen or None)
+            return job.execute_in_process(
+                instance=instance,
+                asset_selection=chosen or None,
+                tags={"heml/force": force} if force else None,
+                raise_on_error=False,
+            )
 
 
 @pytest.fixture(scope="module")
@@ -193,6 +200,32 @@ def test_changing_back_retrains_nothing(runs, changed):
     result = runs.in_process(RECIPE, *nodes)
     assert set(reused(result)) == set(nodes)
     assert retrained(result) == set()
+
+
+def test_forced_stages_are_made_again_and_what_follows_is_kept(runs, changed):
+    before = runs.store.fingerprint("metric/hair")
+    made = ["segments", "metric/hair", "metric/mouth", "metric/head"]
+    result = runs.in_process(RECIPE, *made, force="segments, metric/hair")
+    assert reused(result) == dict(zip(made, [False, False, True, True], strict=True))
+    # Every image anew: none keeps the segments of the earlier table.
+    assert runs.store.summary("segments")["kept"] == 0
+    # Training is a function of the seed: the same weights under the same name.
+    assert runs.store.fingerprint("metric/hair") == before
+    assert set(reused(runs.in_process(RECIPE, *made)).values()) == {True}
+
+
+@pytest.mark.parametrize(
+    ("force", "said"),
+    [
+        ("segment", "'segment' is no stage; did you mean 'segments'?"),
+        ("report", "this run does not make 'report'; use one of: segments"),
+    ],
+)
+def test_stages_that_cannot_be_forced_are_told(runs, changed, force, said):
+    result = runs.in_process(RECIPE, "segments", force=force)
+    assert not result.success
+    (failure,) = [e for e in result.all_events if e.event_type_value == "STEP_FAILURE"]
+    assert said in failure.step_failure_data.error.cause.message
 
 
 def test_dataset_is_whole_and_its_card_knows_the_effect(runs, first):

@@ -69,7 +69,6 @@ def test_an_error_while_following_ends_neither_run_nor_watcher(caplog):
     watcher = Watcher(Instance(), ("heml/invocation", "1"), PlainLines(io.StringIO()))
     watcher.start()
     watcher.finish()
-    assert not watcher.failures
     assert "cannot follow the run" in caplog.text
 
 

@@ -2,9 +2,11 @@
 
 import numpy as np
 import pytest
+import torch
 from sklearn.metrics import roc_auc_score
 
 from heml.audit.bootstrap import resampled_accuracy, resampled_auc
+from heml.audit.detector import train_detector
 from heml.audit.edit_detectability import measure_edit_detectability
 
 
@@ -22,6 +24,14 @@ def marked(segmented_images: np.ndarray, rows: np.ndarray) -> np.ndarray:
     result = segmented_images.astype(int)
     result[rows, :, 4:16, 4:16] += board
     return result.clip(0, 255).astype(np.uint8)
+
+
+def test_training_does_not_wait_for_its_device_in_a_step():
+    # Tensors of the device "meta" have no values: whoever asks for one fails.
+    pixels, recombined = images(12, 0), np.arange(12) % 2 == 0
+    meta = torch.device("meta")
+    network = train_detector(pixels, np.arange(12), recombined, 3, 4, seed=0, device=meta)
+    assert {parameter.device for parameter in network.parameters()} == {meta}
 
 
 N = 180

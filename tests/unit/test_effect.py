@@ -6,8 +6,10 @@ import dataclasses
 
 import numpy as np
 import pytest
+import torch
 from scipy.stats import beta, binom
 
+from heml.effect import training_loop
 from heml.effect.accuracy import group_accuracy
 from heml.effect.arm import ARMS
 from heml.effect.arms.dfr import NEVER, _layer
@@ -77,6 +79,15 @@ def test_every_arm_takes_three_labels_four_attributes_and_unknown_groups(arm):
     outputs = run(ARMS[arm].train(own, 0, told.append).network, own.train.images)
     assert outputs.shape == (len(own.train), 4)
     assert told == [3, 6, 9, 12]
+
+
+# The last layer of dfr is refitted on the processor, after the steps of erm.
+@pytest.mark.parametrize("arm", [arm for arm in ARMS.names() if arm != "dfr"])
+def test_no_arm_waits_for_its_device_in_a_step(arm, monkeypatch):
+    # Tensors of the device "meta" have no values: whoever asks for one fails.
+    monkeypatch.setattr(training_loop, "choose_device", lambda wanted: torch.device("meta"))
+    trained = ARMS[arm].train(problem(), 0, lambda step: None)
+    assert {parameter.device.type for parameter in trained.network.parameters()} == {"meta"}
 
 
 def test_balance_gives_every_group_the_same_weight():

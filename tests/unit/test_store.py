@@ -12,6 +12,7 @@ import pytest
 from heml.storage import verification
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
+from heml.storage.forced import UnknownStage, force, named_stages
 from heml.storage.manifest import manifest_path, read_manifest
 from heml.storage.store import DamagedStage, Store
 
@@ -27,6 +28,37 @@ def store(tmp_path):
 def write(path, text="content"):
     with write_aside(path) as aside:
         aside.write_text(text)
+
+
+def test_a_stage_is_forced_once_for_each_request(store):
+    weights = store.node("hair") / "fingerprint" / "weights"
+    write(weights, "weights")
+    store.finish("metric/hair", "fingerprint", {}, [weights.parent])
+    assert force(store, "metric/hair", "run 1")
+    assert store.finished("metric/hair", "fingerprint") is None
+    assert not store.node("hair").exists()
+    write(weights, "weights")
+    store.finish("metric/hair", "fingerprint", {}, [weights.parent])
+    # A step that is tried again, or a run that goes on from this one, keeps what is made.
+    assert not force(store, "metric/hair", "run 1")
+    assert not force(store, "metric/hair", "run 2", ["run 0", "run 1"])
+    assert store.finished("metric/hair", "fingerprint") == {}
+    assert force(store, "metric/hair", "run 3")
+
+
+def test_exports_are_forced_with_the_dataset(store):
+    for stage in ("rebalanced_dataset", "export_coco", "edit_detectability", "report"):
+        store.finish(stage, "fingerprint", {}, [])
+    assert force(store, "rebalanced_dataset", "run")
+    assert store.stages() == ["report"]
+
+
+def test_words_name_stages():
+    stages = ["images", "metric/hair", "metric/head", "metric_tree"]
+    assert named_stages([" images", "", "metric"], stages) == {*stages} - {"metric_tree"}
+    assert named_stages(["quarantine", "metric_tree"], stages) == {"images", "metric_tree"}
+    with pytest.raises(UnknownStage, match="did you mean 'metric_tree'"):
+        named_stages(["metrictree"], stages)
 
 
 def test_a_failed_writer_leaves_the_target_as_it_was(tmp_path):

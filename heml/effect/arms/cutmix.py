@@ -16,24 +16,25 @@ if TYPE_CHECKING:
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> Trained:
-    import torch
     from kornia.augmentation import RandomCutMixV2
     from torch import nn
 
+    from heml.compute.device import mixed_precision, to_device
     from heml.compute.threads import seeded
     from heml.effect.training_loop import train_network
 
     data = problem.train
-    labels = torch.from_numpy(data.labels)
     mix = RandomCutMixV2(data_keys=["input", "class"], use_correct_lambda=True)
 
     def step(
         inputs: Tensor, rows: np.ndarray, network: nn.Module, rng: np.random.Generator
     ) -> Tensor:
         with seeded(int(rng.integers(2**31))):  # kornia draws from torch's global generator
-            mixed, targets = mix(inputs, labels[rows])
+            mixed, targets = mix(inputs, to_device(data.labels[rows], inputs.device))
         first, second, share = targets[0].unbind(-1)
-        outputs = network(mixed)
+        with mixed_precision(inputs.device):
+            outputs = network(mixed)
+        outputs = outputs.float()
         losses = [
             nn.functional.cross_entropy(outputs, target.long(), reduction="none")
             for target in (first, second)

@@ -56,8 +56,8 @@ def train(problem: Problem, seed: int, tell: Tell) -> Trained:
     weights = weights / scaler.scale_
     biases = biases - weights @ scaler.mean_
     with torch.no_grad():
-        head.weight.copy_(torch.from_numpy(weights))
-        head.bias.copy_(torch.from_numpy(biases))
+        head.weight.copy_(torch.from_numpy(weights).float())
+        head.bias.copy_(torch.from_numpy(biases).float())
     return replace(trained, n_train=trained.n_train + len(data) * is_validation)
 
 

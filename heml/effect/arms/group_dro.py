@@ -23,22 +23,23 @@ def train(problem: Problem, seed: int, tell: Tell) -> Trained:
     import torch
     from torch import nn
 
+    from heml.compute.device import to_device
     from heml.effect.training_loop import train_network
 
     known = problem.train.of_known_groups()
     data = known.with_weights(known.group_balance())
-    labels = torch.from_numpy(data.labels)
-    names, places = np.unique(data.groups, return_inverse=True)
-    groups = torch.from_numpy(places)
+    names, groups = np.unique(data.groups, return_inverse=True)
     weights = torch.full((len(names),), 1 / len(names))
 
     def loss(outputs: Tensor, rows: np.ndarray) -> Tensor:
         nonlocal weights
-        each = nn.functional.cross_entropy(outputs, labels[rows], reduction="none")
-        drawn = torch.bincount(groups[rows], minlength=len(names))
-        sums = torch.zeros(len(names)).index_add(0, groups[rows], each)
-        means = sums / drawn.clamp(min=1)
-        weights = weights * torch.exp(STEP * means.detach())
+        device, own = outputs.device, groups[rows]
+        labels = to_device(data.labels[rows], device)
+        each = nn.functional.cross_entropy(outputs, labels, reduction="none")
+        sums = torch.zeros(len(names), device=device).index_add(0, to_device(own, device), each)
+        drawn = np.bincount(own, minlength=len(names)).clip(min=1).astype(np.float32)
+        means = sums / to_device(drawn, device)
+        weights = weights.to(device) * torch.exp(STEP * means.detach())
         weights = weights / weights.sum()
         return (weights * means).sum()
 

@@ -17,18 +17,18 @@ if TYPE_CHECKING:
 
 
 def train(problem: Problem, seed: int, tell: Tell) -> Trained:
-    import torch
     from torch import nn
 
+    from heml.compute.device import to_device
     from heml.effect.training_loop import train_network
 
     data = problem.train.of_known_groups()
-    labels = torch.from_numpy(data.labels)
-    weights = torch.from_numpy(data.group_balance()).float()
+    weights = data.group_balance().astype(np.float32)
 
     def loss(outputs: Tensor, rows: np.ndarray) -> Tensor:
-        each = nn.functional.cross_entropy(outputs, labels[rows], reduction="none")
-        return (each * weights[rows]).mean()
+        labels = to_device(data.labels[rows], outputs.device)
+        each = nn.functional.cross_entropy(outputs, labels, reduction="none")
+        return (each * to_device(weights[rows], outputs.device)).mean()
 
     return train_network(data, problem.classes, problem.settings, seed, tell, loss=loss)
 
