@@ -7,15 +7,18 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cached_property
+from itertools import chain
 from typing import NamedTuple
 
 from data_contracts.common import SPLITS
 from heml.compute.prefetch import map_ahead
 from heml.sources.color_mask import ids_of_colors
-from heml.sources.files import Files
+from heml.sources.files import Files, normal, spellings
+from heml.sources.image_names import why_skipped
+from heml.sources.name_set import NameSet
 from heml.sources.raw import Limits, RawRecord, Refusal, SourceError, Unacceptable
 from heml.sources.source_settings import ImageSource
-from heml.sources.splits import as_text, drawn_split, presence_column
+from heml.sources.splits import as_text, drawn_split, presence_column, same_number
 from heml.taxonomy import nearest
 
 #: Columns beside the attributes in every table of records.
@@ -50,7 +53,8 @@ class GivenSource(ABC):
 
     @property
     def labels(self) -> list[str] | None:
-        return self._settings.labels
+        given = self._settings.labels
+        return None if given is None else [same_number(label) or label for label in given]
 
     @property
     def limits(self) -> Limits:
@@ -61,6 +65,11 @@ class GivenSource(ABC):
     @property
     def split_by(self) -> str | None:
         return self._settings.split_by
+
+    def values(self, columns: Mapping[str, str | None]) -> dict[str, str | None]:
+        """A row's columns, with numbers of label and attributes written in one way."""
+        named = {self.label, self.split_by, *self.attributes}
+        return {n: same_number(text) if n in named else text for n, text in columns.items()}
 
     def with_ids(self, mask: bytes | None) -> bytes | None:
         """A mask with its colors replaced by class ids, where the recipe names colors.
@@ -76,7 +85,7 @@ class GivenSource(ABC):
 
     def drawn(self, image_id: str, columns: Mapping[str, object]) -> str:
         """The split of a row that nothing gives one: the same for all rows of a subject."""
-        subject = as_text(columns.get(self.split_by)) if self.split_by else None
+        subject = same_number(as_text(columns.get(self.split_by))) if self.split_by else None
         return drawn_split(image_id if subject is None else subject)
 
     @cached_property
@@ -191,6 +200,10 @@ class GivenSource(ABC):
         """See `Source.value_orders`; the recipe's `labels` come before the input's."""
         return {} if self.labels is None else {self.label: self.labels}
 
+    def read_as(self) -> Mapping[str, str]:
+        """See `Source.read_as`."""
+        return {}
+
     def splits_come_from(self) -> str:
         """What tells the splits apart, in words."""
         return "from the folders"
@@ -251,7 +264,7 @@ class FileSource(GivenSource):
     def described(self) -> Iterator[Described]:
         for row in self.rows():
             if row.refusal is None:
-                yield Described(row.split, row.columns)
+                yield Described(row.split, self.values(row.columns))
 
     def records(self) -> Iterator[RawRecord]:
         _ = self.derived  # threads must not be the first to ask
@@ -274,6 +287,14 @@ class FileSource(GivenSource):
 
     def _tables_state(self) -> dict[str, str | None]:
         return {name: self._content_hash(name) for name in self.table_names()}
+
+    def skipped(self) -> Iterator[tuple[str, str]]:
+        used = (normal(name) for row in self.rows() for name in self.names_of(row) if name)
+        spelled = (spelling for name in used for spelling in spellings(name))
+        named = NameSet(chain(spelled, self.table_names()))
+        for name in self.files.walk():
+            if name not in named:
+                yield name, why_skipped(name)
 
     def names_of(self, row: FileRow) -> list[str]:
         """Files that a row's record is made of."""
@@ -312,7 +333,7 @@ class FileSource(GivenSource):
                 mask = self.with_ids(self.read_mask(row, image)) if self.classes() else None
             except Unacceptable as error:
                 image, refusal = None, error.refusal
-        columns = dict(row.columns) | dict.fromkeys(self.derived)
+        columns = self.values(row.columns) | dict.fromkeys(self.derived)
         return RawRecord(
             row.number, row.file_name, row.image_id, row.split, columns, image, mask, refusal
         )

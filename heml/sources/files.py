@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 import tarfile
+import unicodedata
 import zipfile
 import zlib
 from abc import ABC, abstractmethod
@@ -171,7 +172,8 @@ class LocalFiles(Files):
     def _locate(self, name: str) -> str:
         """Absolute path of a file below the root, links resolved."""
         refuse_unsafe(name)
-        path = os.path.realpath(os.path.join(self._real_root, name))
+        paths = [os.path.join(self._real_root, spelling) for spelling in spellings(name)]
+        path = os.path.realpath(next(filter(os.path.lexists, paths), paths[0]))
         if os.path.commonpath([path, self._real_root]) != self._real_root:
             raise Unacceptable("unsafe_path", f"'{name}' leads out of the root, to {path}")
         return path
@@ -298,6 +300,15 @@ class RemoteFiles(Files):
         return file
 
     def _load(self, name: str, missing: str) -> bytes:
+        for spelling in spellings(name):
+            try:
+                return self._load_spelled(spelling, missing)
+            except Unacceptable as error:
+                if error.refusal.reason != missing:
+                    raise
+        raise self._absent(name, missing)
+
+    def _load_spelled(self, name: str, missing: str) -> bytes:
         path = self._locate(name)
         try:
             information = self._fs.info(path)
@@ -311,6 +322,10 @@ class RemoteFiles(Files):
             raise Unacceptable("unreadable_file", f"'{name}': {error}") from error
 
     def stamp(self, name: str) -> object:
+        found = (self._stamp_spelled(spelling) for spelling in spellings(name))
+        return next((stamp for stamp in found if stamp is not None), None)
+
+    def _stamp_spelled(self, name: str) -> object:
         try:
             path = self._locate(name)
         except Unacceptable:
@@ -375,6 +390,15 @@ def refuse_unsafe(name: str) -> None:
         raise Unacceptable("unsafe_path", f"'{name}' is absolute; names are relative to the root")
     if normal(name).split("/")[0] == "..":
         raise Unacceptable("unsafe_path", f"'{name}' leaves the root")
+
+
+def spellings(name: str) -> list[str]:
+    """A name, and its other Unicode forms: a table may say é as one character where the disk says
+    it as e and an accent, as macOS does, or the other way round.
+    """
+    if name.isascii():
+        return [name]
+    return list(dict.fromkeys([name, *(unicodedata.normalize(f, name) for f in ("NFC", "NFD"))]))
 
 
 def normal(name: str) -> str:

@@ -16,21 +16,15 @@ from data_contracts.common import SPLITS
 from heml.sources.base import FileRow, FileSource
 from heml.sources.class_list import class_list
 from heml.sources.files import joined, most_bytes, normal, open_files
+from heml.sources.image_names import is_image
 from heml.sources.layouts.folder import FolderSource as FolderSettings
 from heml.sources.metadata import SUFFIXES, MetadataTable
-from heml.sources.name_set import NameSet
 from heml.sources.raw import Refusal, SourceError
 from heml.sources.splits import DRAWN, first_of, mapped_split, split_folder
 from heml.taxonomy import nearest
 
 #: Names of the mask column, in the order of preference.
 MASK_COLUMNS = ("mask_name", "mask_file_name")
-
-#: Suffixes of files that are taken for images where no table says which are.
-IMAGE_SUFFIXES = (
-    *(".apng", ".avif", ".bmp", ".dib", ".gif", ".j2k", ".jfif", ".jp2", ".jpe", ".jpeg", ".jpg"),
-    *(".pbm", ".pgm", ".png", ".pnm", ".ppm", ".tif", ".tiff", ".webp"),
-)
 
 #: Folders of one level whose names are looked at for splits.
 _MOST_FOLDERS = 10_000
@@ -133,15 +127,21 @@ class FolderReader(FileSource):
         if self.settings.metadata is not None:
             if not self.files.is_file(self.settings.metadata):
                 return []
-            return [MetadataTable(self.files, self.settings.metadata)]
+            return [self._table(self.settings.metadata)]
         for folders in ([""], self.files.listing().folders):
             names = [
                 first_of((joined(folder, f"metadata{s}") for s in SUFFIXES), self._files_of(folder))
                 for folder in folders
             ]
-            if found := [MetadataTable(self.files, name) for name in names if name]:
+            if found := [self._table(name) for name in names if name]:
                 return found
         return []
+
+    def _table(self, name: str) -> MetadataTable:
+        return MetadataTable(self.files, name, [self.settings.image], self.settings.encoding)
+
+    def read_as(self) -> dict[str, str]:
+        return {table.name: table.form.words for table in self._tables if table.form.words}
 
     def _files_of(self, folder: str) -> list[str]:
         return [joined(folder, name) for name in self.files.listing(folder).files]
@@ -175,7 +175,7 @@ class FolderReader(FileSource):
 
     def _folder_rows(self) -> Iterator[_Row]:
         for name in self.files.walk():
-            if not _is_image(name):
+            if not is_image(name):
                 continue
             refusal = None
             if not _is_text(name):
@@ -190,16 +190,12 @@ class FolderReader(FileSource):
     def skipped(self) -> Iterator[tuple[str, str]]:
         """Files that no row is made of, and why; beside tables, images only."""
         if self._tables:
-            used = (normal(n) for r in self._named_rows() for n in (r.file_name, r.mask_name))
-            named = NameSet(used)
-            for name in self.files.walk():
-                if _is_image(name) and name not in named:
-                    yield name, "an image that no row names"
+            yield from ((n, why) for n, why in super().skipped() if is_image(n))
             return
         for name in self.files.walk():
             if self.files.is_folder(name):
                 yield name, "a link to a folder: put the folder itself there"
-            elif not _is_image(name):
+            elif not is_image(name):
                 yield name, "no ending of an image"
 
     def _class_folders(self) -> list[str]:
@@ -213,11 +209,7 @@ class FolderReader(FileSource):
         if any(name.rpartition("/")[2].lower() in _NO_CLASSES for name in folders):
             return []
         return [
-            folder
-            for folder in folders
-            if any(
-                PurePosixPath(n).suffix.lower() in IMAGE_SUFFIXES for n in self.files.walk(folder)
-            )
+            folder for folder in folders if any(is_image(name) for name in self.files.walk(folder))
         ]
 
     # --- splits ---------------------------------------------------------------------------------
@@ -265,7 +257,7 @@ class FolderReader(FileSource):
 
     def _image_names(self) -> Iterator[str]:
         if not self._tables:
-            yield from (name for name in self.files.walk() if _is_image(name))
+            yield from (name for name in self.files.walk() if is_image(name))
         for table in self._tables:
             folder = "" if self.settings.metadata else table.name.rpartition("/")[0]
             for fields, refusal in table.rows():
@@ -353,10 +345,6 @@ def _below(folder: str, name: str) -> str:
     if not name.strip() or name.startswith("/"):
         return name
     return joined(folder, name)
-
-
-def _is_image(name: str) -> bool:
-    return PurePosixPath(name).suffix.lower() in IMAGE_SUFFIXES
 
 
 def _is_text(name: str) -> bool:

@@ -27,6 +27,10 @@ _ON_HUB = re.compile(r"[A-Za-z0-9][\w.-]*/[\w.-]+")
 _MEMBER = re.compile(r"(zip|tar)://(.*?)::(.+)", re.DOTALL)
 
 
+#: Files of the library that describe a dataset.
+_ABOUT = ("README.md", "dataset_dict.json", "dataset_info.json", "dataset_infos.json", "state.json")
+
+
 class HuggingFaceReader(PictureTable):
     """The rows of a Hugging Face dataset, its splits one after the other.
 
@@ -179,15 +183,27 @@ class HuggingFaceReader(PictureTable):
     def quick_state(self) -> object:
         """The files of the dataset with what the library or the file system says of each."""
         files: dict[str, object] = {}
-        for split, paths in (self._builder.config.data_files or {}).items():
-            for path, origin in zip(paths, paths.origin_metadata, strict=True):
-                name = self.name_of(path)
-                files[f"{split}/{name}"] = (
-                    self.files.stamp(name) if self._is_local else list(origin)
-                )
+        for split, name, origins in self._data_files():
+            files[f"{split}/{name}"] = self.files.stamp(name) if self._is_local else origins
         if isinstance(self.class_setting, str):
             files[self.class_setting] = self.files.stamp(self.class_setting)
         return files
+
+    def table_names(self) -> list[str] | None:
+        if not self._is_local:
+            return None
+        setting = self.class_setting
+        own = [name for _, name, _ in self._data_files()]
+        return [*own, *_ABOUT, *([setting] if isinstance(setting, str) else [])]
+
+    def _data_files(self) -> Iterator[tuple[str, str, Any]]:
+        """Split, name, and what the library says of the state of every data file."""
+        for split, paths in (self._builder.config.data_files or {}).items():
+            origins = [list(origin) for origin in paths.origin_metadata]
+            for number, path in enumerate(paths):
+                # Where the library left files out, it no longer says which state is whose.
+                own = origins[number] if len(origins) == len(paths) else origins
+                yield str(split), self.name_of(path), own
 
     def may_name_files(self, column: str) -> bool:
         # on the Hub every file has the commit as its stamp; these readers list the pictures

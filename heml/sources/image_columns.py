@@ -6,16 +6,19 @@ import hashlib
 from abc import abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
+from itertools import chain
 from typing import Any, NamedTuple
 
 from data_contracts.common import SPLITS
 from heml.sources.base import Described, GivenSource
 from heml.sources.class_list import class_list
-from heml.sources.files import Files, most_bytes
+from heml.sources.files import Files, most_bytes, normal, spellings
+from heml.sources.image_names import why_skipped
 from heml.sources.layouts.huggingface import HuggingFaceSource
 from heml.sources.layouts.parquet import ParquetSource
+from heml.sources.name_set import NameSet
 from heml.sources.raw import RawRecord, SourceError, Unacceptable
-from heml.sources.splits import as_text, first_of
+from heml.sources.splits import as_text, first_of, same_number
 from heml.taxonomy import nearest
 
 _CLASS_LIST = "classes.json"
@@ -138,6 +141,31 @@ class PictureTable(GivenSource):
                     continue
         return used.hexdigest()
 
+    @abstractmethod
+    def table_names(self) -> list[str] | None:
+        """Files that hold the rows or say what they mean; None where others need not be told."""
+
+    def skipped(self) -> Iterator[tuple[str, str]]:
+        if (tables := self.table_names()) is None:
+            return
+        outside = [column for column in self.picture_columns if self.may_name_files(column)]
+        rows = self.picture_rows(outside) if outside else iter(())
+        named = NameSet(chain(tables, self._pictures_of(rows, outside)))
+        for name in self.files.walk():
+            if name not in named:
+                yield name, why_skipped(name)
+
+    def _pictures_of(self, rows: Iterator[PictureRow], columns: Sequence[str]) -> Iterator[str]:
+        """Names of the pictures that rows only name."""
+        for row in rows:
+            for column in columns:
+                try:
+                    picture = picture_of(row.fields.get(column))
+                    if picture.data is None and picture.path:
+                        yield from spellings(normal(self.name_of(picture.path)))
+                except Unacceptable:  # the row is refused with this reason
+                    continue
+
     def stamp_of(self, path: str) -> object:
         """What tells the contents of a picture apart that the table only names.
 
@@ -170,7 +198,8 @@ class PictureTable(GivenSource):
         value = row.fields.get(name)
         if isinstance(value, str) and name in self.class_labels:
             return value
-        return as_text(value)
+        text = as_text(value)
+        return same_number(text) if name in (self.label, self.split_by, *self.attributes) else text
 
     def _read(self, picture: SegmentedImage, column: str, missing: str) -> bytes:
         if picture.data is None and picture.path:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections import Counter
 from collections.abc import Iterator
 from contextlib import ExitStack
@@ -38,7 +39,7 @@ from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 8
+VERSION = 9
 
 
 #: Files that are skipped, named one by one in the summary.
@@ -333,7 +334,8 @@ class _Ingestion:
 
     def _skipped(self) -> dict[str, int | str]:
         """How many files are no row, and the first of them with the reason."""
-        skipped = iter(self._source.skipped())
+        # Names need not be UTF-8, which summaries are.
+        skipped = ((_printable(name), why) for name, why in self._source.skipped())
         first = dict(islice(skipped, _SKIPPED_SHOWN))
         return {**first, **({"others": more} if (more := sum(1 for _ in skipped)) else {})}
 
@@ -350,6 +352,7 @@ class _Ingestion:
             "reasons": _sorted(counts.reasons),
             "near_duplicates": counts.near_duplicates,
             "splits": source.splits_come_from(),
+            "read_as": dict(source.read_as()),
             "skipped": self._skipped(),
             "orders": source.value_orders(),
             "classes": {str(i): name for i, name in self._classes.items()},
@@ -386,6 +389,10 @@ class _QuarantineWriter:
     def _flush(self) -> None:
         self._file.write_table(QUARANTINE.table(self._rows))
         self._rows = []
+
+
+def _printable(name: str) -> str:
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
 
 
 def _text(value: str | None) -> str | None:

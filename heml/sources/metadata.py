@@ -6,7 +6,7 @@ import csv
 import io
 import json
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from functools import cached_property
 from pathlib import PurePosixPath
 from typing import NamedTuple
@@ -15,8 +15,9 @@ from heml.sources.files import Files
 from heml.sources.parquet_rows import ParquetFile
 from heml.sources.raw import Refusal, SourceError
 from heml.sources.splits import as_text, written
+from heml.sources.text_form import TextForm, csv_form, csv_lines, encoding_of, opened, undecodable
 
-SUFFIXES = (".csv", ".jsonl", ".parquet")
+SUFFIXES = (".csv", ".tsv", ".jsonl", ".parquet")
 
 
 class MetadataRow(NamedTuple):
@@ -34,13 +35,41 @@ class MetadataTable:
     files : Files
     name : str
         Its suffix tells the format; anything else than .jsonl and .parquet is read as CSV.
+    expected : collection of str
+        Columns of which it should have at least one; they tell what stands between fields.
+    encoding : str, optional
+        Default: what a byte order mark says, or UTF-8.
     """
 
-    def __init__(self, files: Files, name: str) -> None:
+    def __init__(
+        self,
+        files: Files,
+        name: str,
+        expected: Collection[str] = (),
+        encoding: str | None = None,
+    ) -> None:
         self._files = files
+        self._expected, self._encoding = expected, encoding
         self.name = name
         self.place = files.shown(name)
         self._suffix = PurePosixPath(name).suffix.lower()
+
+    @cached_property
+    def form(self) -> TextForm:
+        """How its text is written.
+
+        Raises
+        ------
+        SourceError
+            If that is ambiguous.
+        """
+        match self._suffix:
+            case ".parquet":
+                return TextForm()
+            case ".jsonl" | ".ndjson":
+                return TextForm(encoding_of(self._files, self.name, self._encoding))
+            case _:
+                return csv_form(self._files, self.name, self._expected, self._encoding)
 
     @cached_property
     def columns(self) -> list[str]:
@@ -87,15 +116,15 @@ class MetadataTable:
     def _csv_columns(self) -> list[str]:
         with self._text() as file:
             try:
-                return [name.strip() for name in next(csv.reader(file, strict=True), [])]
-            except (UnicodeDecodeError, csv.Error) as error:
+                return [name.strip() for name in next(csv_lines(file, self.form.delimiter), [])]
+            except (UnicodeError, csv.Error) as error:
                 raise self._unreadable(error) from error
 
     def _csv_rows(self) -> Iterator[MetadataRow]:
         header = self.columns
         with self._text() as file:
             try:
-                lines = csv.reader(file, strict=True)
+                lines = csv_lines(file, self.form.delimiter)
                 next(lines)
                 # csv gives an empty list for a blank line, which is no row
                 for groups in (groups for groups in lines if groups):
@@ -108,7 +137,7 @@ class MetadataTable:
                         )
                     fields = map(written, groups)
                     yield MetadataRow(dict(zip(header, fields, strict=False)), refusal)
-            except (UnicodeDecodeError, csv.Error) as error:
+            except (UnicodeError, csv.Error) as error:
                 raise self._unreadable(error) from error
 
     def _json_columns(self) -> list[str]:
@@ -123,8 +152,8 @@ class MetadataTable:
                 for number, line in enumerate(file, 1):
                     if line.strip():
                         yield self._json_row(line, number)
-            except UnicodeDecodeError as error:
-                raise SourceError(f"{self.place} is not text in UTF-8 ({error})") from error
+            except UnicodeError as error:
+                raise self._unreadable(error) from error
 
     def _json_row(self, line: str, number: int) -> MetadataRow:
         try:
@@ -136,9 +165,13 @@ class MetadataTable:
         return MetadataRow({name.strip(): as_text(value) or "" for name, value in content.items()})
 
     def _text(self) -> io.TextIOWrapper:
-        return io.TextIOWrapper(self._files.open(self.name), encoding="utf-8-sig", newline="")
+        return opened(self._files, self.name, self.form.encoding)
 
     def _unreadable(self, error: Exception) -> SourceError:
+        if isinstance(error, UnicodeError):
+            return SourceError(undecodable(self._files, self.name, self.form.encoding))
+        if "field larger than" in str(error):
+            return SourceError(f"{self.place}: a quote is not closed ({error})")
         return SourceError(
             f"{self.place} is not a CSV in UTF-8 with commas ({error}); save it as one"
         )

@@ -114,8 +114,15 @@ class ParquetReader(PictureTable):
 
     def quick_state(self) -> object:
         """The stamp of every file."""
+        return {name: self.files.stamp(name) for name in self._files_read()}
+
+    def table_names(self) -> list[str] | None:
+        # What lies beside one file that the recipe names is no part of the dataset.
+        return None if self._only else self._files_read()
+
+    def _files_read(self) -> list[str]:
         names = [*self._tables, self.class_setting]
-        return {name: self.files.stamp(name) for name in names if isinstance(name, str)}
+        return [name for name in names if isinstance(name, str)]
 
     def _split_of(self, name: str) -> str | None:
         """The split that a file's path speaks of: its own name, else its folders."""

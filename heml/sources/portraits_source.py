@@ -104,6 +104,9 @@ class PortraitsReader:
     def skipped(self) -> Iterable[tuple[str, str]]:
         return ()
 
+    def read_as(self) -> Mapping[str, str]:
+        return {}
+
     def records(self) -> Iterator[RawRecord]:
         rows = [(split, row) for split in self._counts() for row in self._plan(split)]
         planned = [(number, split, attributes) for number, (split, attributes) in enumerate(rows)]

@@ -151,6 +151,9 @@ class Source(Protocol):
     def skipped(self) -> Iterable[tuple[str, str]]:
         """Files below the root that no row is made of, and why."""
 
+    def read_as(self) -> Mapping[str, str]:
+        """Tables that are written in another way than usual → how they are read."""
+
     def records(self) -> Iterator[RawRecord]:
         """All rows in order, one at a time."""
 

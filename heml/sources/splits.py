@@ -78,6 +78,16 @@ def written(text: str) -> str:
     return "" if trimmed in _MISSING_WORDS else trimmed
 
 
+#: A whole number that something has written with decimals, as pandas does beside missing values.
+_WHOLE = re.compile(r"([+-]?\d+)\.0+")
+
+
+def same_number(text: str | None) -> str | None:
+    """A label or an attribute value: `1.0` is the value `1`, whichever file or column says so."""
+    match = None if text is None else _WHOLE.fullmatch(text)
+    return text if match is None else match[1]
+
+
 def as_text(value: object) -> str | None:
     """A metadata value as the tables store it: trimmed text, or None where there is none."""
     if value is None or (isinstance(value, float) and math.isnan(value)):

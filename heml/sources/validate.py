@@ -136,10 +136,7 @@ def check_mask(data: bytes, size: tuple[int, int], classes: Collection[int]) -> 
             f"the mask is {found[0]}×{found[1]}, the image {size[0]}×{size[1]} as displayed",
         )
     try:
-        ids = decode_mask(data)
-        with open_image(data) as image:
-            if image.mode == "P":
-                ids = palette_ids(image, ids, classes)
+        ids = mask_ids(data, classes)
     except Unacceptable:
         raise
     except Exception as error:
@@ -156,6 +153,19 @@ def check_mask(data: bytes, size: tuple[int, int], classes: Collection[int]) -> 
             )
         raise Unacceptable("unknown_class", f"class ids {shown}{hint}")
     return CheckedMask(_png(ids), ids)
+
+
+def mask_ids(data: bytes, classes: Collection[int]) -> np.ndarray:
+    """Class ids of a mask, uint8 array (height, width): gray values, or what a palette means.
+
+    Raises
+    ------
+    Unacceptable
+        mask_unreadable, if a palette may mean two things; other errors are Pillow's.
+    """
+    ids = decode_mask(data)
+    with open_image(data) as image:
+        return palette_ids(image, ids, classes) if image.mode == "P" else ids
 
 
 def _png(ids: np.ndarray) -> bytes:

@@ -1,8 +1,10 @@
 """Drafting a recipe: what lies there is found, the choice is explained, the recipe loads."""
 
 import csv
+import io
 import json
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -12,10 +14,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 from conftest import png
+from PIL import Image
+from pydantic import TypeAdapter
 
 from heml.compute.progress import silent
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
+from heml.sources.layout import AnySource, open_source
 from heml.storage.run_context import RunContext
 from heml.storage.store import Store
 from pipelines.cli.app import main
@@ -170,6 +175,22 @@ def test_labels_are_read_off_masks_on_demand(draft, dataset):
     assert recipe.label == "has_shape"
 
 
+def test_labels_off_masks_follow_palettes_as_reading_does(draft, dataset):
+    dataset.classes({10: "background", 200: "shape"})
+    for number in range(40):
+        # Indices 0 and 1 are no classes, the grays that they show are.
+        mask = Image.fromarray(np.full((16, 24), number % 2, np.uint8))
+        mask.putpalette([10, 10, 10, 200, 200, 200])
+        buffer = io.BytesIO()
+        mask.save(buffer, "PNG")
+        tone = str(number % 4 // 2)
+        dataset.row(mask=buffer.getvalue(), tone=tone, label="same", split="train")
+    dataset.write()
+    recipe, said = draft(dataset.root, "--label", "has_shape", "--attribute", "tone")
+    assert recipe is not None, said
+    assert re.search("no 20, yes 20|yes 20, no 20", said), said
+
+
 def test_without_masks_the_recipe_says_what_is_missing(tmp_path, capsys):
     for name in ("cat", "dog"):
         (tmp_path / "set" / name).mkdir(parents=True)
@@ -204,7 +225,7 @@ def test_who_stops_reading_gets_the_recipe_all_the_same(faces, tmp_path):
         ("nowhere/at/all", "no file or folder"),
         ("empty", "there is nothing in"),
         ("texts", "no metadata table, no Parquet files and no images"),
-        ("notes.txt", "a file must be .csv, .jsonl, .parquet"),
+        ("notes.txt", "a file must be .csv, .tsv, .jsonl, .parquet"),
         ("bare.csv", "no column names the images"),
         ("lost.csv", "no folder above it holds 'nowhere.png'"),
     ],
@@ -285,6 +306,12 @@ def test_a_folder_of_save_to_disk_is_read(draft, tmp_path):
     status = main(["init", str(tmp_path / "saved"), "--out", str(tmp_path / "saved.yaml")])
     assert status == 0
     assert "kind: huggingface" in (tmp_path / "saved.yaml").read_text()
+    content = {"kind": "huggingface", "dataset": str(tmp_path / "saved"), "label": "label"}
+    reader = open_source(TypeAdapter(AnySource).validate_python(content), tmp_path)
+    before = reader.state()
+    os.utime(next((tmp_path / "saved").glob("*.arrow")), (0, 0))
+    assert reader.state() != before
+    assert list(reader.skipped()) == []
 
 
 def test_columns_of_lists_are_told_to_be_written_row_by_row(draft, tmp_path):

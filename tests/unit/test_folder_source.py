@@ -2,6 +2,7 @@
 
 import json
 import os
+import unicodedata
 from pathlib import Path
 
 import pytest
@@ -419,12 +420,94 @@ def test_file_columns_must_be_there(dataset, column):
         (b"file_name,label,label\n", "'label' is there twice"),
         (b"\xff\xfefile_name", "UTF-8"),
         (b'file_name,mask_name,split,label,tone\n"a', "is not a CSV"),
-        (b"file_name;mask_name;label\n", "no column 'file_name'"),
+        (b"name;mask_name;label\n", "no column 'file_name'"),
+        (b"a;file_name|b\n", "semicolons or bars may stand between the fields"),
+        (
+            "file_name,mask_name,label\na.png,,müde".encode("cp1252"),
+            "'…a.png,,müde…' if it is cp1252",
+        ),
+        ("file_name,label\n".encode("utf-16-le"), "set source.encoding: utf-16-le"),
     ],
 )
 def test_tables_that_are_none_are_refused(dataset, text, words):
     (dataset.root / "metadata.csv").write_bytes(text)
     assert words in refused(dataset)
+
+
+@pytest.mark.parametrize(
+    ("encoding", "delimiter", "words"),
+    [
+        ("utf-8", ";", "semicolons between the fields"),
+        ("utf-8", "\t", "tabs between the fields"),
+        ("utf-16", "\t", "UTF-16, tabs between the fields"),
+        ("utf-16-be", ",", "UTF-16"),
+        ("utf-8", ",", None),
+    ],
+)
+def test_tables_are_read_as_they_say_and_it_is_told(dataset, encoding, delimiter, words):
+    mark = "\ufeff" if encoding == "utf-16-be" else ""
+    lines = [("file_name", "mask_name", "split", "label", "tone, of hair")]
+    lines.append(("images/a.png", "", "train", "fröhlich", "1,5"))
+    dataset.put("images/a.png", b"x")
+    # A comma in a value needs quotes where commas stand between the fields.
+    rows = [delimiter.join(f'"{v}"' if delimiter in v else v for v in line) for line in lines]
+    dataset.put("metadata.csv", (mark + "\n".join(rows)).encode(encoding))
+    reader = source(dataset)
+    (record,) = reader.records()
+    assert record.columns == {"split": "train", "label": "fröhlich", "tone, of hair": "1,5"}
+    assert reader.read_as() == ({"metadata.csv": words} if words else {})
+
+
+def test_an_encoding_that_the_recipe_names_is_used(dataset):
+    dataset.row(label="fröhlich")
+    dataset.write()
+    path = dataset.root / "metadata.csv"
+    path.write_bytes(path.read_text(encoding="utf-8").encode("cp1252"))
+    (record,) = source(dataset, encoding="cp1252").records()
+    assert record.columns["label"] == "fröhlich"
+    with pytest.raises(ValueError, match="'cp1253x' is no encoding"):
+        dataset.settings(encoding="cp1253x")
+
+
+def test_a_field_may_be_as_long_as_a_mask(dataset):
+    dataset.row(EncodedPixels="1 2 " * 40_000)
+    (record,) = records(dataset)
+    assert record.columns["EncodedPixels"] == ("1 2 " * 40_000).strip()
+
+
+@pytest.mark.parametrize(("disk", "table"), [("NFD", "NFC"), ("NFC", "NFD")])
+def test_names_are_the_same_in_both_forms_of_unicode(dataset, disk, table):
+    on_disk, said = (unicodedata.normalize(form, "images/café.png") for form in (disk, table))
+    assert on_disk != said
+    dataset.put(on_disk, b"x")
+    dataset.row(file_name=said)
+    (record,) = records(dataset)
+    assert (record.image, record.file_name) == (b"x", said)
+    before = source(dataset).state()
+    assert list(source(dataset).skipped()) == []
+    dataset.put(on_disk, b"another content")
+    assert source(dataset).state() != before
+
+
+def test_whole_numbers_are_one_value_however_they_are_written(dataset):
+    # A column of whole numbers with a gap is written with decimals.
+    for label, tone, other in (("0", "1.50", "2.0"), ("0.0", "1.5", "2"), ("1.0", "-1.0", "3.0")):
+        dataset.row(label=label, tone=tone, other=other)
+    found = records(dataset, labels=["0", "1.0"])
+    assert [record.columns["label"] for record in found] == ["0", "0", "1"]
+    assert [record.columns["tone"] for record in found] == ["1.50", "1.5", "-1"]
+    # Other columns stay as they are.
+    assert [record.columns["other"] for record in found] == ["2.0", "2", "3.0"]
+    assert source(dataset, labels=["0", "1.0"]).labels == ["0", "1"]
+
+
+def test_a_quote_that_is_not_closed_does_not_read_on_without_end(dataset, monkeypatch):
+    monkeypatch.setattr("heml.sources.text_form.MOST_FIELD", 1000)
+    dataset.good()
+    dataset.write()
+    with (dataset.root / "metadata.csv").open("a") as file:
+        file.write('"' + "x" * 2000)
+    assert "a quote is not closed" in refused(dataset)
 
 
 def test_label_and_attribute_need_two_values(dataset):

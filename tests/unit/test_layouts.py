@@ -301,6 +301,29 @@ def ade20k(tmp_path) -> Path:
     return tmp_path
 
 
+@pytest.mark.parametrize(
+    ("layout", "settings"),
+    [
+        ("celeba", {"kind": "celebamask_hq", "label": "Smiling"}),
+        ("atr", {"kind": "atr", "label": "has_dress"}),
+        ("atr_parquet", {"kind": "atr", "label": "has_dress"}),
+        ("ade20k", {"kind": "ade20k", "label": "scene"}),
+    ],
+)
+def test_files_that_no_layout_reads_are_named(layout, settings, request):
+    root = request.getfixturevalue(layout)
+    if layout == "celeba":
+        root = root.parent / "CelebAMask-HQ"
+    reader = opened(root=str(root), **settings)
+    assert list(reader.skipped()) == []
+    put(root / "more/extra.jpg", jpeg(0))
+    put(root / "more/notes.txt", "read me")
+    assert dict(reader.skipped()) == {
+        "more/extra.jpg": "an image that no row names",
+        "more/notes.txt": "no part of this layout",
+    }
+
+
 def test_ade20k_scenes_and_splits(ade20k):
     rows = records(kind="ade20k", root=str(ade20k), attributes=["has_sky"])
     assert len(rows) == 12

@@ -205,6 +205,14 @@ def test_files_with_other_columns_are_read_together(tmp_path):
 # --- what is wrong ------------------------------------------------------------------------------
 
 
+def test_a_number_is_one_value_in_files_of_other_types(tmp_path):
+    pq.write_table(table(4, label=[0, 1, 0, 1]), tmp_path / "0.parquet")
+    # With a missing value pandas writes whole numbers as floats.
+    pq.write_table(table(4, 4, label=[0.0, 1.0, None, 1.0]), tmp_path / "1.parquet")
+    found = [r.columns["label"] for r in source(tmp_path).records()]
+    assert found == ["0", "1", "0", "1", "0", "1", None, "1"]
+
+
 def test_rows_without_picture_or_mask_have_reasons(tmp_path, store, taxonomy):
     images = [{"bytes": image(n), "path": None} for n in range(32)]
     masks = [{"bytes": mask(n), "path": None} for n in range(32)]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Literal
 
-from pydantic import Field
+from pydantic import Field, field_validator
 
 from heml.sources.layout import LAYOUTS, Layout
 from heml.sources.source_settings import Classes, RootSource, SplitNames
@@ -21,8 +21,14 @@ class FolderSource(RootSource):
     kind: Literal["folder"]
     metadata: str | None = Field(
         None,
-        description="CSV, JSON Lines or Parquet, relative to root; default: metadata.csv, .jsonl "
-        "or .parquet, in root or in the folders of its splits, else folders named by class.",
+        description="CSV (with commas, semicolons, tabs or bars), JSON Lines or Parquet, relative "
+        "to root; default: metadata.csv, .tsv, .jsonl or .parquet, in root or in the folders of "
+        "its splits, else folders named by class.",
+    )
+    encoding: str | None = Field(
+        None,
+        description="Encoding of the table, such as cp1252; default: what its byte order mark "
+        "says, or UTF-8.",
     )
     image: str = Field("file_name", description="Column of the image's path.")
     mask: str | None = Field(
@@ -35,6 +41,16 @@ class FolderSource(RootSource):
     splits: SplitNames = Field(
         default_factory=dict, description="Split as the column or folders say → split here."
     )
+
+    @field_validator("encoding")
+    @classmethod
+    def _is_known(cls, value: str | None) -> str | None:
+        if value is not None:
+            try:
+                "".encode(value)
+            except LookupError as error:
+                raise ValueError(f"'{value}' is no encoding; such as cp1252 or utf-16") from error
+        return value
 
 
 def open_source(settings: FolderSource, base: Path) -> Source:

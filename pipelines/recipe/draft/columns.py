@@ -17,10 +17,10 @@ import numpy as np
 
 from data_contracts.common import SPLITS
 from heml.bias.tables import cramers_v
-from heml.images.images_table import decode_mask
 from heml.sources.base import FileSource, GivenSource
 from heml.sources.raw import SourceError
 from heml.sources.splits import presence_column
+from heml.sources.validate import mask_ids
 from pipelines.recipe.draft.find import Content, read
 from pipelines.recipe.draft.one_line import one_line
 
@@ -239,7 +239,7 @@ def _off_masks(reader: GivenSource) -> dict[str, Column]:
             break
         assert record.mask is not None
         try:
-            present = {*np.unique(decode_mask(record.mask)).tolist()}
+            present = {*np.unique(mask_ids(record.mask, classes)).tolist()}
         except Exception:  # noqa: S112 - ingesting will tell what is wrong with it
             continue
         for number, column in values.items():

@@ -79,7 +79,7 @@ def _in_folder(files: Files, root: str) -> Content:
         return _with_table_columns({"kind": "folder", "root": root}, files, tables[0])
     if any(name.lower().endswith(PARQUET) for name in files.walk()):
         return _with_picture_columns({"kind": "parquet", "root": root})
-    if others := [name for name in found.files if name.endswith((".csv", ".jsonl"))]:
+    if others := [name for name in found.files if name.endswith((".csv", ".tsv", ".jsonl"))]:
         content = {"kind": "folder", "root": root, "metadata": others[0]}
         return _with_table_columns(content, files, others[0])
     if any(True for _ in folder.described()):
@@ -102,7 +102,8 @@ def _from_file(path: Path) -> Content:
 
 def _from_table(path: Path) -> Content:
     """A metadata table: its root is the nearest folder above where its images are."""
-    table = MetadataTable(open_files(str(path.parent), Path("/"), _TABLE_BYTES), path.name)
+    files = open_files(str(path.parent), Path("/"), _TABLE_BYTES)
+    table = MetadataTable(files, path.name, _PATH_WORDS)
     column = _image_path_column(table)
     first = next((row.fields[column] for row in table.rows() if row.fields.get(column)), None)
     if first is None:
@@ -119,7 +120,7 @@ def _from_table(path: Path) -> Content:
 
 def _with_table_columns(content: Content, files: Files, name: str) -> Content:
     """The settings with the columns of images and masks, where they are not the default ones."""
-    table = MetadataTable(files, name)
+    table = MetadataTable(files, name, _PATH_WORDS)
     column = _image_path_column(table)
     if column != "file_name":
         content["image"] = column
