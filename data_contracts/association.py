@@ -33,8 +33,9 @@ BIAS_MEASURES = Contract(
     name="bias_measures",
     description="Every measure of coverage and association on the train split, among records whose "
     "attribute value is known, with 95% intervals: from inverted tests for measures of a whole "
-    "attribute, percentile bootstraps for others. p-values come from shuffling the attribute among "
-    "records, or from drawing equal shares where those are the target; q-values are "
+    "attribute and for nPMI, Wilson's for class imbalance, Newcombe's for differences in "
+    "proportions. p-values come from shuffling the attribute among records, or from drawing "
+    "equal shares where those are the target; q-values are "
     "Benjamini-Hochberg's over all rows of a measure.",
     columns=(
         Column(

@@ -27,8 +27,8 @@ def association(
 ) -> tuple[pd.DataFrame, pd.DataFrame]:
     """Every measure of association and distribution of each attribute.
 
-    95% intervals of measures that rise with association invert tests, others are percentile
-    bootstraps over records. p-values come from shuffling the attribute among the records (or, for
+    95% intervals of measures that rise with association invert tests, others are what the measure
+    says (`Measure.interval`). p-values come from shuffling the attribute among the records (or, for
     the distance to equal shares, from drawing equal shares), q-values are Benjamini-Hochberg's over
     all rows of a measure.
 
@@ -123,15 +123,30 @@ def _measures(
         else measure.adjusted(counts.table, draws.shuffled)
         for measure in MEASURES
     }
-    intervals = _inverted(counts, statistics, max(int(resamples * _DRAWS_PER_STRENGTH), 50), rng)
+    per_strength = max(int(resamples * _DRAWS_PER_STRENGTH), 50)
+    intervals = _inverted(counts, statistics, per_strength, rng)
+    ends = {m.name: m.interval(counts.table, per_strength, rng) for m in MEASURES if m.interval}
     for kind, of_kind in rows.items():
         for measure in (m for m in MEASURES if m.of == kind):
             for row in of_kind(measure, statistics[measure.name], counts, draws):
+                if row["value"] is not None and measure.name in ends:
+                    row |= _ends(ends[measure.name], counts, row)
                 if measure.name in intervals:
                     # An estimate that is too high may lie above the strengths that fit it.
                     low, high = intervals[measure.name]
                     row |= {"low": min(low, row["value"]), "high": max(high, row["value"])}
                 yield row
+
+
+def _ends(
+    ends: tuple[np.ndarray, np.ndarray], counts: Contingency, row: Mapping[str, Any]
+) -> dict[str, float]:
+    """Ends of a row's own interval, which holds its estimate."""
+    place = [counts.values.index(row["attribute_value"])]
+    if row["label_value"] is not None:
+        place.insert(0, counts.labels.index(row["label_value"]))
+    low, high = (float(end[tuple(place)]) for end in ends)
+    return {"low": min(low, row["value"]), "high": max(high, row["value"])}
 
 
 def _inverted(

@@ -28,7 +28,7 @@ from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 
-VERSION = 5
+VERSION = 6
 #: Names listed in a line of progress; the tables have all.
 MOST_NAMED = 6
 

@@ -138,6 +138,26 @@ def inverted_intervals(
     }
 
 
+def signed_interval(
+    observed: float, drawn: np.ndarray, population: np.ndarray
+) -> tuple[float, float]:
+    """95% interval of a statistic that rises along a path on which no end is special.
+
+    Parameters
+    ----------
+    observed : float
+    drawn : float array (S, B)
+        The statistic of tables drawn at each strength.
+    population : float array (S,)
+        Its values for infinitely many records.
+    """
+    low, high = _inverted(observed, drawn, population)
+    if float((drawn[0] >= observed - 1e-12).mean()) > _TAIL:
+        # The path begins where the observed margins allow no less; others may.
+        low = min(low, float(np.quantile(drawn[0], _TAIL)))
+    return low, high
+
+
 def _inverted(observed: float, drawn: np.ndarray, population: np.ndarray) -> tuple[float, float]:
     """Interval of one statistic from its draws, float (S, B), and population values, float (S,)."""
     count = drawn.shape[1]

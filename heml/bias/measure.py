@@ -17,6 +17,8 @@ from heml.parts.registry import Registry
 
 #: From tables (..., R, C) of counts to the measure.
 Statistic = Callable[[np.ndarray], np.ndarray]
+#: From a table (R, C), tables to draw, and the random source to lower and upper ends.
+Interval = Callable[[np.ndarray, int, np.random.Generator], tuple[np.ndarray, np.ndarray]]
 
 
 @dataclass(frozen=True)
@@ -46,8 +48,10 @@ class Measure:
         Gives the statistic from the observed table and the shuffled ones, where it needs them.
     rises : bool
         True for a measure of attributes that is smallest without association, as `null` has it, and
-        rises with it: its interval inverts tests (`heml.bias.inverted_interval`). Other intervals
-        are percentile bootstraps.
+        rises with it: its interval inverts tests (`heml.bias.inverted_interval`).
+    interval : callable, optional
+        Of other measures: from the table, the number of tables to draw and the random source to the
+        ends of the 95% intervals. Default: percentile bootstraps.
     population : callable, optional
         The measure for infinitely many records, from float tables, if it is not the statistic.
     """
@@ -62,6 +66,7 @@ class Measure:
     adjusted: Callable[[np.ndarray, np.ndarray], Statistic] | None = None
     rises: bool = False
     population: Statistic | None = None
+    interval: Interval | None = None
 
 
 MEASURES: Registry[Measure] = Registry("bias measure", "heml.bias.measures", "heml.measures")

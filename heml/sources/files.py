@@ -14,10 +14,11 @@ import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from functools import cached_property
-from pathlib import Path, PureWindowsPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 from typing import Any, BinaryIO, NamedTuple
 from urllib.parse import unquote, urlsplit
 
+from heml.sources.image_names import IMAGE_SUFFIXES
 from heml.sources.raw import SourceError, Unacceptable
 
 _URL = re.compile(r"[A-Za-z][A-Za-z0-9+.-]*(://|::)")
@@ -154,8 +155,12 @@ class Files(ABC):
             raise Unacceptable("too_large", f"'{name}' has {size} bytes")
 
     def _absent(self, name: str, missing: str) -> Unacceptable:
-        hint = " (write / between folders)" if "\\" in name else ""
+        hint = " (write / between folders)" if "\\" in name else self._near(name)
         return Unacceptable(missing, f"there is no file '{name}'{hint}")
+
+    def _near(self, name: str) -> str:
+        """What is there instead of a file, for messages."""
+        return ""
 
 
 class LocalFiles(Files):
@@ -226,6 +231,12 @@ class LocalFiles(Files):
             return Path(path).read_bytes()
         except OSError as error:
             raise Unacceptable("unreadable_file", f"'{name}': {error.strerror}") from error
+
+    def _near(self, name: str) -> str:
+        stem = name.removesuffix(PurePosixPath(name).suffix)
+        others = (stem + suffix for suffix in IMAGE_SUFFIXES)
+        found = next((other for other in others if self.is_file(other)), None)
+        return "" if found is None else f"; there is '{found}'"
 
     def stamp(self, name: str) -> object:
         try:

@@ -295,6 +295,13 @@ def test_a_backslash_name_is_told_what_to_write(dataset):
     assert "write /" in records(dataset)[-1].refusal.detail
 
 
+def test_a_name_with_another_ending_is_told_which_is_there(dataset):
+    dataset.put("images/a.png", b"x")
+    dataset.row(file_name="images/a.jpg")
+    detail = records(dataset)[-1].refusal.detail
+    assert detail == "there is no file 'images/a.jpg'; there is 'images/a.png'"
+
+
 def test_a_named_mask_must_exist(dataset):
     dataset.good(1)
     assert refusal_of(dataset, "images/0000.png", mask_name="masks/no.png") == "missing_mask"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heml.bias import tables
 from heml.bias.measure import MEASURES, Measure
+from heml.bias.signed_interval import class_imbalance_interval
 
 MEASURES.register(
     Measure(
@@ -14,5 +15,6 @@ MEASURES.register(
         statistic=tables.class_imbalance,
         of="value",
         null="none",
+        interval=class_imbalance_interval,
     )
 )

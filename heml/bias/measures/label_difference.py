@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heml.bias import tables
 from heml.bias.measure import MEASURES, Measure
+from heml.bias.signed_interval import label_difference_interval
 
 MEASURES.register(
     Measure(
@@ -14,5 +15,6 @@ MEASURES.register(
         "one, -1 to 1",
         statistic=tables.label_differences,
         of="group",
+        interval=label_difference_interval,
     )
 )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heml.bias import tables
 from heml.bias.measure import MEASURES, Measure
+from heml.bias.signed_interval import npmi_interval
 
 MEASURES.register(
     Measure(
@@ -13,5 +14,6 @@ MEASURES.register(
         description="normalized pointwise mutual information of label and attribute value, -1 to 1",
         statistic=tables.pointwise,
         of="group",
+        interval=npmi_interval,
     )
 )

@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from itertools import islice
 
@@ -113,6 +113,8 @@ class Findings:
         What tells the splits apart, in words.
     skipped : list of tuple of str
         The first files that no row is made of, and why.
+    read_as : mapping of str to str
+        Tables that are written in another way than usual → how they are read.
     """
 
     content: Content
@@ -124,6 +126,7 @@ class Findings:
     unmasked: int | None
     splits_come_from: str
     skipped: list[tuple[str, str]]
+    read_as: Mapping[str, str]
 
 
 def look(content: Content, off_masks: bool = False) -> Findings:
@@ -170,6 +173,7 @@ def look(content: Content, off_masks: bool = False) -> Findings:
         _unmasked(reader),
         reader.splits_come_from(),
         list(islice(reader.skipped(), MOST_SKIPPED)),
+        reader.read_as(),
     )
 
 

@@ -118,6 +118,8 @@ def _say_found(findings: Findings, say: Say) -> None:
     splits = ", ".join(f"{split} {count}" for split, count in findings.splits.most_common())
     say(f"rows       {findings.rows}{more}: {splits}")
     say(f"           splits: {findings.splits_come_from}")
+    for table, form in findings.read_as.items():
+        say(f"           {table}: {form}")
     for skipped, why in findings.skipped:
         say(f"           skipped: {skipped}: {why}")
     left_out = [split for split in findings.splits if split not in SPLITS]
