@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+# The gates give the dataset its columns of theirs.
+import heml.recombination.gate  # noqa: F401
 from heml.dataset.export_format import EXPORTS
 from heml.dataset_folder.manifest_file import DatasetError, read_manifest
 from heml.parts.registry import RegistryError

@@ -1,14 +1,22 @@
-"""The page of inputs names tests that exist."""
+"""The tables of inputs and of faults name tests that exist."""
 
 import re
 from pathlib import Path
 
+import pytest
+
 ROOT = Path(__file__).parents[2]
 
 
-def test_every_test_that_the_page_names_exists():
-    page = (ROOT / "docs/inputs.md").read_text(encoding="utf-8")
-    named = set(re.findall(r"`(test_\w+)` \|$", page, re.MULTILINE))
+@pytest.mark.parametrize("page", ["inputs.md", "operations.md"])
+def test_every_test_that_the_page_names_exists(page):
+    text = (ROOT / "docs" / page).read_text(encoding="utf-8")
+    # Rows of tables whose last column is called test, without heads and rules.
+    tables = re.findall(r"^\|.*\| test \|\n\|[ |-]+\|\n((?:\|.*\n)+)", text, re.MULTILINE)
+    rows = [row for table in tables for row in table.splitlines()]
+    last = [re.findall(r"`(test_\w+)`", row.split("|")[-2]) for row in rows]
+    assert len(rows) > 30
+    assert all(last), [row for row, named in zip(rows, last, strict=True) if not named]
     tests = "".join(p.read_text("utf-8") for p in (ROOT / "tests").rglob("test_*.py"))
-    assert len(named) > 30
-    assert named - set(re.findall(r"^def (test_\w+)\(", tests, re.MULTILINE)) == set()
+    there = set(re.findall(r"^def (test_\w+)\(", tests, re.MULTILINE))
+    assert {name for named in last for name in named} - there == set()

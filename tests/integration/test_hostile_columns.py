@@ -97,7 +97,7 @@ def test_pycocotools_reads_the_rows(made, exported, split, capsys):
     wanted = rows(made, split)
     assert sorted(coco.imgs) == list(range(1, len(wanted) + 1))
     licences = {entry["id"] for entry in coco.dataset["licenses"]}
-    assert not list(folder.rglob("*.mpo"))
+    assert not list(exported.rglob("*.mpo"))
     for image, row in zip(coco.loadImgs(sorted(coco.imgs)), wanted, strict=True):
         path = folder / "data" / image["file_name"]
         assert path.resolve().parent == (folder / "data").resolve()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from pathlib import Path
 
 import dataset_store
@@ -15,7 +17,8 @@ from heml.dataset_folder.reader import read_rows, splits_of
 from heml.storage.store import Store
 from pipelines.recipe.model import RecipeError, load_recipe
 
-DOCS = Path(__file__).parents[2] / "docs" / "dataset.md"
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs" / "dataset.md"
 RECIPE = "name: faces\nsource: {{kind: portraits}}\ndataset: {{exports: [{}]}}\n"
 TOY = '''
 """Ids, one a line."""
@@ -86,6 +89,14 @@ def test_without_it_nobody_knows_it(tmp_path):
     assert known() == ["coco", "imagefolder", "webdataset"]
     with pytest.raises(RecipeError, match="'koko' is unknown; did you mean 'coco'"):
         recipe(tmp_path, "koko")
+
+
+def test_exporting_alone_knows_all_columns():
+    # In a process that has run no stage, as `heml dataset export` does.
+    code = "import heml.dataset.export; from data_contracts import REBALANCED_DATASET as r; "
+    code += "print('gate_seam' in r.column_names)"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)
+    assert done.stdout == "True\n", done.stderr
 
 
 def test_the_docs_list_every_format():
