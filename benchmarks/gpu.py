@@ -32,7 +32,7 @@ segmentation: {{kind: annotated}}
 taxonomy: portraits
 metric: {{epochs: {epochs}, device: {device}, resolution: {{leaf: 24, branch: 32, root: 48}}}}
 rebalance: {{budget: {budget}}}
-effect: {{seeds: 1, steps: {steps}}}
+effect: {{seeds: 1, steps: {steps}, device: {device}}}
 """
 SMALL = {"count": 160, "size": 48, "epochs": 1, "budget": 0.1, "steps": 20}
 FULL = {"count": 1000, "size": 128, "epochs": 6, "budget": 0.5, "steps": 300}

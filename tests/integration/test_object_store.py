@@ -12,6 +12,7 @@ from heml.dataset.revocation import revoke
 from heml.images.revoked import read_revoked
 from heml.sources.ingest import ingest
 from heml.storage.atomic_write import write_aside
+from heml.storage.forced import force
 from heml.storage.remote import Remote, StoreError
 from heml.storage.store import Store, open_store
 from pipelines.build import build_defs
@@ -198,6 +199,19 @@ def _ids(store):
     from heml.images.images_table import image_index
 
     return image_index(store, [])["image_id"]
+
+
+def test_a_forced_stage_does_not_come_back_from_the_store(machine, bucket):
+    store, other = machine("one"), machine("two")
+    finish(store, b"first")
+    assert force(store, "images", "run")
+    other.pull()
+    assert other.stages() == []
+    store.pull()
+    assert store.finished("images", "a") is None
+    finish(store, b"again")
+    other.pull()
+    assert other.finished("images", "a") == {"rows": 5}
 
 
 def test_withdrawn_file_is_gone_everywhere(machine, bucket):

@@ -213,6 +213,16 @@ def test_no_view_is_left(tmp_path):
     assert not store.node_views.exists()
 
 
+def test_what_an_unfinished_stage_left_loses_the_images_too(tmp_path):
+    store = finished_store(tmp_path)
+    gone = parents_and_a_test_image(store)
+    store.forget("segments")
+    assert set(gone) & set(pq.read_table(store.segments)["image_id"].to_pylist())
+    revoke(store, gone)
+    assert not set(gone) & set(pq.read_table(store.segments)["image_id"].to_pylist())
+    assert "segments" not in store.stages()
+
+
 def test_counts_follow_the_images(tmp_path):
     store = finished_store(tmp_path / "one")
     gone = parents_and_a_test_image(store)
