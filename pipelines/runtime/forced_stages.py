@@ -31,7 +31,8 @@ def drop_forced(context: dg.AssetExecutionContext, recipe: LoadedRecipe, store: 
     made = _stages(recipe, context.job_def.asset_layer.selected_asset_keys)
     if chosen := context.run.asset_selection:
         made = _stages(recipe, chosen)
-    if left := sorted(forced - made):
+    # A run that is executed again inherits the tag, and need not make all that its parent made.
+    if (left := sorted(forced - made)) and context.run.parent_run_id is None:
         raise UnknownStage(f"force: this run does not make '{left[0]}'; {nearest(left[0], made)}")
     earlier = list(_resumed(context)) if context.run.tags.get(_RESUMED) else []
     for stage in sorted(forced & _stages(recipe, context.selected_asset_keys)):
