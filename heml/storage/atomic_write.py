@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shutil
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -49,8 +50,8 @@ def _swap(aside: Path, target: Path) -> None:
 
 
 def owner() -> str:
-    """This process, in the name of what it writes: others may share the folder."""
-    return f"{os.getpid()}@{_host()}"
+    """This process and thread, in the name of what it writes: others may share the folder."""
+    return f"{os.getpid()}-{threading.get_ident()}@{_host()}"
 
 
 def _host() -> str:
@@ -76,7 +77,8 @@ def is_abandoned(path: Path) -> bool:
     a day counts as abandoned.
     """
     *_, writer, ending = ["", "", *path.name.split(".")]
-    pid, _, host = writer.partition("@")
+    writer, _, host = writer.partition("@")
+    pid, _, _thread = writer.partition("-")
     if not path.name.startswith(".") or ending not in ("tmp", "old") or not pid.isdigit():
         return False
     if host and host != _host():

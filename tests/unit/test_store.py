@@ -6,6 +6,7 @@ import shutil
 import subprocess
 import sys
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
@@ -83,6 +84,17 @@ def test_a_folder_is_replaced_whole(tmp_path):
             aside.mkdir()
             (aside / name).touch()
     assert [p.name for p in target.iterdir()] == ["second"]
+    assert list(tmp_path.iterdir()) == [target]
+
+
+def test_threads_that_write_one_file_do_not_take_each_others(tmp_path):
+    target = tmp_path / "table"
+    with write_aside(target) as own:
+        own.write_text("own")
+        # Another thread of this process writes the same file meanwhile.
+        with ThreadPoolExecutor(1) as pool:
+            pool.submit(write, target, "other").result()
+    assert target.read_text() == "own"
     assert list(tmp_path.iterdir()) == [target]
 
 
