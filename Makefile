@@ -54,6 +54,8 @@ $(VENV)/.ready: pyproject.toml constraints.txt
 	@echo "Installing into $(VENV) (once; some minutes: torch is large) ..."
 	@test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e .
+	@# Its first import compiles it, for a minute: here rather than in the middle of a run.
+	@$(BIN)/python -c "import pymatting"
 	@touch $@
 	@echo "Installed."
 

@@ -21,6 +21,7 @@ from heml.recombination.compositing.inpaint import Inpainter, find_checkpoint
 from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.gate import Resegment
 from heml.recombination.imaging.image_reader import SegmentedImageReader
+from heml.recombination.imaging.matte import prepare_matting
 from heml.recombination.judging.calibration import Calibration
 from heml.recombination.judging.judge import MeasuredLimits, fit_gates
 from heml.recombination.plan.train_roles import planned_roles
@@ -33,7 +34,7 @@ from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 from heml.tree.metric_tree import MetricTree
 
-VERSION = 17
+VERSION = 18
 #: With fewer wanted samples than this, one process is done before others have started.
 WORTH_PROCESSES = 400
 
@@ -100,6 +101,7 @@ def recombine(
     def compute() -> tuple[dict[str, Any], list[Path]]:
         groups = pd.read_parquet(store.planned_groups)
         wanted = int(groups[["n_balancing", "n_within_group"]].to_numpy().sum())
+        prepare_matting(run.progress)
         processes = 1 if inpaint is not None else _processes(wanted)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
             spread = elsewhere if cluster() or processes > 1 else None

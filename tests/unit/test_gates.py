@@ -6,6 +6,7 @@ import pytest
 from heml.recombination.gates.not_duplicate import NotDuplicate
 from heml.recombination.gates.seam_hidden import SeamHidden
 from heml.recombination.gates.segment_found import SegmentFound
+from heml.recombination.imaging.matte import SOLID, segment_matte
 from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.judging.judge import Gates
 from heml.recombination.judging.limits import (
@@ -40,7 +41,11 @@ def segmented_images():
 
 
 def borders(segmented_images):
-    return [real_border(p.image, p.masks["disc"]) for p in segmented_images]
+    mattes = [segment_matte(p, ["disc"]) for p in segmented_images]
+    return [
+        real_border(p.image, m.alpha >= SOLID)
+        for p, m in zip(segmented_images, mattes, strict=True)
+    ]
 
 
 @pytest.fixture(scope="module")

@@ -22,11 +22,12 @@ from heml.recombination.compositing.color_statistics import (
     measure_colors,
     sibling_colors,
 )
-from heml.recombination.imaging.blend import MAX_CONTRAST, unlike_own
+from heml.recombination.imaging.blend import unlike_own
 from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
 from heml.recombination.imaging.masked import weights
 from heml.recombination.imaging.pyramid import binomial_blur
 from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
+from heml.recombination.imaging.tone import bounded_tone
 from heml.recombination.imaging.windows import (
     Window,
     colors,
@@ -154,20 +155,19 @@ def _around(
 def transfer_colors(edits: Sequence[Transfer], device: torch.device) -> list[Recombined]:
     """Recolored samples of edits with one key (Reinhard et al., IEEE CG&A 2001, in LAB).
 
-    Shapes and masks stay. Pixels unlike their segment's own colors keep theirs, as `match_tone`
-    does.
+    Shapes and masks stay. Pixels unlike their segment's own colors keep theirs, as
+    `recolor` does.
     """
     image = colors([cut(e.sample.image, e.window) for e in edits], device)
     parts = torch.from_numpy(np.stack([cut(e.parts, e.window) for e in edits])).to(device)
     rows = 1 + max(len(e.own) for e in edits)
-    # Part 0 comes first: nothing changes there.
     own, wanted = (torch.zeros(len(edits), rows, 2, 3) for _ in range(2))
-    own[:, 0, 1] = wanted[:, 0, 1] = 1
     for place, edit in enumerate(edits):
         own[place, 1 : 1 + len(edit.own)] = torch.from_numpy(edit.own)
         wanted[place, 1 : 1 + len(edit.own)] = torch.from_numpy(edit.wanted)
-    contrast = (wanted[:, :, 1] / own[:, :, 1].clamp_min(1)).clamp(1 / MAX_CONTRAST, MAX_CONTRAST)
-    shift = wanted[:, :, 0] - contrast * own[:, :, 0]
+    contrast, shift = bounded_tone(own, wanted, torch.ones(len(edits), rows, dtype=torch.bool))
+    # Rows of part 0 leave what they meet as it is.
+    contrast[:, 0], shift[:, 0] = 1, 0
     first = torch.arange(len(edits), device=device)[:, None, None] * rows
     places = (parts.int() + first.int()).flatten()
 

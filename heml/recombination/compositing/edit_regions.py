@@ -54,6 +54,8 @@ class Regions:
         Weight of the donor's details.
     wide : float, half the size
         Weight of its shading.
+    alone : bool
+        Where the donor's segment shows in its own color, without what it stood before.
     lit : bool
         Where both show the same kept class of the foreground.
     labels : int16
@@ -74,6 +76,7 @@ class Regions:
     foreign: Tensor
     narrow: Tensor
     wide: Tensor
+    alone: Tensor
     lit: Tensor
     labels: Tensor
     unlabeled: Tensor
@@ -84,13 +87,28 @@ class Regions:
     cut_off: Tensor
 
 
-def find_regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) -> Regions:
+#: Opacity from which a pixel is the segment's, and above which an old segment must go.
+SOLID, TRACE = 0.5, 0.03
+#: Width of a matte's soft edge within which a segment meets what comes along from its own picture.
+SOFT = 3
+
+
+def find_regions(
+    here: Tensor,
+    there: Tensor,
+    new_alpha: Tensor,
+    old_alpha: Tensor,
+    kinds: Tensor,
+    removes: Tensor,
+) -> Regions:
     """What becomes of each pixel.
 
     Parameters
     ----------
     here, there : int16 (B, 1, H, W)
         Shifted labels of host and donor.
+    new_alpha, old_alpha : float (B, 1, H, W), in [0, 1]
+        Opacity of the donor's segment, and of the host's.
     kinds : uint8 (B, classes + 2)
     removes : bool (B,)
     """
@@ -101,11 +119,11 @@ def find_regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) ->
     free = _has(host, _INSIDE) & ~_has(host, _PROTECTED)
     segment = _has(host, _MOVED)
     scenery = _has(host, _SCENERY)
-    # The outline of a segment against its scenery shows some of that scenery.
-    rim = dilate(_has(donor, _SCENERY), 1 + (radius > 4))
     moved = _has(donor, _MOVED) & ~removes[:, None, None, None]
-    new = moved & free & ~rim
-    old = dilate(segment, 2) & free
+    # Beyond the donor's border there is nothing to show.
+    opacity = new_alpha * weights(free & (there > 0))
+    new = opacity >= SOLID
+    old = (dilate(segment, 1) | (old_alpha > TRACE)) & free
     near = dilate(old | new, radius)
     hole = old & ~new
 
@@ -122,13 +140,18 @@ def find_regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) ->
     borrowed = hole & _lookup(usual & ~_has(kinds, _SCENERY), there_places)
     same = (here == there) & _has(host, _CLASS) & ~segment
     core = new | borrowed
-    body = dilate(core, 1) & (core | (same & free))
-    narrow = torch.maximum(weights(erode(core, 1)), binomial_blur_mask(body).mul_(weights(body)))
+    # Where a segment meets what comes along from behind it, both are one picture.
+    joined = dilate(borrowed, SOFT) & core
+    body = dilate(borrowed, 1) & (borrowed | (same & free))
+    hard = erode(core, 1) & (borrowed | joined | (opacity > 0.98))
+    narrow = torch.maximum(opacity, binomial_blur_mask(body).mul_(weights(body)))
+    narrow = torch.maximum(narrow, weights(hard))
     spread = dilate(core, radius // 2 + 1) & (core | (same & free))
     wide = blur(downsample2x_mask(spread), radius / 6).mul_(downsample2x_mask(dilate(spread, 1)))
     wide = torch.maximum(wide, downsample2x(narrow))
 
-    labels = where(new | (segment & borrowed), there, here)
+    labels = where(new, _moved_labels(there, moved, kinds), here)
+    labels = where(segment & borrowed, there, labels)
     air = (counts * _has(kinds, _SCENERY)).argmax(dim=1)[:, None, None, None]
     usual_scenery = air.to(labels.dtype)
     edge = new & ~erode(new | ~_has(host, _INSIDE), 1)
@@ -138,6 +161,7 @@ def find_regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) ->
         foreign=new | (borrowed & ~_lookup(own, there_places)),
         narrow=narrow,
         wide=wide,
+        alone=~(borrowed | joined),
         lit=same & ~near & ~scenery,
         labels=where(segment & ~core & open_air, usual_scenery, labels),
         unlabeled=segment & ~core & ~open_air,
@@ -147,6 +171,13 @@ def find_regions(here: Tensor, there: Tensor, kinds: Tensor, removes: Tensor) ->
         filled=hole & ~core,
         cut_off=_count(beyond) / _count(edge).clamp_min(1),
     )
+
+
+def _moved_labels(there: Tensor, moved: Tensor, kinds: Tensor) -> Tensor:
+    """Labels of the donor's segment, also where its matte goes beyond its mask: there the class
+    that most of it has."""
+    most = _counts(there.long(), moved, kinds).argmax(dim=1)[:, None, None, None].to(there.dtype)
+    return where(moved, there, most.expand_as(there))
 
 
 def _has(bits: Tensor, bit: int) -> Tensor:

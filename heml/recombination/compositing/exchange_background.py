@@ -7,23 +7,25 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
+from scipy.ndimage import binary_dilation, distance_transform_edt
 from torch import Tensor
 
 from heml.images.bounding_box import bounding_box
 from heml.metrics.views import union
-from heml.recombination.imaging.fill import fill_scenery
+from heml.recombination.imaging.gray import in_gray
 from heml.recombination.imaging.masked import weights
-from heml.recombination.imaging.pyramid import binomial_blur_mask, erode
+from heml.recombination.imaging.matte import SOLID, Matte, segment_matte
+from heml.recombination.imaging.patch_fill import fill_patches
+from heml.recombination.imaging.pyramid import erode
+from heml.recombination.imaging.scenery_placement import place_scenery
 from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.imaging.windows import Window, colors, cut, pixels, side_for, warp
 from heml.taxonomy import Taxonomy
 
-#: Width of the band around the donor's outline that does not count as scenery, as a share of the
-#: shorter side.
-RIM = 0.02
-#: Scenery is enlarged by at most this factor to bring the hole that the donor leaves behind the
-#: host's foreground.
-MOST_ENLARGED = 1.25
+#: Opacity of the donor's foreground up to which a pixel counts as scenery, of 255.
+CLEAR = 8
+#: Room around what shows of a hole: it is filled as far as the foreground's soft edge reaches.
+ROOM = 3
 
 
 @dataclass(frozen=True)
@@ -33,10 +35,10 @@ class Exchange:
     Parameters
     ----------
     host, donor : SegmentedImage
-    front : bool array (H, W)
-        The host's foreground.
+    front : Matte, optional
+        The host's foreground; None if it has none.
     scenery : bool array (h, w)
-        The donor's background.
+        Where the donor shows its background and nothing else.
     classes : sequence of str
         Of the background.
     matrix : float array (2, 3)
@@ -45,7 +47,7 @@ class Exchange:
 
     host: SegmentedImage
     donor: SegmentedImage
-    front: np.ndarray
+    front: Matte | None
     scenery: np.ndarray
     classes: Sequence[str]
     matrix: np.ndarray
@@ -60,69 +62,83 @@ def prepare(
 ) -> Exchange | None:
     """Where the donor's scenery comes to lie; None if one of the two has no background."""
     classes = [c for node in nodes for c in taxonomy.classes_of(node)]
-    behind, scenery = union(host.masks, classes), union(donor.masks, classes)
-    if behind is None or scenery is None:
+    if union(host.masks, classes) is None or union(donor.masks, classes) is None:
         return None
-    front = ~behind
-    (height, width), (tall, wide) = host.size, donor.size
-    cover = max(height / tall, width / wide)
-    hole, cast = bounding_box(~scenery), bounding_box(front)
-    middle = np.array([width / 2, height / 2])
-    # The donor's foreground is moved behind the host's; without one, the scenery stays centered.
-    start = np.array([wide / 2, tall / 2]) if hole is None else _center(hole)
-    end = middle if cast is None else _center(cast)
-    # Enlarged just enough that the scenery still reaches every border.
-    room = np.array([start, [wide, tall] - start])
-    asked = np.array([end, [width, height] - end])
-    needed = float((asked / np.maximum(room, 1)).max())
-    scale = min(max(cover, needed), cover * MOST_ENLARGED)
-    shift = end - scale * start
-    shift = np.clip(shift, [width - scale * wide, height - scale * tall], 0)
-    matrix = np.column_stack([scale * np.eye(2), shift])
+    front, cast = (_foreground(image, classes) for image in (host, donor))
+    scenery = np.ones(donor.size, bool) if cast is None else cast.alpha <= CLEAR
+    if not scenery.any():
+        return None
+    matrix = place_scenery(
+        host.size,
+        donor.size,
+        None if front is None else bounding_box(front.alpha >= SOLID),
+        bounding_box(~scenery),
+    )
     return Exchange(host, donor, front, scenery, classes, matrix)
 
 
-def _center(box: tuple[int, int, int, int]) -> np.ndarray:
-    return np.array([(box[0] + box[2]) / 2, (box[1] + box[3]) / 2])
+def _foreground(image: SegmentedImage, background: Sequence[str]) -> Matte | None:
+    """The matte of all that stands before the background."""
+    return segment_matte(image, [name for name in image.masks if name not in background])
 
 
 def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list[Recombined]:
     """Recombined images of edits with one key."""
     tall, wide, donor_tall, donor_wide = edits[0].key
-    whole, piece = Window(0, 0, tall, wide), Window(0, 0, donor_tall, donor_wide)
-    host = colors([cut(e.host.image, whole) for e in edits], device)
-    front = _planes([cut(e.front, whole) for e in edits], device)
-    donor = colors([cut(e.donor.image, piece) for e in edits], device)
+    piece = Window(0, 0, donor_tall, donor_wide)
+    donor = colors([cut(_shown(e), piece) for e in edits], device)
     known = _planes([_inside(e.scenery, piece) for e in edits], device)
     matrices = np.stack([e.matrix for e in edits])
-    # Annotated outlines are imprecise: pixels beside the donor may still belong to it.
-    trusted = weights(erode(known, max(round(RIM * min(donor_tall, donor_wide)), 2)))
-    warped, seen = warp(donor, trusted, matrices, (tall, wide))
+    warped, seen = warp(donor, weights(known), matrices, (tall, wide))
     # Interpolation mixes both sides at the outline.
-    seen = erode(seen > 0.5, 1)
-    # Real outlines are sharp: only the pixel where both sides mix is left out.
-    kept = erode(front, 1)
-    scenery = fill_scenery(warped, seen, seen.new_ones(len(edits), 1, 1, 1), ~erode(kept, 1))
-    result = pixels(torch.lerp(scenery, host, binomial_blur_mask(kept)))
-    planes_of = (plane.squeeze(1).cpu().numpy() for plane in (kept, seen))
-    return [_recombined(*each) for each in zip(edits, result, *planes_of, strict=True)]
+    shown = erode(seen > 0.5, 1).squeeze(1).cpu().numpy()
+    return [_recombined(*each) for each in zip(edits, pixels(warped), shown, strict=True)]
 
 
-def _recombined(
-    edit: Exchange, image: np.ndarray, kept: np.ndarray, seen: np.ndarray
-) -> Recombined:
-    """The scenery with the host's foreground, less its outline, which is scenery now."""
+def _shown(edit: Exchange) -> np.ndarray:
+    """The donor's picture, in gray where the host is gray."""
+    gray = edit.host.gray and not edit.donor.gray
+    return in_gray(edit.donor.image) if gray else edit.donor.image
+
+
+def _recombined(edit: Exchange, scenery: np.ndarray, shown: np.ndarray) -> Recombined:
+    """The scenery with the host's foreground before it."""
     height, width = edit.host.size
-    kept, seen = kept[:height, :width], seen[:height, :width]
-    masks = {n: m if n in edit.classes else m & kept for n, m in edit.host.masks.items()}
-    first = next(n for n in edit.classes if n in masks)
-    masks[first] = masks[first] | (edit.front & ~kept)
+    scenery, shown = scenery[:height, :width], shown[:height, :width]
+    front = edit.front
+    if front is None:
+        front = Matte(np.zeros((height, width), np.uint8), edit.host.image)
+    kept = front.alpha >= SOLID
+    hole = ~shown & binary_dilation(front.alpha < 255, iterations=ROOM)
+    scenery = fill_patches(scenery, hole, shown)
+    opacity = front.alpha[..., None].astype(np.float32) / 255
+    mixed = scenery + opacity * (front.color.astype(np.float32) - scenery)
     return Recombined(
-        image[:height, :width].copy(),
-        {name: mask for name, mask in masks.items() if mask.any()},
+        mixed.round().astype(np.uint8),
+        _masks(edit, kept),
         pasted=~kept,
-        filled=~kept & ~seen,
+        filled=~kept & ~shown,
     )
+
+
+def _masks(edit: Exchange, kept: np.ndarray) -> dict[str, np.ndarray]:
+    """The host's segments as the matte has them: scenery up to the foreground's soft outline."""
+    host = edit.host
+    background = next(name for name in edit.classes if name in host.masks)
+    masks = {n: m & kept for n, m in host.masks.items() if n not in edit.classes}
+    masks[background] = ~kept
+    bare = kept & ~np.logical_or.reduce(list(masks.values()))
+    if masks.keys() - {background} and bare.any():
+        # What the matte adds to the foreground belongs to the segment next to it.
+        names = [name for name in masks if name != background]
+        labels = np.zeros(host.size, np.int16)
+        for number, name in enumerate(names, start=1):
+            labels[masks[name]] = number
+        if labels.any():
+            _, nearest = distance_transform_edt(labels == 0, return_indices=True)
+            labels[bare] = labels[tuple(axis[bare] for axis in nearest)]
+            masks |= {n: labels == k for k, n in enumerate(names, start=1)}
+    return {name: mask for name, mask in masks.items() if mask.any()}
 
 
 def _planes(masks: Sequence[np.ndarray], device: torch.device) -> Tensor:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 import torch
-from scipy.ndimage import distance_transform_edt
+from scipy.ndimage import binary_dilation, distance_transform_edt
 from torch import Tensor
 
 from heml.images.bounding_box import bounding_box
@@ -19,11 +19,15 @@ from heml.recombination.imaging.blend import (
     match_contrast,
 )
 from heml.recombination.imaging.fill import fill_scenery
+from heml.recombination.imaging.gray import in_gray
 from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
-from heml.recombination.imaging.masked import weights
+from heml.recombination.imaging.masked import weights, where
+from heml.recombination.imaging.matte import Matte
+from heml.recombination.imaging.patch_fill import fill_patches
 from heml.recombination.imaging.pyramid import downsample2x, quarter_mask, upsample2x
 from heml.recombination.imaging.segmented_image import NO_CLASS, Recombined
 from heml.recombination.imaging.windows import (
+    Window,
     colors,
     cut,
     cut_labels,
@@ -33,6 +37,9 @@ from heml.recombination.imaging.windows import (
     warp,
 )
 from heml.taxonomy import Taxonomy
+
+#: Share of a window from which a hole is filled patch by patch.
+TEXTURED = 0.02
 
 
 def transplant(
@@ -48,15 +55,36 @@ def transplant(
     own = [cut_labels(e.host.labels(names), e.window) for e in edits]
     kinds = np.stack([label_kinds(e, names, taxonomy) for e in edits])
     here = planes(own, device) + SHIFT
-    donor = colors([_shown(e) for e in edits], device)
+    old = _opacity([(e.old, e.window) for e in edits], device)
+    shown = [_shown(e, e.donor.image) for e in edits]
+    alone = [
+        s if e.new is None else _shown(e, e.new.color) for e, s in zip(edits, shown, strict=True)
+    ]
+    donor = torch.cat(
+        [
+            colors(shown, device),
+            colors(alone, device),
+            _opacity([(e.new, e.piece) for e in edits], device),
+        ],
+        dim=1,
+    )
     there = planes([cut_labels(e.donor.labels(names), e.piece) for e in edits], device) + SHIFT
     size = (host.shape[-2], host.shape[-1])
     warped, there = warp(donor, there.float(), np.stack([e.matrix for e in edits]), size)
 
     removes = torch.tensor([e.removes for e in edits], device=device)
-    regions = find_regions(here, there.to(here.dtype), torch.from_numpy(kinds).to(device), removes)
-    top = _relit(host, warped, regions)
+    regions = find_regions(
+        here,
+        there.to(here.dtype),
+        warped[:, 6:],
+        old,
+        torch.from_numpy(kinds).to(device),
+        removes,
+    )
+    light = _light(host, warped[:, :3], regions)
+    top = where(regions.alone, warped[:, 3:6], warped[:, :3]).add_(light).clamp_(0, 1)
     base = fill_scenery(host, regions.behind, regions.open_air, regions.old)
+    base = _with_texture(edits, base, regions)
     result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide))
     labels = (regions.labels - SHIFT).squeeze(1).cpu().numpy()
     planes_of = [
@@ -71,17 +99,41 @@ def transplant(
     ]
 
 
-def _shown(edit: Transplant) -> np.ndarray:
-    """The donor's piece, in gray where the host is gray."""
-    piece = cut(edit.donor.image, edit.piece)
-    if not edit.host.gray or edit.donor.gray:
-        return piece
-    luma = (piece @ np.array([0.299, 0.587, 0.114])).round().astype(np.uint8)
-    return np.repeat(luma[..., None], 3, axis=2)
+def _shown(edit: Transplant, image: np.ndarray) -> np.ndarray:
+    """The donor's piece of a picture, in gray where the host is gray."""
+    piece = cut(image, edit.piece)
+    return in_gray(piece) if edit.host.gray and not edit.donor.gray else piece
 
 
-def _relit(host: Tensor, warped: Tensor, regions: Regions) -> Tensor:
-    """The donor's pixels in the host's light, at a quarter of the size: light is smooth."""
+def _opacity(mattes: Sequence[tuple[Matte | None, Window]], device: torch.device) -> Tensor:
+    """Opacity in windows, float (B, 1, H, W); 0 where there is no matte."""
+    empty = [np.zeros((window.height, window.width), np.uint8) for _, window in mattes]
+    pieces = [
+        none if matte is None else cut(matte.alpha, window)
+        for (matte, window), none in zip(mattes, empty, strict=True)
+    ]
+    return planes(pieces, device).float() / 255
+
+
+def _with_texture(edits: Sequence[Transplant], base: Tensor, regions: Regions) -> Tensor:
+    """Large holes in scenery filled patch by patch: smooth ones would show."""
+    holes = regions.filled.squeeze(1).cpu().numpy()
+    known = regions.behind.squeeze(1).cpu().numpy()
+    for place, edit in enumerate(edits):
+        hole = holes[place]
+        if hole.sum() < TEXTURED * hole.size:
+            continue
+        # The old segment's soft edge must go with it, and so its surroundings are drawn as well.
+        gap = binary_dilation(hole, iterations=2) & ~known[place]
+        image = fill_patches(cut(edit.host.image, edit.window), gap, known[place])
+        drawn = colors([image], base.device)
+        base[place] = torch.where(torch.from_numpy(gap).to(base.device), drawn[0], base[place])
+    return base
+
+
+def _light(host: Tensor, warped: Tensor, regions: Regions) -> Tensor:
+    """What brings the donor's pixels into the host's light, computed at a quarter of the size:
+    light is smooth."""
     small = [downsample2x(downsample2x(image)) for image in (host, warped)]
     base, top = (rgb_to_lab(image) for image in small)
     lit = weights(quarter_mask(regions.lit) > 0.9)
@@ -90,7 +142,7 @@ def _relit(host: Tensor, warped: Tensor, regions: Regions) -> Tensor:
     foreign = quarter_mask(regions.foreign)
     change = limited(field) * foreign + field * (1 - foreign)
     difference = lab_to_rgb(matched + change) - small[1]
-    return upsample2x(upsample2x(difference)).add_(warped).clamp_(0, 1)
+    return upsample2x(upsample2x(difference))
 
 
 def _recombined(

@@ -9,6 +9,7 @@ import numpy as np
 
 from heml.recombination.compositing.align import align_donor
 from heml.recombination.edit import Edit
+from heml.recombination.imaging.matte import Matte, segment_matte
 from heml.recombination.imaging.segmented_image import Box, SegmentedImage
 from heml.recombination.imaging.windows import PIECE_SIDES, Window, window_around
 from heml.taxonomy import Taxonomy
@@ -31,6 +32,8 @@ class Transplant:
         Of the host and of the donor.
     matrix : float array (2, 3)
         From pixels of the piece to pixels of the window.
+    new, old : Matte, optional
+        Of the moved classes in donor and host; None where there are none, or none are taken.
     removes : bool
         Nothing of the moved classes is taken from the donor, but what its image shows in their
         place.
@@ -43,6 +46,8 @@ class Transplant:
     window: Window
     piece: Window
     matrix: np.ndarray
+    new: Matte | None = None
+    old: Matte | None = None
     removes: bool = False
 
     @property
@@ -68,8 +73,9 @@ def prepare(
     names = taxonomy.class_names
     moved = [names.index(c) for node in nodes for c in taxonomy.classes_of(node)]
     kept = [names.index(c) for node in protected for c in taxonomy.classes_of(node)]
-    old = host.place([names[m] for m in moved])
-    new = None if removes else donor.place([names[m] for m in moved])
+    classes = [names[m] for m in moved]
+    old = host.place(classes)
+    new = None if removes else donor.place(classes)
     matrix = align_donor(taxonomy, nodes, host, donor)
     boxes: list[tuple[float, ...]] = [old.box] if old else []
     if new:
@@ -99,7 +105,11 @@ def prepare(
     piece = window_around(clipped, donor.size, PIECE_SIDES)
     local = matrix.copy()
     local[:, 2] += matrix[:, :2] @ [piece.x, piece.y] - [window.x, window.y]
-    return Transplant(host, donor, moved, kept, window, piece, local, removes)
+    mattes = (
+        segment_matte(donor, classes) if new else None,
+        segment_matte(host, classes) if old else None,
+    )
+    return Transplant(host, donor, moved, kept, window, piece, local, *mattes, removes)
 
 
 def _mapped(box: Sequence[float] | Box, matrix: np.ndarray) -> tuple[float, float, float, float]:

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 #: Largest share of a pasted outline that may be the border of the donor's image.
 MOST_CUT_OFF = 0.1
 #: Real images whose borders are measured.
-BORDERS = 400
+BORDERS = 200
 
 
 class SeamHidden(FittedGate):
@@ -74,13 +74,17 @@ class _Borders(Observer):
         self._borders: dict[Classes, list[SeamNumbers]] = {classes: [] for classes in wanted}
 
     def see(self, segmented_image: SegmentedImage, found: dict[str, np.ndarray] | None) -> None:
-        from heml.metrics.views import union
+        from heml.recombination.imaging.matte import SOLID, segment_matte
         from heml.recombination.judging.seam import real_border
 
         for classes, borders in self._borders.items():
-            segment = union(segmented_image.masks, classes)
+            matte = segment_matte(segmented_image, classes)
+            if matte is None:
+                continue
+            # Samples have their outline where the matte is, not the annotator's.
+            segment = matte.alpha >= SOLID
             # A segment that is the whole image has no border.
-            if segment is not None and not segment.all():
+            if segment.any() and not segment.all():
                 borders.append(real_border(segmented_image.image, segment))
 
     def close(self) -> None:

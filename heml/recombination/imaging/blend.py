@@ -6,11 +6,8 @@ import torch
 from torch import Tensor
 
 from heml.recombination.imaging.fill import fill_holes
-from heml.recombination.imaging.lab import lab_to_rgb, rgb_to_lab
 from heml.recombination.imaging.pyramid import blur, downsample2x, upsample2x
 
-#: Contrast of a segment is stretched or squeezed by at most this factor.
-MAX_CONTRAST = 2.0
 #: Share of the lighting difference around a moved segment that is taken out of it, in L, a and b.
 #: All of its color would be too much: a tanned face would tint teeth.
 LIGHT_MATCH = (0.9, 0.6, 0.6)
@@ -104,33 +101,6 @@ def limited(field: Tensor) -> Tensor:
     share = torch.tensor(LIGHT_MATCH, device=field.device).view(1, 3, 1, 1)
     most = torch.tensor(MAX_LIGHT, device=field.device).view(1, 3, 1, 1)
     return (field * share).clamp(-most, most)
-
-
-def match_tone(image: Tensor, inside: Tensor, own: Tensor, wanted: Tensor) -> Tensor:
-    """Gives a segment other color statistics (Reinhard et al., IEEE CG&A 2001, in LAB).
-
-    Pixels that fit the segment's colors badly keep theirs: they show through between its parts.
-    The change fades from 0.8 of it at twice the standard deviation to about 0.1 at five times.
-
-    Parameters
-    ----------
-    image : Tensor, shape (B, 3, H, W), RGB in [0, 1]
-    inside : Tensor, shape (B, 1, H, W), in [0, 1]
-        The segment.
-    own, wanted : Tensor, shape (B, 2, 3)
-        Mean and standard deviation in LAB, of the segment and as it should be.
-
-    Returns
-    -------
-    Tensor, shape (B, 3, H, W), RGB in [0, 1]
-    """
-    mean, deviation = own[:, 0, :, None, None], own[:, 1, :, None, None]
-    wanted_mean, wanted_deviation = wanted[:, 0, :, None, None], wanted[:, 1, :, None, None]
-    contrast = (wanted_deviation / deviation.clamp_min(1)).clamp(1 / MAX_CONTRAST, MAX_CONTRAST)
-    apart = rgb_to_lab(image).sub_(mean)
-    typical = 1 / (1 + unlike_own(apart, deviation))
-    toned = lab_to_rgb(apart.mul_(contrast).add_(wanted_mean)).clamp_(0, 1)
-    return toned.sub_(image).mul_(typical * inside).add_(image)
 
 
 def unlike_own(apart: Tensor, deviation: Tensor) -> Tensor:

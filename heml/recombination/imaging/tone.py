@@ -1,0 +1,49 @@
+"""Bounds of color transfer: a photograph stays one.
+
+Reinhard's transfer (IEEE CG&A 2001) gives a segment another one's mean and deviation whatever they
+are: a flat segment beside a lively one becomes posterized, a bright one clips. So contrast changes
+within narrow bounds, and what only accompanies an attribute is shifted little.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor
+
+#: Contrast is stretched or squeezed by at most this factor, in L, a and b.
+MAX_CONTRAST = (1.35, 1.25, 1.25)
+#: Largest shift of the mean of a segment that only accompanies the attribute, in LAB units: skin
+#: stays skin.
+MOST_SHIFT = (18.0, 8.0, 8.0)
+#: Lightness that a segment's mean may reach, with this many deviations to spare on either side:
+#: beyond, its lights or shadows would clip.
+LIGHTNESS, SPARE = (4.0, 96.0), 1.0
+
+
+def bounded_tone(own: Tensor, wanted: Tensor, accompanies: Tensor) -> tuple[Tensor, Tensor]:
+    """Contrast and shift that bring a segment's colors toward others, within bounds.
+
+    Parameters
+    ----------
+    own, wanted : Tensor, shape (..., 2, 3)
+        Mean and standard deviation in LAB, of the segment and as they should be.
+    accompanies : bool Tensor, shape (...)
+        Segments that do not carry the attribute themselves.
+
+    Returns
+    -------
+    contrast, shift : Tensor, shape (..., 3)
+        A pixel becomes `contrast * lab + shift`.
+    """
+    most = own.new_tensor(MAX_CONTRAST)
+    deviation = own[..., 1, :].clamp_min(1)
+    contrast = (wanted[..., 1, :] / deviation).clamp(1 / most, most)
+    reach = SPARE * contrast[..., 0] * own[..., 1, 0]
+    lowest, highest = LIGHTNESS[0] + reach, LIGHTNESS[1] - reach
+    middle = (lowest + highest) / 2
+    mean = wanted[..., 0, :].clone()
+    mean[..., 0] = mean[..., 0].clamp(torch.minimum(lowest, middle), torch.maximum(highest, middle))
+    change = mean - own[..., 0, :]
+    bound = own.new_tensor(MOST_SHIFT)
+    change = torch.where(accompanies[..., None], change.clamp(-bound, bound), change)
+    return contrast, own[..., 0, :] + change - contrast * own[..., 0, :]
