@@ -101,7 +101,7 @@ def test_an_image_with_its_own_colors_stays():
 
 
 def test_a_segment_that_the_donor_lacks_gets_its_kins_colors():
-    made = recolored(segmented_image(coat=BLUE), segmented_image(shirt=RED), ["coat"])
+    made = recolored(segmented_image(coat=(118, 126, 118)), segmented_image(shirt=RED), ["coat"])
     np.testing.assert_allclose(inner(made, "coat"), RED, atol=2)
 
 
@@ -123,7 +123,7 @@ def test_what_keeps_its_colors_stands_in_the_light_around_it():
     mouth, face = (made.image[masks].mean(axis=0) for masks in (host.masks["mouth"], _core(host)))
     np.testing.assert_allclose(face, (166, 137, 120), atol=3)
     # Darker than it was, pinker than the face, and not the donor's mouth.
-    assert mouth.mean() < np.mean(PINK) - 15
+    assert mouth.mean() < np.mean(PINK) - 6
     assert mouth[0] - mouth[1] > face[0] - face[1]
     assert np.abs(mouth - (200, 60, 60)).max() > 20
 
@@ -213,7 +213,7 @@ def test_labels_colors_that_encode_labels_are_known(by_color, expected):
     labels = np.array(["a", "b"] * 40)
     segmented_images = {}
     for number, label in enumerate(labels):
-        base = RED if by_color and label == "a" else BLUE
+        base = (200, 60, 60) if by_color and label == "a" else (60, 60, 200)
         segmented_images[str(number)] = segmented_image(
             shirt=tuple(np.add(base, rng.integers(-40, 40, 3)))
         )
