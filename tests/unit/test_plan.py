@@ -100,7 +100,21 @@ def test_large_leaves_are_transplanted_where_nothing_else_is_allowed():
 
 def test_backgrounds_are_exchanged():
     _, edits, _, _ = plan(BIASED, roles=Roles({"tone": ("background",)}, ()))
-    assert set(edits["operator"]) == {"background", "recolor"}
+    # A real background of the wanted kind, not the own one in other colors ...
+    assert set(edits["operator"]) == {"background"}
+    # ... unless nothing else is allowed.
+    _, edits, _, _ = plan(
+        BIASED, roles=Roles({"tone": ("background",)}, ()), operators=["recolor"]
+    )
+    assert set(edits["operator"]) == {"recolor"}
+
+
+def test_a_label_that_is_all_the_foreground_is_not_moved_where_the_background_is():
+    roles = Roles({"tone": ("background",)}, tuple(x for x in LEAVES if x != "background"))
+    _, edits, _, _ = plan(BIASED, roles=roles)
+    assert set(edits["direction"]) == {"swap_attribute", "within_group", "identity"}
+    _, edits, _, _ = plan(BIASED, roles=roles, operators=["transplant"])
+    assert "swap_label" in set(edits["direction"])
 
 
 def test_a_branch_is_moved_by_its_leaves():

@@ -6,7 +6,7 @@ import pytest
 
 from heml.recombination.attribution.presence import find_presence
 from heml.recombination.attribution.roles import chance_accuracy, find_roles, roles_from
-from heml.recombination.plan.layout import Layouts
+from heml.recombination.plan.layout import MISFIT_COST, Layouts
 from heml.taxonomy import Taxonomy
 
 TAXONOMY = Taxonomy(
@@ -199,6 +199,19 @@ def test_donor_without_a_shared_leaf_comes_last():
         0, np.array([1, 2]), ["left", "right", "chin"]
     )
     assert 0 < found[0] < 0.2 < 1 < found[1]
+
+
+def test_a_moved_leaf_fits_as_far_as_it_covers_the_old_one():
+    wider, apart = FACE.copy(), FACE.copy()
+    wider[2, 2] = 0.4
+    apart[2, 1] = 0.9
+    found = layouts(FACE, FACE, wider, apart).mismatch(
+        0, np.array([1, 2, 3]), ["left", "right"], ["chin"]
+    )
+    assert found[0] == pytest.approx(0, abs=1e-6)
+    # Twice as wide: half of both together is shared. Below the old one: nothing is.
+    assert found[1] == pytest.approx(MISFIT_COST * 0.5, abs=1e-5)
+    assert found[2] == pytest.approx(MISFIT_COST, abs=1e-5)
 
 
 def test_background_donors_hide_behind_the_host():

@@ -40,9 +40,12 @@ class SimilarityTransform:
 
     def residuals(self, source: np.ndarray, target: np.ndarray) -> np.ndarray:
         """Distances from transformed source points to target points, float array (..., P)."""
+        return np.abs(self.apply(source) - target)
+
+    def apply(self, source: np.ndarray) -> np.ndarray:
+        """Where source points come to lie, complex array (..., P)."""
         factor = (self.scale * np.exp(1j * self.turn))[..., None]
-        moved = factor * (source - self.source_mean[..., None])
-        return np.abs(moved - (target - self.target_mean[..., None]))
+        return factor * (source - self.source_mean[..., None]) + self.target_mean[..., None]
 
     def matrix(self) -> np.ndarray:
         """The affine matrix of a single transform, float array (2, 3): `target ≈ A @ [x, y, 1]`."""

@@ -144,4 +144,4 @@ class Assignment:
             return self._layouts.uncovered(host, donors, candidate.nodes)
         left_out = {*candidate.nodes, BACKGROUND}
         kept = [leaf for leaf in self._layouts.leaves if leaf not in left_out]
-        return self._layouts.mismatch(host, donors, kept)
+        return self._layouts.mismatch(host, donors, kept, candidate.nodes)

@@ -17,6 +17,7 @@ from heml.recombination.attribution.roles import Roles
 from heml.recombination.operator import OPERATORS, Move
 from heml.recombination.plan.layout import Layouts
 from heml.recombination.plan.train_split import TrainSplit
+from heml.taxonomy import BACKGROUND
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,7 +103,9 @@ class EditCandidates:
     ) -> tuple[list[EditCandidate], Infeasible | None]:
         """All candidates for a group, the cheapest first; without any, why there is none."""
         target = np.array(list(values), dtype=object)
-        found = [*self._attribute_swaps(label, target), *self._label_swaps(label, target)]
+        found = self._attribute_swaps(label, target)
+        if not (self._moves_all_foreground() and any(c.nodes == (BACKGROUND,) for c in found)):
+            found += self._label_swaps(label, target)
         found.sort(key=lambda c: (c.cost, c.direction, c.operator, c.nodes))
         return (found, None) if found else ([], self._why_not(label, target))
 
@@ -127,6 +130,12 @@ class EditCandidates:
         if not len(own):
             return None
         return EditCandidate("identity", operator, nodes, own, own[:0], self._cost(operator, nodes))
+
+    def _moves_all_foreground(self) -> bool:
+        """Whether moving the label moves all that stands before the background: then exchanging
+        the background gives the same samples, without a hole where the host's foreground was."""
+        front = {leaf for leaf in self._layouts.leaves if leaf != BACKGROUND}
+        return bool(front) and front <= set(self._label_moved)
 
     def _attribute_swaps(self, label: str, target: np.ndarray) -> list[EditCandidate]:
         same_label = self._labels == label
@@ -197,6 +206,9 @@ class EditCandidates:
                 rows = np.flatnonzero(fitting.hosts), np.flatnonzero(fitting.donors)
                 cost = self._cost(name, nodes)
                 found.append(EditCandidate(direction, name, nodes, *rows, cost))
+        if nodes == (BACKGROUND,) and any(OPERATORS[c.operator].moves_pixels for c in found):
+            # Scenery in the colors of another one is none that there is: another one is.
+            found = [c for c in found if OPERATORS[c.operator].moves_pixels]
         return found
 
     def _agrees(self, rule: Presence, values: np.ndarray) -> np.ndarray:

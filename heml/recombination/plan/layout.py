@@ -8,12 +8,18 @@ from dataclasses import dataclass
 import numpy as np
 import pyarrow.dataset as ds
 
-from heml.recombination.imaging.similarity_transform import fit_similarity_transform
+from heml.recombination.imaging.similarity_transform import (
+    SimilarityTransform,
+    fit_similarity_transform,
+)
 from heml.storage.run_context import RunContext
 
 #: What a doubling of scale, a radian of turn and a leaf that only one of the two has count for, in
 #: image heights: matching layouts is a matter of a few hundredths.
 SCALE_COST, TURN_COST, ABSENCE_COST = 0.02, 0.05, 0.3
+#: What a moved leaf counts for that meets none of the host's own: where the new one does not cover
+#: the old one, something must be filled.
+MISFIT_COST = 0.15
 
 
 @dataclass(frozen=True)
@@ -63,7 +69,9 @@ class Layouts:
         areas = [self.mean_area(leaf) for leaf in leaves]
         return float(sum(2 * np.sqrt(np.pi * min(area, 1 - area)) for area in areas))
 
-    def mismatch(self, host: int, donors: np.ndarray, kept: Sequence[str]) -> np.ndarray:
+    def mismatch(
+        self, host: int, donors: np.ndarray, kept: Sequence[str], moved: Sequence[str] = ()
+    ) -> np.ndarray:
         """How far donors' poses are from a host's, over leaves that stay the host's.
 
         Donors are first brought onto the host by the similarity transform that fits the centers of
@@ -76,6 +84,8 @@ class Layouts:
         donors : int array (M,)
         kept : sequence of str
             Leaves that stay the host's.
+        moved : sequence of str
+            Leaves that are exchanged: the more they overlap once aligned, the better they fit.
 
         Returns
         -------
@@ -103,8 +113,30 @@ class Layouts:
             + SCALE_COST * np.abs(np.log2(scale))
             + TURN_COST * np.abs(turn)
             + ABSENCE_COST * absent
+            + MISFIT_COST * self._misfit(host, donors, moved, transform)
         )
         return np.where(count > 0, found, 1 + ABSENCE_COST)
+
+    def _misfit(
+        self, host: int, donors: np.ndarray, moved: Sequence[str], transform: SimilarityTransform
+    ) -> np.ndarray:
+        """How little donors' moved leaves cover the host's once aligned: 1 less the overlap of
+        their boxes over the union (IoU), the mean over leaves that both have; 0 without any."""
+        places = [self.leaves.index(leaf) for leaf in moved]
+        own, own_size = self._points(np.array([host]), places)
+        theirs, their_size = self._points(donors, places)
+        moved_to = transform.apply(theirs)
+        apart = moved_to - own
+        sizes = their_size * transform.scale[:, None, None]
+        overlap, area, own_area = 1.0, 1.0, 1.0
+        for axis, distance in enumerate((np.abs(apart.real), np.abs(apart.imag))):
+            reach = (sizes[..., axis] + own_size[..., axis]) / 2 - distance
+            least = np.minimum(sizes[..., axis], own_size[..., axis])
+            overlap = overlap * np.clip(np.minimum(reach, least), 0, None)
+            area, own_area = area * sizes[..., axis], own_area * own_size[..., axis]
+        misfit = 1 - overlap / np.maximum(area + own_area - overlap, 1e-9)
+        known = ~np.isnan(misfit)
+        return np.where(known, misfit, 0).sum(axis=1) / np.maximum(known.sum(axis=1), 1)
 
     def uncovered(self, host: int, donors: np.ndarray, behind: Sequence[str]) -> np.ndarray:
         """How much of each donor's foreground the host's would not hide in its background.
