@@ -103,9 +103,7 @@ def test_backgrounds_are_exchanged():
     # A real background of the wanted kind, not the own one in other colors ...
     assert set(edits["operator"]) == {"background"}
     # ... unless nothing else is allowed.
-    _, edits, _, _ = plan(
-        BIASED, roles=Roles({"tone": ("background",)}, ()), operators=["recolor"]
-    )
+    _, edits, _, _ = plan(BIASED, roles=Roles({"tone": ("background",)}, ()), operators=["recolor"])
     assert set(edits["operator"]) == {"recolor"}
 
 
