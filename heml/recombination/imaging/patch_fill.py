@@ -29,6 +29,8 @@ ROUNDS, FINER_ROUNDS = 6, 2
 STEPS = (1, 3, 8)
 #: How sharply better matches outweigh others in the vote.
 SHARPNESS = 4.0
+#: Side of the square whose mean is not fine detail.
+DETAIL = 5
 _RADIUS = PATCH // 2
 
 
@@ -79,6 +81,8 @@ def fill_patches(image: np.ndarray, hole: np.ndarray, known: np.ndarray) -> np.n
             else:
                 matches, distance = _improved(own, source, level, targets, matches)
             current = _vote(level, matches, distance)
+    if matches is not None:
+        current = _with_detail(levels[0], matches, current)
     result = image.copy()
     filled = (current[0].clamp(0, 1) * 255).round().to(torch.uint8).permute(1, 2, 0).numpy()
     result[hole] = filled[hole]
@@ -211,6 +215,18 @@ def _vote(level: _Level, matches: Tensor, distance: Tensor | None) -> Tensor:
     voted = (total[:3] / total[3].clamp_min(1e-12)).view(1, 3, height, width)
     reached = (total[3].view(height, width) > 0) & level.hole
     return torch.where(reached, voted, _smooth(level))
+
+
+def _with_detail(level: _Level, matches: Tensor, voted: Tensor) -> Tensor:
+    """The vote with the fine detail of the best matches: a mean over many patches has lost it."""
+    height, width = level.hole.shape
+    copied = level.image[0].flatten(1)[:, matches].view(1, 3, height, width)
+    sharp = _mean(voted) + copied - _mean(copied)
+    return torch.where(level.hole, sharp, voted).clamp(0, 1)
+
+
+def _mean(image: Tensor) -> Tensor:
+    return avg_pool2d(image, DETAIL, 1, DETAIL // 2, count_include_pad=False)
 
 
 def _finer(matches: Tensor, level: _Level) -> Tensor:

@@ -128,7 +128,8 @@ class Layouts:
         moved_to = transform.apply(theirs)
         apart = moved_to - own
         sizes = their_size * transform.scale[:, None, None]
-        overlap, area, own_area = 1.0, 1.0, 1.0
+        overlap = area = np.ones(apart.shape)
+        own_area = np.ones(own_size.shape[:-1])
         for axis, distance in enumerate((np.abs(apart.real), np.abs(apart.imag))):
             reach = (sizes[..., axis] + own_size[..., axis]) / 2 - distance
             least = np.minimum(sizes[..., axis], own_size[..., axis])
