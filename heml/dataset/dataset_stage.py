@@ -13,6 +13,7 @@ from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.description import Description
 from heml.dataset.documents import write_documents
 from heml.dataset.group_reader import GroupReader
+from heml.dataset.mark_balance import balance_marks, described
 from heml.dataset.rows import Rows, Shape
 from heml.dataset.selection import select_rows
 from heml.dataset_folder.features import dataset_contract, output_names, with_features
@@ -26,7 +27,7 @@ from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 from heml.storage.verification import file_hash
 
-VERSION = 8
+VERSION = 9
 
 
 def write_dataset(
@@ -79,6 +80,7 @@ def write_dataset(
     def compute() -> tuple[dict[str, Any], list[Path]]:
         reader = GroupReader(store, attributes)
         selection = select_rows(store, reader, settings, revoked)
+        balance = balance_marks(store, reader, selection, revoked)
         # Discovered attributes are no column of the input, but of the dataset.
         inputs = [*reader.inputs, *reader.discovered]
         orders = store.summary("images").get("orders", {})
@@ -105,7 +107,7 @@ def write_dataset(
         with write_aside(store.rebalanced_dataset) as folder:
             limit = settings.shard_mb * 1_000_000
             with SplitShards(folder / "data", contract, schema, limit) as shards:
-                for split, row in Rows(store, shape, reader, selection, revoked):
+                for split, row in Rows(store, shape, reader, selection, revoked, balance):
                     shards.write(split, row)
                     rows[split] += 1
                     segmenters[row["segmenter"]] = row["segmenter_licence"]
@@ -116,7 +118,9 @@ def write_dataset(
             hashes = {
                 f"data/{file.name}": file_hash(file) for file in sorted((folder / "data").iterdir())
             }
-            weights = selection.weights()
+            weights = {
+                group: balance.weighed(group, own) for group, own in selection.weights().items()
+            }
             recombined = selection.recombined.total()
             summary = {
                 "rows": rows.total(),
@@ -137,6 +141,7 @@ def write_dataset(
                     }
                     for group in sorted(weights)
                 },
+                "mark_balance": described(balance),
                 "segmenters": dict(sorted(segmenters.items())),
                 "generators": [
                     {"name": name, "revision": revision, "licence": licence, "rows": count}

@@ -11,6 +11,7 @@ from typing import Any
 from data_contracts import RECOMBINED_SAMPLES, SEGMENTS, Contract
 from data_contracts.common import INPUT_PREFIX
 from heml.dataset.group_reader import Group, GroupReader
+from heml.dataset.mark_balance import MarkBalance, recombined_id
 from heml.dataset.selection import Selection, descends
 from heml.images.groups import MISSING, group_name
 from heml.images.images_table import iterate_images
@@ -79,6 +80,7 @@ class Rows:
     groups : GroupReader
     selection : Selection
     revoked : Revoked
+    balance : MarkBalance
     """
 
     def __init__(
@@ -88,7 +90,9 @@ class Rows:
         groups: GroupReader,
         selection: Selection,
         revoked: Revoked,
+        balance: MarkBalance,
     ) -> None:
+        self._factors = balance.factors
         self._store = store
         self._shape = shape
         self._groups = groups
@@ -138,7 +142,7 @@ class Rows:
                     **self._classes(group),
                     "image_id": image_id,
                     "origin": "real",
-                    "weight": 1.0 if own is None else own.real,
+                    "weight": 1.0 if own is None else own.real * self._factors.get(image_id, 1.0),
                 }
                 yield row["split"], real
         if pending is not None:
@@ -163,6 +167,7 @@ class Rows:
                 segmenters = frozenset[tuple[str, str | None]]().union(
                     *(self._segmenters.get(parent, _Segmenters()) for parent in parents)
                 )
+                row_id = recombined_id(row["edit_id"])
                 yield {
                     **self._common(row, group, row["masks"], segmenters),
                     # Only label, attributes and split are known of a recombined image.
@@ -170,7 +175,7 @@ class Rows:
                     **self._classes(group),
                     **{gate: row[gate] for gate in gates},
                     **{name: row[name] for name in made_with},
-                    "image_id": f"recombined-{row['edit_id'].removeprefix('edit-')}",
+                    "image_id": row_id,
                     "origin": "recombined",
                     "host_id": row["host_id"],
                     "donor_ids": [row["donor_id"]],
@@ -179,7 +184,7 @@ class Rows:
                     "operator": row["operator"],
                     "direction": row["direction"],
                     "seed": row["seed"],
-                    "weight": self._weights[group].recombined,
+                    "weight": self._weights[group].recombined * self._factors.get(row_id, 1.0),
                 }
 
     def _classes(self, group: Group) -> dict[str, int | None]:

@@ -19,13 +19,11 @@ from heml.dataset.dataset_settings import DatasetSettings
 from heml.dataset.group_reader import Group, GroupReader
 from heml.images.groups import MISSING
 from heml.images.revoked import Revoked
+from heml.recombination.plan.real_shares import shares_of_real
 from heml.storage.sharded_parquet import ShardedTable
 from heml.storage.store import Store
 
 _BATCH = 4096
-#: A real row counts at most this many times a recombined one of its group, and at least this part
-#: of it.
-MOST_APART = 8.0
 
 
 class RowWeights(NamedTuple):
@@ -70,9 +68,8 @@ class Selection:
     def weights(self) -> dict[Group, RowWeights]:
         """Weights of train rows by group: groups weigh as the plan aims, rows 1 on average.
 
-        What is scarce is mostly recombined, what is common mostly real: among the images of one
-        attribute, being real would tell the label. So real rows have the same share of every group
-        of a attribute, as far as `MOST_APART` lets them.
+        Real rows have the same share of every group of an attribute value, as far as
+        `shares_of_real` can give it to them.
         """
         counts = self.real + self.recombined
         aims = self.aims(counts)
@@ -88,20 +85,9 @@ class Selection:
 
     def _shares_of_real(self, counts: Counter[Group]) -> dict[Group, float]:
         """Share of each group's weight that its real rows get."""
-        shares = {group: self.real[group] / n for group, n in counts.items()}
-        if not self.by_origin:
-            return shares
-        groups_of = defaultdict[Group, list[Group]](list)
-        for group in counts:
-            groups_of[group[1:]].append(group)
-        for groups in groups_of.values():
-            real, made = ({c: n[c] for c in groups} for n in (self.real, self.recombined))
-            low = {c: real[c] / (real[c] + MOST_APART * made[c]) for c in groups}
-            high = {c: MOST_APART * real[c] / (MOST_APART * real[c] + made[c]) for c in groups}
-            natural = sum(real.values()) / sum(counts[c] for c in groups)
-            common = min(max(natural, *low.values()), *high.values())
-            shares.update({c: min(max(common, low[c]), high[c]) for c in groups})
-        return shares
+        if self.by_origin:
+            return shares_of_real(self.real, self.recombined)
+        return {group: self.real[group] / n for group, n in counts.items()}
 
     def aims(self, counts: Counter[Group]) -> dict[Group, int]:
         """Records aimed at by group; a group that the plan does not know keeps what it has."""

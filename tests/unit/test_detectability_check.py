@@ -1,4 +1,4 @@
-"""When edit marks encode the label, and when that stops what follows."""
+"""When edit marks encode the label."""
 
 import numpy as np
 import pytest
@@ -38,11 +38,11 @@ def test_a_dataset_is_measured_once(check, store, monkeypatch):
     assert check_edit_detectability(store) == found
 
 
-@pytest.mark.parametrize(("accuracy", "severe"), [(0.56, False), (0.64, True)])
-def test_marks_that_encode_the_label_warn_and_then_stop(check, accuracy, severe):
+@pytest.mark.parametrize("accuracy", [0.56, 0.64, 0.9])
+def test_marks_that_encode_the_label_warn_and_stop_nothing(check, accuracy):
     with pytest.raises(OverLimit, match=r"edit marks encode mouth: .* chance is 50%") as raised:
         check(accuracy)
-    assert raised.value.severe == severe
+    assert not raised.value.severe
     assert raised.value.counts["detector_auc"] == 0.9
 
 

@@ -455,3 +455,10 @@ def test_a_group_is_short_of_pairs_or_of_shares_and_says_which():
         group = planned.loc["letter=b · tone=y"]
         assert len(of_group(edits, "b", "y")) == made
         assert (group["reason"], words in group["note"]) == (reason, True)
+
+
+def test_a_plan_says_where_being_recombined_will_tell_the_label():
+    *_, remarks = plan(BIASED, within_group=0)
+    assert any("being recombined is predictive of the label there" in r for r in remarks)
+    *_, remarks = plan(BIASED)
+    assert not any("predictive of the label there" in r for r in remarks)

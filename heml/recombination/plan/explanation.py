@@ -11,11 +11,14 @@ import pandas as pd
 from heml.recombination.plan.allocation import budget_of
 from heml.recombination.plan.candidates import EditCandidate, Infeasible
 from heml.recombination.plan.group_plan import GroupPlan
+from heml.recombination.plan.real_shares import shares_of_real
 from heml.recombination.plan.train_split import TrainSplit
 from heml.recombination.rebalance_settings import RebalanceSettings
 
 #: Labels whose share of recombined samples is below this part of the largest are named.
 UNEVEN = 0.8
+#: Difference between labels in the recombined share of an attribute value's weight that is said.
+MOST_UNEVEN = 0.1
 
 
 def group_row(group: GroupPlan) -> dict[str, Any]:
@@ -109,6 +112,7 @@ def remarks(split: TrainSplit, settings: RebalanceSettings, planned: pd.DataFram
         *_budget(settings, len(split)),
         *_groups(planned),
         *_uneven_labels(planned),
+        *_uneven_within(planned),
     ]
 
 
@@ -169,3 +173,24 @@ def _uneven_labels(planned: pd.DataFrame) -> list[str]:
         f"{names} gets fewer recombined samples per record than the other labels: being "
         "recombined is predictive of the label"
     ]
+
+
+def _uneven_within(planned: pd.DataFrame) -> list[str]:
+    """A line for every attribute value at which being recombined will tell the label, weights
+    included."""
+    rows = planned[planned["n_reached"] > 0].to_dict("records")
+    real = {(r["label"], *r["attributes"]): int(r["n_real"]) for r in rows}
+    made = {(r["label"], *r["attributes"]): int(r["n_reached"] - r["n_real"]) for r in rows}
+    shares = shares_of_real(real, made)
+    found = []
+    for values in dict.fromkeys(group[1:] for group in shares):
+        own = {group[0]: 1 - share for group, share in shares.items() if group[1:] == values}
+        most, least = max(own, key=own.__getitem__), min(own, key=own.__getitem__)
+        if own[most] - own[least] > MOST_UNEVEN:
+            found.append(
+                f"among records with {', '.join(map(str, values))}, recombined samples are "
+                f"{own[most]:.0%} of the weight of {most} and {own[least]:.0%} of that of {least}: "
+                "being recombined is predictive of the label there; a larger budget or "
+                "within_group evens it out"
+            )
+    return found
