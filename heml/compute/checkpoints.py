@@ -61,7 +61,7 @@ def checkpoint_identity(checkpoint: str) -> str:
     """
     folder = Path(checkpoint)
     if not folder.is_dir():
-        return f"{checkpoint}@{_revision(checkpoint)}"
+        return f"{checkpoint}@{checkpoint_revision(checkpoint)}"
     digest = hashlib.sha256()
     for path in sorted(folder.rglob("*")):
         name = path.relative_to(folder)
@@ -96,8 +96,14 @@ def _digest(path: Path, *state: int) -> bytes:
 
 
 @cache
-def _revision(name: str) -> str:
-    """Commit of a checkpoint on the Hub, or of its cached copy where there is no network."""
+def checkpoint_revision(name: str) -> str:
+    """Commit of a checkpoint on the Hub, or of its cached copy where there is no network.
+
+    Raises
+    ------
+    CheckpointError
+        If the Hub does not know it or cannot be reached, and no copy of it is cached.
+    """
     from huggingface_hub import HfApi, try_to_load_from_cache
 
     try:

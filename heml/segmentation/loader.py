@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from pkgutil import resolve_name
+from typing import Any
 
-if TYPE_CHECKING:
-    from heml.segmentation.network import NetworkSegmenter
+from heml.segmentation.prediction import Predictor
 
 
 class Loader:
@@ -13,19 +13,19 @@ class Loader:
 
     Parameters
     ----------
+    load : str
+        What loads it, as `module:function`, imported when it is needed.
     **options
-        Of `load_segmenter`.
+        Of the function.
     """
 
-    def __init__(self, **options: Any) -> None:
-        self._options = options
-        self._loaded: NetworkSegmenter | None = None
+    def __init__(self, load: str, **options: Any) -> None:
+        self._load, self._options = load, options
+        self._loaded: Predictor | None = None
 
-    def __call__(self) -> NetworkSegmenter:
-        from heml.segmentation.network import load_segmenter
-
+    def __call__(self) -> Predictor:
         if self._loaded is None:
-            self._loaded = load_segmenter(**self._options)
+            self._loaded = resolve_name(self._load)(**self._options)
         return self._loaded
 
     def __getstate__(self) -> dict[str, Any]:

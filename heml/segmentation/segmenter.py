@@ -6,7 +6,7 @@ Recipes load this module, so it and the parts import what works on pixels only w
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
@@ -99,6 +99,16 @@ class Segmenter(ABC):
     needs_masks: ClassVar[bool] = False
     gives_leaves: ClassVar[bool] = True
     exclusive: ClassVar[bool] = False
+
+    def problems(self, settings: Any, taxonomy: Taxonomy) -> Iterable[tuple[tuple[str, ...], str]]:
+        """What is wrong with its settings beyond types, before anything is computed.
+
+        Returns
+        -------
+        iterable of (tuple of str, str)
+            A path of keys below `segmentation`, and a sentence that says what to write instead.
+        """
+        return ()
 
     def state(self, settings: Any, taxonomy: Taxonomy, base: Path) -> list[object]:
         """What its segments depend on beside settings and images, JSON-like: its weights."""

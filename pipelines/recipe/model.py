@@ -361,6 +361,9 @@ def _inconsistencies(settings: Recipe, taxonomy: Taxonomy) -> Iterator[tuple[Loc
             yield ("source", "attributes", position), f"'{attribute}' is named twice; keep one"
     for keys, problem in layout_of(source).problems(source):
         yield ("source", *keys), problem
+    segmentation = settings.segmentation
+    for path, problem in SEGMENTERS[segmentation.kind].problems(segmentation, taxonomy):
+        yield ("segmentation", *path), problem
     yield from _misplaced_quotas(settings)
     yield from _unknown_budgets(settings)
     for node, side in settings.metric.resolution.nodes.items():

@@ -67,6 +67,7 @@ class Pretrained(PredictorSegmenter):
     @staticmethod
     def _loader(settings: PretrainedSegmentation, taxonomy: Taxonomy, base: Path) -> Loader:
         return Loader(
+            "heml.segmentation.network:load_segmenter",
             checkpoint=resolve_checkpoint(settings.checkpoint, base),
             taxonomy=taxonomy,
             overrides=settings.classes,

@@ -85,6 +85,7 @@ class Trained(PredictorSegmenter):
         settings: TrainedSegmentation, folder: Path, taxonomy: Taxonomy, key: str
     ) -> Loader:
         return Loader(
+            "heml.segmentation.network:load_segmenter",
             checkpoint=str(folder),
             taxonomy=taxonomy.at_leaf_level(),
             overrides={},

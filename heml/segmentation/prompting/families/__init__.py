@@ -1,0 +1,1 @@
+"""Families of checkpoints that find what words name: one module each."""

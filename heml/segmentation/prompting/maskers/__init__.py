@@ -1,0 +1,1 @@
+"""Families of checkpoints that turn boxes into masks: one module each."""

@@ -1,0 +1,102 @@
+"""Words as a segmenter of leaves."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+import torch
+from torch.nn.functional import interpolate
+
+from heml.segmentation.prediction import Prediction
+from heml.segmentation.prompting.family import Finder, Found, working_size
+from heml.segmentation.prompting.overlaps import LeafScores, assign
+
+
+class PromptedSegmenter:
+    """What a finder finds, one leaf for every pixel.
+
+    Parameters
+    ----------
+    finder : Finder
+    prompts : mapping of str to sequence of str
+        Leaf → its words. The pixels of several are joined.
+    rest : str or None
+        Leaf of what no word finds.
+    leaves : sequence of str
+        All leaves; their order gives the indices of predictions. At most 255.
+    depths : sequence of int
+        Depth of each in the tree.
+    threshold : float
+    name : str
+        Id that is written into every row.
+    licence : str or None
+    device : torch.device
+    """
+
+    def __init__(
+        self,
+        finder: Finder,
+        prompts: Mapping[str, Sequence[str]],
+        rest: str | None,
+        leaves: Sequence[str],
+        depths: Sequence[int],
+        threshold: float,
+        name: str,
+        licence: str | None,
+        device: torch.device,
+    ) -> None:
+        self.name, self.licence, self.leaves = name, licence, list(leaves)
+        self._finder, self._device, self._threshold = finder, device, threshold
+        self._depths = list(depths)
+        self._rest = None if rest is None else self.leaves.index(rest)
+        self._leaf_of = [self.leaves.index(leaf) for leaf, texts in prompts.items() for _ in texts]
+        self._prompts = [text for texts in prompts.values() for text in texts]
+
+    @property
+    def accelerated(self) -> bool:
+        """Whether it works on another device than the processor."""
+        return self._device.type != "cpu"
+
+    def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
+        """Segments of a batch of images; see `heml.segmentation.prediction.Predictor`."""
+        results = []
+        for image, (found, highest) in zip(images, self.claims(images), strict=True):
+            size = working_size(image)
+            ids, confidence = assign(found, self._depths, size, self._rest, highest)
+            if size != image.shape[:2]:
+                small = torch.from_numpy(ids)[None, None]
+                ids = interpolate(small, size=image.shape[:2], mode="nearest")[0, 0].numpy()
+            results.append(Prediction(ids, confidence))
+        return results
+
+    def claims(self, images: Sequence[np.ndarray]) -> list[tuple[list[LeafScores], np.ndarray]]:
+        """What each leaf claims in each image before overlaps are resolved, and highest scores.
+
+        Returns
+        -------
+        list of (list of LeafScores, ndarray of float32)
+            Leaves that claim something, in their order; the highest score of any prompt at each
+            pixel of the image's `working_size`.
+        """
+        scores: list[dict[int, torch.Tensor]] = [{} for _ in images]
+        highest = [torch.zeros(working_size(i), device=self._device) for i in images]
+        for found in self._finder.find(images, self._prompts, self._threshold):
+            highest[found.image] = torch.maximum(highest[found.image], found.scores)
+            self._join(scores[found.image], found)
+        return [
+            (
+                [self._leaf(leaf, of[leaf].cpu().numpy()) for leaf in sorted(of)],
+                high.cpu().numpy(),
+            )
+            for of, high in zip(scores, highest, strict=True)
+        ]
+
+    def _join(self, of: dict[int, torch.Tensor], found: Found) -> None:
+        leaf = self._leaf_of[found.prompt]
+        if (found.scores > self._threshold).any():
+            known = of.get(leaf)
+            of[leaf] = found.scores if known is None else torch.maximum(known, found.scores)
+
+    def _leaf(self, leaf: int, scores: np.ndarray) -> LeafScores:
+        return LeafScores(leaf, scores, scores > self._threshold)
