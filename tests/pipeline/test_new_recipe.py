@@ -191,14 +191,57 @@ def test_labels_off_masks_follow_palettes_as_reading_does(draft, dataset):
     assert re.search("no 20, yes 20|yes 20, no 20", said), said
 
 
-def test_without_masks_the_recipe_says_what_is_missing(tmp_path, capsys):
-    for name in ("cat", "dog"):
-        (tmp_path / "set" / name).mkdir(parents=True)
-        for number in range(20):
-            (tmp_path / "set" / name / f"{number}.png").write_bytes(b"")
-    out = tmp_path / "out.yaml"
-    assert main(["init", str(tmp_path / "set"), "--out", str(out)]) == 0
-    assert "set segmentation and taxonomy" in capsys.readouterr().out
+@pytest.fixture
+def photos(tmp_path, capsys):
+    """Drafts for folders of photos that are named by class; gives the text and what was said."""
+
+    def run(*names):
+        for name in names:
+            (tmp_path / "set" / name).mkdir(parents=True)
+            for number in range(20):
+                (tmp_path / "set" / name / f"{number}.png").write_bytes(b"")
+        out = tmp_path / "out.yaml"
+        assert main(["init", str(tmp_path / "set"), "--out", str(out)]) == 0
+        return out, capsys.readouterr().out
+
+    return run
+
+
+def test_without_masks_prompts_are_drafted_from_class_folders(photos):
+    out, said = photos("cat", "wild_dog", "cat_dog")
+    assert "prompt     object: cat, cat dog, wild dog (values of the column label)" in said
+    assert "facebook/sam3" in said
+    assert "name a checkpoint in it, in place of CHANGE-ME" in said
+    recipe = load_recipe(out)
+    segmentation = recipe.settings.segmentation
+    assert segmentation.checkpoint == "CHANGE-ME"
+    assert segmentation.prompts == {
+        "object": ["cat", "cat dog", "wild dog"],
+        "background": "rest",
+    }
+    assert set(recipe.taxonomy.leaves) == {"object", "background"}
+
+
+def test_without_masks_prompts_are_drafted_from_columns(draft, faces):
+    faces.rows[:] = [
+        {**row, "mask_name": "", "hair_tone": row["light"], "background": row["coin"]}
+        for row in faces.rows
+    ]
+    faces.write()
+    recipe, said = draft(faces.root)
+    assert recipe is not None, said
+    # mouth and hair_tone name parts, light and background the whole, coin what may lie there
+    prompts = recipe.settings.segmentation.prompts
+    assert next(iter(prompts.items())) == ("mouth", "mouth")
+    assert prompts["hair"] == "hair"
+    assert set(prompts) <= {"mouth", "hair", "coin", "background"}
+    assert prompts["background"] == "rest"
+
+
+def test_without_masks_and_words_the_recipe_says_what_is_missing(photos):
+    out, said = photos("0", "1")
+    assert "no column says what is in the images" in said
+    assert "set segmentation and taxonomy" in said
     assert "checkpoint: CHANGE-ME" in out.read_text()
 
 

@@ -14,6 +14,7 @@ from heml.taxonomy import nearest
 from pipelines.recipe.draft.columns import Findings, associations, best_label, look
 from pipelines.recipe.draft.find import Content, find_source, read
 from pipelines.recipe.draft.one_line import one_line
+from pipelines.recipe.draft.prompts import CHECKPOINTS, DraftedPrompts, draft_prompts
 from pipelines.recipe.draft.taxonomies import Choice, choose_taxonomy
 from pipelines.recipe.draft.write import recipe_name, recipe_text
 from pipelines.recipe.json_schema import SCHEMA_FILE, recipe_schema
@@ -87,18 +88,24 @@ def draft_recipe(
     limit = min(1.0, math.ceil((share + _ROOM) * 20) / 20) if share > _USUAL_REFUSALS else None
     if limit is not None:
         tell(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
-    text = recipe_text(name, findings, label, attributes, taxonomy, limit, trained)
+    prompts = draft_prompts(findings, label, attributes)
+    loads = taxonomy is not None or bool(prompts.prompts)
+    if taxonomy is None:
+        _say_without_masks(prompts, tell)
+    text = recipe_text(name, findings, label, attributes, taxonomy, limit, prompts, trained)
     if taxonomy is not None:
         read(content, label, attributes).check()
     with write_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
-        if taxonomy is not None:
+        if loads:
             load_recipe(aside)
     with write_aside(path.with_name(SCHEMA_FILE)) as aside:
         aside.write_text(recipe_schema(), encoding="utf-8")
     say("")
     tell(f"wrote {path}")
-    if taxonomy is None:
+    if taxonomy is None and loads:
+        tell("next: name a checkpoint in it, in place of CHANGE-ME, then")
+    elif taxonomy is None:
         tell("next: set segmentation and taxonomy in it, then")
     tell(f"next: heml run {path}")
     return path
@@ -185,6 +192,16 @@ def _taxonomy(findings: Findings, say: Say) -> Choice | None:
     shown = choice.value if isinstance(choice.value, str) else "written out"
     say(f"taxonomy   {shown}: {choice.reason}")
     return choice
+
+
+def _say_without_masks(prompts: DraftedPrompts, say: Say) -> None:
+    for leaf, words in prompts.prompts.items():
+        say(f"prompt     {leaf}: {', '.join(words)} ({prompts.reasons[leaf]})")
+    if not prompts.prompts:
+        say("prompt     none: no column says what is in the images")
+    say("           words need a checkpoint that takes them, from the Hub or a folder:")
+    for name, masks in CHECKPOINTS:
+        say(f"           {name}" + (f" with {masks}" if masks else ""))
 
 
 def _check_readable(content: Content) -> None:

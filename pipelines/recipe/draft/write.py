@@ -9,6 +9,7 @@ from typing import Any
 
 from pipelines.recipe.draft.columns import Findings
 from pipelines.recipe.draft.one_line import one_line
+from pipelines.recipe.draft.prompts import DraftedPrompts, prompted_lines
 from pipelines.recipe.draft.taxonomies import Choice
 from pipelines.recipe.json_schema import SCHEMA_FILE
 
@@ -33,6 +34,7 @@ def recipe_text(
     attributes: Sequence[str],
     taxonomy: Choice | None,
     max_refused: float | None,
+    prompts: DraftedPrompts,
     trained: bool = False,
 ) -> str:
     """The recipe.
@@ -43,6 +45,8 @@ def recipe_text(
         None where the dataset has no masks.
     max_refused : float or None
         None keeps the default.
+    prompts : DraftedPrompts
+        For a dataset without masks.
     trained : bool, default False
         Whether a segmenter is to be learned for rows without masks.
     """
@@ -69,7 +73,7 @@ def recipe_text(
             f"  max_refused: {max_refused}",
         ]
     lines += ["  licence: null   # what the images may be used for: carried to every row", ""]
-    lines += _segmentation(findings, taxonomy, trained)
+    lines += _segmentation(findings, taxonomy, trained, prompts)
     lines += [
         "",
         "metric:",
@@ -85,14 +89,26 @@ def recipe_text(
     return "\n".join(lines)
 
 
-def _segmentation(findings: Findings, taxonomy: Choice | None, trained: bool) -> list[str]:
-    if taxonomy is None:
+def _without_masks(prompts: DraftedPrompts) -> list[str]:
+    if prompts.prompts:
         return [
-            "# No masks were found: name a checkpoint that segments such images, and a taxonomy",
-            "# that names its classes.",
-            "segmentation: {kind: pretrained, checkpoint: CHANGE-ME}",
-            "taxonomy: CHANGE-ME",
+            "# No masks were found: name a checkpoint that takes words, and check the words. It is",
+            "# downloaded, or lies in a folder; docs/segmentation.md tells of them.",
+            *prompted_lines(prompts),
         ]
+    return [
+        "# No masks were found: name a checkpoint that segments such images, and a taxonomy",
+        "# that names its classes; or words that find parts: docs/segmentation.md, prompted.",
+        "segmentation: {kind: pretrained, checkpoint: CHANGE-ME}",
+        "taxonomy: CHANGE-ME",
+    ]
+
+
+def _segmentation(
+    findings: Findings, taxonomy: Choice | None, trained: bool, prompts: DraftedPrompts
+) -> list[str]:
+    if taxonomy is None:
+        return _without_masks(prompts)
     lines = []
     if findings.unmasked:
         lines = [f"# {findings.unmasked} rows have no mask."]
