@@ -8,8 +8,8 @@ from dataclasses import dataclass
 import numpy as np
 
 from benchmarks.effect_tasks import Task, TaskData
-from heml.audit.bootstrap import Measured
 from heml.audit.edit_detectability import EditDetectability
+from heml.bias.family_bootstrap import Measured
 from heml.effect.effect_settings import EffectSettings
 from heml.effect.intervals import (
     Draws,

@@ -248,7 +248,7 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
     """Runs the stage on a plan of some samples; peak memory, before and in all."""
     from data_contracts import REBALANCE_PLAN
     from heml.compute.progress import silent
-    from heml.images.images_table import image_index
+    from heml.images.images_table import ImageReader, image_index
     from heml.recombination.attribution.roles import Roles
     from heml.recombination.recombiner import Recombiner
     from heml.recombination.samples_table import write_samples
@@ -279,7 +279,8 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
         # From here on: loading modules has a peak of its own.
         Path("/proc/self/clear_refs").write_text("5")
         before, start_time = _peak(), time.process_time()
-        summary = write_samples(target, recombiner, pd.DataFrame(groups), silent)
+        images = ImageReader(store)
+        summary = write_samples(target, recombiner, pd.DataFrame(groups), images, 0, silent)
     cpu = time.process_time() - start_time
     shutil.rmtree(target)
     return {"written": summary["accepted"], "cpu": cpu, "before": before, "peak": _peak()}

@@ -54,6 +54,15 @@ RECOMBINED_SAMPLES = Contract(
         ),
         Column("refused_by", pa.list_(pa.string()), "Every gate that refused, in their order."),
         GATE_COLUMNS,
+        Column(
+            "critic",
+            pa.float32(),
+            "Share of real images that look more edited than the sample around the edit, to a "
+            "network that saw neither; low where an edit shows.",
+            nullable=True,
+            at_least=0,
+            at_most=1,
+        ),
         Column("image", IMAGE, "The sample as PNG."),
         Column("masks", pa.list_(SEGMENT_MASK), "Segments of the sample (COCO RLE)."),
         *ORIGIN_COLUMNS,
@@ -61,5 +70,5 @@ RECOMBINED_SAMPLES = Contract(
         Column("width", pa.int32(), "Width in pixels.", at_least=1),
         Column("height", pa.int32(), "Height in pixels.", at_least=1),
     ),
-    version=(2, 1),
+    version=(2, 2),
 )

@@ -182,6 +182,7 @@ def _samples(store: Store, count: int) -> None:
                 "accepted": not reason,
                 "reason": reason,
                 "refused_by": [reason] if reason else [],
+                "critic": None,
                 "image": {"bytes": buffer.getvalue(), "path": f"edit-{number:06d}.png"},
                 "masks": [{"class_name": "hair", "rle": encode(pixels[..., 0] > 99)}],
                 "origins": [{"origin": "donor", "rle": encode(np.ones((32, 32), bool))}],

@@ -19,9 +19,9 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold
 from sklearn.preprocessing import KBinsDiscretizer
 
-from heml.audit.bootstrap import Measured, bootstrapped, resampled_accuracy, resampled_auc
-from heml.audit.detector import detector_scores, train_detector
+from heml.bias.family_bootstrap import Measured, bootstrapped, resampled_accuracy, resampled_auc
 from heml.compute.device import choose_device
+from heml.recombination.judging.detector import detector_scores, train_detector
 
 #: The score's quantile bins that the label is predicted from.
 BINS = 8

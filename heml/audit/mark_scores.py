@@ -9,10 +9,10 @@ from typing import NamedTuple
 
 import numpy as np
 
-from heml.audit.detector import detector_scores, train_detector
 from heml.compute.device import choose_device
 from heml.compute.threads import worker_pool
 from heml.effect.training_images import decode_resized
+from heml.recombination.judging.detector import detector_scores, train_detector
 
 #: Side in pixels, rows that detectors are trained on, and their number, steps and batch size.
 SIZE, TRAINED_ON, FOLDS, STEPS, BATCH = 32, 3000, 3, 80, 64

@@ -55,8 +55,8 @@ def manipulation(facts: DatasetFacts) -> Iterator[str]:
         "into another, the host (columns host_id, donor_ids, nodes, operator, seed)."
     )
     yield (
-        f"{samples['tried']} edits were tried and {samples['accepted']} passed all gates"
-        + (f": {tried}." if tried else ".")
+        f"{samples['tried']} edits were tried and {samples['accepted']} that passed all gates "
+        "are in the dataset" + (f": {tried}." if tried else ".")
     )
     yield f"The column weight is a sample weight: with it {weighing(facts)}"
     for model in summary.get("generators", ()):

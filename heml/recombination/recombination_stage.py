@@ -14,7 +14,7 @@ from heml.compute.checkpoints import checkpoint_identity
 from heml.compute.cluster_map import cluster
 from heml.compute.processes import Job, process_count
 from heml.compute.threads import worker_pool
-from heml.images.images_table import image_index
+from heml.images.images_table import ImageReader, image_index
 from heml.metrics.metric_settings import MetricSettings
 from heml.recombination.compositing.compose import compute_device
 from heml.recombination.compositing.inpaint import Inpainter, find_checkpoint
@@ -34,9 +34,11 @@ from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 from heml.tree.metric_tree import MetricTree
 
-VERSION = 18
+VERSION = 19
 #: With fewer wanted samples than this, one process is done before others have started.
 WORTH_PROCESSES = 400
+#: Bytes of encoded hosts and donors that the critic keeps.
+_CACHE = 64 << 20
 
 
 def recombine(
@@ -106,7 +108,14 @@ def recombine(
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
             spread = elsewhere if cluster() or processes > 1 else None
             summary = write_samples(
-                folder, recombiner(pool), groups, run.progress, spread, processes
+                folder,
+                recombiner(pool),
+                groups,
+                ImageReader(store, _CACHE),
+                rebalance.seed,
+                run.progress,
+                spread,
+                processes,
             )
         run.progress(f"recombined_samples: {summary['words']}")
         return summary, [store.recombined_samples]

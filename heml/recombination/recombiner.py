@@ -126,6 +126,7 @@ def _row(
         "reason": verdict.reason,
         "refused_by": list(verdict.refused_by),
         **verdict.numbers,
+        "critic": None,
         "image": {"bytes": buffer.getvalue(), "path": f"{edit['edit_id']}.png"},
         "masks": [
             {"class_name": name, "rle": encode(mask)} for name, mask in sorted(sample.masks.items())

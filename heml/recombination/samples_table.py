@@ -1,7 +1,9 @@
-"""Writing the table of samples: planned edits are tried until no group lacks any."""
+"""Writing the table of samples: planned edits are tried, and the best of each group are kept."""
 
 from __future__ import annotations
 
+import math
+import shutil
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -14,6 +16,8 @@ from heml.compute.cluster_map import cluster_map
 from heml.compute.processes import Job
 from heml.compute.progress import Progress
 from heml.compute.throttled_progress import ThrottledProgress
+from heml.images.images_table import ImageReader
+from heml.recombination.critic.choose import choose_samples
 from heml.recombination.judging.judge import MeasuredLimits
 from heml.recombination.recombiner import Recombiner
 from heml.recombination.refusals import IDENTITY_EDIT
@@ -22,6 +26,8 @@ from heml.storage.sharded_parquet import ShardWriter
 
 #: Edits that are made together.
 BATCH = 32
+#: Samples that are made for each one that is wanted, as far as there are edits: the best are kept.
+CHOICE = 1.4
 
 #: Gives the job of making edits, by their places in the plan, in another process.
 Elsewhere = Callable[[MeasuredLimits], Job[Sequence[int], list[dict[str, Any]]]]
@@ -31,11 +37,13 @@ def write_samples(
     folder: Path,
     recombiner: Recombiner,
     groups: pd.DataFrame,
+    images: ImageReader,
+    seed: int,
     progress: Progress,
     elsewhere: Elsewhere | None = None,
     processes: int = 1,
 ) -> dict[str, Any]:
-    """Tries planned edits until no group lacks any, and writes each with its verdict.
+    """Tries planned edits until groups have some to choose from, writes each with its verdict.
 
     Parameters
     ----------
@@ -44,6 +52,9 @@ def write_samples(
     recombiner : Recombiner
     groups : DataFrame
         The `planned_groups` table.
+    images : ImageReader
+        Of hosts and donors, for the critic.
+    seed : int
     progress : Progress
     elsewhere : callable, optional
         Gives the job of `Recombiner.attempt` in other processes or machines, from what was
@@ -58,13 +69,16 @@ def write_samples(
     """
     tally = _Tally(groups, slots_of(recombiner.plan))
     throttled = ThrottledProgress(progress)
-    with ShardWriter(folder, RECOMBINED_SAMPLES) as writer:
+    candidates = folder / "candidates"
+    with ShardWriter(candidates, RECOMBINED_SAMPLES) as writer:
         for rows in _attempts(recombiner, tally, elsewhere, processes):
             for row in rows:
                 tally.decide(row)
                 writer.write([row], len(row["image"]["bytes"]))
             throttled.tell(f"recombined_samples: {tally.so_far()}")
-    return tally.summary() | {
+    chosen = choose_samples(candidates, folder, wanted_samples(groups), images, seed)
+    shutil.rmtree(candidates)
+    return tally.summary(chosen) | {
         "gates": recombiner.gates.describe(),
         "images_per_second": throttled.rate(tally.tried),
     }
@@ -88,45 +102,46 @@ class _Tally:
 
     def __init__(self, groups: pd.DataFrame, slots: Sequence[Slot]) -> None:
         self.slots = slots
-        self.missing = wanted_samples(groups)
+        wanted = wanted_samples(groups)
+        self.missing = Counter({s: math.ceil(n * CHOICE) for s, n in wanted.items()})
         self.tried = 0
-        self._wanted = self.missing.total()
+        self._wanted = wanted.total()
+        self._aim = self.missing.total()
         identity = [slot for slot in slots if is_identity(slot)]
         self._identity_edits = len(identity)
         self.missing.update(identity)
-        self._accepted: Counter[str] = Counter()
+        self._passed = 0
         self._refused: Counter[str] = Counter()
 
     def decide(self, row: dict[str, Any]) -> None:
-        """Counts a judged sample, and sets whether it is accepted."""
+        """Counts a judged sample."""
         self.tried += 1
         slot = slot_of(row)
         if is_identity(slot):
             # What its gates measured is kept; the sample is no new one.
             row["reason"] = IDENTITY_EDIT
             self.missing[slot] -= 1
-            return
-        row["accepted"] = not row["reason"]
-        self.missing[slot] -= row["accepted"]
-        if row["accepted"]:
-            self._accepted[row["operator"]] += 1
-        else:
+        elif row["reason"]:
             self._refused[row["reason"]] += 1
+        else:
+            self._passed += 1
+            self.missing[slot] -= 1
 
     def so_far(self) -> str:
         """One line for who waits."""
-        return f"{self._accepted.total()}/{self._wanted} accepted, {self._refused.total()} refused"
+        refused = self._refused.total()
+        return f"{self._passed}/{self._aim} to choose from, {refused} refused"
 
-    def summary(self) -> dict[str, Any]:
-        accepted, refused = self._accepted.total(), self._refused.total()
+    def summary(self, chosen: dict[str, Any]) -> dict[str, Any]:
+        accepted, refused = chosen["accepted"], self._refused.total()
         return {
             "wanted": self._wanted,
             "tried": self.tried,
-            "accepted": accepted,
             "refused": refused,
-            "accepted_by_operator": dict(sorted(self._accepted.items())),
             "refused_by_reason": dict(sorted(self._refused.items())),
             "missing": self._wanted - accepted,
             "identity_edits": self._identity_edits,
-            "words": f"{accepted} of {self._wanted} wanted samples accepted, {refused} refused",
+            **chosen,
+            "words": f"{accepted} of {self._wanted} wanted samples accepted, {refused} refused, "
+            f"{chosen['spares']} spare",
         }

@@ -26,7 +26,8 @@ class RowGroup(NamedTuple):
 
 
 class ShardWriter:
-    """Writes `part-00000.parquet`, `part-00001.parquet`, ... into a folder that it makes.
+    """Writes `part-00000.parquet`, `part-00001.parquet`, ... into a folder, which it makes if it
+    must.
 
     The same rows give the same bytes. At least one file is written, so that a table without rows
     still has its schema.
@@ -52,7 +53,7 @@ class ShardWriter:
         units_per_file: int = 2048,
         bytes_per_file: int = 256 << 20,
     ) -> None:
-        folder.mkdir(parents=True)
+        folder.mkdir(parents=True, exist_ok=True)
         self._files = ShardFiles(
             lambda number: folder / f"part-{number:05d}.parquet",
             contract,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from heml.audit import detectability_stage
-from heml.audit.bootstrap import Measured
 from heml.audit.edit_detectability import EditDetectability
+from heml.bias.family_bootstrap import Measured
 from pipelines.checks.detectability_check import FEWEST, check_edit_detectability
 from pipelines.checks.limits import OverLimit
 

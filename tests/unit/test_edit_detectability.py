@@ -5,9 +5,9 @@ import pytest
 import torch
 from sklearn.metrics import roc_auc_score
 
-from heml.audit.bootstrap import resampled_accuracy, resampled_auc
-from heml.audit.detector import train_detector
 from heml.audit.edit_detectability import measure_edit_detectability
+from heml.bias.family_bootstrap import resampled_accuracy, resampled_auc
+from heml.recombination.judging.detector import train_detector
 
 
 def images(count: int, seed: int) -> np.ndarray:

@@ -143,21 +143,29 @@ def _score_caveats(leaves: list[dict[Any, Any]]) -> list[str]:
 def _added(facts: Facts) -> Finding:
     samples, dataset = facts.samples, facts.dataset
     accepted, refused = samples["accepted"], samples["refused"]
+    spares = samples.get("spares", 0)
     how = listed([OPERATORS[o].words for o in samples.get("accepted_by_operator", {})])
     text = Markup(
-        "{made} recombined from segments of real train images{how} and added; {refused} rejected. "
-        "No real image was changed. The dataset has {rows} rows; their weights balance the groups "
-        "of the train split as planned."
+        "{made} recombined from segments of real train images{how} and added; {refused} "
+        "rejected{left}. No real image was changed. The dataset has {rows} rows; their weights "
+        "balance the groups of the train split as planned."
     ).format(
         made=plural(accepted, "image was", "images were"),
         how=f" (by {how})" if how else "",
         refused=plural(refused, "candidate was", "candidates were"),
+        left=f", {spares} left out because others look less edited" if spares else "",
         rows=dataset["rows"],
     )
     caveats = []
     if accepted < samples["wanted"]:
         caveats.append(
             f"{samples['wanted'] - accepted} of {samples['wanted']} planned samples are missing."
+        )
+    if critic := samples.get("critic"):
+        caveats.append(
+            "A network that looks at the surroundings of an edit tells an added image from a real "
+            f"one with an AUC of {critic['auc_kept']:.2f} ({critic['auc_kept_low']:.2f} to "
+            f"{critic['auc_kept_high']:.2f}, n = {critic['n']}); chance is 0.50."
         )
     return Finding(f"+{accepted}", "recombined images", text, caveats)
 

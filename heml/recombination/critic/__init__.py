@@ -1,0 +1,1 @@
+"""The critic: which samples look most like photographs, by what is around the edit."""

@@ -1,0 +1,163 @@
+"""Networks that tell samples from real images around the edit, none judging what it was trained on.
+
+Families (a host with all its samples) are split into folds; each fold's samples are scored by a
+network trained on the others.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import islice
+
+import numpy as np
+from torch import nn
+
+from heml.bias.family_bootstrap import Measured, bootstrapped, resampled_auc
+from heml.compute.device import choose_device
+from heml.compute.threads import worker_pool
+from heml.recombination.critic.crops import PIECES, Crops
+from heml.recombination.judging.detector import detector_scores, train_detector
+
+#: Samples that networks are trained on, folds, steps of each network and its batch size.
+TRAINED_ON, FOLDS, STEPS, BATCH = 1500, 3, 150, 64
+#: With fewer samples there is no critic.
+FEWEST = 60
+#: Samples that are scored together.
+_TOGETHER = 128
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """A sample that passed the gates.
+
+    Parameters
+    ----------
+    edit_id, host_id : str
+    crops : Crops
+    """
+
+    edit_id: str
+    host_id: str
+    crops: Crops
+
+
+@dataclass
+class Scores:
+    """What the critic says.
+
+    Parameters
+    ----------
+    samples : dict of str to float
+        Edit → share of real images of its fold that look more edited, in [0, 1]; low for a sample
+        that gives itself away.
+    families : list of str
+        Of every scored image, samples and real ones, with `edited` and `logits`.
+    edited : list of bool
+    logits : list of float
+        Ranks within the fold.
+    of : list of str
+        The edit that each belongs to.
+    """
+
+    samples: dict[str, float] = field(default_factory=dict)
+    families: list[str] = field(default_factory=list)
+    edited: list[bool] = field(default_factory=list)
+    logits: list[float] = field(default_factory=list)
+    of: list[str] = field(default_factory=list)
+
+    def auc(self, edits: Iterable[str] | None = None, seed: int = 0) -> Measured:
+        """Area under the ROC curve of samples against the real images at their places.
+
+        Parameters
+        ----------
+        edits : iterable of str, optional
+            Those that count; by default all.
+        """
+        counted = set(self.samples if edits is None else edits)
+        kept = np.array([edit in counted for edit in self.of], bool)
+        edited, logits = np.array(self.edited, bool)[kept], np.array(self.logits)[kept]
+        families = np.array(self.families)[kept]
+        rng = np.random.default_rng(seed)
+        return bootstrapped(lambda times: resampled_auc(times, edited, logits), families, rng)
+
+
+def criticize(
+    candidates: Callable[[], Iterable[Candidate]], count: int, seed: int, steps: int = STEPS
+) -> Scores | None:
+    """Cross-fitted scores of samples; None where they are too few.
+
+    Parameters
+    ----------
+    candidates : callable
+        Gives them, the same in every call: they are read twice and not kept.
+    count : int
+    seed : int
+    steps : int
+        Of each network.
+    """
+    if count < FEWEST:
+        return None
+    share = min(1.0, TRAINED_ON / count)
+    known = [c for c in candidates() if _number(c.edit_id) < share]
+    folds = np.array([_fold(c.host_id) for c in known])
+    if not known or min(np.bincount(folds, minlength=FOLDS)) == 0:
+        return None
+    device = choose_device("auto")
+    images = np.concatenate([piece for c in known for piece in c.crops])
+    edited = np.tile(np.repeat([True, False], [PIECES, 2 * PIECES]), len(known))
+    owners = np.repeat(folds, 3 * PIECES)
+    with worker_pool():
+        networks = [
+            train_detector(
+                images, np.flatnonzero(owners != fold), edited, steps, BATCH, seed + fold, device
+            )
+            for fold in range(FOLDS)
+        ]
+        return _scored(candidates(), networks)
+
+
+def _scored(candidates: Iterable[Candidate], networks: list[nn.Module]) -> Scores:
+    device = choose_device("auto")
+    rows: list[tuple[int, str, str, np.ndarray]] = []
+    for part in _batches(candidates):
+        for fold, network in enumerate(networks):
+            own = [c for c in part if _fold(c.host_id) == fold]
+            if own:
+                pieces = np.concatenate([piece for c in own for piece in c.crops])
+                logits = detector_scores(network, pieces, device).reshape(len(own), 3, PIECES)
+                rows += [
+                    (fold, c.edit_id, c.host_id, means)
+                    for c, means in zip(own, logits.mean(axis=2), strict=True)
+                ]
+    scores = Scores()
+    for fold in range(len(networks)):
+        own_rows = [row for row in rows if row[0] == fold]
+        values = np.array([means for *_, means in own_rows]).reshape(-1, 3)
+        real = np.sort(values[:, 1:].ravel())
+        above = 1 - np.searchsorted(real, values, side="left") / max(len(real), 1)
+        for (_, edit, host, _means), (made, first, second) in zip(own_rows, above, strict=True):
+            scores.samples[edit] = float(made)
+            for kind, value in ((True, made), (False, first), (False, second)):
+                scores.families.append(host)
+                scores.edited.append(kind)
+                # High for what looks edited.
+                scores.logits.append(1 - float(value))
+                scores.of.append(edit)
+    return scores
+
+
+def _batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
+    remaining = iter(candidates)
+    while part := list(islice(remaining, _TOGETHER)):
+        yield part
+
+
+def _number(name: str) -> float:
+    """A number in [0, 1) that follows the name alone."""
+    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
+
+
+def _fold(family: str) -> int:
+    return int(_number(f"fold {family}") * FOLDS)
