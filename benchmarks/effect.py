@@ -13,6 +13,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import yaml
 
 from benchmarks.effect_pipeline import run_pipeline
 from benchmarks.effect_runs import Job, Result, run_jobs
@@ -56,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     return 0
 
 
-def _tasks(options: argparse.Namespace) -> tuple[list[Task], str]:
+def _tasks(options: argparse.Namespace) -> tuple[list[Task], str | dict]:
     if options.portraits:
         from benchmarks.effect_portraits import ATTRIBUTE, LABEL, portrait_tables
 
@@ -69,6 +70,8 @@ def _tasks(options: argparse.Namespace) -> tuple[list[Task], str]:
     if len(set(names)) < len(names):
         raise TaskError("two tasks have the same file name: give them different ones")
     taxonomy = options.taxonomy or _taxonomy_of(options.root)
+    if taxonomy not in builtin_names():
+        taxonomy = yaml.safe_load(Path(taxonomy).read_text(encoding="utf-8"))
     return [
         Task(t.stem, t, options.root, options.label, options.attribute) for t in tables
     ], taxonomy
@@ -83,7 +86,7 @@ def _taxonomy_of(root: Path) -> str:
     return fitting[0]
 
 
-def compare(tasks: list[Task], taxonomy: str, options: argparse.Namespace, say: Say) -> str:
+def compare(tasks: list[Task], taxonomy: str | dict, options: argparse.Namespace, say: Say) -> str:
     """Trains all arms on all tasks and gives the table as Markdown."""
     settings = EffectSettings(seeds=options.seeds, **(QUICK if options.quick else {}))
     if options.steps:
@@ -95,9 +98,13 @@ def compare(tasks: list[Task], taxonomy: str, options: argparse.Namespace, say: 
         for task in tasks:
             say(f"pipeline on {task.table}")
             extra = {"metric": {"epochs": 6}} if options.quick or options.portraits else {}
-            stores[task] = run_pipeline(task, taxonomy, options.work, extra).root
+            stores[task] = run_pipeline(
+                task, taxonomy, options.work, extra, discover=options.discover
+            ).root
+    # Self-recombined test images need a taxonomy by name.
+    named = taxonomy if isinstance(taxonomy, str) else None
     jobs = [
-        Job(task, arm, seed, settings, stores.get(task), options.work, taxonomy)
+        Job(task, arm, seed, settings, stores.get(task), options.work, named)
         for task in tasks
         for arm in arms
         for seed in range(settings.seeds)
@@ -156,7 +163,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--label", help="column of the label")
     parser.add_argument("--attribute", help="column of the attribute")
-    parser.add_argument("--taxonomy", help=f"one of {', '.join(builtin_names())}")
+    parser.add_argument(
+        "--taxonomy", help=f"one of {', '.join(builtin_names())}, or a YAML file with one"
+    )
+    parser.add_argument(
+        "--discover", action="store_true", help="our arm is given no attribute: it is discovered"
+    )
     parser.add_argument("--portraits", action="store_true", help="drawn portraits, planted bias")
     parser.add_argument("--splits", type=int, default=3, help="of the portraits (default 3)")
     parser.add_argument("--seeds", type=int, default=DEFAULT_SEEDS)

@@ -23,23 +23,28 @@ def recipe_name(task: Task) -> str:
     return f"effect_{task.fingerprint()}"
 
 
-def run_pipeline(task: Task, taxonomy: str, work: Path, settings: dict) -> Store:
+def run_pipeline(
+    task: Task, taxonomy: str | dict, work: Path, settings: dict, discover: bool = False
+) -> Store:
     """Brings a task's rebalanced dataset up to date and gives its store.
 
     Parameters
     ----------
-    taxonomy : str
+    taxonomy : str or dict
+        As recipes have it.
     work : pathlib.Path
         Recipes, results and logs are kept in it; what is unchanged is not computed again.
     settings : dict
         More recipe keys, such as `rebalance`.
+    discover : bool
+        Whether the attribute is to be discovered instead of given.
 
     Raises
     ------
     RuntimeError
         If the pipeline failed, with its last lines.
     """
-    name = recipe_name(task)
+    name = recipe_name(task) + ("_discovered" if discover else "")
     root, metadata = inside_root(task, work)
     recipe = {
         "name": name,
@@ -48,7 +53,7 @@ def run_pipeline(task: Task, taxonomy: str, work: Path, settings: dict) -> Store
             "root": str(root),
             "metadata": metadata,
             "label": task.label,
-            "attributes": [task.attribute],
+            "attributes": [] if discover else [task.attribute],
             "split": "split",
         },
         "taxonomy": taxonomy,
