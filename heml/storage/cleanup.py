@@ -87,7 +87,7 @@ def _earlier_nodes(store: Store, days: float) -> Iterator[Removable]:
 
 def _earlier_segmenters(store: Store, days: float) -> Iterator[Removable]:
     try:
-        used = str(store.summary("segments").get("segmenter", "")).removeprefix("trained:")
+        used = str(store.summary("segments").get("segmenter", "")).rpartition(":")[2]
     except FileNotFoundError:
         return
     for folder in sorted(store.segmenter.glob("*")):

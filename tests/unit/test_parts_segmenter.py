@@ -117,4 +117,4 @@ def test_segmenters_and_their_settings_are_known_without_torch():
         "print([p.settings for p in SEGMENTERS] and 'torch' in sys.modules, SEGMENTERS.names())"
     )
     said = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True)
-    assert said.stdout == "False ('annotated', 'pretrained', 'prompted', 'trained')\n", said.stderr
+    assert said.stdout == "False ('annotated', 'pretrained', 'prompted', 'trained', 'unsupervised')\n", said.stderr

@@ -1,0 +1,160 @@
+"""Object and background without masks: drawn scenes whose truth is known."""
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from PIL import Image, ImageDraw
+
+from heml.compute.progress import silent
+from heml.recombination.judging.resegment import find_segmenter
+from heml.segmentation.segmenter import SEGMENTERS
+from heml.segmentation.segmenters.unsupervised import UnsupervisedSegmentation
+from heml.segmentation.segments_stage import segment
+from heml.segmentation.unsupervised.regions import find_regions, working_image
+from heml.segmentation.unsupervised.saliency import boundary_connectivity, saliency
+from heml.sources.ingest import ingest
+from heml.sources.layouts.folder import FolderSource
+from heml.storage.run_context import RunContext
+from heml.storage.store import Store
+from heml.taxonomy import Taxonomy
+
+TAXONOMY = Taxonomy(
+    "scenes",
+    {"object": ("object",), "background": ("background",)},
+    {"image": ("object", "background")},
+)
+SETTINGS = UnsupervisedSegmentation(kind="unsupervised")
+SIZE = 96
+
+
+def scene(number: int) -> tuple[np.ndarray, np.ndarray]:
+    """An ellipse of one color on noise of another, and where it is."""
+    rng = np.random.default_rng(number)
+    mask = Image.new("1", (SIZE, SIZE))
+    (x, y), (a, b) = rng.uniform(38, 58, 2), rng.uniform(16, 26, 2)
+    ImageDraw.Draw(mask).ellipse([x - a, y - b, x + a, y + b], fill=1)
+    mask = np.asarray(mask)
+    behind, before = rng.uniform(20, 100, 3), rng.uniform(140, 220, 3)
+    pixels = np.where(mask[..., None], before, behind) + rng.normal(0, 8, (SIZE, SIZE, 3))
+    return pixels.clip(0, 255).astype(np.uint8), mask
+
+
+def iou(one: np.ndarray, other: np.ndarray) -> float:
+    return (one & other).sum() / (one | other).sum()
+
+
+def folder_of(root, images):
+    """A dataset folder of images alone."""
+    (root / "images").mkdir(parents=True)
+    lines = ["file_name,split,label"]
+    for number, pixels in enumerate(images):
+        Image.fromarray(pixels).save(root / "images" / f"{number:03d}.png")
+        lines.append(f"images/{number:03d}.png,train,{'odd' if number % 2 else 'even'}")
+    (root / "metadata.csv").write_text("\n".join(lines))
+    return root
+
+
+def segmented(root, store, settings=SETTINGS, taxonomy=TAXONOMY):
+    source = FolderSource(kind="folder", root=str(root), label="label", attributes=[])
+    ingest(store, source, root, taxonomy, False, silent)
+    return segment(RunContext(store, taxonomy), settings).summary
+
+
+@pytest.fixture(scope="module")
+def found(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("scenes")
+    root = folder_of(folder / "data", [scene(n)[0] for n in range(24)])
+    store = Store(folder / "store")
+    return root, store, segmented(root, store)
+
+
+def test_drawn_objects_are_found(found):
+    _, store, summary = found
+    assert summary["fitted_images"] == 24
+    finder = find_segmenter(store, SETTINGS, TAXONOMY, None)
+    scores = []
+    for number in range(100, 112):
+        pixels, mask = scene(number)
+        scores.append(iou(finder([pixels])[0]["object"], mask))
+    assert np.mean(scores) > 0.8
+
+
+def test_rows_say_what_made_them_and_how_sure_it_is(found):
+    _, store, summary = found
+    rows = pq.read_table(store.segments).to_pylist()
+    assert {row["class_name"] for row in rows} == {"object", "background"}
+    assert {row["segmenter"] for row in rows} == {summary["segmenter"]}
+    assert summary["segmenter"].startswith("unsupervised:")
+    assert {row["segmenter_licence"] for row in rows} == {None}
+    assert all(0.5 <= row["confidence"] <= 1 for row in rows)
+
+
+def test_the_same_images_give_the_same_segments(found, tmp_path):
+    root, _, summary = found
+    again = segmented(root, Store(tmp_path))
+    assert (again["content"], again["segmenter"]) == (summary["content"], summary["segmenter"])
+
+
+def test_a_finished_one_is_kept(found):
+    _, store, summary = found
+    lines = []
+    (store.root / "manifests" / "segments.json").unlink()
+    again = segment(RunContext(store, TAXONOMY, progress=lines.append), SETTINGS)
+    assert "segmenter: fitted before, kept" in lines
+    assert again.summary["content"] == summary["content"]
+
+
+@pytest.mark.parametrize("size", [(1, 1), (3, 90), (40, 700), (1200, 900)])
+def test_images_of_any_size_keep_it(found, size):
+    finder = SEGMENTERS["unsupervised"].finished(SETTINGS, found[1], TAXONOMY, None)
+    pixels = np.random.default_rng(0).integers(0, 256, (*size, 3), np.uint8)
+    (prediction,) = finder.predict([pixels])
+    assert prediction.ids.shape == size
+    assert set(np.unique(prediction.ids)) <= {0, 1}
+
+
+@pytest.mark.parametrize("color", [0, 90, 255])
+def test_an_image_without_contrast_has_no_object(found, color):
+    finder = SEGMENTERS["unsupervised"].finished(SETTINGS, found[1], TAXONOMY, None)
+    (prediction,) = finder.predict([np.full((50, 70, 3), color, np.uint8)])
+    assert (prediction.ids == TAXONOMY.at_leaf_level().nodes.index("background")).all()
+
+
+def test_an_object_is_less_connected_to_the_border_than_its_background():
+    pixels, mask = scene(1)
+    regions = find_regions(working_image(pixels))
+    inside = working_image(np.repeat(mask[..., None] * np.uint8(255), 3, 2))[..., 0] > 128
+    of_object = np.bincount(regions.labels.ravel(), inside.ravel()) > 0.5 * np.bincount(
+        regions.labels.ravel()
+    )
+    connected = boundary_connectivity(regions)
+    assert connected[of_object].max() < 1 < np.median(connected[~of_object])
+    assert saliency(regions)[of_object].min() > saliency(regions)[~of_object].max()
+
+
+def test_superpixels_cover_the_image_once():
+    regions = find_regions(working_image(scene(2)[0]))
+    assert set(np.unique(regions.labels)) == set(range(len(regions)))
+    assert regions.areas.sum() == pytest.approx(1)
+    assert regions.border.sum() == pytest.approx(1)
+    assert (regions.pairs[:, 0] < regions.pairs[:, 1]).all()
+    middle = (regions.areas[:, None] * regions.places).sum(0)
+    assert middle == pytest.approx([0.5, 0.5])
+
+
+@pytest.mark.parametrize(
+    ("leaves", "background", "problem"),
+    [
+        (["object", "background", "sky"], None, "3 leaves, not two"),
+        (["cat", "room"], None, "say which of the leaves cat and room"),
+        (["cat", "room"], "rom", "did you mean 'room'"),
+        (["cat", "room"], "room", None),
+        (["cat", "rest"], None, None),
+    ],
+)
+def test_what_lies_behind_must_be_known(leaves, background, problem):
+    taxonomy = Taxonomy("t", {leaf: (leaf,) for leaf in leaves}, {"image": tuple(leaves)})
+    settings = UnsupervisedSegmentation(kind="unsupervised", background=background)
+    said = [message for _, message in SEGMENTERS["unsupervised"].problems(settings, taxonomy)]
+    assert len(said) == (problem is not None)
+    assert all(problem in message for message in said)
