@@ -207,12 +207,22 @@ def photos(tmp_path, capsys):
     return run
 
 
+def with_words(path):
+    """The recipe with the lines on words in place of those above them, as it says."""
+    before, words = path.read_text().split("# segmentation:\n")
+    words, after = words.split("\n\n", 1)
+    before = before[: before.index("segmentation: {")]
+    uncommented = "\n".join(line.removeprefix("# ") for line in words.splitlines())
+    path.write_text(f"{before}segmentation:\n{uncommented}\n\n{after}")
+    return load_recipe(path)
+
+
 def test_without_masks_prompts_are_drafted_from_class_folders(photos):
     out, said = photos("cat", "wild_dog", "cat_dog")
     assert "prompt     object: cat, cat dog, wild dog (values of the column label)" in said
     assert "facebook/sam3" in said
-    assert "name a checkpoint in it, in place of CHANGE-ME" in said
-    recipe = load_recipe(out)
+    assert load_recipe(out).settings.segmentation.kind == "unsupervised"
+    recipe = with_words(out)
     segmentation = recipe.settings.segmentation
     assert segmentation.checkpoint == "CHANGE-ME"
     assert segmentation.prompts == {
@@ -230,6 +240,8 @@ def test_without_masks_prompts_are_drafted_from_columns(draft, faces):
     faces.write()
     recipe, said = draft(faces.root)
     assert recipe is not None, said
+    assert recipe.settings.segmentation.kind == "unsupervised"
+    recipe = with_words(recipe.path)
     # mouth and hair_tone name parts, light and background the whole, coin what may lie there
     prompts = recipe.settings.segmentation.prompts
     assert next(iter(prompts.items())) == ("mouth", "mouth")
@@ -238,11 +250,14 @@ def test_without_masks_prompts_are_drafted_from_columns(draft, faces):
     assert prompts["background"] == "rest"
 
 
-def test_without_masks_and_words_the_recipe_says_what_is_missing(photos):
+def test_without_masks_and_words_object_and_background_are_found(photos):
     out, said = photos("0", "1")
     assert "no column says what is in the images" in said
-    assert "set segmentation and taxonomy" in said
-    assert "checkpoint: CHANGE-ME" in out.read_text()
+    assert "unsupervised: object and background from the images alone" in said
+    recipe = load_recipe(out)
+    assert recipe.settings.segmentation.kind == "unsupervised"
+    assert set(recipe.taxonomy.leaves) == {"object", "background"}
+    assert "prompted" not in out.read_text()
 
 
 def test_a_file_is_never_overwritten(faces, tmp_path, capsys):

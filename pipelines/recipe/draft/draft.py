@@ -89,24 +89,17 @@ def draft_recipe(
     if limit is not None:
         tell(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
     prompts = draft_prompts(findings, label, attributes)
-    loads = taxonomy is not None or bool(prompts.prompts)
     if taxonomy is None:
         _say_without_masks(prompts, tell)
     text = recipe_text(name, findings, label, attributes, taxonomy, limit, prompts, trained)
-    if taxonomy is not None:
-        read(content, label, attributes).check()
+    read(content, label, attributes).check(annotated=taxonomy is not None)
     with write_aside(path) as aside:
         aside.write_text(text, encoding="utf-8")
-        if loads:
-            load_recipe(aside)
+        load_recipe(aside)
     with write_aside(path.with_name(SCHEMA_FILE)) as aside:
         aside.write_text(recipe_schema(), encoding="utf-8")
     say("")
     tell(f"wrote {path}")
-    if taxonomy is None and loads:
-        tell("next: name a checkpoint in it, in place of CHANGE-ME, then")
-    elif taxonomy is None:
-        tell("next: set segmentation and taxonomy in it, then")
     tell(f"next: heml run {path}")
     return path
 
@@ -186,7 +179,8 @@ def _check_column(findings: Findings, option: str, name: str) -> None:
 
 def _taxonomy(findings: Findings, say: Say) -> Choice | None:
     if not findings.classes or not _has_masks(findings):
-        say("masks      none found, or no class list (classes.json): another segmenter is needed")
+        say("masks      none found, or no class list (classes.json)")
+        say("segments   unsupervised: object and background from the images alone, coarse")
         return None
     choice = choose_taxonomy(list(findings.classes.values()))
     shown = choice.value if isinstance(choice.value, str) else "written out"

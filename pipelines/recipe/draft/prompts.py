@@ -44,8 +44,8 @@ _WHOLE = _set(
 _STATES = _set(
     "yes no true false none other unknown na nan open closed light dark bright dull small large "
     "big tall short long male female young old happy sad neutral left right front back high low "
-    "many few some clear blurred positive negative normal abnormal good bad day night in out on off "
-    "mixed plain warm cool smooth rough red green blue black white yellow brown gray grey same "
+    "many few some clear blurred positive negative normal abnormal good bad day night in out on "
+    "off mixed plain warm cool smooth rough red green blue black white yellow brown gray grey same "
     "different single multiple real fake train test"
 )
 #: Leaf of the things that a label's values name.

@@ -90,17 +90,21 @@ def recipe_text(
 
 
 def _without_masks(prompts: DraftedPrompts) -> list[str]:
-    if prompts.prompts:
-        return [
-            "# No masks were found: name a checkpoint that takes words, and check the words. It is",
-            "# downloaded, or lies in a folder; docs/segmentation.md tells of them.",
-            *prompted_lines(prompts),
-        ]
+    lines = [
+        "# No masks were found: an object and its background are found from the images alone,",
+        "# coarsely, see docs/segmentation.md, unsupervised.",
+        "segmentation: {kind: unsupervised}",
+        "taxonomy:",
+        "  leaves: {object: [object], background: [background]}",
+        "  tree: {image: [object, background]}",
+    ]
+    if not prompts.prompts:
+        return lines
     return [
-        "# No masks were found: name a checkpoint that segments such images, and a taxonomy",
-        "# that names its classes; or words that find parts: docs/segmentation.md, prompted.",
-        "segmentation: {kind: pretrained, checkpoint: CHANGE-ME}",
-        "taxonomy: CHANGE-ME",
+        *lines,
+        "# Better, and with parts that have names: a checkpoint that takes words, downloaded or",
+        "# in a folder. Name one, check the words, and put this in place of the lines above.",
+        *(f"# {line}" for line in prompted_lines(prompts)),
     ]
 
 
