@@ -64,8 +64,8 @@ def test_marked_samples_look_edited_to_networks_that_did_not_see_them():
         for kind in (True, False)
     ]
     assert values[0] < 0.1 < 0.25 < values[1]
-    seen = scores.auc(f"edit-{n}" for n in marked)
-    assert seen.low > 0.9
+    # Half of them bear the mark, the others another shade at most.
+    assert 0.6 < scores.auc().value < 0.95
 
 
 def test_few_samples_have_no_critic():
@@ -90,7 +90,6 @@ def test_the_best_of_each_slot_are_kept(tmp_path, monkeypatch):
         for row in rows:
             writer.write([row], 1)
     scores = Scores({f"edit-{n}": n / 10 for n in range(6)}, ["h"] * 2, [True, False], [0, 1])
-    scores.of = ["edit-5", "edit-5"]
     monkeypatch.setattr(choose, "criticize", lambda *_: scores)
     wanted = Counter({("balancing", ("a", "x")): 2})
     found = choose.choose_samples(tmp_path / "candidates", tmp_path / "out", wanted, None, 0)

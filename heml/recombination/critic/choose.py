@@ -40,7 +40,7 @@ def choose_samples(
     -------
     dict
         For the stage's summary: counts, and the critic's `auc` with its interval, of what passed
-        the gates and of what is kept.
+        the gates and of what is kept, the latter by other networks than those that chose.
     """
     table = ShardedTable(candidates, RECOMBINED_SAMPLES)
     passed = defaultdict[Slot, list[str]](list)
@@ -54,6 +54,8 @@ def choose_samples(
     spare = any(len(own) > wanted[slot] for slot, own in passed.items())
     scores = criticize(_reading(table, reader), len(operators), seed) if spare else None
     kept = {edit for slot, own in passed.items() for edit in _best(own, wanted[slot], scores)}
+    # By networks that did not choose: those that did would flatter their choice.
+    chosen = None if scores is None else criticize(_reading(table, reader, kept), len(kept), ~seed)
     with ShardWriter(folder, RECOMBINED_SAMPLES) as writer:
         for batch in table.batches(table.names, _READ):
             for row in batch.to_pylist():
@@ -66,11 +68,14 @@ def choose_samples(
         "accepted": len(kept),
         "accepted_by_operator": dict(sorted(Counter(operators[edit] for edit in kept).items())),
         "spares": len(operators) - len(kept),
-        "critic": _described(scores, kept),
+        "critic": _described(scores, chosen),
     }
 
 
-def _reading(table: ShardedTable, reader: ImageReader) -> Callable[[], Iterator[Candidate]]:
+def _reading(
+    table: ShardedTable, reader: ImageReader, kept: set[str] | None = None
+) -> Callable[[], Iterator[Candidate]]:
+    """Candidates that passed the gates, or those of them that are kept."""
     columns = ["edit_id", "reason", "direction", "label", "attributes"]
     columns += ["host_id", "donor_id", "seed", "image"]
 
@@ -78,6 +83,7 @@ def _reading(table: ShardedTable, reader: ImageReader) -> Callable[[], Iterator[
         for batch in table.batches(columns, _READ):
             rows = [row for row in batch.to_pylist() if not row["reason"]]
             rows = [row for row in rows if not is_identity(slot_of(row))]
+            rows = [row for row in rows if kept is None or row["edit_id"] in kept]
             ids = list(dict.fromkeys(row[end] for row in rows for end in ("host_id", "donor_id")))
             real = {
                 image_id: decode_image(found["image"]["bytes"])
@@ -99,15 +105,12 @@ def _best(edits: list[str], count: int, scores: Scores | None) -> list[str]:
     return sorted(edits, key=lambda edit: -scores.samples.get(edit, 0.5))[:count]
 
 
-def _described(scores: Scores | None, kept: set[str]) -> dict[str, Any]:
-    if scores is None:
-        return {}
+def _described(passed: Scores | None, kept: Scores | None) -> dict[str, Any]:
     found: dict[str, Any] = {}
-    for name, edits in (("passed", None), ("kept", kept)):
-        auc = scores.auc(edits)
-        found |= {
-            f"auc_{name}": auc.value,
-            f"auc_{name}_low": auc.low,
-            f"auc_{name}_high": auc.high,
-        }
-    return {key: round(value, 4) for key, value in found.items()} | {"n": len(kept)}
+    for name, scores in (("passed", passed), ("kept", kept)):
+        if scores is not None:
+            auc = scores.auc()
+            own = {"auc": auc.value, "low": auc.low, "high": auc.high}
+            found[name] = {key: round(value, 4) for key, value in own.items()}
+            found[name]["n"] = len(scores.samples)
+    return found

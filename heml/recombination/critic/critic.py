@@ -57,28 +57,17 @@ class Scores:
     edited : list of bool
     logits : list of float
         Ranks within the fold.
-    of : list of str
-        The edit that each belongs to.
     """
 
     samples: dict[str, float] = field(default_factory=dict)
     families: list[str] = field(default_factory=list)
     edited: list[bool] = field(default_factory=list)
     logits: list[float] = field(default_factory=list)
-    of: list[str] = field(default_factory=list)
 
-    def auc(self, edits: Iterable[str] | None = None, seed: int = 0) -> Measured:
-        """Area under the ROC curve of samples against the real images at their places.
-
-        Parameters
-        ----------
-        edits : iterable of str, optional
-            Those that count; by default all.
-        """
-        counted = set(self.samples if edits is None else edits)
-        kept = np.array([edit in counted for edit in self.of], bool)
-        edited, logits = np.array(self.edited, bool)[kept], np.array(self.logits)[kept]
-        families = np.array(self.families)[kept]
+    def auc(self, seed: int = 0) -> Measured:
+        """Area under the ROC curve of samples against the real images at their places."""
+        edited, logits = np.array(self.edited, bool), np.array(self.logits)
+        families = np.array(self.families)
         rng = np.random.default_rng(seed)
         return bootstrapped(lambda times: resampled_auc(times, edited, logits), families, rng)
 
@@ -94,6 +83,7 @@ def criticize(
         Gives them, the same in every call: they are read twice and not kept.
     count : int
     seed : int
+        Any integer; it draws the networks' weights and batches.
     steps : int
         Of each network.
     """
@@ -105,6 +95,7 @@ def criticize(
     if not known or min(np.bincount(folds, minlength=FOLDS)) == 0:
         return None
     device = choose_device("auto")
+    seed %= 2**31
     images = np.concatenate([piece for c in known for piece in c.crops])
     edited = np.tile(np.repeat([True, False], [PIECES, 2 * PIECES]), len(known))
     owners = np.repeat(folds, 3 * PIECES)
@@ -144,7 +135,6 @@ def _scored(candidates: Iterable[Candidate], networks: list[nn.Module]) -> Score
                 scores.edited.append(kind)
                 # High for what looks edited.
                 scores.logits.append(1 - float(value))
-                scores.of.append(edit)
     return scores
 
 

@@ -161,11 +161,11 @@ def _added(facts: Facts) -> Finding:
         caveats.append(
             f"{samples['wanted'] - accepted} of {samples['wanted']} planned samples are missing."
         )
-    if critic := samples.get("critic"):
+    if critic := samples.get("critic", {}).get("kept"):
         caveats.append(
             "A network that looks at the surroundings of an edit tells an added image from a real "
-            f"one with an AUC of {critic['auc_kept']:.2f} ({critic['auc_kept_low']:.2f} to "
-            f"{critic['auc_kept_high']:.2f}, n = {critic['n']}); chance is 0.50."
+            f"one with an AUC of {critic['auc']:.2f} ({critic['low']:.2f} to "
+            f"{critic['high']:.2f}, n = {critic['n']}); chance is 0.50."
         )
     return Finding(f"+{accepted}", "recombined images", text, caveats)
 
