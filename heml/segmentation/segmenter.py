@@ -23,6 +23,10 @@ if TYPE_CHECKING:
     from heml.segmentation.row_group_job import Found, Shard
 
 
+class NotFitted(ValueError):
+    """A segmenter is asked for segments before it was fitted; the message says what to do."""
+
+
 @dataclass(frozen=True)
 class SegmentationContext:
     """What a segmenter works with.
@@ -66,11 +70,15 @@ class SegmentationJob:
         Names that segments can have.
     facts : mapping
         What the stage's summary says of the segmenter.
+    noticed : callable
+        Sentences about the images that were segmented in this process: words that find the same,
+        for example.
     """
 
     make: Callable[[], Callable[[Shard], Found]]
     names: list[str]
     facts: Mapping[str, Any] = field(default_factory=dict)
+    noticed: Callable[[], list[str]] = list
 
 
 class Segmenter(ABC):
@@ -122,6 +130,24 @@ class Segmenter(ABC):
     def job(self, settings: Any, context: SegmentationContext) -> SegmentationJob:
         """How the images of a store are segmented; fits or loads what that needs."""
 
+    def trial(self, settings: Any, context: SegmentationContext, store: Store) -> SegmentationJob:
+        """How a few images are segmented to look at, before the segments stage runs.
+
+        Parameters
+        ----------
+        settings : SegmenterSettings
+        context : SegmentationContext
+            With a store of these images alone.
+        store : Store
+            The recipe's, where a segmenter may have been fitted before; it is only read.
+
+        Raises
+        ------
+        NotFitted
+            If it must be fitted first.
+        """
+        return self.job(settings, context)
+
     def finished(
         self, settings: Any, store: Store, taxonomy: Taxonomy, base: Path
     ) -> Predictor | None:
@@ -162,9 +188,17 @@ class PredictorSegmenter(Segmenter):
 
     def job(self, settings: Any, context: SegmentationContext) -> SegmentationJob:
         """Every image without a mask that it keeps goes through the predictor."""
+        return self._job(settings, context, *self.prepare(settings, context))
+
+    def _job(
+        self,
+        settings: Any,
+        context: SegmentationContext,
+        load: Callable[[], Predictor],
+        facts: Mapping[str, Any],
+    ) -> SegmentationJob:
         from heml.segmentation.row_group_job import FromPredictor
 
-        load, facts = self.prepare(settings, context)
         predictor = load()
         make = partial(
             FromPredictor,
@@ -180,7 +214,8 @@ class PredictorSegmenter(Segmenter):
             "segmenter_licence": predictor.licence,
             **facts,
         }
-        return SegmentationJob(make, list(context.taxonomy.leaves), facts)
+        noticed = getattr(predictor, "noticed", list)
+        return SegmentationJob(make, list(context.taxonomy.leaves), facts, noticed)
 
 
 SEGMENTERS: Registry[Segmenter] = Registry(

@@ -268,7 +268,7 @@ class FileSource(GivenSource):
 
     def records(self) -> Iterator[RawRecord]:
         _ = self.derived  # threads must not be the first to ask
-        yield from map_ahead(self._record, self.rows())
+        yield from map_ahead(self.record, self.rows())
 
     def state(self) -> object:
         """Stamps of the describing files and of every file that is used."""
@@ -324,7 +324,8 @@ class FileSource(GivenSource):
                 "folder, absolute or relative to the recipe"
             )
 
-    def _record(self, row: FileRow) -> RawRecord:
+    def record(self, row: FileRow) -> RawRecord:
+        """A row with its files read, unless its split is not used."""
         image = mask = None
         refusal = row.refusal
         if refusal is None and row.split in SPLITS:

@@ -16,6 +16,7 @@ from pipelines.cli import (
     report,
     revoke,
     run,
+    segments,
     status,
     taxonomy,
     ui,
@@ -43,6 +44,7 @@ app.command("verify")(verify.verify)
 app.command("clean")(clean.clean)
 app.command("demo")(demo.demo)
 app.add_typer(dataset.app, name="dataset")
+app.add_typer(segments.app, name="segments")
 app.add_typer(taxonomy.app, name="taxonomy")
 
 

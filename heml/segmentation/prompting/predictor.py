@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 
 import numpy as np
@@ -10,7 +11,10 @@ from torch.nn.functional import interpolate
 
 from heml.segmentation.prediction import Prediction
 from heml.segmentation.prompting.family import Finder, Found, working_size
-from heml.segmentation.prompting.overlaps import LeafScores, assign
+from heml.segmentation.prompting.overlaps import LeafScores, assign, same_pixels
+
+#: Pairs of leaves with the same pixels that are told one by one.
+_PAIRS = 5
 
 
 class PromptedSegmenter:
@@ -52,6 +56,8 @@ class PromptedSegmenter:
         self._rest = None if rest is None else self.leaves.index(rest)
         self._leaf_of = [self.leaves.index(leaf) for leaf, texts in prompts.items() for _ in texts]
         self._prompts = [text for texts in prompts.values() for text in texts]
+        self._gone: Counter[tuple[int, int]] = Counter()
+        self._images = 0
 
     @property
     def accelerated(self) -> bool:
@@ -63,12 +69,25 @@ class PromptedSegmenter:
         results = []
         for image, (found, highest) in zip(images, self.claims(images), strict=True):
             size = working_size(image)
+            self._images += 1
+            self._gone.update(same_pixels(found))
             ids, confidence = assign(found, self._depths, size, self._rest, highest)
             if size != image.shape[:2]:
                 small = torch.from_numpy(ids)[None, None]
                 ids = interpolate(small, size=image.shape[:2], mode="nearest")[0, 0].numpy()
             results.append(Prediction(ids, confidence))
         return results
+
+    def noticed(self) -> list[str]:
+        """Leaves that found the same pixels, in the images that were segmented so far."""
+        pairs = self._gone.most_common()
+        said = [
+            f"'{self.leaves[other]}' finds the same pixels as '{self.leaves[one]}' in {count} of "
+            f"{self._images} images, where '{self.leaves[one]}' is surer and keeps them"
+            for (one, other), count in pairs[:_PAIRS]
+        ]
+        more = len(pairs) - _PAIRS
+        return said + ([f"{more} more pairs of leaves find the same pixels"] if more > 0 else [])
 
     def claims(self, images: Sequence[np.ndarray]) -> list[tuple[list[LeafScores], np.ndarray]]:
         """What each leaf claims in each image before overlaps are resolved, and highest scores.

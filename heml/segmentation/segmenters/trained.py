@@ -9,7 +9,13 @@ from typing import Any, ClassVar
 from heml.compute.checkpoints import checkpoint_identity, resolve_checkpoint
 from heml.segmentation.loader import Loader
 from heml.segmentation.prediction import Predictor
-from heml.segmentation.segmenter import SEGMENTERS, PredictorSegmenter, SegmentationContext
+from heml.segmentation.segmenter import (
+    SEGMENTERS,
+    NotFitted,
+    PredictorSegmenter,
+    SegmentationContext,
+    SegmentationJob,
+)
 from heml.segmentation.segmenter_settings import PredictorSettings
 from heml.segmentation.trained_settings import TrainedSegmentation
 from heml.storage.store import Store
@@ -72,6 +78,25 @@ class Trained(PredictorSegmenter):
             "fitted_images": fitted.images,
         }
         return self._loader(settings, fitted.folder, context.taxonomy, context.key), facts
+
+    def trial(
+        self, settings: TrainedSegmentation, context: SegmentationContext, store: Store
+    ) -> SegmentationJob:
+        """The one that the store's segments were made with."""
+        try:
+            store.summary("segments")
+        except FileNotFoundError as error:
+            raise NotFitted(
+                "segmentation.kind: trained is fitted on all annotated train images by the "
+                "segments stage, which has not run; run it first, or try another kind"
+            ) from error
+
+        def load() -> Predictor:
+            predictor = self.finished(settings, store, context.taxonomy, context.base)
+            assert predictor is not None
+            return predictor
+
+        return self._job(settings, context, load, {})
 
     def finished(
         self, settings: TrainedSegmentation, store: Store, taxonomy: Taxonomy, base: Path

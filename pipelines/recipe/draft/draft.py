@@ -100,6 +100,8 @@ def draft_recipe(
         aside.write_text(recipe_schema(), encoding="utf-8")
     say("")
     tell(f"wrote {path}")
+    if taxonomy is None:
+        tell(f"next: heml segments try {path}   (a picture of what it finds)")
     tell(f"next: heml run {path}")
     return path
 

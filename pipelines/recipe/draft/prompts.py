@@ -118,7 +118,7 @@ def prompted_lines(drafted: DraftedPrompts) -> Iterator[str]:
     for name, masks in CHECKPOINTS[1:]:
         second = f" with masks: {masks}" if masks else ""
         yield f"  #   {name}{second}"
-    yield "  prompts:   # leaf: what finds it, one or several"
+    yield "  prompts:   # leaf: what finds it, one or several; look with heml segments try"
     for leaf, words in drafted.prompts.items():
         quoted = [_quoted(each) for each in words]
         shown = quoted[0] if len(quoted) == 1 else f"[{', '.join(quoted)}]"

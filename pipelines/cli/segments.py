@@ -1,0 +1,104 @@
+"""`heml segments`: look at what a recipe's segmenter finds before anything long starts."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from pipelines.cli.exit_codes import refuse, refusing
+from pipelines.cli.terminal import write_line
+
+if TYPE_CHECKING:
+    from heml.segmentation.contact_sheet import LeafSummary
+
+app = typer.Typer(no_args_is_help=True, help="Look at what a recipe's segmenter finds.")
+
+#: Where the picture lies in the recipe's store, if no other place is named.
+SHEET = "segments_try.png"
+
+
+@app.command("try")
+def try_(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file.")],
+    images: Annotated[int, typer.Option(min=1, max=200, help="Images to segment.")] = 12,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the images.")] = 0,
+    out: Annotated[
+        Path | None,
+        typer.Option(metavar="PNG", help=f"Picture to write. Default: {SHEET} in the store."),
+    ] = None,
+) -> None:
+    """Segment a few images and show them: a picture with a legend, and a table.
+
+    The images are chosen by the seed. What `heml run` made stays as it is: nothing of the store is
+    changed but the picture. A `trained` segmenter is shown once `heml run` has fitted it; an
+    `annotated` one shows the masks. Striped segments in the picture are doubted.
+    """
+    import tempfile
+
+    from heml.compute.checkpoints import CheckpointError
+    from heml.segmentation.contact_sheet import contact_sheet, summarize
+    from heml.segmentation.segmenter import NotFitted
+    from heml.segmentation.trial import NothingToTry, try_segmenter
+    from heml.sources.layout import open_source
+    from heml.sources.raw import SourceError
+    from heml.sources.sample import sample
+    from heml.storage.atomic_write import write_aside
+    from heml.storage.remote import StoreError
+    from heml.storage.store import open_store
+    from heml.taxonomy import TaxonomyError
+    from pipelines.cli.tables import text_table
+    from pipelines.recipe.model import RecipeError, load_recipe
+
+    if out is not None and out.suffix.lower() != ".png":
+        raise refuse(f"--out: {out} is no .png file; name one")
+    with refusing(RecipeError, StoreError, SourceError, TaxonomyError, CheckpointError,
+                  NotFitted, NothingToTry):  # fmt: skip
+        loaded = load_recipe(recipe)
+        store = open_store(loaded.name)
+        if loaded.data_is_missing:
+            raise SourceError(f"{loaded.path}: source.root: no such folder: {loaded.data}")
+        source = open_source(loaded.source, loaded.folder)
+        source.check(loaded.segmenter.needs_masks)
+        write_line(f"{loaded.name}: segmentation {loaded.segmenter.name}")
+        chosen = sample(source, images, seed)
+        among = "all" if chosen.whole else "the first"
+        write_line(f"{len(chosen.records)} images chosen of {among} {chosen.among} rows")
+        with tempfile.TemporaryDirectory(prefix="heml-try-") as scratch:
+            trial = try_segmenter(
+                chosen.records,
+                source.classes(),
+                loaded.settings.segmentation,
+                loaded.source_taxonomy,
+                loaded.folder,
+                store,
+                Path(scratch) / loaded.name,
+                source.limits.max_pixels,
+                write_line,
+            )
+    for line in trial.refused:
+        write_line(f"not used: {line}")
+    summaries = summarize(trial)
+    header = ("leaf", "images", "mean area", "confidence", "doubted")
+    for line in text_table(header, [_cells(summary) for summary in summaries]):
+        write_line(line)
+    for line in trial.noticed:
+        write_line(f"note: {line}")
+    never = [summary.name for summary in summaries if not summary.share]
+    if never:
+        write_line(f"note: found in none of these images: {', '.join(never)}")
+    path = (out or store.root / SHEET).absolute()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with refusing(OSError), write_aside(path) as aside:
+        contact_sheet(trial, f"{loaded.name}: {loaded.segmenter.name}").save(aside, "PNG")
+    write_line(f"wrote {path}")
+
+
+def _cells(summary: "LeafSummary") -> list[str]:
+    """A row of the table; dashes where a leaf is in no image."""
+    return [
+        summary.name,
+        f"{summary.share:.0%}",
+        "–" if summary.area is None else f"{summary.area:.1%}",
+        "–" if summary.confidence is None else f"{summary.confidence:.2f}",
+        str(summary.doubted),
+    ]
