@@ -119,6 +119,13 @@ def test_leaves_with_the_same_pixels_and_leaves_that_are_not_found_are_told(trie
     assert "found in none of these images:" in said
 
 
+def test_what_needs_no_masks_is_fitted_on_the_images_that_are_shown(tried):
+    status, said = tried("{kind: unsupervised}", "--images", "6")
+    assert status == DONE, said
+    assert "segmenting: 0 of 6 images done" in said
+    assert re.search(r"shape +\d+%", said)
+
+
 def test_a_segmenter_that_must_be_fitted_says_so(tried):
     status, said = tried("{kind: trained}")
     assert status == REFUSED
