@@ -6,6 +6,7 @@ import json
 import re
 
 from heml.sources.files import Files
+from heml.sources.known_classes import CITYSCAPES, COCO_STUFF, OXFORD_PETS, VOC
 from heml.sources.raw import SourceError
 from heml.sources.source_settings import Classes
 
@@ -25,7 +26,14 @@ CELEBAMASK_HQ = dict(enumerate(_CELEBAMASK_HQ.split()))
 #: models trained on it spell them.
 ATR = dict(enumerate(_ATR.split()))
 
-_BUILTIN = {"atr": ATR, "celebamask_hq": CELEBAMASK_HQ}
+_BUILTIN = {
+    "atr": ATR,
+    "celebamask_hq": CELEBAMASK_HQ,
+    "cityscapes": CITYSCAPES,
+    "coco_stuff": COCO_STUFF,
+    "oxford_pets": OXFORD_PETS,
+    "voc": VOC,
+}
 _FORM = '{"0": "background", "1": "skin", ...}'
 
 

@@ -17,7 +17,7 @@ from heml.parts.registry import Registry
 from heml.sources.source_settings import SourceSettings
 
 if TYPE_CHECKING:
-    from heml.sources.files import Listing
+    from heml.sources.files import Files, Listing
     from heml.sources.raw import Source
 
 
@@ -26,6 +26,10 @@ def _no_problems(settings: Any) -> Iterable[tuple[tuple[str | int, ...], str]]:
 
 
 def _not_recognized(found: Listing) -> dict[str, Any] | None:
+    return None
+
+
+def _not_probed(files: Files) -> dict[str, Any] | None:
     return None
 
 
@@ -54,6 +58,8 @@ class Layout:
     recognize : callable
         From the names at a dataset's root to the settings that read it, beside kind, root, label
         and attributes; None if the dataset is of another layout. Drafting asks it.
+    probe : callable
+        Likewise from the files below the root, where the names at the root say too little.
     """
 
     name: str
@@ -64,6 +70,7 @@ class Layout:
     taxonomy: str | None = None
     problems: Callable[[Any], Iterable[tuple[tuple[str | int, ...], str]]] = _no_problems
     recognize: Callable[[Listing], dict[str, Any] | None] = _not_recognized
+    probe: Callable[[Files], dict[str, Any] | None] = _not_probed
 
 
 LAYOUTS: Registry[Layout] = Registry("source kind", "heml.sources.layouts", "heml.sources")

@@ -62,7 +62,8 @@ class RootSource(ImageSource):
     )
 
 
-#: Class id → name: a JSON file, a built-in list (atr, celebamask_hq), or the mapping itself.
+#: Class id → name: a JSON file, a built-in list (atr, celebamask_hq, cityscapes, coco_stuff,
+#: oxford_pets, voc), or the mapping itself.
 Classes = str | dict[int, str]
 
 

@@ -68,7 +68,10 @@ def _in_folder(files: Files, root: str) -> Content:
     if not files.has_root() or not (found.files or found.folders):
         raise SourceError(f"there is nothing in {root}")
     for layout in LAYOUTS:
-        if (more := layout.recognize(found)) is not None:
+        more = layout.recognize(found)
+        if more is None:
+            more = layout.probe(files)
+        if more is not None:
             return {"kind": layout.name, "root": root, **more}
     if {"dataset_dict.json", "state.json"} & {*found.files}:  # `Dataset.save_to_disk`
         return _with_picture_columns({"kind": "huggingface", "dataset": root})

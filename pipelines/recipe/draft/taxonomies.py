@@ -35,8 +35,8 @@ class Choice:
 def choose_taxonomy(classes: Collection[str]) -> Choice:
     """The built-in taxonomy that names every class; else the nearest one, adapted.
 
-    The nearest one must know half of the classes, whatever their case and signs; else every class
-    becomes a leaf of its own.
+    A set of two classes gets the part of it with these. The nearest one must know half of the
+    classes, whatever their case and signs; else every class becomes a leaf of its own.
     """
     names = set(classes)
     taxonomies = [builtin(name) for name in builtin_names()]
@@ -44,7 +44,10 @@ def choose_taxonomy(classes: Collection[str]) -> Choice:
     if exact:
         # of two that name them all, the one with fewer other classes
         best = min(exact, key=lambda t: len(t.class_names))
-        return Choice(best.name, f"names all {len(names)} classes")
+        why = f"names all {len(names)} classes"
+        if len(names) > 2 or len(best.leaves) <= 2:
+            return Choice(best.name, why)
+        return Choice(_adapted(best, list(classes)), f"{best.name} {why}: its part with these")
     named = [name for name in classes if name.lower() not in _NO_CLASS]
     known = Counter({t.name: sum(_plain(n) in _leaf_of(t) for n in named) for t in taxonomies})
     (nearest, common) = known.most_common(1)[0]
