@@ -40,7 +40,7 @@ from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 6
+VERSION = 7
 
 SECTIONS = (
     ("short", "Summary"),

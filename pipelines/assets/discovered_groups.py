@@ -21,10 +21,11 @@ def discovered_groups_asset(recipe: LoadedRecipe, store: Store) -> dg.AssetsDefi
         store,
         "discovered_groups",
         store.discovered_nodes,
-        deps=["images", "segments", *(f"metric/{leaf}" for leaf in recipe.taxonomy.leaves)],
-        description="The recipe names no attribute, so attributes are found: images cluster by the "
-        "color or presence of a segment. The segment whose clusters are associated with the label "
-        "and whose metric relies on them most gives the attribute of all later stages.",
+        deps=["images", "segments", *(f"metric/{node}" for node in recipe.taxonomy.nodes)],
+        description="The recipe names no attribute, so attributes are found: which label a segment "
+        "alone looks like, its color, or its presence. The segment that misleads the models of the "
+        "label most, while the rest of the image knows better, gives the attribute of all later "
+        "stages.",
         kinds={"parquet"},
         contract=DISCOVERED_NODES,
     )

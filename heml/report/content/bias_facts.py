@@ -61,6 +61,24 @@ class DiscoveredValue:
     name: str
     count: int
     exemplars: list[Embedded]
+    conflicting: list[Embedded]
+
+
+@dataclass(frozen=True)
+class DiscoveredGroup:
+    """Records of one label and value, and how often their label is guessed wrongly.
+
+    Parameters
+    ----------
+    joined, whole : tuple of float
+        Error rate and the ends of its interval: of all leaves together, of the whole image.
+    """
+
+    label: str
+    value: str
+    n: int
+    joined: tuple[float, float, float]
+    whole: tuple[float, float, float]
 
 
 @dataclass(frozen=True)
@@ -73,14 +91,17 @@ class Discovered:
         Of the `discovered_nodes` table.
     values : list of DiscoveredValue
         Empty for attributes that are listed without images.
+    groups : list of DiscoveredGroup
     """
 
     row: dict[str, Any]
     values: list[DiscoveredValue]
+    groups: list[DiscoveredGroup]
 
 
 def discovered(store: Store, images: StoreImages, attributes: tuple[str, ...]) -> list[Discovered]:
-    """The attributes that were found, most misleading first; empty if columns gave them."""
+    """The attributes that were found, most evidence first; empty if columns gave them. Those that
+    mislead are shown with images, and the first in any case."""
     if not store.discovered_nodes.exists():
         return []
     rows = pd.read_parquet(store.discovered_nodes).sort_values("rank")
@@ -90,22 +111,38 @@ def discovered(store: Store, images: StoreImages, attributes: tuple[str, ...]) -
     return [
         Discovered(
             {str(k): v for k, v in row.items()},
-            _values(images, row) if place < MOST_SHOWN else [],
+            _values(images, row)
+            if place == 0 or (row["misleading"] and place < MOST_SHOWN)
+            else [],
+            _groups(row),
         )
         for place, row in enumerate(rows.to_dict("records"))
     ]
 
 
+def _groups(row: dict[Any, Any]) -> list[DiscoveredGroup]:
+    def rate(model: str, place: int) -> tuple[float, float, float]:
+        low, high = (float(row[f"group_error_{end}_{model}"][place]) for end in ("low", "high"))
+        return float(row[f"group_error_{model}"][place]), low, high
+
+    named = zip(row["group_label"], row["group_value"], row["group_n"], strict=True)
+    return [
+        DiscoveredGroup(label, value, int(n), rate("joined", place), rate("whole", place))
+        for place, (label, value, n) in enumerate(named)
+    ]
+
+
 def _values(images: StoreImages, row: dict[Any, Any]) -> list[DiscoveredValue]:
-    named = zip(row["values"], row["counts"], row["exemplars"], strict=True)
+    def shown(ids: list[str], words: str) -> list[Embedded]:
+        return [
+            embed(encoded(images.image(i), BOX, BOX), f"Train image {i}, {words}", DENSITY)
+            for i in ids
+        ]
+
+    named = zip(row["values"], row["counts"], row["exemplars"], row["conflicting"], strict=True)
     return [
         DiscoveredValue(
-            name,
-            int(count),
-            [
-                embed(encoded(images.image(i), BOX, BOX), f"Train image {i}, {name}", DENSITY)
-                for i in ids
-            ],
+            name, int(count), shown(ids, name), shown(others, f"{name}, of another label")
         )
-        for name, count, ids in named
+        for name, count, ids, others in named
     ]
