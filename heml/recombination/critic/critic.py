@@ -21,7 +21,7 @@ from heml.recombination.critic.crops import PIECES, Crops
 from heml.recombination.judging.detector import detector_scores, train_detector
 
 #: Samples that networks are trained on, folds, steps of each network and its batch size.
-TRAINED_ON, FOLDS, STEPS, BATCH = 1500, 3, 150, 64
+TRAINED_ON, FOLDS, STEPS, BATCH = 1500, 3, 120, 32
 #: With fewer samples there is no critic.
 FEWEST = 60
 #: Samples that are scored together.

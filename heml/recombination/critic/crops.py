@@ -8,7 +8,7 @@ import numpy as np
 from scipy.ndimage import binary_dilation, binary_erosion
 
 #: Side of a piece in pixels, and pieces of each image.
-SIDE, PIECES = 64, 2
+SIDE, PIECES = 48, 2
 #: A pixel counts as changed beyond this difference in any channel: the edit wrote all others back.
 CHANGED = 2
 #: Width of the band along the edit's outline in which pieces are centered, in pixels.
