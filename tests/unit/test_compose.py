@@ -109,10 +109,20 @@ def test_blend_is_exact_where_one_image_shows_alone():
 
     def blend(share: float) -> torch.Tensor:
         weights = [torch.full((1, 1, 48 // k, 64 // k), share) for k in (1, 2)]
-        return laplacian_blend(base, top, *weights)
+        return laplacian_blend(base, top, *weights, torch.ones(1, 1, 48, 64))
 
     assert torch.equal(blend(0.0), base)
     torch.testing.assert_close(blend(1.0), top)
+
+
+def test_shading_does_not_pass_over_an_edge():
+    """A bright disc before black: beyond its outline there is no glow."""
+    y, x = np.mgrid[:48, :64]
+    disc = torch.from_numpy(np.hypot(x - 32, y - 24) < 12)[None, None]
+    base, top = torch.zeros(1, 3, 48, 64), torch.ones(1, 3, 48, 64)
+    wide = downsample2x(dilate(disc, 4).float())
+    result = laplacian_blend(base, top, disc.float(), wide, torch.zeros(1, 1, 48, 64))
+    torch.testing.assert_close(result, disc.float().expand_as(result))
 
 
 def test_halving_undoes_doubling_of_smooth_images():

@@ -54,6 +54,8 @@ class Regions:
         Weight of the donor's details.
     wide : float, half the size
         Weight of its shading.
+    alike : float
+        1 where both pictures show the same class, or the donor alone: shading may pass over.
     alone : bool
         Where the donor's segment shows in its own color, without what it stood before.
     lit : bool
@@ -76,6 +78,7 @@ class Regions:
     foreign: Tensor
     narrow: Tensor
     wide: Tensor
+    alike: Tensor
     alone: Tensor
     lit: Tensor
     labels: Tensor
@@ -138,7 +141,8 @@ def find_regions(
     # The donor's scenery is another one: a hole in the host's is filled from the host's own.
     open_air = (own & _has(kinds, _SCENERY)).any(dim=1)[:, None, None, None]
     borrowed = hole & _lookup(usual & ~_has(kinds, _SCENERY), there_places)
-    same = (here == there) & _has(host, _CLASS) & ~segment
+    # Two sceneries are never the same.
+    same = (here == there) & _has(host, _CLASS) & ~segment & ~scenery
     core = new | borrowed
     # Where a segment meets what comes along from behind it, both are one picture.
     joined = dilate(borrowed, SOFT) & core
@@ -161,8 +165,9 @@ def find_regions(
         foreign=new | (borrowed & ~_lookup(own, there_places)),
         narrow=narrow,
         wide=wide,
+        alike=weights((same & free) | (core & erode(core | same, 2))),
         alone=~(borrowed | joined),
-        lit=same & ~near & ~scenery,
+        lit=same & ~near,
         labels=where(segment & ~core & open_air, usual_scenery, labels),
         unlabeled=segment & ~core & ~open_air,
         behind=_has(host, _INSIDE) & ~old & (scenery | ~open_air),

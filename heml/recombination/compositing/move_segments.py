@@ -14,6 +14,7 @@ from heml.recombination.compositing.edit_regions import SHIFT, Regions, find_reg
 from heml.recombination.compositing.place_segments import Transplant
 from heml.recombination.imaging.blend import (
     laplacian_blend,
+    light_is_known,
     lighting_field,
     limited,
     match_contrast,
@@ -85,7 +86,7 @@ def transplant(
     top = where(regions.alone, warped[:, 3:6], warped[:, :3]).add_(light).clamp_(0, 1)
     base = fill_scenery(host, regions.behind, regions.open_air, regions.old)
     base = _with_texture(edits, base, regions)
-    result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide))
+    result = pixels(laplacian_blend(base, top, regions.narrow, regions.wide, regions.alike))
     labels = (regions.labels - SHIFT).squeeze(1).cpu().numpy()
     planes_of = [
         plane.squeeze(1).cpu().numpy()
@@ -138,7 +139,7 @@ def _light(host: Tensor, warped: Tensor, regions: Regions) -> Tensor:
     base, top = (rgb_to_lab(image) for image in small)
     lit = weights(quarter_mask(regions.lit) > 0.9)
     matched = match_contrast(base, top, lit)
-    field = lighting_field(base, matched, lit)
+    field = lighting_field(base, matched, lit).mul_(light_is_known(lit))
     foreign = quarter_mask(regions.foreign)
     change = limited(field) * foreign + field * (1 - foreign)
     difference = lab_to_rgb(matched + change) - small[1]

@@ -12,13 +12,20 @@ from heml.recombination.imaging.pyramid import blur, downsample2x, upsample2x
 #: All of its color would be too much: a tanned face would tint teeth.
 LIGHT_MATCH = (0.9, 0.6, 0.6)
 #: Largest such correction in LAB units: beyond it, it would change what the segment is.
-MAX_LIGHT = (25.0, 10.0, 10.0)
+MAX_LIGHT = (25.0, 7.0, 7.0)
+#: Reach of what is known of the light, as standard deviation in pixels of the smaller image, and
+#: how sharply it ends.
+LIGHT_REACH, LIGHT_END = 5.0, 3.0
 
 
-def laplacian_blend(base: Tensor, top: Tensor, narrow: Tensor, wide: Tensor) -> Tensor:
-    """Multiresolution spline (Burt & Adelson, ACM ToG 1983) of two bands.
+def laplacian_blend(
+    base: Tensor, top: Tensor, narrow: Tensor, wide: Tensor, alike: Tensor
+) -> Tensor:
+    """Multiresolution spline (Burt & Adelson, ACM ToG 1983) of two bands where both show the same.
 
     Details change over within a few pixels, shading over more, as Brown & Lowe (IJCV 2007) do.
+    Where an edge lies between the two, shading would pass over it as a halo: there `top` lies
+    before `base` as its opacity says.
 
     Parameters
     ----------
@@ -27,17 +34,20 @@ def laplacian_blend(base: Tensor, top: Tensor, narrow: Tensor, wide: Tensor) -> 
         Where details of `top` show.
     wide : Tensor, shape (B, 1, H / 2, W / 2), in [0, 1]
         Where its shading does.
+    alike : Tensor, shape (B, 1, H, W), in [0, 1]
+        1 where shading may pass from one to the other.
 
     Returns
     -------
     Tensor, shape (B, 3, H, W), in [0, 1]
         `base` exactly where both are 0 within two pixels.
     """
-    difference = top - base
+    # What neither shows in the end says nothing of the shading.
+    difference = (top - base).mul_(torch.maximum(alike, narrow.ceil()))
     # The pyramid is linear, so the bands of the difference are weighted:
     # (difference - low) * narrow + low * wide.
     low = upsample2x(downsample2x(difference))
-    low *= upsample2x(wide) - narrow
+    low *= (upsample2x(wide) - narrow).mul_(alike)
     return difference.mul_(narrow).add_(low).add_(base).clamp_(0, 1)
 
 
@@ -63,11 +73,11 @@ def lighting_field(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
 
 
 #: A donor's contrast is stretched or squeezed toward the host's by at most this factor.
-MATCHED_CONTRAST = 1.5
+MATCHED_CONTRAST = 1.3
 
 
 def match_contrast(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
-    """`top` with the contrast that `base` has where they show the same thing.
+    """`top` with the contrast of lightness that `base` has where they show the same thing.
 
     Harsh light on one and soft light on the other differ in more than level.
 
@@ -91,9 +101,22 @@ def match_contrast(base: Tensor, top: Tensor, comparable: Tensor) -> Tensor:
         # The noise of a flat region does not count as contrast.
         return (mean(values[:, :1].square()) - mean(values[:, :1]).square()).clamp_min(4).sqrt()
 
-    ratio = deviation(base) / deviation(top)
-    middle = mean(top)
-    return middle + (top - middle) * ratio.clamp(1 / MATCHED_CONTRAST, MATCHED_CONTRAST)
+    ratio = (deviation(base) / deviation(top)).clamp(1 / MATCHED_CONTRAST, MATCHED_CONTRAST)
+    middle = mean(top[:, :1])
+    lightness = middle + (top[:, :1] - middle) * torch.where(
+        count[:, None, None, None] > 1, ratio, 1
+    )
+    return torch.cat([lightness, top[:, 1:]], dim=1)
+
+
+def light_is_known(comparable: Tensor) -> Tensor:
+    """How far a place is known to be in the same light as what is comparable: 1 beside it, fading
+    with the distance; float (B, 1, H, W).
+
+    The light on a cheek says that of a mouth. That on a neck and some hair does not say that of a
+    whole face.
+    """
+    return blur(comparable, LIGHT_REACH).mul_(LIGHT_END).clamp_max_(1)
 
 
 def limited(field: Tensor) -> Tensor:

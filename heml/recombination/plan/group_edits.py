@@ -18,6 +18,8 @@ from heml.recombination.rebalance_settings import RebalanceSettings
 
 #: Edits planned per wanted sample: gates refuse some.
 OVERSAMPLE = 2.0
+#: Of these, edits of affordable candidates come first: enough to choose from if few are refused.
+AMPLE = 1.5
 #: A candidate that costs more than this many times the cheapest is for spares, and for groups that
 #: cheaper candidates cannot fill.
 AFFORDABLE = 2.5
@@ -80,7 +82,8 @@ class GroupEdits:
         assignment = self._assignment(wanted, group.number, BALANCING)
         # Spares are of other kinds too: a kind that the gates refuse must not leave a group empty.
         spares = (alternating(candidates), int(np.ceil(wanted * OVERSAMPLE)))
-        assignment.fill([(alternating(affordable), wanted), spares])
+        ample = (alternating(affordable), int(np.ceil(wanted * AMPLE)))
+        assignment.fill([ample, spares])
         if len(assignment.edits) >= wanted:
             return PlannedEdits(assignment.edits)
         return PlannedEdits(assignment.edits, self._shortage(candidates, wanted))
