@@ -118,6 +118,12 @@ class Segmenter(ABC):
         """
         return ()
 
+    def own_leaves(self, settings: Any) -> dict[str, list[str]] | None:
+        """Leaves that its settings name, each with the words that find it; None if they name none:
+        `taxonomy: auto` takes the source's classes then.
+        """
+        return None
+
     def state(self, settings: Any, taxonomy: Taxonomy, base: Path) -> list[object]:
         """What its segments depend on beside settings and images, JSON-like: its weights."""
         return []

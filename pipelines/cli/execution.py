@@ -60,6 +60,7 @@ def execute(
     from pipelines.runtime.home import ensure_home
     from pipelines.runtime.ray_executor import ray_jobs
 
+    _write_missing_taxonomy(path)
     with refusing(RecipeError, StoreError, UnknownStage):
         recipe = load_recipe(path)
         open_store(recipe.name)
@@ -79,6 +80,26 @@ def execute(
             # Before this process imports as much: they do so side by side.
             fork_server.start()
         return _executed(recipe, dry_run, log, terminal, plain, forced)
+
+
+def _write_missing_taxonomy(path: Path) -> None:
+    """A recipe that says taxonomy: auto has a file beside it before anything runs."""
+    from heml.compute.checkpoints import CheckpointError
+    from heml.segmentation.trial import NothingToTry
+    from heml.sources.raw import SourceError
+    from heml.storage.remote import StoreError
+    from heml.taxonomy import TaxonomyError
+    from pipelines.cli.terminal import write_line
+    from pipelines.recipe.auto_taxonomy import AUTO, write_auto_taxonomy
+    from pipelines.recipe.model import RecipeError
+    from pipelines.recipe.yaml_text import read_recipe_text
+
+    with refusing(RecipeError):
+        if read_recipe_text(path).content.get("taxonomy") != AUTO:
+            return
+    errors = (RecipeError, SourceError, StoreError, TaxonomyError, CheckpointError, NothingToTry)
+    with refusing(*errors):
+        write_auto_taxonomy(path, None, False, write_line)
 
 
 def _executed(

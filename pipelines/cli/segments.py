@@ -60,7 +60,7 @@ def try_(
         source = open_source(loaded.source, loaded.folder)
         source.check(loaded.segmenter.needs_masks)
         write_line(f"{loaded.name}: segmentation {loaded.segmenter.name}")
-        chosen = sample(source, images, seed)
+        chosen = sample(source, images, seed, masked=loaded.segmenter.needs_masks)
         among = "all" if chosen.whole else "the first"
         write_line(f"{len(chosen.records)} images chosen of {among} {chosen.among} rows")
         with tempfile.TemporaryDirectory(prefix="heml-try-") as scratch:

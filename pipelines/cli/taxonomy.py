@@ -62,6 +62,45 @@ def propose(
     print(text, end="")
 
 
+@app.command()
+def auto(
+    recipe: Annotated[
+        Path, typer.Argument(metavar="RECIPE", help="Recipe file that says taxonomy: auto.")
+    ],
+    images: Annotated[
+        int | None,
+        typer.Option(min=1, max=500, help="Images to segment. Default: 24; 200 with masks."),
+    ] = None,
+    replace: Annotated[
+        bool, typer.Option("--replace", help="Write the file anew if it is there.")
+    ] = False,
+) -> None:
+    """Write the tree of a recipe that says taxonomy: auto, for review, beside the recipe.
+
+    Parts come below the whole that encloses them, and what touches is joined, as the segments of a
+    few images show. `heml run` does this itself where the file is missing.
+    """
+    from heml.compute.checkpoints import CheckpointError
+    from heml.segmentation.trial import NothingToTry
+    from heml.sources.raw import SourceError
+    from heml.storage.remote import StoreError
+    from heml.taxonomy import TaxonomyError
+    from heml.taxonomy.tree_text import drawn
+    from pipelines.cli.exit_codes import refuse
+    from pipelines.cli.terminal import write_line
+    from pipelines.recipe.auto_taxonomy import AUTO, auto_file, write_auto_taxonomy
+    from pipelines.recipe.model import RecipeError, load_recipe
+    from pipelines.recipe.yaml_text import read_recipe_text
+
+    errors = (RecipeError, SourceError, StoreError, TaxonomyError, CheckpointError, NothingToTry)
+    with refusing(*errors):
+        if read_recipe_text(recipe).content.get("taxonomy") != AUTO:
+            raise refuse(f"{recipe}: its taxonomy is not auto; write taxonomy: auto")
+        if write_auto_taxonomy(recipe, images, replace, write_line) is None:
+            write_line(f"{auto_file(recipe)} is there already; --replace writes it anew")
+        print(drawn(load_recipe(recipe).taxonomy))
+
+
 def _line(taxonomy: "Taxonomy") -> str:
     return (
         f"{taxonomy.name:15} {len(taxonomy.class_names):4} classes {len(taxonomy.leaves):4} leaves "

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -36,6 +36,7 @@ from heml.storage.run_context import RunContext
 from heml.storage.stage_names import stage_names
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, TaxonomyError, builtin, builtin_names, from_mapping, nearest
+from pipelines.recipe.auto_taxonomy import AUTO, auto_file, auto_taxonomy
 from pipelines.recipe.error_wording import problems
 from pipelines.recipe.operation_settings import Alerts, BudgetSettings, Schedule, Watch
 from pipelines.recipe.yaml_text import Location, RecipeError, RecipeText, read_recipe_text
@@ -77,7 +78,9 @@ class Recipe(Settings):
         AnnotatedSegmentation(), description="Where segments come from."
     )
     taxonomy: str | dict[str, Any] | None = Field(
-        None, description="A built-in name, or inline leaves, tree and ignored."
+        None,
+        description="A built-in name, inline leaves, tree and ignored; or auto: leaves of the "
+        "segmenter or the classes, branches from where segments lie, in a file beside the recipe.",
     )
     metric: MetricSettings = MetricSettings()
     bias: BiasSettings = BiasSettings()
@@ -226,8 +229,17 @@ class LoadedRecipe:
         return fingerprint(content, self.source_taxonomy.describe())
 
 
-def load_recipe(path: str | Path) -> LoadedRecipe:
+def load_recipe(
+    path: str | Path, automatic: Callable[[Recipe, Path], Taxonomy] | None = None
+) -> LoadedRecipe:
     """Loads and checks one recipe file.
+
+    Parameters
+    ----------
+    path : path
+    automatic : callable, optional
+        Gives the taxonomy of a recipe that says auto and whose file is not written yet, from its
+        settings and folder, where the segmenter names no leaves.
 
     Raises
     ------
@@ -241,11 +253,11 @@ def load_recipe(path: str | Path) -> LoadedRecipe:
     except ValidationError as error:
         found = problems(error, Recipe)
         raise RecipeError("\n".join(source.message(*each) for each in found)) from error
-    taxonomy = _taxonomy(settings, source)
+    taxonomy, text = _taxonomy(settings, source, automatic)
     found = [*_inconsistencies(settings, taxonomy), *_unsuitable(settings, source.path.parent)]
     if found:
         raise RecipeError("\n".join(source.message(*each) for each in found))
-    return LoadedRecipe(settings, taxonomy, source.path.absolute(), source.text)
+    return LoadedRecipe(settings, taxonomy, source.path.absolute(), source.text + text)
 
 
 @dataclass(frozen=True)
@@ -333,19 +345,39 @@ def _expand_root(recipe: RecipeText) -> dict[str, Any]:
     return {**recipe.content, "source": {**source, "root": str(expanded)}}
 
 
-def _taxonomy(settings: Recipe, recipe: RecipeText) -> Taxonomy:
+def _taxonomy(
+    settings: Recipe,
+    recipe: RecipeText,
+    automatic: Callable[[Recipe, Path], Taxonomy] | None,
+) -> tuple[Taxonomy, str]:
+    """The taxonomy, and what the report shows of it beside the recipe's own text."""
     chosen = settings.taxonomy
     if chosen is None:
         chosen = layout_of(settings.source).taxonomy
     if chosen is None:
         raise recipe.error(
             ("taxonomy",),
-            f"is missing; use one of: {', '.join(builtin_names())}, or write leaves and tree",
+            f"is missing; use auto, or one of: {', '.join(builtin_names())}, or write leaves and "
+            "tree",
         )
     try:
-        return builtin(chosen) if isinstance(chosen, str) else from_mapping(settings.name, chosen)
+        if chosen == AUTO:
+            return _automatic(settings, recipe.path, automatic)
+        if isinstance(chosen, str):
+            return builtin(chosen), ""
+        return from_mapping(settings.name, chosen), ""
     except TaxonomyError as error:
         raise recipe.error(("taxonomy",), str(error)) from error
+
+
+def _automatic(
+    settings: Recipe, path: Path, automatic: Callable[[Recipe, Path], Taxonomy] | None
+) -> tuple[Taxonomy, str]:
+    words = SEGMENTERS[settings.segmentation.kind].own_leaves(settings.segmentation)
+    if automatic is not None and words is None:
+        return automatic(settings, path.parent), ""
+    taxonomy, text = auto_taxonomy(path, settings.name, words, fresh=automatic is not None)
+    return taxonomy, f"\n# {auto_file(path).name}\n{text}" if text else ""
 
 
 def _inconsistencies(settings: Recipe, taxonomy: Taxonomy) -> Iterator[tuple[Location, str]]:

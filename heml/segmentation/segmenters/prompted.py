@@ -86,6 +86,10 @@ class Prompted(PredictorSegmenter):
     description: ClassVar[str] = "what words find, by SAM 3, Grounding DINO, CLIPSeg or OWLv2"
     settings: ClassVar[type[PredictorSettings]] = PromptedSegmentation
 
+    def own_leaves(self, settings: PromptedSegmentation) -> dict[str, list[str]]:
+        """The prompts' leaves; the rest has no words."""
+        return {leaf: settings.words.get(leaf, []) for leaf in settings.prompts}
+
     def problems(
         self, settings: PromptedSegmentation, taxonomy: Taxonomy
     ) -> Iterator[tuple[tuple[str, ...], str]]:

@@ -46,6 +46,10 @@ class Unsupervised(PredictorSegmenter):
     description: ClassVar[str] = "object and background, coarse, from the images alone"
     settings: ClassVar[type[PredictorSettings]] = UnsupervisedSegmentation
 
+    def own_leaves(self, settings: UnsupervisedSegmentation) -> dict[str, list[str]]:
+        """An object and what lies behind it."""
+        return {"object": [], settings.background or BEHIND[0]: []}
+
     def problems(
         self, settings: UnsupervisedSegmentation, taxonomy: Taxonomy
     ) -> Iterator[tuple[tuple[str, ...], str]]:

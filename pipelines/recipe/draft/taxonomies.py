@@ -55,9 +55,14 @@ def choose_taxonomy(classes: Collection[str]) -> Choice:
     if common >= _LEAST_KNOWN * len(named) > 0:
         adapted = _adapted(builtin(nearest), list(classes))
         return Choice(adapted, f"{near}: its tree, with a leaf for each of the others")
-    nothing = Taxonomy("nothing", {"none": ("none",)}, {"image": ("none",)})
-    alone = _adapted(nothing, list(classes))
+    alone = one_leaf_each(list(classes))
     return Choice(alone, f"no built-in taxonomy fits ({near}): one leaf for each class")
+
+
+def one_leaf_each(classes: list[str]) -> dict[str, Any]:
+    """Leaves of one class each below one root; classes that mark what nobody annotated ignored."""
+    nothing = Taxonomy("nothing", {"none": ("none",)}, {"image": ("none",)})
+    return _adapted(nothing, classes)
 
 
 def _leaf_of(taxonomy: Taxonomy) -> dict[str, str]:
