@@ -11,7 +11,7 @@ from heml.segmentation.masks import SegmentReader
 from heml.storage.store import Store
 
 #: Decoded images that are kept, in bytes of their arrays, and row groups of encoded ones.
-_CACHE_BYTES, _CACHE_ENCODED = 64 << 20, 64 << 20
+_CACHE_BYTES, _CACHE_ENCODED = 192 << 20, 64 << 20
 
 
 class SegmentedImageReader:
@@ -48,6 +48,6 @@ class SegmentedImageReader:
 
 
 def _size(segmented_image: SegmentedImage) -> int:
-    # Masks, and their label map.
+    # Masks, their label map, and the mattes of two sets of classes, which take longest to make.
     pixels = segmented_image.size[0] * segmented_image.size[1]
-    return pixels * (3 + len(segmented_image.masks) + 2)
+    return pixels * (3 + len(segmented_image.masks) + 2 + 2 * 4)

@@ -24,7 +24,9 @@ PATCH, FREQUENCIES = 7, (4, 2, 2)
 #: finer ones they only move along.
 COARSEST, COMPARED = 40, 400
 #: Rounds of search and vote on the coarsest level and on each of the others.
-ROUNDS, FINER_ROUNDS = 6, 2
+ROUNDS, FINER_ROUNDS = 6, 1
+#: On finer levels every second patch of every second row is matched; those between move along.
+STRIDE = 2
 #: Distances at which a neighbor's match, or a place beside the own match, is tried.
 STEPS = (1, 3, 8)
 #: How sharply better matches outweigh others in the vote.
@@ -68,19 +70,19 @@ def fill_patches(image: np.ndarray, hole: np.ndarray, known: np.ndarray) -> np.n
             current = _smooth(level)
         else:
             matches = _finer(matches, level)
-            current = _vote(level, matches, None)
+            current = _vote(level, matches)
         if not level.source.any():
             continue
         source = _descriptors(level.image)
-        targets = _targets(level)
+        targets = _targets(level, 1 if first else STRIDE)
         compared = first or max(level.hole.shape) <= COMPARED
         for _ in range((ROUNDS if first else FINER_ROUNDS) if compared else 0):
             own = _descriptors(current)
             if first or matches is None:
-                matches, distance = _nearest(own, source, level, targets)
+                matches = _nearest(own, source, level, targets)
             else:
-                matches, distance = _improved(own, source, level, targets, matches)
-            current = _vote(level, matches, distance)
+                matches = _improved(own, source, level, targets, matches)
+            current = _vote(level, matches, own, source)
     if matches is not None:
         current = _with_detail(levels[0], matches, current)
     result = image.copy()
@@ -136,30 +138,32 @@ def _descriptors(image: Tensor) -> Tensor:
     return conv2d(around, _kernels())[0].permute(1, 2, 0).contiguous()
 
 
-def _targets(level: _Level) -> Tensor:
-    """Places (N,) whose patch has a pixel of the hole."""
-    near = max_pool2d(level.hole[None, None].float(), PATCH, stride=1, padding=_RADIUS)
-    return near.flatten().nonzero()[:, 0]
+def _near(level: _Level) -> Tensor:
+    """Places whose patch has a pixel of the hole, bool (H, W)."""
+    return max_pool2d(level.hole[None, None].float(), PATCH, stride=1, padding=_RADIUS)[0, 0] > 0
 
 
-def _nearest(own: Tensor, source: Tensor, level: _Level, targets: Tensor) -> tuple[Tensor, Tensor]:
-    """Match of each place, int64 (H W,), and its squared distance (N,), all sources compared."""
+def _targets(level: _Level, stride: int) -> Tensor:
+    """Some of those places (N,)."""
+    chosen = torch.zeros_like(level.hole)
+    chosen[::stride, ::stride] = True
+    return (chosen & _near(level)).flatten().nonzero()[:, 0]
+
+
+def _nearest(own: Tensor, source: Tensor, level: _Level, targets: Tensor) -> Tensor:
+    """Match of each place, int64 (H W,), all sources compared."""
     places = level.source.flatten().nonzero()[:, 0]
     table, wanted = source.flatten(0, 1)[places], own.flatten(0, 1)[targets]
-    best, distance = [], []
-    for part in wanted.split(1024):
-        apart = torch.cdist(part, table)
-        least = apart.min(dim=1)
-        best.append(places[least.indices])
-        distance.append(least.values.square())
     matches = torch.arange(level.hole.numel())
-    matches[targets] = torch.cat(best)
-    return matches, torch.cat(distance)
+    matches[targets] = torch.cat(
+        [places[torch.cdist(part, table).argmin(dim=1)] for part in wanted.split(1024)]
+    )
+    return matches
 
 
 def _improved(
     own: Tensor, source: Tensor, level: _Level, targets: Tensor, matches: Tensor
-) -> tuple[Tensor, Tensor]:
+) -> Tensor:
     """Better matches among those of the neighbors and beside the own."""
     height, width = level.hole.shape
     y, x = targets // width, targets % width
@@ -184,37 +188,56 @@ def _improved(
                 distance = torch.where(better, apart, distance)
     result = matches.clone()
     result[targets] = best
-    return result, distance
+    return _between(result, level)
 
 
-def _vote(level: _Level, matches: Tensor, distance: Tensor | None) -> Tensor:
-    """The level with each pixel of its hole as the patches over it say."""
+def _between(matches: Tensor, level: _Level) -> Tensor:
+    """Places between the matched ones move along with the one up and left of them."""
     height, width = level.hole.shape
-    targets = _targets(level)
-    ok = level.source.flatten()[matches[targets]]
-    targets = targets[ok]
-    if not len(targets):
-        return _smooth(level)
-    if distance is None:
-        weight = torch.ones(len(targets))
-    else:
-        distance = distance[ok]
-        weight = torch.exp(-SHARPNESS * distance / distance.quantile(0.75).clamp_min(1e-6))
-        weight += 1e-6
+    places = _near(level).flatten().nonzero()[:, 0]
+    y, x = places // width, places % width
+    leader = (y - y % STRIDE) * width + x - x % STRIDE
+    match = matches[leader]
+    row, column = match // width + y % STRIDE, match % width + x % STRIDE
+    at = row.clamp(max=height - 1) * width + column.clamp(max=width - 1)
+    led = _near(level).flatten()[leader] & level.source.flatten()[at]
+    result = matches.clone()
+    result[places] = torch.where(led, at, matches[places])
+    return result
+
+
+def _vote(
+    level: _Level, matches: Tensor, own: Tensor | None = None, source: Tensor | None = None
+) -> Tensor:
+    """The level with each pixel of its hole as the patches over it say; better matches say more."""
+    height, width = level.hole.shape
+    weight = level.source.flatten()[matches].float()
+    if own is not None and source is not None:
+        near = _near(level).flatten().nonzero()[:, 0]
+        apart = own.flatten(0, 1)[near] - source.flatten(0, 1)[matches[near]]
+        distance = apart.square().sum(1)
+        # An even sample of the distances says as much of their spread as all of them.
+        usual = distance[:: max(len(distance) // 2048, 1)].quantile(0.75).clamp_min(1e-6)
+        weight[near] *= torch.exp(-SHARPNESS * distance / usual) + 1e-6
     flat = level.image[0].flatten(1)
-    total = torch.zeros(4, height * width)
-    y, x, best = targets // width, targets % width, matches[targets]
+    hole = level.hole.flatten().nonzero()[:, 0]
+    y, x = hole // width, hole % width
+    total, sums = torch.zeros(3, len(hole)), torch.zeros(len(hole))
     for down in range(-_RADIUS, _RADIUS + 1):
         for right in range(-_RADIUS, _RADIUS + 1):
-            inside = (y + down >= 0) & (y + down < height)
-            inside &= (x + right >= 0) & (x + right < width)
-            to = (targets + down * width + right)[inside]
-            own = weight[inside]
-            total[:3].index_add_(1, to, flat[:, (best + down * width + right)[inside]] * own)
-            total[3].index_add_(0, to, own)
-    voted = (total[:3] / total[3].clamp_min(1e-12)).view(1, 3, height, width)
-    reached = (total[3].view(height, width) > 0) & level.hole
-    return torch.where(reached, voted, _smooth(level))
+            row, column = y - down, x - right
+            inside = (row >= 0) & (row < height) & (column >= 0) & (column < width)
+            center = (row * width + column).clamp(0, height * width - 1)
+            share = weight[center] * inside
+            # A source's patch is wholly inside the picture.
+            from_ = (matches[center] + down * width + right).clamp(0, height * width - 1)
+            total.addcmul_(flat[:, from_], share)
+            sums += share
+    result = _smooth(level)
+    reached = sums > 0
+    colors = result[0].flatten(1)
+    colors[:, hole[reached]] = (total / sums.clamp_min(1e-12))[:, reached]
+    return result
 
 
 def _with_detail(level: _Level, matches: Tensor, voted: Tensor) -> Tensor:
