@@ -9,7 +9,6 @@ before another scene without a rim of the old one.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from functools import partial
 from typing import NamedTuple
 
 import numpy as np
@@ -30,9 +29,9 @@ MARGIN = 6
 FAR, NEAR = 91, 7
 #: Opacity from which a pixel counts as the segment's, of 255.
 SOLID = 128
-#: Regularization of the matting Laplacian, entries that its incomplete factors leave out, and the
-#: solver's tolerance: opacities are right to a thousandth, which is less than a byte tells.
-EPSILON, DISCARD, TOLERANCE = 1e-6, 1e-3, 1e-4
+#: Regularization of the matting Laplacian, and the solver's tolerance: opacities are right to a
+#: thousandth, which is less than a byte tells.
+EPSILON, TOLERANCE = 1e-6, 1e-4
 
 
 class Matte(NamedTuple):
@@ -121,7 +120,7 @@ def trimap_of(inside: np.ndarray, unclear: np.ndarray) -> np.ndarray:
 
 def _closed_form(image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
     """Opacity by the matting Laplacian, float (H, W); the trimap's own where it has no solution."""
-    from pymatting import estimate_alpha_cf, ichol
+    from pymatting import estimate_alpha_cf
 
     if min(trimap.shape) < 3 or not ((trimap == 1).any() and (trimap == 0).any()):
         # Nothing to tell one side from the other by.
@@ -130,7 +129,6 @@ def _closed_form(image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
         solved: np.ndarray = estimate_alpha_cf(
             image,
             trimap,
-            preconditioner=partial(ichol, discard_threshold=DISCARD),
             laplacian_kwargs={"epsilon": EPSILON},
             cg_kwargs={"rtol": TOLERANCE, "maxiter": 500},
         )
