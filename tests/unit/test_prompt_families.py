@@ -3,10 +3,14 @@
 Weights are random and tiny: what is compared is code, not quality.
 """
 
+import json
+import shutil
+
 import numpy as np
 import pytest
 import tiny_prompted
 import torch
+from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 from transformers import (
     CLIPSegForImageSegmentation,
@@ -228,3 +232,38 @@ def test_an_image_gets_the_same_alone_and_beside_others(place, family):
     for number, image in enumerate(IMAGES):
         for (_, prompt), alone in scores(finder, [image], 0.2).items():
             close(together[number, prompt], alone)
+
+
+@torch.inference_mode()
+def test_sam3_and_sam2_are_published_as_parts_of_video_models(place, tmp_path):
+    """facebook/sam3 and facebook/sam2.1-* have a video model's config and more weights."""
+    folder = tmp_path / "sam3"
+    shutil.copytree(place("sam3"), folder)
+    weights = load_file(folder / "model.safetensors")
+    renamed = {f"detector_model.{name}": tensor for name, tensor in weights.items()}
+    save_file(
+        renamed | {"tracker_model.a": torch.zeros(2)},
+        folder / "model.safetensors",
+        metadata={"format": "pt"},
+    )
+    config = json.loads((folder / "config.json").read_text())
+    video = {"model_type": "sam3_video", "detector_config": config}
+    (folder / "config.json").write_text(json.dumps(video))
+    part, whole = loaded(Sam3, folder), loaded(Sam3, place("sam3"))
+    expected = scores(whole, IMAGES[:1], 0.1)
+    assert expected
+    for key, found in scores(part, IMAGES[:1], 0.1).items():
+        close(found, expected[key])
+
+    folder = tmp_path / "sam2"
+    shutil.copytree(place("sam2"), folder)
+    pixels = json.loads((folder / "preprocessor_config.json").read_text())
+    (folder / "preprocessor_config.json").unlink()
+    (folder / "processor_config.json").write_text(json.dumps({"image_processor": pixels}))
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(
+        json.dumps(config | {"model_type": "sam2_video", "num_maskmem": 7})
+    )
+    found = torch.cat(list(loaded(Sam2, folder).masks(IMAGES[0], CORNERS)))
+    expected = torch.cat(list(loaded(Sam2, place("sam2")).masks(IMAGES[0], CORNERS)))
+    assert (found == expected).all()
