@@ -127,10 +127,11 @@ _GATES = ["accepted", "reason", *(column.name for column in GATE_COLUMNS)]
 
 
 def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataFrame:
-    """A few samples of every kind, in the order in which they were tried.
+    """A few samples of every kind, of accepted ones the most frequent kind first.
 
-    A kind is a direction and operator of accepted samples, a reason of refused ones. The first of
-    each kind are taken; groups, hosts and donors that are not shown yet have priority.
+    A kind is a direction and operator of accepted samples, a reason of refused ones. Groups, hosts
+    and donors that are not shown yet have priority, then what the critic finds least edited, then
+    what was tried first.
 
     Returns
     -------
@@ -139,10 +140,16 @@ def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataF
     """
     data = ds.dataset(store.recombined_samples, format="parquet")
     wanted = ds.field("accepted") == accepted
-    table = data.to_table(columns=[*_EDIT, *_GATES], filter=wanted).to_pandas()
+    # Tables of an earlier minor version have no critic.
+    critic = [name for name in ("critic",) if name in data.schema.names]
+    table = data.to_table(columns=[*_EDIT, *_GATES, *critic], filter=wanted).to_pandas()
+    table["critic"] = table["critic"] if critic else np.nan
     by = ["direction", "operator"] if accepted else ["reason"]
     table["group"] = [group_of(row.label, row.attributes) for row in table.itertuples()]
-    kinds = sorted(table.groupby(by), key=lambda kind: (*map(_order, kind[0]), kind[0]))
+    kinds = sorted(
+        table.groupby(by),
+        key=lambda kind: (-len(kind[1]) * accepted, *map(_order, kind[0]), kind[0]),
+    )
     shown: Counter[str] = Counter()
     chosen: list[int] = []
     for _, own in kinds:
@@ -151,7 +158,13 @@ def sample_examples(store: Store, accepted: bool, per_kind: int = 1) -> pd.DataF
             if rest.empty:
                 break
             seen = [
-                (shown[r.group], shown[r.host_id] + shown[r.donor_id]) for r in rest.itertuples()
+                (
+                    shown[r.group],
+                    shown[r.host_id] + shown[r.donor_id],
+                    # Unknown in a table of few samples.
+                    -r.critic if pd.notna(r.critic) else -0.5,
+                )
+                for r in rest.itertuples()
             ]
             row = int(rest.index[min(range(len(seen)), key=seen.__getitem__)])
             chosen.append(row)
