@@ -9,16 +9,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-import torch
-
 from heml.compute.prefetch import map_ahead
 from heml.compute.progress import Progress
 from heml.compute.save_tensors import save_tensors
 from heml.images.images_table import decode_image, iterate_images
-from heml.segmentation.unsupervised.prior import learn_prior
-from heml.segmentation.unsupervised.regions import find_regions, working_image
-from heml.segmentation.unsupervised.saliency import saliency
+from heml.segmentation.unsupervised.model import Look, fit_model, look
 from heml.storage.atomic_write import write_aside
 from heml.storage.store import Store
 
@@ -77,10 +72,10 @@ def fitted_folder(
                 "segmentation: unsupervised learns from the train images, and there are none"
             )
         progress(f"segmenter: looking at {len(image_ids)} images")
-        prior = learn_prior(map_ahead(_salient, _images(store, image_ids)))
+        model = fit_model(map_ahead(_look, _images(store, image_ids)), seed)
         with write_aside(folder) as aside:
             aside.mkdir(exist_ok=True)
-            save_tensors({"prior": torch.from_numpy(prior)}, aside / WEIGHTS)
+            save_tensors(model.tensors(), aside / WEIGHTS)
             (aside / _FACTS).write_text(json.dumps({"fitted_images": len(image_ids)}))
     else:
         progress("segmenter: fitted before, kept")
@@ -94,6 +89,5 @@ def _images(store: Store, image_ids: set[str]) -> Iterator[bytes]:
                 yield row["image"]["bytes"]
 
 
-def _salient(data: bytes) -> np.ndarray:
-    regions = find_regions(working_image(decode_image(data)))
-    return saliency(regions)[regions.labels]
+def _look(data: bytes) -> Look:
+    return look(decode_image(data))

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from functools import cached_property
 
 import numpy as np
 from PIL import Image
+from scipy.spatial.distance import pdist, squareform
 from skimage.color import rgb2lab
 from skimage.segmentation import slic
 
@@ -46,6 +48,16 @@ class Regions:
     def __len__(self) -> int:
         return len(self.areas)
 
+    @cached_property
+    def apart(self) -> np.ndarray:
+        """Distance of colors, CIELAB units, (n, n)."""
+        return squareform(pdist(self.colors))
+
+    @cached_property
+    def away(self) -> np.ndarray:
+        """Distance of places, sides of the image, (n, n)."""
+        return squareform(pdist(self.places))
+
     def means(self, values: np.ndarray) -> np.ndarray:
         """Mean over each superpixel of values of pixels, (height, width)."""
         flat = self.labels.ravel()
@@ -76,7 +88,7 @@ def find_regions(image: np.ndarray) -> Regions:
         RGB, at the working size. A flat one is divided by place alone.
     """
     lab = rgb2lab(image)
-    found = slic(lab, _REGIONS, compactness=12.0, convert2lab=False, start_label=0)
+    found = slic(image, _REGIONS, compactness=10.0, start_label=0)
     labels = np.unique(found, return_inverse=True)[1].reshape(found.shape)
     count = int(labels.max()) + 1
     flat = labels.ravel()

@@ -5,6 +5,8 @@ After Zhu, Liang, Wei and Sun, Saliency Optimization from Robust Background Dete
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from scipy.sparse import coo_matrix
 from scipy.sparse.csgraph import dijkstra
@@ -49,12 +51,41 @@ def boundary_connectivity(regions: Regions) -> np.ndarray:
     return along / np.sqrt(span)
 
 
-def saliency(regions: Regions, likely: np.ndarray | None = None) -> np.ndarray:
+@dataclass(frozen=True)
+class Contrast:
+    """Two weights of each superpixel, from its image alone.
+
+    Parameters
+    ----------
+    connected : ndarray of float64, shape (n,)
+        See `boundary_connectivity`.
+    behind : ndarray of float64, shape (n,)
+        Weight of being background, 0 to 1: connected to the border.
+    before : ndarray of float64, shape (n,)
+        Weight of being object, 0 to 1: unlike what is near and connected to the border.
+    """
+
+    connected: np.ndarray
+    behind: np.ndarray
+    before: np.ndarray
+
+
+def contrast(regions: Regions) -> Contrast:
+    """Weights of background and object (formulas 5 to 8)."""
+    connected = boundary_connectivity(regions)
+    behind = 1 - np.exp(-(connected**2) / (2 * _CONNECTED**2))
+    near = np.exp(-(regions.away**2) / (2 * _PLACE**2))
+    before = (regions.apart * near) @ (behind * regions.areas)
+    return Contrast(connected, behind, before / max(before.max(), 1e-9))
+
+
+def saliency(regions: Regions, weights: Contrast, likely: np.ndarray | None = None) -> np.ndarray:
     """How much each superpixel is object (formula 9).
 
     Parameters
     ----------
     regions : Regions
+    weights : Contrast
     likely : ndarray of float64, shape (n,), optional
         How likely an object is at each superpixel's place, 0 to 1; weighs as much as the image.
 
@@ -63,11 +94,7 @@ def saliency(regions: Regions, likely: np.ndarray | None = None) -> np.ndarray:
     ndarray of float64, shape (n,)
         0 background to 1 object. The same everywhere in an image without contrast.
     """
-    behind = 1 - np.exp(-(boundary_connectivity(regions) ** 2) / (2 * _CONNECTED**2))
-    apart = np.linalg.norm(regions.colors[:, None] - regions.colors, axis=-1)
-    away = ((regions.places[:, None] - regions.places) ** 2).sum(-1)
-    contrast = (apart * np.exp(-away / (2 * _PLACE**2))) @ (behind * regions.areas)
-    before = contrast / max(contrast.max(), 1e-9)
+    behind, before = weights.behind, weights.before
     if likely is not None:
         behind, before = behind + 1 - likely, before + likely
     return spread(regions, behind, before)
@@ -98,4 +125,4 @@ def spread(regions: Regions, behind: np.ndarray, before: np.ndarray) -> np.ndarr
 
 
 def _differences(regions: Regions, pairs: np.ndarray) -> np.ndarray:
-    return np.linalg.norm(regions.colors[pairs[:, 0]] - regions.colors[pairs[:, 1]], axis=1)
+    return regions.apart[pairs[:, 0], pairs[:, 1]]
