@@ -22,6 +22,9 @@ class Scorer(nn.Module):
     features : int
     """
 
+    mean: Tensor
+    deviation: Tensor
+
     def __init__(self, features: int) -> None:
         super().__init__()
         self.register_buffer("mean", torch.zeros(features))
