@@ -286,7 +286,10 @@ def _gap(value: np.ndarray, aligned: np.ndarray, labels: np.ndarray) -> float:
 
 def _skill(right: np.ndarray, labels: np.ndarray, codes: np.ndarray | None = None) -> float:
     """Accuracy over labels, or over groups, on a scale from 0 for chance to 1, not below 0."""
-    chance = 1 / len(np.unique(labels))
+    count = len(np.unique(labels))
+    if count < 2:
+        return 0.0
+    chance = 1 / count
     weights = balanced_weights(labels, labels if codes is None else codes)
     accuracy = float(weights @ right / weights.sum())
     return float(np.clip((accuracy - chance) / (1 - chance), 0, 1))

@@ -329,6 +329,15 @@ def test_records_without_the_leaf_are_left_out():
     assert judge(witnesses, "hair", np.full(240, -1)) is None
 
 
+def test_a_leaf_that_one_label_alone_shows_in_most_folds_is_judged():
+    hair = conflicting(10)
+    shown = (LABELS == 0) | ((FOLD == 0) & (np.arange(240) < 60))
+    witnesses = asked({"hair": hair, "mouth": noise(1, 0.2)}, whole=hair, present={"hair": shown})
+    found = ranked(witnesses, {("hair", "guess"): np.where(shown, hair, -1)})
+    assert found["node"].tolist() == ["hair"]
+    assert np.isfinite(found["evidence"]).all()
+
+
 def test_error_rates_of_groups_have_intervals():
     hair = conflicting(10)
     judged = judge(asked({"hair": hair, "mouth": LABELS}, whole=hair), "hair", hair)
