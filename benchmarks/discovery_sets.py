@@ -69,31 +69,64 @@ class DiscoverySet:
     settings: MetricSettings
 
 
-def portraits(seed: int, count: int = 400, biased: bool = True) -> DiscoverySet:
+def portraits(seed: int) -> DiscoverySet:
     """Portraits with label and planted attribute drawn from the seed."""
-    rng = np.random.default_rng([seed, 11])
-    label, attribute = (str(name) for name in rng.permutation(LABELS_AND_ATTRIBUTES)[:2])
+    label, attribute = _drawn_pair(seed)
     return DiscoverySet(
-        f"{'portraits' if biased else 'clean'}-{seed}",
+        f"portraits-{seed}",
         PortraitsSource(
             kind="portraits",
-            count=count,
+            count=400,
             size=64,
             label=label,
             attributes=[],
             planted=attribute,
-            association=0.97 if biased else 1 / len(ATTRIBUTES[attribute]),
-            seed=seed if biased else 1000 + seed,
+            association=0.97,
+            seed=seed,
             test_share=0.2,
         ),
         builtin("portraits"),
         attribute,
         CARRIERS[attribute],
-        biased,
+        True,
         MetricSettings(
             epochs=6, resolution=Resolution(leaf=24, branch=24, root=32), seed=seed, device="cpu"
         ),
     )
+
+
+def clean_portraits(seed: int) -> DiscoverySet:
+    """Portraits whose label goes with nothing; few and small, and without branches, so that there
+    can be many sets."""
+    label, attribute = _drawn_pair(seed)
+    tree = builtin("portraits")
+    return DiscoverySet(
+        f"clean-{seed}",
+        PortraitsSource(
+            kind="portraits",
+            count=260,
+            size=48,
+            label=label,
+            attributes=[],
+            planted=attribute,
+            association=1 / len(ATTRIBUTES[attribute]),
+            seed=1000 + seed,
+            test_share=0.1,
+        ),
+        Taxonomy("leaves", tree.leaves, {"image": tuple(tree.leaves)}, tree.ignored),
+        attribute,
+        CARRIERS[attribute],
+        False,
+        MetricSettings(
+            epochs=5, resolution=Resolution(leaf=20, branch=20, root=24), seed=seed, device="cpu"
+        ),
+    )
+
+
+def _drawn_pair(seed: int) -> tuple[str, str]:
+    rng = np.random.default_rng([seed, 11])
+    label, attribute = rng.permutation(LABELS_AND_ATTRIBUTES)[:2]
+    return str(label), str(attribute)
 
 
 #: A hat is worn by a fifth of portraits only, and no label can be had of three skin tones.

@@ -24,8 +24,10 @@ from heml.bias.label_guess import LabelGuess
 from heml.bias.tables import cramers_v, independent, p_value, permuted_tables
 from heml.bias.vote_weights import balanced_weights, cross_fitted
 
-#: An attribute with fewer conflicting train records is not judged.
-FEWEST_CONFLICTING = 4
+#: An attribute with fewer conflicting train records is not judged, nor one whose conflicting
+#: records are of one label, but for fewer than `FEWEST_OF_LABEL`: a dress makes a photo one of a
+#: dress, and only those of skirts would conflict.
+FEWEST_CONFLICTING, FEWEST_OF_LABEL = 4, 2
 #: Permuted records (records × permutations) held at a time.
 MOST_PERMUTED = 4_000_000
 
@@ -55,6 +57,25 @@ class Witnesses:
         """Label values."""
         return next(iter(self.leaves.values())).probabilities.shape[1]
 
+    def of_leaf(self, leaf: str) -> np.ndarray:
+        """Probabilities of the labels from what a leaf looks like and from whether it is there,
+        labels equally probable beforehand, float array (n, L)."""
+        says = self.leaves[leaf].probabilities * (self._presence_votes(leaf) + 1 / self.count)
+        return np.asarray(says / says.sum(axis=1, keepdims=True))
+
+    def _presence_votes(self, leaf: str) -> np.ndarray:
+        """Label shares among the records of other folds that have the leaf, or lack it, as they
+        would be if labels were equally frequent; less chance; float array (n, L)."""
+        votes = np.zeros((len(self.labels), self.count))
+        for f in np.unique(self.fold):
+            fit = self.fold != f
+            every = np.bincount(self.labels[fit], minlength=self.count) + self.count
+            for state in (True, False):
+                there = self.present[leaf] == state
+                share = (np.bincount(self.labels[fit & there], minlength=self.count) + 1) / every
+                votes[~fit & there] = share / share.sum() - 1 / self.count
+        return votes
+
     @cached_property
     def _votes(self) -> tuple[list[str], np.ndarray]:
         """Owners of the votes, and the votes: guesses of each leaf, and what its presence says."""
@@ -64,9 +85,7 @@ class Witnesses:
             votes.append(guess.probabilities - 1 / self.count)
             if 0 < self.present[leaf].sum() < len(self.labels):
                 owners.append(leaf)
-                votes.append(
-                    _presence_votes(self.present[leaf], self.labels, self.fold, self.count)
-                )
+                votes.append(self._presence_votes(leaf))
         return owners, np.stack(votes, axis=1)
 
     @cached_property
@@ -95,21 +114,6 @@ class Witnesses:
         weights = balanced_weights(self.labels[rows], codes[rows])
         own = votes[rows][:, kept]
         return cross_fitted(own, self.labels[rows], self.fold[rows], weights).argmax(axis=1)
-
-
-def _presence_votes(
-    present: np.ndarray, labels: np.ndarray, fold: np.ndarray, count: int
-) -> np.ndarray:
-    """Label shares among the records of other folds that have the leaf, or lack it, as the labels
-    would have them if they were equally frequent; less chance."""
-    votes = np.zeros((len(labels), count))
-    for f in np.unique(fold):
-        fit = fold != f
-        all_of = np.bincount(labels[fit], minlength=count) + count
-        for state in (True, False):
-            share = (np.bincount(labels[fit & (present == state)], minlength=count) + 1) / all_of
-            votes[(fold == f) & (present == state)] = share / share.sum() - 1 / count
-    return votes
 
 
 @dataclass(frozen=True)
@@ -240,8 +244,8 @@ def judge(witnesses: Witnesses, leaf: str, codes: np.ndarray) -> Judged | None:
     Returns
     -------
     Judged or None
-        None where nothing can be compared: the attribute has one value, or goes with the label in
-        all but a few records.
+        None where nothing can be compared: the attribute has one value, goes with the label in all
+        but a few records, or conflicts with one label only.
     """
     rows = np.flatnonzero(codes >= 0)
     labels, own = witnesses.labels[rows], codes[rows]
@@ -249,7 +253,10 @@ def judge(witnesses: Witnesses, leaf: str, codes: np.ndarray) -> Judged | None:
         return None
     table = _table(labels, own)
     aligned = (table > independent(table) * table.sum())[labels, own]
-    if (~aligned).sum() < FEWEST_CONFLICTING or aligned.all() or (~aligned).all():
+    of_label = np.bincount(labels[~aligned], minlength=2)
+    if of_label.sum() < FEWEST_CONFLICTING or (of_label >= FEWEST_OF_LABEL).sum() < 2:
+        return None
+    if not aligned.any():
         return None
     guess = witnesses.leaves[leaf]
     return Judged(
@@ -257,7 +264,7 @@ def judge(witnesses: Witnesses, leaf: str, codes: np.ndarray) -> Judged | None:
         own,
         witnesses.fold[rows],
         aligned,
-        guess.probabilities[rows, labels],
+        witnesses.of_leaf(leaf)[rows, labels],
         guess.by_appearance[rows].argmax(axis=1) == labels,
         witnesses.joined[rows] == labels,
         witnesses.whole[rows] == labels,

@@ -289,6 +289,13 @@ def test_what_never_conflicts_with_the_label_is_not_judged():
     assert (found["evidence"] == 0).all()
 
 
+def test_a_part_of_the_label_is_no_bias():
+    """Dresses are worn in half of the photos of one label, and in none of the other."""
+    dress = (LABELS == 1) & (np.arange(240) % 4 < 2)
+    witnesses = asked({"dress": dress.astype(int), "legs": noise(1, 0.2)}, whole=LABELS)
+    assert judge(witnesses, "dress", dress.astype(int)) is None
+
+
 def test_two_that_mislead_are_both_told():
     first = conflicting(12)
     second = np.where(np.arange(240) >= 230, 1 - LABELS, LABELS)
@@ -331,7 +338,8 @@ def test_records_without_the_leaf_are_left_out():
 
 def test_a_leaf_that_one_label_alone_shows_in_most_folds_is_judged():
     hair = conflicting(10)
-    shown = (LABELS == 0) | ((FOLD == 0) & (np.arange(240) < 60))
+    shown = (LABELS == 0) | ((FOLD == 0) & (np.arange(240) < 120))
+    hair[LABELS == 1] = np.arange(120) % 2
     witnesses = asked({"hair": hair, "mouth": noise(1, 0.2)}, whole=hair, present={"hair": shown})
     found = ranked(witnesses, {("hair", "guess"): np.where(shown, hair, -1)})
     assert found["node"].tolist() == ["hair"]
