@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import nullcontext
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,6 +18,9 @@ from heml.segmentation.prediction import Predictor
 from heml.segmentation.segment_rows import segment_rows
 from heml.storage.sharded_parquet import RowGroup, ShardedTable
 from heml.storage.store import Store
+
+if TYPE_CHECKING:
+    from heml.segmentation.corrections import Corrections
 
 
 @dataclass(frozen=True)
@@ -49,14 +53,22 @@ class Shard:
 Found = tuple[Shard, list[Rows | None]]
 
 
-def shards(store: Store, earlier: EarlierSegments) -> Iterator[Shard]:
-    """All images of a store, a row group at a time, in stored order."""
+def shards(
+    store: Store, earlier: EarlierSegments, corrections: Corrections | None = None
+) -> Iterator[Shard]:
+    """All images of a store, a row group at a time, in stored order; corrected ones are known."""
     table = ShardedTable(store.images, IMAGES)
     for group in table.row_groups():
         rows = table.read_row_group(group, ["image_id", "sha256", "mask"]).to_pylist()
-        keys = [image_key(row["sha256"], row["mask"]) for row in rows]
-        ids = [row["image_id"] for row in rows]
-        yield Shard(group, [Image(i, k, earlier.has(i, k)) for i, k in zip(ids, keys, strict=True)])
+        images = []
+        for row in rows:
+            image_id, key = row["image_id"], image_key(row["sha256"], row["mask"])
+            known = earlier.has(image_id, key)
+            if corrections is not None and image_id in corrections:
+                digest = hashlib.sha256(key + corrections.digest(image_id)).digest()
+                key, known = digest, True
+            images.append(Image(image_id, key, known))
+        yield Shard(group, images)
 
 
 class _Reader:

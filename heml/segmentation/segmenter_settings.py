@@ -28,6 +28,11 @@ class SegmenterSettings(Settings):
     doubted: Literal["keep", "drop"] = Field(
         "keep", description="keep: marked in the table; drop: counted and left out."
     )
+    corrections: str | None = Field(
+        None,
+        description="File of corrected segments, relative to the recipe, as heml segments correct "
+        "writes it: used in place of those found.",
+    )
 
 
 class PredictorSettings(SegmenterSettings):

@@ -8,7 +8,7 @@ from collections import Counter, defaultdict
 from collections.abc import Iterable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from data_contracts.segments import DOUBTS, SEGMENTS
 from heml.compute.cluster_map import cluster_map
@@ -29,6 +29,9 @@ from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
 from heml.storage.sharded_parquet import ShardWriter
 from heml.storage.stage import Outcome, run_stage
+
+if TYPE_CHECKING:
+    from heml.segmentation.corrections import Corrections
 
 VERSION = 4
 
@@ -55,7 +58,8 @@ def segment(run: RunContext, settings: SegmenterSettings, base: Path | None = No
         segments are made with are those of the store's earlier table), `segments`, `doubted` ones
         by reason and `dropped` ones; by class `presence`, the share of images that have it, and
         `mean_area`, its mean share of the image's pixels where it is present; `content`, a hash of
-        all rows; of a fitted segmenter `mean_iou` with its interval, and by class.
+        all rows; `corrected` images, where the settings name corrections; of a fitted segmenter
+        `mean_iou` with its interval, and by class.
 
     Raises
     ------
@@ -67,6 +71,8 @@ def segment(run: RunContext, settings: SegmenterSettings, base: Path | None = No
         If a checkpoint cannot be used.
     TooFewAnnotated
         If a segmenter cannot be fitted.
+    FormError
+        If corrections are missing, or name segments that there are not.
     """
     store, taxonomy = run.store, run.taxonomy
     images = store.summary("images")
@@ -74,12 +80,22 @@ def segment(run: RunContext, settings: SegmenterSettings, base: Path | None = No
     taxonomy.check_covers(classes.values())
     kept = {i: name for i, name in classes.items() if name not in taxonomy.ignored}
     segmenter, base = SEGMENTERS[settings.kind], base or Path()
-    described = settings.model_dump(exclude={"device", "checkpoint"})
+    described = settings.model_dump(exclude={"device", "checkpoint", "masks", "corrections"})
     how = fingerprint(VERSION, described, kept, *segmenter.state(settings, taxonomy, base))
-    key = fingerprint(how, images["content"])
+    corrections = None
+    if settings.corrections is not None:
+        from heml.segmentation.corrections import Corrections
+
+        corrections = Corrections(base / settings.corrections)
+    corrected = () if corrections is None else (corrections.digest_of_all(),)
+    key = fingerprint(how, images["content"], *corrected)
     context = SegmentationContext(store, taxonomy, kept, base, how, run.progress)
     return run_stage(
-        store, "segments", key, lambda: _Work(segmenter, settings, context).run(), run.progress
+        store,
+        "segments",
+        key,
+        lambda: _Work(segmenter, settings, context, corrections).run(),
+        run.progress,
     )
 
 
@@ -87,25 +103,37 @@ class _Work:
     """One pass over the images."""
 
     def __init__(
-        self, segmenter: Segmenter, settings: SegmenterSettings, context: SegmentationContext
+        self,
+        segmenter: Segmenter,
+        settings: SegmenterSettings,
+        context: SegmentationContext,
+        corrections: Corrections | None,
     ) -> None:
         if (content := segmenter.learned_from(settings, context.store)) is not None:
             context = replace(context, key=fingerprint(context.key, content))
         self._segmenter, self._settings, self._context = segmenter, settings, context
         self._earlier = EarlierSegments(context.store, context.key)
+        self._corrections = corrections
+        self._corrected = 0
 
     def run(self) -> tuple[dict[str, Any], list[Path]]:
         job = self._segmenter.job(self._settings, self._context)
         summary = self._write(self._segmented(job), job.names)
+        if self._corrections is not None:
+            summary["corrected"] = self._corrected
         return {**summary, **job.facts}, [self._context.store.segments]
 
     def _segmented(self, job: SegmentationJob) -> Iterator[Segmented]:
         """All images in stored order; those that an earlier pass segmented are its own."""
-        todo = shards(self._context.store, self._earlier)
+        todo = shards(self._context.store, self._earlier, self._corrections)
         work = cluster_map(Job(self._context.key, job.make, self._context.store.pull), todo)
         for shard, found in work:
             for image, rows in zip(shard.images, found, strict=True):
-                if rows is None:
+                if self._corrections is not None and image.image_id in self._corrections:
+                    self._corrected += 1
+                    corrected = self._corrections.rows(image.image_id, job.names)
+                    yield Segmented(image.image_id, image.key, corrected)
+                elif rows is None:
                     yield self._earlier.get(image.image_id, image.key)
                 else:
                     yield Segmented(image.image_id, image.key, rows)
@@ -156,6 +184,8 @@ class _Work:
         """Rows that are kept, with their doubts, and how many were left out for each."""
         if image.dropped is not None:
             return image.rows, image.dropped
+        if self._corrections is not None and image.image_id in self._corrections:
+            return image.rows, [0] * len(DOUBTS)  # somebody looked at them
         settings = self._settings
         for row in image.rows:
             row["doubt"] = doubt(row, settings.least_area, settings.least_confidence)

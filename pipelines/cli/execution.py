@@ -20,7 +20,14 @@ if TYPE_CHECKING:
     from pipelines.recipe.model import LoadedRecipe
 
 #: What stages raise where no run can succeed before somebody changes recipe or data.
-REFUSALS = {"NothingDiscovered", "QuotaError", "SourceError", "TaxonomyError", "UnknownStage"}
+REFUSALS = {
+    "FormError",
+    "NothingDiscovered",
+    "QuotaError",
+    "SourceError",
+    "TaxonomyError",
+    "UnknownStage",
+}
 
 
 Plain = Annotated[bool, typer.Option("--plain", help="Print lines instead of a live display.")]

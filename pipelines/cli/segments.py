@@ -102,3 +102,80 @@ def _cells(summary: "LeafSummary") -> list[str]:
         "–" if summary.confidence is None else f"{summary.confidence:.2f}",
         str(summary.doubted),
     ]
+
+
+@app.command()
+def export(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file.")],
+    to: Annotated[Path, typer.Option(metavar="FOLDER", help="Folder to write; must not exist.")],
+    kind: Annotated[
+        str, typer.Option("--format", metavar="FORMAT", help="coco, label_studio or cvat.")
+    ] = "coco",
+    images: Annotated[int, typer.Option(min=1, help="Images, chosen by the seed.")] = 50,
+    seed: Annotated[int, typer.Option(min=0, help="Chooses the images.")] = 0,
+    doubted: Annotated[
+        bool, typer.Option("--doubted", help="Images with the least sure segments first.")
+    ] = False,
+) -> None:
+    """Write images with their segments for an annotation tool, to correct them there.
+
+    The background is left out: what no segment covers is background again when it comes back.
+    """
+    from heml.parts.registry import RegistryError
+    from heml.segmentation.exchange.form import FORMS
+    from heml.segmentation.exchange.packing import pack
+    from heml.storage.remote import StoreError
+    from heml.storage.store import open_store
+    from pipelines.recipe.model import RecipeError, load_recipe
+
+    if to.exists():
+        raise refuse(f"--to: {to} already exists; name another folder")
+    with refusing(RecipeError, StoreError, RegistryError, FileNotFoundError):
+        form = FORMS[kind]
+        loaded = load_recipe(recipe)
+        store = open_store(loaded.name)
+        store.pull()
+        count, path = pack(store, loaded.taxonomy, form, to, images, seed, doubted)
+    write_line(f"{count} images; {form.description}")
+    write_line(f"wrote {path}")
+
+
+@app.command()
+def correct(
+    recipe: Annotated[Path, typer.Argument(metavar="RECIPE", help="Recipe file.")],
+    file: Annotated[Path, typer.Argument(metavar="FILE", help="What the tool exported.")],
+    kind: Annotated[
+        str | None,
+        typer.Option("--format", metavar="FORMAT", help="Default: by the file's beginning."),
+    ] = None,
+) -> None:
+    """Take corrected segments from an annotation tool's file (COCO, Label Studio, CVAT).
+
+    They are added to RECIPE's file of corrections, beside it. Whole images are corrected: what a
+    tool has of an image replaces what was found.
+    """
+    from heml.parts.registry import RegistryError
+    from heml.segmentation.corrections import write_corrections
+    from heml.segmentation.exchange.form import FormError, form_of
+    from heml.segmentation.exchange.packing import known_images
+    from heml.storage.remote import StoreError
+    from heml.storage.store import open_store
+    from pipelines.recipe.model import RecipeError, load_recipe
+
+    with refusing(RecipeError, StoreError, RegistryError, FormError, FileNotFoundError):
+        loaded = load_recipe(recipe)
+        store = open_store(loaded.name)
+        store.pull()
+        given = loaded.settings.segmentation.corrections
+        path = loaded.folder / (given or f"{loaded.path.stem}.corrections.parquet")
+        form = form_of(file, kind)
+        names, sizes = known_images(store)
+        leaves = loaded.taxonomy.class_names
+        done, refused = write_corrections(path, form.read(file), names, sizes, leaves, form.name)
+    for line in refused[:10]:
+        write_line(f"not used: {line}")
+    if len(refused) > 10:
+        write_line(f"not used: {len(refused) - 10} more images")
+    write_line(f"{done} images corrected, {form.name}; wrote {path}")
+    if given is None:
+        write_line(f"next: add corrections: {path.name} to segmentation in {recipe}")

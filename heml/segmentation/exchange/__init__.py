@@ -1,0 +1,1 @@
+"""Segments to and from annotation tools, and the corrections that come back."""

@@ -1,0 +1,1 @@
+"""Forms of annotation tools: one module each."""
