@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from itertools import islice
 from typing import NamedTuple
@@ -13,6 +12,7 @@ from heml.compute.device import choose_device
 from heml.compute.threads import worker_pool
 from heml.effect.training_images import decode_resized
 from heml.recombination.judging.detector import detector_scores, train_detector
+from heml.recombination.judging.folds import fold_of, number_of
 
 #: Side in pixels, rows that detectors are trained on, and their number, steps and batch size.
 SIZE, TRAINED_ON, FOLDS, STEPS, BATCH = 32, 3000, 3, 80, 64
@@ -60,9 +60,9 @@ def mark_scores(
     share = min(1.0, TRAINED_ON / max(count, 1))
     images, families, kinds = [], [], []
     for row in rows():
-        if _number(row.row_id) < share:
+        if number_of(row.row_id) < share:
             images.append(decode_resized(row.encoded, SIZE))
-            families.append(_fold(row.family))
+            families.append(fold_of(row.family, FOLDS))
             kinds.append(row.recombined)
     folds, recombined = np.array(families, int), np.array(kinds, bool)
     networks = []
@@ -82,7 +82,7 @@ def mark_scores(
         scores: list[list[float]] = [[] for _ in range(FOLDS)]
         for part in _batches(rows()):
             small = np.stack([decode_resized(row.encoded, SIZE) for row in part])
-            own = np.array([_fold(row.family) for row in part])
+            own = np.array([fold_of(row.family, FOLDS) for row in part])
             for fold in np.unique(own):
                 chosen = np.flatnonzero(own == fold)
                 ids[fold] += [part[place].row_id for place in chosen]
@@ -99,12 +99,3 @@ def _batches(rows: Iterable[MarkedRow]) -> Iterator[list[MarkedRow]]:
     remaining = iter(rows)
     while part := list(islice(remaining, _TOGETHER)):
         yield part
-
-
-def _number(name: str) -> float:
-    """A number in [0, 1) that follows the name alone."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
-
-
-def _fold(family: str) -> int:
-    return int(_number(f"fold {family}") * FOLDS)

@@ -6,7 +6,6 @@ network trained on the others.
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from itertools import islice
@@ -19,6 +18,7 @@ from heml.compute.device import choose_device
 from heml.compute.threads import worker_pool
 from heml.recombination.critic.crops import PIECES, Crops
 from heml.recombination.judging.detector import detector_scores, train_detector
+from heml.recombination.judging.folds import fold_of, number_of
 
 #: Samples that networks are trained on, folds, steps of each network and its batch size.
 TRAINED_ON, FOLDS, STEPS, BATCH = 1500, 3, 120, 32
@@ -90,8 +90,8 @@ def criticize(
     if count < FEWEST:
         return None
     share = min(1.0, TRAINED_ON / count)
-    known = [c for c in candidates() if _number(c.edit_id) < share]
-    folds = np.array([_fold(c.host_id) for c in known])
+    known = [c for c in candidates() if number_of(c.edit_id) < share]
+    folds = np.array([fold_of(c.host_id, FOLDS) for c in known])
     if not known or min(np.bincount(folds, minlength=FOLDS)) == 0:
         return None
     device = choose_device("auto")
@@ -114,7 +114,7 @@ def _scored(candidates: Iterable[Candidate], networks: list[nn.Module]) -> Score
     rows: list[tuple[int, str, str, np.ndarray]] = []
     for part in _batches(candidates):
         for fold, network in enumerate(networks):
-            own = [c for c in part if _fold(c.host_id) == fold]
+            own = [c for c in part if fold_of(c.host_id, FOLDS) == fold]
             if own:
                 pieces = np.concatenate([piece for c in own for piece in c.crops])
                 logits = detector_scores(network, pieces, device).reshape(len(own), 3, PIECES)
@@ -142,12 +142,3 @@ def _batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
     remaining = iter(candidates)
     while part := list(islice(remaining, _TOGETHER)):
         yield part
-
-
-def _number(name: str) -> float:
-    """A number in [0, 1) that follows the name alone."""
-    return int.from_bytes(hashlib.sha256(name.encode()).digest()[:6], "big") / 2**48
-
-
-def _fold(family: str) -> int:
-    return int(_number(f"fold {family}") * FOLDS)
