@@ -21,6 +21,8 @@ _ALIKE = 4
 #: Spread of the middle of the image, and of what lies around a superpixel.
 _MIDDLE, _AROUND = 0.15, 0.1
 _TEXTURES = (1, 2, 4)
+#: Features of an appearance that come first: color, its deviation, texture.
+_SURFACE = 3 + 3 + len(_TEXTURES)
 
 
 def appearance(image: np.ndarray, regions: Regions, weights: Contrast) -> np.ndarray:
@@ -71,6 +73,25 @@ def appearance(image: np.ndarray, regions: Regions, weights: Contrast) -> np.nda
             weights.before,
         ]
     ).astype(np.float32)
+
+
+def surface(appearance: np.ndarray, areas: np.ndarray) -> np.ndarray:
+    """The part of an appearance that does not tell where in its image a superpixel is.
+
+    Parameters
+    ----------
+    appearance : ndarray of float32, shape (n, 20)
+    areas : ndarray of float64, shape (n,)
+        Shares of the image.
+
+    Returns
+    -------
+    ndarray of float32, shape (n, 12)
+        Color, its deviation, texture, and color less the image's mean.
+    """
+    color = appearance[:, :3]
+    relative = color - (areas @ color).astype(np.float32)
+    return np.concatenate([appearance[:, :_SURFACE], relative], 1)
 
 
 def context(regions: Regions, objectness: np.ndarray) -> np.ndarray:

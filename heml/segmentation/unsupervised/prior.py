@@ -12,7 +12,7 @@ SIDE = 32
 
 
 def learn_prior(maps: Iterable[np.ndarray]) -> np.ndarray:
-    """Mean of maps over the unit square.
+    """Where objects are most and least: the mean of maps over the unit square, scaled.
 
     Parameters
     ----------
@@ -29,14 +29,25 @@ def learn_prior(maps: Iterable[np.ndarray]) -> np.ndarray:
     ValueError
         If there is no map.
     """
-    total, count = np.zeros((SIDE, SIDE)), 0
+    mean = mean_map(maps, SIDE)
+    return np.asarray((mean - mean.min()) / max(float(np.ptp(mean)), 1e-9), np.float32)
+
+
+def mean_map(maps: Iterable[np.ndarray], side: int) -> np.ndarray:
+    """Mean of maps of any shape over the unit square, (side, side).
+
+    Raises
+    ------
+    ValueError
+        If there is no map.
+    """
+    total, count = np.zeros((side, side)), 0
     for one in maps:
-        total += stretched(one, (SIDE, SIDE))
+        total += stretched(one, (side, side))
         count += 1
     if not count:
         raise ValueError("no maps")
-    span = max(float(np.ptp(total)), 1e-9)
-    return np.asarray((total - total.min()) / span, np.float32)
+    return total / count
 
 
 def stretched(values: np.ndarray, size: tuple[int, int]) -> np.ndarray:
