@@ -32,7 +32,10 @@ PAGES = [
     ROOT / "benchmarks/README.md",
 ]
 #: Subcommands of heml that are parsed and not run.
-PARSED = ("init", "run", "plan", "ui", "demo", "revoke", "clean", "status", "report", "verify")
+PARSED = (
+    *("init", "run", "plan", "ui", "demo", "revoke", "clean", "status", "report", "verify"),
+    "segments",
+)
 
 RECIPE = """\
 name: demo
@@ -135,8 +138,11 @@ def heml_line(words):
 
 
 def parses(arguments):
-    command = get_command(app).commands[arguments[0]]
-    command.make_context(arguments[0], list(arguments[1:])).close()
+    command = get_command(app)
+    while hasattr(command, "commands"):
+        name, *arguments = arguments
+        command = command.commands[name]
+    command.make_context(name, arguments).close()
 
 
 def make_line(words):
