@@ -16,7 +16,7 @@ from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, nearest
 
 #: Of how it is fitted: a store's is fitted again after a change.
-VERSION = 3
+VERSION = 4
 #: What the table names it, before its fingerprint.
 _PREFIX = "unsupervised:"
 #: Leaves that lie behind the object, where the recipe does not say which.

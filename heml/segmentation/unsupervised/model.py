@@ -27,11 +27,11 @@ from heml.segmentation.unsupervised.scorer import Scorer, fit_scorer
 _FLAT = 0.5
 #: What is learned, step by step.
 SCORERS = ("middle", "look", "context")
-#: Share of each side that is the middle; what looks like it weighs so much in the first guess, and
-#: so sharply.
-_MIDDLE, _CENTRAL, _CENTRAL_SHARPNESS = 0.5, 0.45, 1.5
+#: Share of the image that is the set's middle: where most stands out. What looks like it weighs so
+#: much in the first guess, and so sharply.
+_MIDDLE, _CENTRAL, _CENTRAL_SHARPNESS = 0.15, 0.45, 1.5
 #: Side of the map of places, and its weight: looks depend on places.
-_PLACES, _PLACE_WEIGHT = 12, 0.3
+_PLACES, _PLACE_WEIGHT = 12, 0.2
 #: How sharply values are told apart at an image's threshold, and how much a score weighs against
 #: its neighbors'.
 _SHARPNESS, _WEIGHT = 8.0, 3.0
@@ -96,8 +96,7 @@ class ObjectModel:
         guess = _guess(seen, self._prior, self._scorers["middle"])
         found = _joined(seen, guess, self._scorers["look"])
         score = self._scorers["context"].score(_with_context(seen, found))
-        places = seen.regions.means(stretched(self._places, seen.regions.labels.shape))
-        return _evened(seen, expit(_odds(score) + places))
+        return _evened(seen, expit(_odds(score) + _likely(seen.regions, self._places)))
 
     def tensors(self) -> dict[str, Tensor]:
         """What it has learned, for a file."""
@@ -133,15 +132,13 @@ def fit_model(looks: Iterable[Look], seed: int) -> ObjectModel:
     told = [one for one in seen if not one.is_flat] or seen
     areas = [one.regions.areas for one in told]
     prior = learn_prior(one.salient[one.regions.labels] for one in told)
-    middles = [_in_the_middle(one.regions) for one in told]
+    limit = np.quantile(prior, 1 - _MIDDLE)
+    middles = [(_likely(one.regions, prior) > limit).astype(float) for one in told]
     middle = fit_scorer(
         [_surface(one) for one in told],
         middles,
         # as much weight for the middle as for what lies around it
-        [
-            a / np.where(m > 0, _MIDDLE**2, 1 - _MIDDLE**2)
-            for a, m in zip(areas, middles, strict=True)
-        ],
+        [a / np.where(m > 0, _MIDDLE, 1 - _MIDDLE) for a, m in zip(areas, middles, strict=True)],
         seed,
     )
     guesses = [_guess(one, prior, middle) for one in told]
@@ -159,9 +156,8 @@ def fit_model(looks: Iterable[Look], seed: int) -> ObjectModel:
     return ObjectModel(prior, places.astype(np.float32), scorers)
 
 
-def _in_the_middle(regions: Regions) -> np.ndarray:
-    """1 for superpixels in the middle half of both sides, 0 for others."""
-    return (np.abs(regions.places - 0.5).max(1) * 2 < _MIDDLE).astype(float)
+def _likely(regions: Regions, prior: np.ndarray) -> np.ndarray:
+    return regions.means(stretched(prior, regions.labels.shape))
 
 
 def _surface(seen: Look) -> np.ndarray:
@@ -171,8 +167,8 @@ def _surface(seen: Look) -> np.ndarray:
 def _guess(seen: Look, prior: np.ndarray, middle: Scorer) -> np.ndarray:
     """What stands out where objects are, and what looks like the middle of the set's images."""
     regions = seen.regions
-    likely = regions.means(stretched(prior, regions.labels.shape))
-    salient = _sharpened(regions, saliency(regions, seen.weights, likely))
+    standing_out = saliency(regions, seen.weights, _likely(regions, prior))
+    salient = _sharpened(regions, standing_out)
     central = expit(_CENTRAL_SHARPNESS * _odds(_evened(seen, middle.score(_surface(seen)))))
     return (1 - _CENTRAL) * salient + _CENTRAL * central
 
