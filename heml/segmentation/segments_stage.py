@@ -121,6 +121,8 @@ class _Work:
         summary = self._write(self._segmented(job), job.names)
         if self._corrections is not None:
             summary["corrected"] = self._corrected
+        if absent := [name for name, share in summary["presence"].items() if not share]:
+            self._context.progress(f"segments: found in no image: {', '.join(absent)}")
         return {**summary, **job.facts}, [self._context.store.segments]
 
     def _segmented(self, job: SegmentationJob) -> Iterator[Segmented]:

@@ -350,6 +350,10 @@ def test_the_stage_writes_what_words_find(dataset, store, taxonomy, tmp_path, cl
     assert {row["class_name"] for row in rows} <= {"bird", "water", "background"}
     assert sum(row["area"] for row in rows) >= 0.99 * 6 * 16 * 24
     assert all(0 <= row["confidence"] <= 1 for row in rows)
-    other = settings.model_copy(update={"threshold": 0.5})
-    again = segment(RunContext(store, recipe.source_taxonomy), other, base=tmp_path)
+    other, lines = settings.model_copy(update={"threshold": 0.999}), []
+    again = segment(
+        RunContext(store, recipe.source_taxonomy, progress=lines.append), other, tmp_path
+    )
     assert again.summary["segmented"] == 6
+    assert again.summary["presence"] == {"bird": 0, "water": 0, "background": 1}
+    assert "segments: found in no image: bird, water" in lines
