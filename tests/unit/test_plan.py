@@ -208,6 +208,9 @@ def test_presence_attributes_are_inserted_and_removed():
     assert set(removed["operator"]) == {"remove"}
     assert (train.loc[removed["host_id"], "hat"] == "yes").all()
     assert (train.loc[removed["donor_id"], "hat"] == "no").all()
+    # Who puts a hat on keeps the colors of the rest, and who exchanges one as well.
+    moved = edits[edits["nodes"].str[0] == "hat"]
+    assert (moved["recolored_nodes"].str.len() == 0).all()
 
 
 def test_hosts_whose_segment_contradicts_their_attribute_are_left_out():

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from heml.recombination.attribution.roles import Roles
@@ -46,6 +46,7 @@ def edit_row(
     split: TrainSplit,
     layouts: Layouts,
     recolorable: Sequence[str],
+    worn: Collection[str] = (),
 ) -> dict[str, Any]:
     """A row of the `rebalance_plan` contract.
 
@@ -58,9 +59,13 @@ def edit_row(
         What the sample will be.
     recolorable : sequence of str
         Leaves that may take the donor's colors.
+    worn : collection of str
+        Leaves whose presence is an attribute. What is put on or taken off brings no colors along:
+        the rest of the image stays as it is.
     """
     candidate = edit.candidate
-    recolored = recolorable if candidate.direction in RECOLORING else ()
+    recolors = candidate.direction in RECOLORING and not set(candidate.nodes) <= set(worn)
+    recolored = recolorable if recolors else ()
     return {
         "edit_id": f"edit-{number:06d}",
         "label": label,

@@ -84,6 +84,7 @@ class Planner:
         self._recolorable = (
             leaves_to_recolor(roles, layouts.leaves, members or {}) if settings.donor_colors else ()
         )
+        self._worn = {p.leaf for found in roles.presence.values() for p in found}
 
     def plan(self) -> Plan:
         """Edits, groups and remarks. The same input and seed give the same plan."""
@@ -176,7 +177,7 @@ class Planner:
         edits += [(e, g.label, g.attributes) for g in groups for e in g.balancing.edits]
         edits += [(e, g.label, g.attributes) for g in groups for e in g.within_group.edits]
         rows = [
-            edit_row(number, *edit, split, self._layouts, self._recolorable)
+            edit_row(number, *edit, split, self._layouts, self._recolorable, self._worn)
             for number, edit in enumerate(edits)
         ]
         return pd.DataFrame(rows, columns=REBALANCE_PLAN.column_names)
