@@ -267,3 +267,37 @@ def test_sam3_and_sam2_are_published_as_parts_of_video_models(place, tmp_path):
     found = torch.cat(list(loaded(Sam2, folder).masks(IMAGES[0], CORNERS)))
     expected = torch.cat(list(loaded(Sam2, place("sam2")).masks(IMAGES[0], CORNERS)))
     assert (found == expected).all()
+
+
+@pytest.mark.parametrize("family", ["clipseg", "sam3", "grounding_dino", "owlv2", "sam", "sam2"])
+def test_networks_work_in_half_precision(place, family, monkeypatch):
+    """As on CUDA: bfloat16 within, float32 in what comes out, and nearly the same."""
+    network = {
+        "clipseg": ClipSeg,
+        "sam3": Sam3,
+        "grounding_dino": GroundingDino,
+        "owlv2": Owl,
+        "sam": Sam,
+        "sam2": Sam2,
+    }[family]
+
+    def result():
+        mine = loaded(network, place(family))
+        if family in ("sam", "sam2"):
+            return torch.cat(list(mine.masks(IMAGES[0], CORNERS))).float()
+        if family in ("grounding_dino", "owlv2"):
+            (boxes,) = mine.boxes(IMAGES[:1], PROMPTS, 0.0)
+            assert {boxes.corners.dtype, boxes.scores.dtype} == {torch.float32}
+            return boxes.scores.sort(descending=True).values[:3]
+        found = scores(mine, IMAGES[:1], 0.0)
+        assert {each.dtype for each in found.values()} == {torch.float32}
+        return torch.stack([found[key] for key in sorted(found)]).mean((1, 2))
+
+    exact = result()
+    monkeypatch.setattr(
+        f"{network.__module__}.mixed_precision",
+        lambda device: torch.autocast("cpu", torch.bfloat16),
+    )
+    half = result()
+    assert half.dtype == torch.float32
+    assert (half - exact).abs().mean() < 0.1

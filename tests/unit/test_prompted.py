@@ -1,6 +1,7 @@
 """Segments by words: overlaps, the rest, refusals, and the stage with a tiny checkpoint."""
 
 import json
+import pickle
 
 import numpy as np
 import pyarrow.parquet as pq
@@ -10,12 +11,14 @@ import torch
 
 from heml.compute.checkpoints import CheckpointError
 from heml.compute.progress import silent
+from heml.recombination.judging.resegment import find_segmenter
 from heml.segmentation.prompting.boxes_to_masks import BoxesToMasks
 from heml.segmentation.prompting.checkpoint import PromptCheckpoint, find_prompt_checkpoint
 from heml.segmentation.prompting.family import Boxes, Found, working_size
 from heml.segmentation.prompting.load import load_prompted
 from heml.segmentation.prompting.overlaps import LeafScores, assign, same_pixels
 from heml.segmentation.prompting.predictor import PromptedSegmenter
+from heml.segmentation.segmenter import SegmentationContext
 from heml.segmentation.segmenters.prompted import PromptedSegmentation, leaf_depths
 from heml.segmentation.segments_stage import segment
 from heml.sources.ingest import ingest
@@ -350,6 +353,13 @@ def test_the_stage_writes_what_words_find(dataset, store, taxonomy, tmp_path, cl
     assert {row["class_name"] for row in rows} <= {"bird", "water", "background"}
     assert sum(row["area"] for row in rows) >= 0.99 * 6 * 16 * 24
     assert all(0 <= row["confidence"] <= 1 for row in rows)
+    resegment = find_segmenter(store, settings, recipe.source_taxonomy, tmp_path)
+    (found,) = resegment([np.full((16, 24, 3), 128, np.uint8)])
+    assert set(found) <= {"bird", "water", "background"}
+    job = recipe.segmenter.job(
+        settings, SegmentationContext(store, recipe.source_taxonomy, {}, tmp_path, "k", silent)
+    )
+    assert pickle.loads(pickle.dumps(job.make))()  # other processes load it for themselves
     other, lines = settings.model_copy(update={"threshold": 0.999}), []
     again = segment(
         RunContext(store, recipe.source_taxonomy, progress=lines.append), other, tmp_path
