@@ -35,7 +35,7 @@ from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 
-VERSION = 6
+VERSION = 7
 #: An attribute is called misleading if its q-value is no higher, its evidence no less, and its leaf
 #: comes first in more than this share of the runs without a fold. The evidence that is asked for
 #: was set on sets without a bias; docs/discovery.md has the figures.

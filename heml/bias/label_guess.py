@@ -99,18 +99,25 @@ def _by_appearance(
 
 
 def _discriminant(appearance: np.ndarray, labels: np.ndarray, fit: np.ndarray) -> np.ndarray:
-    known = np.nan_to_num(appearance.astype(float))
-    center, spread = known[fit].mean(axis=0), known[fit].std(axis=0)
+    known = appearance[fit].astype(float)
+    center, spread = known.mean(axis=0), known.std(axis=0)
     varied = spread > 1e-6
-    standard = (known[:, varied] - center[varied]) / spread[varied]
-    standard = np.clip(standard, -FARTHEST, FARTHEST)
     classes = len(np.unique(labels[fit]))
+    found = np.full((len(labels), classes), 1 / classes)
     if not varied.any():
-        return np.full((len(labels), classes), 1 / classes)
+        return found
+
+    def standard(rows: np.ndarray) -> np.ndarray:
+        moved = (np.nan_to_num(rows[:, varied].astype(float)) - center[varied]) / spread[varied]
+        return np.clip(moved, -FARTHEST, FARTHEST)
+
     model = LinearDiscriminantAnalysis(
         solver="lsqr", shrinkage="auto", priors=np.full(classes, 1 / classes)
-    )
-    return np.asarray(model.fit(standard[fit], labels[fit]).predict_proba(standard))
+    ).fit(standard(known), labels[fit])
+    for start in range(0, len(labels), BATCH):
+        part = slice(start, start + BATCH)
+        found[part] = model.predict_proba(standard(appearance[part]))
+    return found
 
 
 def votes_of_all(metric: NodeMetric, labels: np.ndarray, count: int, k: int) -> np.ndarray:

@@ -8,6 +8,7 @@ another label's in it is not just one that the network failed to learn.
 
 from __future__ import annotations
 
+import tempfile
 from collections.abc import Mapping
 
 import numpy as np
@@ -86,9 +87,14 @@ def leaf_appearances(run: RunContext, count: int) -> dict[str, np.ndarray]:
     Returns
     -------
     dict of str to float32 array (N, SIZE)
-        NaN where an image does not show the leaf.
+        NaN where an image does not show the leaf. In a file of the store's folder that is gone when
+        the arrays are: memory does not grow with the images.
     """
-    found = {leaf: np.full((count, SIZE), np.nan, np.float32) for leaf in run.taxonomy.leaves}
+    found: dict[str, np.ndarray] = {}
+    for leaf in run.taxonomy.leaves:
+        with tempfile.TemporaryFile(dir=run.store.root) as scratch:
+            found[leaf] = np.memmap(scratch, np.float32, "w+", shape=(max(count, 1), SIZE))[:count]
+        found[leaf][:] = np.nan
     classes = {leaf: run.taxonomy.classes_of(leaf) for leaf in run.taxonomy.leaves}
     done, throttled, masks = 0, ThrottledProgress(run.progress), iterate_masks(run.store)
 
