@@ -140,7 +140,7 @@ def pets(tmp_path):
     """Cats and dogs with trimaps; an image that no list names, and a line that is none."""
     root = tmp_path / "pets"
     lines = ["#Image CLASS-ID SPECIES BREED ID", "#ID: 1:37 class ids"]
-    for number in range(12):
+    for number in range(24):
         name = f"Abyssinian_{number}" if number % 2 else f"american_bulldog_{number}"
         lines.append(f"{name} 1 {1 if number % 2 else 2} 1")
         ids = np.full((16, 24), 2, np.uint8)
@@ -150,8 +150,8 @@ def pets(tmp_path):
         put(root / f"annotations/trimaps/{name}.png", png(ids))
     put(root / "images/Abyssinian_100.mat", "no image")
     put(root / "annotations/list.txt", "\n".join([*lines, "odd line"]) + "\n")
-    put(root / "annotations/trainval.txt", "\n".join(lines[2:10]) + "\n")
-    put(root / "annotations/test.txt", "\n".join(lines[10:]) + "\n")
+    put(root / "annotations/trainval.txt", "\n".join(lines[2:18]) + "\n")
+    put(root / "annotations/test.txt", "\n".join(lines[18:]) + "\n")
     return root
 
 
@@ -159,8 +159,8 @@ def test_pets_have_species_breed_and_trimaps(pets):
     rows = records(kind="oxford_pets", root=str(pets))
     assert rows[0].columns == {"species": "dog", "breed": "american bulldog"}
     assert rows[1].columns == {"species": "cat", "breed": "abyssinian"}
-    assert [row.split for row in rows[:12]] == ["train"] * 8 + ["test"] * 4
-    assert rows[12].refusal.reason == "malformed_row"
+    assert [row.split for row in rows[:24]] == ["train"] * 16 + ["test"] * 8
+    assert rows[24].refusal.reason == "malformed_row"
     classes = opened(kind="oxford_pets", root=str(pets)).classes()
     assert {classes[i] for i in np.unique(decode_mask(rows[0].mask)).tolist()} == {
         *("foreground", "background", "border")
@@ -169,7 +169,7 @@ def test_pets_have_species_breed_and_trimaps(pets):
 
 
 def test_pets_are_recognized(pets, tmp_path):
-    recipe = drafted(pets, tmp_path, "--label", "species")
+    recipe = drafted(pets, tmp_path)
     assert (recipe.source.kind, recipe.source.label) == ("oxford_pets", "species")
     assert set(recipe.source_taxonomy.leaves) == {"pet", "background"}
     (pets / "annotations/test.txt").unlink()
@@ -187,7 +187,7 @@ def waterbirds(tmp_path):
     """Every group in every split."""
     root = tmp_path / "waterbird_complete95_forest2water2"
     rows = []
-    for number in range(24):
+    for number in range(48):
         folder = "001.Black_footed_Albatross" if number % 2 else "002.Laysan_Albatross"
         name = f"{folder}/Bird_{number:04d}.jpg"
         put(root / name, jpeg(number))
@@ -196,7 +196,7 @@ def waterbirds(tmp_path):
                 "img_id": str(number + 1),
                 "img_filename": name,
                 "y": str(number % 2),
-                "split": str(number // 8),
+                "split": str(number // 16),
                 "place": str(number // 2 % 2),
                 "place_filename": "/o/ocean/00001.jpg",
             }
@@ -226,12 +226,12 @@ def test_waterbirds_have_names_for_numbers(waterbirds):
         "species": "Black footed Albatross",
     }
     assert rows[0].columns["y"] == "landbird"
-    assert [rows[n].split for n in (0, 8, 16)] == ["train", "validation", "test"]
+    assert [rows[n].split for n in (0, 16, 32)] == ["train", "validation", "test"]
     assert rows[0].mask is None
     with pytest.raises(SourceError, match=r"Waterbirds has no masks.*needs no masks"):
         reader.check()
-    text = (waterbirds / "metadata.csv").read_text().replace("24,002", "24,002", 1)
-    put(waterbirds / "metadata.csv", text + "25,a/b.jpg,7,0,0,x\n")
+    text = (waterbirds / "metadata.csv").read_text()
+    put(waterbirds / "metadata.csv", text + "49,a/b.jpg,7,0,0,x\n")
     assert list(reader.records())[-1].refusal.reason == "malformed_row"
 
 
@@ -248,7 +248,9 @@ def test_waterbirds_are_recognized_with_and_without_masks(waterbirds, tmp_path, 
     assert recipe.source.kind == "waterbirds"
     assert not recipe.segmenter.needs_masks
     cub_masks(waterbirds)
-    recipe = drafted(waterbirds, tmp_path, "--label", "y", "--attribute", "place")
+    recipe = drafted(waterbirds, tmp_path)
+    assert (recipe.source.label, recipe.source.attributes) == ("y", ["place"])
+    assert "place: what the set is known for" in capsys.readouterr().out
     assert recipe.segmenter.needs_masks
     assert set(recipe.source_taxonomy.leaves) == {"background", "bird"}
     put(waterbirds / "metadata.csv", "img_filename,label\na,b\n")

@@ -6,8 +6,10 @@ import math
 from collections.abc import Callable
 from itertools import islice
 from pathlib import Path
+from typing import Any
 
 from data_contracts.common import SPLITS
+from heml.sources.layout import LAYOUTS
 from heml.sources.raw import SourceError
 from heml.storage.atomic_write import write_aside
 from heml.taxonomy import nearest
@@ -142,6 +144,10 @@ def _label(findings: Findings, wanted: str | None, attributes: list[str], say: S
         _check_column(findings, "--label", wanted)
         say(f"label      {wanted}: from --label")
         return wanted
+    own = _own(findings, "label")
+    if isinstance(own, str) and _fits(findings, own):
+        say(f"label      {own}: what the set is for")
+        return own
     best = best_label(findings, attributes)
     if best is None:
         raise SourceError(
@@ -157,8 +163,11 @@ def _attributes(findings: Findings, label: str, wanted: list[str] | None, say: S
         _check_column(findings, "--attribute", attribute)
         if attribute == label:
             raise SourceError(f"--attribute: '{attribute}' is the label; name another column")
-    attributes = wanted or list(found)[:1]
+    own = [a for a in _own(findings, "attributes") or () if a != label and _fits(findings, a)]
+    attributes = wanted or own or list(found)[:1]
     why = "from --attribute" if wanted else "goes with the label more than other columns"
+    if own and not wanted:
+        why = "what the set is known for"
     for attribute in attributes:
         say(f"attribute  {attribute}: {why} (Cramér's V {found.get(attribute, 0):.2f})")
     others = [f"{name} {value:.2f}" for name, value in found.items() if name not in attributes]
@@ -167,6 +176,16 @@ def _attributes(findings: Findings, label: str, wanted: list[str] | None, say: S
     if not attributes:
         say("attribute  none: no other column has a few values")
     return attributes
+
+
+def _own(findings: Findings, key: str) -> Any:
+    """Label or attributes that the settings of a set's layout have where a recipe says nothing."""
+    field = LAYOUTS[findings.content["kind"]].settings.model_fields[key]
+    return None if field.is_required() else field.get_default(call_default_factory=True)
+
+
+def _fits(findings: Findings, name: str) -> bool:
+    return name in findings.columns and findings.columns[name].unfit is None
 
 
 def _check_column(findings: Findings, option: str, name: str) -> None:
