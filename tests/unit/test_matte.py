@@ -36,6 +36,15 @@ def test_opacity_and_color_of_a_soft_edge():
     assert np.abs(before.astype(float) - composed(alpha, FRONT, green)).max() < 25
 
 
+def test_large_pictures_are_solved_smaller():
+    alpha = soft_disc(side=1500, radius=500, softness=24)
+    image = composed(alpha, FRONT, BACK)
+    matte = estimate_matte(image, alpha > 0.9, (alpha > 0) & (alpha <= 0.9))
+    assert matte.alpha.shape == alpha.shape
+    assert np.abs(matte.alpha / 255 - alpha).mean() < 0.01
+    assert_array_equal(matte.color[700:800, 700:800], image[700:800, 700:800])
+
+
 def test_solid_pixels_keep_their_color():
     image = np.random.default_rng(3).integers(0, 256, (48, 48, 3)).astype(np.uint8)
     inside = np.zeros((48, 48), bool)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 import numpy as np
+from PIL import Image
 from scipy.ndimage import distance_transform_edt, uniform_filter
 
 from heml.images.bounding_box import bounding_box
@@ -23,6 +24,8 @@ from heml.recombination.imaging.segmented_image import SegmentedImage
 BAND, LEAST_BAND, MOST_BAND = 0.012, 2.0, 12.0
 #: A thin segment keeps a sure core: the band takes at most this share of its half width.
 CORE = 0.6
+#: Pixels of a piece that is solved at its own size.
+MOST_PIXELS = 640 * 640
 #: Context around the unclear band, in pixels: the matting Laplacian looks this far, and more.
 MARGIN = 6
 #: Windows of the two passes of blur fusion, in pixels.
@@ -90,14 +93,37 @@ def estimate_matte(image: np.ndarray, inside: np.ndarray, unclear: np.ndarray) -
         slice(max(top - MARGIN, 0), bottom + MARGIN),
         slice(max(left - MARGIN, 0), right + MARGIN),
     )
-    piece = image[part].astype(np.float64) / 255
-    soft = _closed_form(piece, trimap[part].astype(np.float64))
-    alpha[part] = np.where(unknown[part], (soft * 255).round(), alpha[part]).astype(np.uint8)
+    soft, own = _solved(image[part], trimap[part])
+    alpha[part] = np.where(unknown[part], soft, alpha[part])
     color = image.copy()
     # Solid pixels keep the photograph's color to the bit.
     mixed = (alpha[part] > 0) & (alpha[part] < 255)
-    color[part][mixed] = (_own_color(piece, alpha[part] / 255)[mixed] * 255).round()
+    color[part][mixed] = own[mixed]
     return Matte(alpha, color)
+
+
+def _solved(image: np.ndarray, trimap: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """Opacity and own colors, uint8 (H, W) and (H, W, 3), of a piece of a picture.
+
+    A large piece is solved at a smaller size: memory grows with its pixels, and an outline is no
+    sharper than the annotation of it.
+    """
+    height, width = trimap.shape
+    factor = max((height * width / MOST_PIXELS) ** 0.5, 1.0)
+    if factor > 1:
+        size = (max(round(width / factor), 1), max(round(height / factor), 1))
+        image = np.asarray(Image.fromarray(image).resize(size, Image.Resampling.BOX))
+        # Nearest: a mean of inside and outside would be sure of being neither.
+        trimap = np.asarray(Image.fromarray(trimap).resize(size, Image.Resampling.NEAREST))
+    piece = image.astype(np.float64) / 255
+    soft = (_closed_form(piece, trimap.astype(np.float64)) * 255).round().astype(np.uint8)
+    own = (_own_color(piece, soft / 255) * 255).round().astype(np.uint8)
+    if factor > 1:
+        soft, own = (
+            np.asarray(Image.fromarray(a).resize((width, height), Image.Resampling.BILINEAR))
+            for a in (soft, own)
+        )
+    return soft, own
 
 
 def trimap_of(inside: np.ndarray, unclear: np.ndarray) -> np.ndarray:
