@@ -42,7 +42,7 @@ def appearance(image: np.ndarray, regions: Regions, weights: Contrast) -> np.nda
     -------
     ndarray of float32, shape (n, 20)
     """
-    lab = rgb2lab(image)
+    lab, apart, away = rgb2lab(image), regions.apart(), regions.away()
     deviations = [
         np.sqrt(regions.means((lab[..., c] - regions.colors[regions.labels, c]) ** 2))
         for c in range(3)
@@ -51,11 +51,11 @@ def appearance(image: np.ndarray, regions: Regions, weights: Contrast) -> np.nda
     textures = [regions.means(np.abs(a - b)) for a, b in pairwise(blurred)]
     rows, columns = regions.places.T
     sides = [rows < _STRIP, rows > 1 - _STRIP, columns < _STRIP, columns > 1 - _STRIP]
-    to_sides = np.stack([_least(regions.apart[:, side]) for side in sides], 1)
+    to_sides = np.stack([_least(apart[:, side]) for side in sides], 1)
     middle = np.exp(-((regions.places - 0.5) ** 2).sum(1) / (2 * _MIDDLE**2)) * regions.areas
-    to_middle = regions.apart @ (middle / middle.sum())
-    to_border = regions.apart @ regions.border
-    around = np.exp(-(regions.away**2) / (2 * _AROUND**2)) * regions.areas
+    to_middle = apart @ (middle / middle.sum())
+    to_border = apart @ regions.border
+    around = np.exp(-(away**2) / (2 * _AROUND**2)) * regions.areas
     np.fill_diagonal(around, 0)
     around /= around.sum(1, keepdims=True).clip(1e-9)
     local = np.linalg.norm(regions.colors - around @ regions.colors, axis=1)
@@ -109,20 +109,19 @@ def context(regions: Regions, objectness: np.ndarray) -> np.ndarray:
     -------
     ndarray of float32, shape (n, 13)
     """
+    apart, away = regions.apart(), regions.away()
     object_area = objectness * regions.areas + 1e-9
     rest_area = (1 - objectness) * regions.areas + 1e-9
     others = 1 - np.eye(len(regions))
     columns = []
     for of_color, of_place in ((5.0, 9.0), (10.0, 9.0), (8.0, 0.25)):
-        alike = np.exp(
-            -(regions.apart**2) / (2 * of_color**2) - regions.away**2 / (2 * of_place**2)
-        )
+        alike = np.exp(-(apart**2) / (2 * of_color**2) - away**2 / (2 * of_place**2))
         alike = alike * others + 1e-5
         to_object, to_rest = alike @ object_area, alike @ rest_area
         columns.append(np.log(to_object / object_area.sum() / (to_rest / rest_area.sum())))
         columns.append(to_object / (to_object + to_rest))
     for of_place in (0.07, 0.15):
-        near = np.exp(-(regions.away**2) / (2 * of_place**2)) * others + 1e-9
+        near = np.exp(-(away**2) / (2 * of_place**2)) * others + 1e-9
         columns.append((near @ object_area) / (near @ (object_area + rest_area)))
     to_object, to_rest = _paths(regions, objectness)
     columns += [to_object, to_rest, to_object / (to_object + to_rest)]
@@ -144,7 +143,7 @@ def _paths(regions: Regions, objectness: np.ndarray) -> tuple[np.ndarray, np.nda
     """Lengths of the ways, in steps of color, to the surest of the object and of the rest."""
     count = len(regions)
     first, second = regions.pairs.T
-    steps = regions.apart[first, second] + 1
+    steps = np.linalg.norm(regions.colors[first] - regions.colors[second], axis=1) + 1
     graph = coo_matrix((steps, (first, second)), (count, count)).tocsr()
     order = np.argsort(-objectness, kind="stable")
     ways = []

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from functools import cached_property
 
 import numpy as np
 from PIL import Image
@@ -24,7 +23,7 @@ class Regions:
 
     Parameters
     ----------
-    labels : ndarray of int, shape (height, width)
+    labels : ndarray of int32, shape (height, width)
         Superpixel of each pixel, 0 to n - 1, at the working size.
     colors : ndarray of float64, shape (n, 3)
         Mean CIELAB color.
@@ -48,12 +47,10 @@ class Regions:
     def __len__(self) -> int:
         return len(self.areas)
 
-    @cached_property
     def apart(self) -> np.ndarray:
-        """Distance of colors, CIELAB units, (n, n)."""
+        """Distance of colors, CIELAB units, (n, n): computed anew, as many images are kept."""
         return squareform(pdist(self.colors))
 
-    @cached_property
     def away(self) -> np.ndarray:
         """Distance of places, sides of the image, (n, n)."""
         return squareform(pdist(self.places))
@@ -89,7 +86,7 @@ def find_regions(image: np.ndarray) -> Regions:
     """
     lab = rgb2lab(image)
     found = slic(image, _REGIONS, compactness=10.0, start_label=0)
-    labels = np.unique(found, return_inverse=True)[1].reshape(found.shape)
+    labels = np.unique(found, return_inverse=True)[1].reshape(found.shape).astype(np.int32)
     count = int(labels.max()) + 1
     flat = labels.ravel()
     sizes = np.bincount(flat, minlength=count)

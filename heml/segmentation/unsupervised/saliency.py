@@ -74,8 +74,8 @@ def contrast(regions: Regions) -> Contrast:
     """Weights of background and object (formulas 5 to 8)."""
     connected = boundary_connectivity(regions)
     behind = 1 - np.exp(-(connected**2) / (2 * _CONNECTED**2))
-    near = np.exp(-(regions.away**2) / (2 * _PLACE**2))
-    before = (regions.apart * near) @ (behind * regions.areas)
+    near = np.exp(-(regions.away() ** 2) / (2 * _PLACE**2))
+    before = (regions.apart() * near) @ (behind * regions.areas)
     return Contrast(connected, behind, before / max(before.max(), 1e-9))
 
 
@@ -125,4 +125,4 @@ def spread(regions: Regions, behind: np.ndarray, before: np.ndarray) -> np.ndarr
 
 
 def _differences(regions: Regions, pairs: np.ndarray) -> np.ndarray:
-    return regions.apart[pairs[:, 0], pairs[:, 1]]
+    return np.linalg.norm(regions.colors[pairs[:, 0]] - regions.colors[pairs[:, 1]], axis=1)
