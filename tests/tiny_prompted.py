@@ -105,7 +105,38 @@ def owlv2(folder):
     return folder
 
 
-def grounding_dino(folder):
+def owlvit(folder):
+    from transformers import OwlViTConfig, OwlViTForObjectDetection
+    from transformers.models.owlvit.image_processing_pil_owlvit import OwlViTImageProcessorPil
+
+    tokenizer = clip_tokenizer(16)
+    vision = {
+        "hidden_size": 16,
+        "intermediate_size": 16,
+        "num_hidden_layers": 1,
+        "num_attention_heads": 2,
+        "image_size": 32,
+        "patch_size": 8,
+    }
+    config = OwlViTConfig(
+        text_config=clip_text(tokenizer, 16), vision_config=vision, projection_dim=16
+    )
+    _save(folder, OwlViTForObjectDetection(config), tokenizer)
+    OwlViTImageProcessorPil(size={"height": 32, "width": 32}, do_center_crop=False).save_pretrained(
+        folder
+    )
+    return folder
+
+
+def mm_grounding_dino(folder):
+    from transformers import MMGroundingDinoConfig, MMGroundingDinoForObjectDetection
+
+    return grounding_dino(folder, MMGroundingDinoConfig, MMGroundingDinoForObjectDetection)
+
+
+def grounding_dino(
+    folder, config_class=GroundingDinoConfig, model_class=GroundingDinoForObjectDetection
+):
     vocabulary = [f"[unused{n}]" for n in range(1100)]
     vocabulary[0], vocabulary[100] = "[PAD]", "[UNK]"
     vocabulary[101], vocabulary[102], vocabulary[103] = "[CLS]", "[SEP]", "[MASK]"
@@ -114,7 +145,7 @@ def grounding_dino(folder):
     for number, word in enumerate([*WORDS, *letters]):
         vocabulary[200 + number] = word
     tokenizer = BertTokenizer(vocab={token: n for n, token in enumerate(vocabulary)})
-    config = GroundingDinoConfig(
+    config = config_class(
         backbone_config={
             "model_type": "swin",
             "embed_dim": 8,
@@ -145,7 +176,7 @@ def grounding_dino(folder):
         encoder_n_points=2,
         decoder_n_points=2,
     )
-    _save(folder, GroundingDinoForObjectDetection(config), tokenizer)
+    _save(folder, model_class(config), tokenizer)
     size = {"shortest_edge": 64, "longest_edge": 96}
     GroundingDinoImageProcessorPil(size=size).save_pretrained(folder)
     return folder

@@ -13,12 +13,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch.nn.functional import interpolate
 from transformers import (
+    AutoModelForZeroShotObjectDetection,
     CLIPSegForImageSegmentation,
     CLIPSegProcessor,
-    GroundingDinoForObjectDetection,
     GroundingDinoProcessor,
-    Owlv2ForObjectDetection,
     Owlv2Processor,
+    OwlViTProcessor,
     Sam2Model,
     SamModel,
     SamProcessor,
@@ -86,13 +86,16 @@ def test_clipseg(place):
             close(found[number, prompt], expected[prompt, 0])
 
 
+@pytest.mark.parametrize(
+    ("family", "threshold"), [("grounding_dino", 0.4), ("mm_grounding_dino", 0.001)]
+)
 @torch.inference_mode()
-def test_grounding_dino(place):
-    folder = place("grounding_dino")
+def test_grounding_dino(place, family, threshold):
+    folder = place(family)
     mine = loaded(GroundingDino, folder)
-    found = mine.boxes(IMAGES, PROMPTS, 0.4)
+    found = mine.boxes(IMAGES, PROMPTS, threshold)
     processor = GroundingDinoProcessor(mine._pixels, mine._tokenizer)
-    model = GroundingDinoForObjectDetection.from_pretrained(folder)
+    model = AutoModelForZeroShotObjectDetection.from_pretrained(folder)
     assert any(len(boxes.scores) for boxes in found)
     for image, boxes in zip(IMAGES, found, strict=True):
         inputs = processor(images=image, text=[PROMPTS], return_tensors="pt")
@@ -105,19 +108,21 @@ def test_grounding_dino(place):
         of = torch.stack(
             [probabilities[:, places].amax(1) for places in ([1], [3, 4, 5, 6], [8])], 1
         )
-        queries, prompts = (of > 0.4).nonzero(as_tuple=True)
+        queries, prompts = (of > threshold).nonzero(as_tuple=True)
         close(boxes.corners, all_boxes["boxes"][queries])
         close(boxes.scores, of[queries, prompts])
         assert boxes.prompts.tolist() == prompts.tolist()
 
 
+@pytest.mark.parametrize("family", ["owlv2", "owlvit"])
 @torch.inference_mode()
-def test_owlv2(place):
-    folder = place("owlv2")
+def test_owls(place, family):
+    folder = place(family)
     mine = loaded(Owl, folder)
     found = mine.boxes(IMAGES, PROMPTS, 0.3)
-    processor = Owlv2Processor(mine._pixels, mine._tokenizer)
-    model = Owlv2ForObjectDetection.from_pretrained(folder)
+    kind = {"owlv2": Owlv2Processor, "owlvit": OwlViTProcessor}[family]
+    processor = kind(mine._pixels, mine._tokenizer)
+    model = AutoModelForZeroShotObjectDetection.from_pretrained(folder)
     assert any(len(boxes.scores) for boxes in found)
     for image, boxes in zip(IMAGES, found, strict=True):
         inputs = processor(text=[PROMPTS], images=[image], return_tensors="pt")
