@@ -289,6 +289,14 @@ def test_what_never_conflicts_with_the_label_is_not_judged():
     assert (found["evidence"] == 0).all()
 
 
+def test_what_fools_nobody_but_its_own_models_does_no_harm():
+    hair = conflicting(10)
+    witnesses = asked({"hair": hair, "mouth": LABELS}, whole=LABELS)
+    found = ranked(witnesses, guessed(witnesses)).iloc[0]
+    assert found["node"] == "hair"
+    assert not found["misleading"]
+
+
 def test_a_part_of_the_label_is_no_bias():
     """Dresses are worn in half of the photos of one label, and in none of the other."""
     dress = (LABELS == 1) & (np.arange(240) % 4 < 2)
