@@ -7,9 +7,10 @@ from PIL import Image, ImageDraw
 
 from heml.compute.progress import silent
 from heml.recombination.judging.resegment import find_segmenter
-from heml.segmentation.segmenter import SEGMENTERS
+from heml.segmentation.segmenter import SEGMENTERS, SegmentationContext
 from heml.segmentation.segmenters.unsupervised import UnsupervisedSegmentation
 from heml.segmentation.segments_stage import segment
+from heml.segmentation.unsupervised.fitted import fitted_on
 from heml.segmentation.unsupervised.regions import find_regions, working_image
 from heml.segmentation.unsupervised.saliency import (
     boundary_connectivity,
@@ -64,20 +65,28 @@ def segmented(root, store, settings=SETTINGS, taxonomy=TAXONOMY):
     return segment(RunContext(store, taxonomy), settings).summary
 
 
+@pytest.fixture(autouse=True, scope="module")
+def one_process():
+    """A few small images are not worth starting others."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HEML_PROCESSES", "1")
+        yield
+
+
 @pytest.fixture(scope="module")
 def found(tmp_path_factory):
     folder = tmp_path_factory.mktemp("scenes")
-    root = folder_of(folder / "data", [scene(n)[0] for n in range(24)])
+    root = folder_of(folder / "data", [scene(n)[0] for n in range(16)])
     store = Store(folder / "store")
     return root, store, segmented(root, store)
 
 
 def test_drawn_objects_are_found(found):
     _, store, summary = found
-    assert summary["fitted_images"] == 24
+    assert summary["fitted_images"] == 16
     finder = find_segmenter(store, SETTINGS, TAXONOMY, None)
     scores = []
-    for number in range(100, 112):
+    for number in range(100, 108):
         pixels, mask = scene(number)
         scores.append(iou(finder([pixels])[0]["object"], mask))
     assert np.mean(scores) > 0.85
@@ -106,6 +115,34 @@ def test_a_finished_one_is_kept(found):
     again = segment(RunContext(store, TAXONOMY, progress=lines.append), SETTINGS)
     assert "segmenter: fitted before, kept" in lines
     assert again.summary["content"] == summary["content"]
+
+
+def tried(root, store, tmp_path):
+    """Names of what a trial segments two images with, and what was said."""
+    lines = []
+    few = Store(tmp_path / "few")
+    source = FolderSource(kind="folder", root=str(root), label="label", attributes=[])
+    ingest(few, source, root, TAXONOMY, False, silent)
+    context = SegmentationContext(few, TAXONOMY, {}, root, "few", lines.append)
+    job = SEGMENTERS["unsupervised"].trial(SETTINGS, context, store)
+    return job.facts["segmenter"], lines
+
+
+def test_a_trial_learns_from_its_own_images_until_the_stage_has_run(found, tmp_path):
+    _, store, summary = found
+    root = folder_of(tmp_path / "data", [scene(n)[0] for n in (50, 51)])
+    assert tried(root, store, tmp_path / "a") == (summary["segmenter"], [])
+    name, lines = tried(root, Store(tmp_path / "none"), tmp_path / "b")
+    assert name == "unsupervised:few"
+    assert "segmenter: looking at 2 images" in lines
+
+
+def test_of_many_images_hashes_choose_some(found):
+    _, store, _ = found
+    ids, content = fitted_on(store, 5)
+    assert len(ids) == 5
+    assert fitted_on(store, 5) == (ids, content)
+    assert fitted_on(store, 6)[1] != content
 
 
 @pytest.mark.parametrize("size", [(1, 1), (3, 90), (40, 700), (1200, 900)])

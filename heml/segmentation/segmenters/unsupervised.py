@@ -10,7 +10,12 @@ from pydantic import Field
 
 from heml.segmentation.loader import Loader
 from heml.segmentation.prediction import Predictor
-from heml.segmentation.segmenter import SEGMENTERS, PredictorSegmenter, SegmentationContext
+from heml.segmentation.segmenter import (
+    SEGMENTERS,
+    PredictorSegmenter,
+    SegmentationContext,
+    SegmentationJob,
+)
 from heml.segmentation.segmenter_settings import PredictorSettings
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy, nearest
@@ -94,6 +99,20 @@ class Unsupervised(PredictorSegmenter):
             context.store, context.key, settings.most_images, settings.seed, context.progress
         )
         return self._loader(settings, folder, context.taxonomy, context.key), facts
+
+    def trial(
+        self, settings: UnsupervisedSegmentation, context: SegmentationContext, store: Store
+    ) -> SegmentationJob:
+        """The one that the store's segments were made with; else one that learns from the few."""
+        try:
+            made_with = str(store.summary("segments")["segmenter"])
+        except (FileNotFoundError, KeyError):  # no segments yet, or annotated ones
+            return self.job(settings, context)
+        folder = store.segmenter / made_with.removeprefix(_PREFIX)
+        if not made_with.startswith(_PREFIX) or not folder.is_dir():
+            return self.job(settings, context)
+        load = self._loader(settings, folder, context.taxonomy, folder.name)
+        return self._job(settings, context, load, {})
 
     def finished(
         self, settings: UnsupervisedSegmentation, store: Store, taxonomy: Taxonomy, base: Path

@@ -13,6 +13,7 @@ from heml.compute.prefetch import map_ahead
 from heml.compute.progress import Progress
 from heml.compute.save_tensors import save_tensors
 from heml.images.images_table import decode_image, iterate_images
+from heml.segmentation.segmenter import NotFitted
 from heml.segmentation.unsupervised.model import Look, fit_model, look
 from heml.storage.atomic_write import write_aside
 from heml.storage.store import Store
@@ -20,7 +21,7 @@ from heml.storage.store import Store
 WEIGHTS, _FACTS = "unsupervised.safetensors", "result.json"
 
 
-class NoTrainImages(ValueError):
+class NoTrainImages(NotFitted):
     """There is nothing to learn from."""
 
 
