@@ -20,8 +20,10 @@ from heml.recombination.critic.crops import PIECES, Crops
 from heml.recombination.judging.detector import detector_scores, train_detector
 from heml.recombination.judging.folds import fold_of, number_of
 
-#: Samples that networks are trained on, folds, steps of each network and its batch size.
-TRAINED_ON, FOLDS, STEPS, BATCH = 1500, 3, 120, 32
+#: Samples that networks are trained on, folds, and the batch size.
+TRAINED_ON, FOLDS, BATCH = 1500, 3, 32
+#: How often a network sees each piece, and its steps at most.
+EPOCHS, MOST_STEPS = 2, 120
 #: With fewer samples there is no critic.
 FEWEST = 60
 #: Samples that are scored together.
@@ -73,7 +75,7 @@ class Scores:
 
 
 def criticize(
-    candidates: Callable[[], Iterable[Candidate]], count: int, seed: int, steps: int = STEPS
+    candidates: Callable[[], Iterable[Candidate]], count: int, seed: int
 ) -> Scores | None:
     """Cross-fitted scores of samples; None where they are too few.
 
@@ -84,8 +86,6 @@ def criticize(
     count : int
     seed : int
         Any integer; it draws the networks' weights and batches.
-    steps : int
-        Of each network.
     """
     if count < FEWEST:
         return None
@@ -96,6 +96,7 @@ def criticize(
         return None
     device = choose_device("auto")
     seed %= 2**31
+    steps = min(len(known) * 3 * PIECES * EPOCHS // BATCH, MOST_STEPS)
     images = np.concatenate([piece for c in known for piece in c.crops])
     edited = np.tile(np.repeat([True, False], [PIECES, 2 * PIECES]), len(known))
     owners = np.repeat(folds, 3 * PIECES)
