@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
-from itertools import islice
+from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
 import numpy as np
 
+from heml.compute.batching import in_parts
 from heml.compute.device import choose_device
 from heml.compute.threads import worker_pool
 from heml.effect.training_images import decode_resized
@@ -65,6 +65,9 @@ def mark_scores(
             families.append(fold_of(row.family, FOLDS))
             kinds.append(row.recombined)
     folds, recombined = np.array(families, int), np.array(kinds, bool)
+    if not images:
+        return {}
+    small = np.stack(images)
     networks = []
     device = choose_device("auto")
     # One thread: what is so small loses more to several than it gains.
@@ -74,28 +77,20 @@ def mark_scores(
             if len(np.unique(recombined[others])) < 2:
                 return {}
             networks.append(
-                train_detector(
-                    np.stack(images), others, recombined, STEPS, BATCH, seed + fold, device
-                )
+                train_detector(small, others, recombined, STEPS, BATCH, seed + fold, device)
             )
         ids: list[list[str]] = [[] for _ in range(FOLDS)]
         scores: list[list[float]] = [[] for _ in range(FOLDS)]
-        for part in _batches(rows()):
-            small = np.stack([decode_resized(row.encoded, SIZE) for row in part])
+        for part in in_parts(rows(), _TOGETHER):
+            seen = np.stack([decode_resized(row.encoded, SIZE) for row in part])
             own = np.array([fold_of(row.family, FOLDS) for row in part])
             for fold in np.unique(own):
                 chosen = np.flatnonzero(own == fold)
                 ids[fold] += [part[place].row_id for place in chosen]
-                scores[fold] += detector_scores(networks[fold], small[chosen], device).tolist()
+                scores[fold] += detector_scores(networks[fold], seen[chosen], device).tolist()
     found: dict[str, float] = {}
     for names, values in zip(ids, scores, strict=True):
         # Logits of different networks have different offsets: ranks compare.
         ranks = np.argsort(np.argsort(values, kind="stable"), kind="stable")
         found |= dict(zip(names, (ranks / max(len(names) - 1, 1)).tolist(), strict=True))
     return found
-
-
-def _batches(rows: Iterable[MarkedRow]) -> Iterator[list[MarkedRow]]:
-    remaining = iter(rows)
-    while part := list(islice(remaining, _TOGETHER)):
-        yield part

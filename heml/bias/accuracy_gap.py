@@ -30,19 +30,46 @@ def out_of_fold_votes(metric: NodeMetric, labels: np.ndarray, k: int) -> np.ndar
     """
     classes = int(labels.max()) + 1
     votes = np.zeros((len(labels), classes))
-    for fold, embeddings in enumerate(metric.cross_fitted):
-        queries = np.flatnonzero(metric.fold == fold)
-        references = np.flatnonzero((metric.fold != fold) & (metric.fold >= 0))
-        for start in range(0, len(queries), BATCH):
-            part = queries[start : start + BATCH]
-            measured = node_distances(
-                metric.distance,
-                embeddings[part],
-                embeddings[references],
-                metric.present[part],
-                metric.present[references],
-            )
-            votes[part] = knn_votes(measured.total(), labels[references], classes, k)
+    for fold in range(len(metric.cross_fitted)):
+        rows = np.flatnonzero(metric.fold == fold)
+        votes[rows] = votes_by_fold(metric, fold, rows, labels, classes, k)
+    return votes
+
+
+def votes_by_fold(
+    metric: NodeMetric, fold: int, rows: np.ndarray, labels: np.ndarray, count: int, k: int
+) -> np.ndarray:
+    """kNN votes for the label of some images by a fold's network and the records outside the fold.
+
+    Parameters
+    ----------
+    metric : NodeMetric
+    fold : int
+    rows : int array (M,)
+        Images that are voted on.
+    labels : int array (N,)
+    count : int
+        Label values L.
+    k : int
+
+    Returns
+    -------
+    float array (M, L)
+    """
+    embeddings = metric.cross_fitted[fold]
+    references = np.flatnonzero((metric.fold != fold) & (metric.fold >= 0))
+    votes = np.zeros((len(rows), count))
+    for start in range(0, len(rows), BATCH):
+        part = rows[start : start + BATCH]
+        measured = node_distances(
+            metric.distance,
+            embeddings[part],
+            embeddings[references],
+            metric.present[part],
+            metric.present[references],
+        )
+        own = knn_votes(measured.total(), labels[references], count, k)
+        votes[start : start + BATCH] = own
     return votes
 
 

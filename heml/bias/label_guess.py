@@ -15,11 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from sklearn.discriminant_analysis import LinearDiscriminantAnalysis
 
-from heml.bias.accuracy_gap import BATCH
+from heml.bias.accuracy_gap import BATCH, votes_by_fold
 from heml.bias.vote_weights import balanced_weights, cross_fitted
 from heml.metrics.artifacts import NodeMetric
-from heml.metrics.knn import knn_votes
-from heml.metrics.node_distances import node_distances
 
 #: Of a label, at least so many records must show the leaf for its appearance to be learned.
 FEWEST = 3
@@ -141,18 +139,8 @@ def votes_of_all(metric: NodeMetric, labels: np.ndarray, count: int, k: int) -> 
     """
     votes = np.zeros((len(labels), count))
     folds = len(metric.cross_fitted)
-    for fold, embeddings in enumerate(metric.cross_fitted):
-        references = np.flatnonzero((metric.fold != fold) & (metric.fold >= 0))
-        queries = np.flatnonzero((metric.fold == fold) | (metric.fold < 0))
-        for start in range(0, len(queries), BATCH):
-            part = queries[start : start + BATCH]
-            measured = node_distances(
-                metric.distance,
-                embeddings[part],
-                embeddings[references],
-                metric.present[part],
-                metric.present[references],
-            )
-            share = np.where(metric.fold[part] < 0, 1 / folds, 1.0)[:, None]
-            votes[part] += share * knn_votes(measured.total(), labels[references], count, k)
+    for fold in range(folds):
+        rows = np.flatnonzero((metric.fold == fold) | (metric.fold < 0))
+        share = np.where(metric.fold[rows] < 0, 1 / folds, 1.0)[:, None]
+        votes[rows] += share * votes_by_fold(metric, fold, rows, labels, count, k)
     return votes

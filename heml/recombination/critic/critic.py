@@ -6,14 +6,14 @@ network trained on the others.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
-from itertools import islice
 
 import numpy as np
 from torch import nn
 
 from heml.bias.family_bootstrap import Measured, bootstrapped, resampled_auc
+from heml.compute.batching import in_parts
 from heml.compute.device import choose_device
 from heml.compute.threads import worker_pool
 from heml.recombination.critic.crops import PIECES, Crops
@@ -113,7 +113,7 @@ def criticize(
 def _scored(candidates: Iterable[Candidate], networks: list[nn.Module]) -> Scores:
     device = choose_device("auto")
     rows: list[tuple[int, str, str, np.ndarray]] = []
-    for part in _batches(candidates):
+    for part in in_parts(candidates, _TOGETHER):
         for fold, network in enumerate(networks):
             own = [c for c in part if fold_of(c.host_id, FOLDS) == fold]
             if own:
@@ -137,9 +137,3 @@ def _scored(candidates: Iterable[Candidate], networks: list[nn.Module]) -> Score
                 # High for what looks edited.
                 scores.logits.append(1 - float(value))
     return scores
-
-
-def _batches(candidates: Iterable[Candidate]) -> Iterator[list[Candidate]]:
-    remaining = iter(candidates)
-    while part := list(islice(remaining, _TOGETHER)):
-        yield part

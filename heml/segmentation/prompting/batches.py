@@ -6,13 +6,10 @@ What an image gets never depends on which others are beside it: nothing is padde
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from itertools import islice
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 import torch
-
-T = TypeVar("T")
 
 
 def same_size_batches(
@@ -41,10 +38,3 @@ def prepared(pixels: Any, image: np.ndarray) -> Any:
     """What an image processor makes of one RGB image; also of one of few pixels, whose channels
     it could not tell from rows otherwise."""
     return pixels(images=[image], return_tensors="pt", input_data_format="channels_last")
-
-
-def in_parts(items: Sequence[T], size: int) -> Iterator[list[T]]:
-    """A sequence in lists of a size, the last one shorter."""
-    rest = iter(items)
-    while part := list(islice(rest, size)):
-        yield part

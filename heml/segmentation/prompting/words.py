@@ -7,8 +7,8 @@ from typing import Any
 
 import torch
 
+from heml.compute.batching import in_parts
 from heml.compute.checkpoints import CheckpointError
-from heml.segmentation.prompting.batches import in_parts
 
 #: Prompts that are embedded together.
 _TOGETHER = 64

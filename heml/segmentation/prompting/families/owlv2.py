@@ -10,8 +10,9 @@ from collections.abc import Sequence
 import numpy as np
 import torch
 
+from heml.compute.batching import in_parts
 from heml.compute.device import mixed_precision
-from heml.segmentation.prompting.batches import in_parts, same_size_batches
+from heml.segmentation.prompting.batches import same_size_batches
 from heml.segmentation.prompting.checkpoint import PromptCheckpoint
 from heml.segmentation.prompting.family import FAMILIES, Boxes, Family
 from heml.segmentation.prompting.words import WordEmbeddings, tokens

@@ -7,8 +7,9 @@ from collections.abc import Iterator
 import numpy as np
 import torch
 
+from heml.compute.batching import in_parts
 from heml.compute.device import mixed_precision
-from heml.segmentation.prompting.batches import in_parts, prepared
+from heml.segmentation.prompting.batches import prepared
 from heml.segmentation.prompting.checkpoint import PromptCheckpoint
 from heml.segmentation.prompting.family import MASKERS, MaskerFamily, working_size
 

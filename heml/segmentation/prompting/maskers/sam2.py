@@ -8,8 +8,9 @@ import numpy as np
 import torch
 from torch.nn.functional import interpolate
 
+from heml.compute.batching import in_parts
 from heml.compute.device import mixed_precision
-from heml.segmentation.prompting.batches import in_parts, prepared
+from heml.segmentation.prompting.batches import prepared
 from heml.segmentation.prompting.checkpoint import PromptCheckpoint
 from heml.segmentation.prompting.family import MASKERS, MaskerFamily, working_size
 
