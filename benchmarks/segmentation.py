@@ -25,9 +25,9 @@ from heml.compute.progress import Progress
 from heml.compute.threads import processors
 from heml.report.drawing.thumbnails import overlaid, side_by_side
 from heml.report.figures.store_images import StoreImages
-from heml.segmentation.segformer import is_held_out
 from heml.segmentation.segments_stage import segment
 from heml.segmentation.trained_settings import TrainedSegmentation
+from heml.segmentation.training_images import is_held_out
 from heml.sources.ingest import ingest
 from heml.sources.layouts.folder import FolderSource
 from heml.storage.run_context import RunContext
@@ -115,7 +115,7 @@ def _measure(
     parts = np.mean([iou[part] or 0 for part in _PARTS[arguments.set]])
     yield (
         f"## {arguments.set}: fitted on {summary['fitted_images']}, held out "
-        f"{summary['held_out_images']}\n\n{settings.size}, {settings.steps} steps, "
+        f"{summary['held_out_images']}\n\n{settings.size}, {summary['fitted_steps']} steps, "
         f"{settings.pixels} pixels, batches of {settings.batch_size}, {processors()} threads. "
         f"Fitting, measuring and writing took {took.wall / 60:.1f} min, "
         f"{took.cpu / 60:.1f} min of processor time; peak {_peak_mib()} MiB."

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import reduce
 from operator import or_
@@ -20,13 +21,20 @@ class RegisteredSettings:
 
     The key `kind` names the part; every part has `settings`, a model with `kind: Literal[name]`.
     Parts may be registered after the recipe's model was built.
+
+    Parameters
+    ----------
+    registry : Registry
+    suits : callable, optional
+        Whether a part may stand here. Default: all may.
     """
 
     registry: Registry[Any]
+    suits: Callable[[Any], bool] | None = None
 
     def models(self) -> dict[str, type[BaseModel]]:
         """Name of each part → the model of its settings."""
-        return {part.name: part.settings for part in self.registry}
+        return {p.name: p.settings for p in self.registry if self.suits is None or self.suits(p)}
 
     def _adapter(self) -> TypeAdapter[Any]:
         union: Any = reduce(or_, self.models().values())

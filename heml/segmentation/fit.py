@@ -21,6 +21,7 @@ from heml.compute.device import mixed_precision
 from heml.compute.progress import Progress, silent
 from heml.compute.threads import seeded
 from heml.segmentation.iou import IGNORED
+from heml.segmentation.training_batches import Batches, Examples
 
 #: Exponent of the class frequencies in the weights of the cross entropy: 0 counts pixels, 1 counts
 #: classes. Mean IoU counts classes, but full weights make large classes ragged.
@@ -81,6 +82,17 @@ def class_weights(masks: np.ndarray, classes: int) -> torch.Tensor:
     return torch.tensor(weights / weights[found > 0].mean(), dtype=torch.float32)
 
 
+def pseudo_label_share(done: float) -> float:
+    """Share of pseudo-labeled images in a batch.
+
+    Parameters
+    ----------
+    done : float
+        How much of the training is done, 0 to 1.
+    """
+    return 0.5
+
+
 def _augmentation(mirror: bool) -> K.AugmentationSequential:
     return K.AugmentationSequential(
         K.RandomHorizontalFlip(p=0.5 if mirror else 0.0),
@@ -94,12 +106,12 @@ def _augmentation(mirror: bool) -> K.AugmentationSequential:
 
 def fit(
     model: nn.Module,
-    images: np.ndarray,
-    masks: np.ndarray,
+    annotated: Examples,
     classes: int,
     how: Fit,
     normalize: Callable[[torch.Tensor], torch.Tensor],
     progress: Progress = silent,
+    pseudo_labeled: Examples | None = None,
 ) -> nn.Module:
     """Fits a model and gives its averaged weights.
 
@@ -107,24 +119,23 @@ def fit(
     ----------
     model : Module
         A transformers semantic-segmentation model; its logits have `classes` channels.
-    images : ndarray of uint8, shape (n, height, width, 3)
-    masks : ndarray of uint8, shape (n, height, width)
+    annotated : Examples
         Class indices below `classes`, or `IGNORED`.
     classes : int
     how : Fit
     normalize : callable
         From RGB in [0, 1], (b, 3, h, w), to what the model was made for.
     progress : Progress
+    pseudo_labeled : Examples, optional
+        Learned from beside the annotated ones, see `pseudo_label_share`.
 
     Returns
     -------
     Module
         The exponential moving average of the weights, in evaluation mode.
     """
-    if len(images) != len(masks):
-        raise ValueError(f"{len(images)} images and {len(masks)} masks")
-    weights = class_weights(masks, classes)
-    draw = np.random.default_rng(how.seed)
+    weights = class_weights(annotated.masks, classes)
+    batches = Batches(annotated, how.batch_size, how.seed, pseudo_labeled, pseudo_label_share)
     device, weights = how.device, weights.to(how.device)
     model.to(device)
     moving = _MovingAverage()
@@ -135,15 +146,12 @@ def fit(
     )
     augmentation = _augmentation(how.mirror)
     model.train()
-    order = np.empty(0, int)
     with seeded(how.seed):
         for step in range(how.steps):
-            if len(order) < how.batch_size:
-                order = np.concatenate([order, draw.permutation(len(images))])
-            chosen, order = order[: how.batch_size], order[how.batch_size :]
-            x = torch.from_numpy(images[chosen]).permute(0, 3, 1, 2).to(device).float() / 255
+            images, masks = batches.take(step / how.steps)
+            x = torch.from_numpy(images).permute(0, 3, 1, 2).to(device).float() / 255
             # shifted by one, so that what a turn brings in from outside, 0, is known as such
-            y = torch.from_numpy(masks[chosen]).to(device).float()[:, None]
+            y = torch.from_numpy(masks).to(device).float()[:, None]
             y = torch.where(y == IGNORED, 0.0, y + 1)
             size = _size_at(step / how.steps, how.size)
             x = interpolate(x, size=size, mode="bilinear", antialias=True)

@@ -94,6 +94,8 @@ class Segmenter(ABC):
     settings : type of SegmenterSettings
     needs_masks : bool
         Whether an image without a mask is refused.
+    learns_from_masks : bool
+        Whether it is fitted on masks of the dataset.
     gives_leaves : bool
         Whether segments are named by leaf; by the classes of the masks otherwise.
     exclusive : bool
@@ -105,6 +107,7 @@ class Segmenter(ABC):
     description: ClassVar[str]
     settings: ClassVar[type[SegmenterSettings]]
     needs_masks: ClassVar[bool] = False
+    learns_from_masks: ClassVar[bool] = False
     gives_leaves: ClassVar[bool] = True
     exclusive: ClassVar[bool] = False
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Any, Literal
 
 from pydantic import Field
 
 from heml.parts.settings import Settings
+
+_ELSEWHERE = ("device", "checkpoint", "masks", "corrections")
 
 
 class SegmenterSettings(Settings):
@@ -33,6 +35,16 @@ class SegmenterSettings(Settings):
         description="File of corrected segments, relative to the recipe, as heml segments correct "
         "writes it: used in place of those found.",
     )
+
+    def described(self) -> dict[str, Any]:
+        """What segments depend on, JSON-like, for a fingerprint.
+
+        Without where checkpoints lie, whose content is part of a segmenter's state, and without
+        corrections, whose content the stage adds.
+        """
+        nested = {name: value for name, value in self if isinstance(value, SegmenterSettings)}
+        content = self.model_dump(exclude={*_ELSEWHERE, *nested})
+        return content | {name: value.described() for name, value in nested.items()}
 
 
 class PredictorSettings(SegmenterSettings):

@@ -59,7 +59,8 @@ def segment(run: RunContext, settings: SegmenterSettings, base: Path | None = No
         by reason and `dropped` ones; by class `presence`, the share of images that have it, and
         `mean_area`, its mean share of the image's pixels where it is present; `content`, a hash of
         all rows; `corrected` images, where the settings name corrections; of a fitted segmenter
-        `mean_iou` with its interval, and by class.
+        `mean_iou` with its interval, and by class; of pseudo-labels how many there are, whose, and
+        how well they agree with the masks.
 
     Raises
     ------
@@ -80,8 +81,9 @@ def segment(run: RunContext, settings: SegmenterSettings, base: Path | None = No
     taxonomy.check_covers(classes.values())
     kept = {i: name for i, name in classes.items() if name not in taxonomy.ignored}
     segmenter, base = SEGMENTERS[settings.kind], base or Path()
-    described = settings.model_dump(exclude={"device", "checkpoint", "masks", "corrections"})
-    how = fingerprint(VERSION, described, kept, *segmenter.state(settings, taxonomy, base))
+    how = fingerprint(
+        VERSION, settings.described(), kept, *segmenter.state(settings, taxonomy, base)
+    )
     corrections = None
     if settings.corrections is not None:
         from heml.segmentation.corrections import Corrections

@@ -12,8 +12,9 @@ from typing import Any, get_args
 
 from pydantic import BaseModel, ValidationError
 
-from heml.parts.registry import Registry
+from heml.parts.registered_settings import RegisteredSettings
 from heml.segmentation.segmenter import SEGMENTERS
+from heml.segmentation.trained_settings import gives_pseudo_labels
 from heml.sources.layout import LAYOUTS
 from heml.taxonomy import nearest
 from pipelines.recipe.yaml_text import Location
@@ -21,8 +22,12 @@ from pipelines.recipe.yaml_text import Location
 
 def _kinds_of(key: str) -> Mapping[str, type[BaseModel]]:
     """Kind → its model, where a key may hold mappings of several kinds."""
-    registries: Mapping[str, Registry[Any]] = {"segmentation": SEGMENTERS, "source": LAYOUTS}
-    return {part.name: part.settings for part in registries[key]} if key in registries else {}
+    registries: Mapping[str, RegisteredSettings] = {
+        "segmentation": RegisteredSettings(SEGMENTERS),
+        "pseudo_labels": RegisteredSettings(SEGMENTERS, gives_pseudo_labels),
+        "source": RegisteredSettings(LAYOUTS),
+    }
+    return registries[key].models() if key in registries else {}
 
 
 def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Location, str]]:
@@ -51,13 +56,16 @@ def problems(error: ValidationError, model: type[BaseModel]) -> list[tuple[Locat
 def _written(error: Mapping[str, Any]) -> Location:
     """The location as the file has it: pydantic puts a union's chosen part between the keys."""
     location: Location = error["loc"]
-    if error["type"] == "union_tag_invalid":
-        return (*location, "kind")
     if _is_class_list(location):
         return ("source", "classes")
-    if len(location) > 1 and location[1] in _kinds_of(str(location[0])):
-        return (location[0], *location[2:])
-    return location[:1] if location[0] == "taxonomy" else location
+    if location[0] == "taxonomy":
+        return location[:1]
+    written = tuple(
+        part
+        for above, part in zip((None, *location), location, strict=False)
+        if part not in _kinds_of(str(above))
+    )
+    return (*written, "kind") if error["type"] == "union_tag_invalid" else written
 
 
 def _is_class_list(location: Location) -> bool:
@@ -84,9 +92,9 @@ def _sentence(error: Mapping[str, Any], model: type[BaseModel]) -> str:
             return f"'{value}' is unknown; {nearest(str(value), _quoted(context['expected']))}"
         case "union_tag_invalid":
             tag = str(context["tag"])
-            return f"unknown kind '{tag}'; {nearest(tag, _kinds_of(str(location[0])))}"
+            return f"unknown kind '{tag}'; {nearest(tag, _kinds_of(str(location[-1])))}"
         case "union_tag_not_found":
-            kinds = ", ".join(sorted(_kinds_of(str(location[0]))))
+            kinds = ", ".join(sorted(_kinds_of(str(location[-1]))))
             return f"needs the key 'kind', one of: {kinds}"
         case "model_type" | "model_attributes_type" | "dict_type":
             return "must be a mapping of keys to values"

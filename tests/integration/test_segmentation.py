@@ -12,11 +12,11 @@ from heml.compute.progress import silent
 from heml.compute.threads import seeded
 from heml.images.images_table import image_index
 from heml.segmentation.masks import iterate_masks
-from heml.segmentation.segformer import TooFewAnnotated, is_held_out, training_size
 from heml.segmentation.segmenters.annotated import AnnotatedSegmentation
 from heml.segmentation.segmenters.pretrained import PretrainedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.segmentation.trained_settings import TrainedSegmentation
+from heml.segmentation.training_images import TooFewAnnotated, is_held_out, training_size
 from heml.sources.ingest import ingest
 from heml.sources.layouts.portraits import PortraitsSource
 from heml.storage.run_context import RunContext

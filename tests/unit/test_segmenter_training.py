@@ -8,6 +8,7 @@ from heml.segmentation.fit import Fit, class_weights, dice, fit
 from heml.segmentation.iou import IGNORED
 from heml.segmentation.segformer import new_model
 from heml.segmentation.trained_settings import TrainedSegmentation
+from heml.segmentation.training_batches import Examples
 
 SIDE = 32
 
@@ -43,7 +44,7 @@ def fitted(images, masks, **changes):
     torch.manual_seed(0)
     model = Pixelwise()
     how = {"size": (SIDE, SIDE), "steps": 12, "batch_size": 4, "learning_rate": 0.1} | changes
-    average = fit(model, images, masks, 2, Fit(**how), lambda x: x)
+    average = fit(model, Examples(images, masks), 2, Fit(**how), lambda x: x)
     return model, average
 
 

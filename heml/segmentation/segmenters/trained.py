@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 from heml.compute.checkpoints import checkpoint_identity, resolve_checkpoint
 from heml.segmentation.loader import Loader
@@ -18,11 +19,15 @@ from heml.segmentation.segmenter import (
 )
 from heml.segmentation.segmenter_settings import PredictorSettings
 from heml.segmentation.trained_settings import TrainedSegmentation
+from heml.storage.fingerprint import fingerprint
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
+if TYPE_CHECKING:
+    from heml.segmentation.pseudo_labels import Labeler
+
 #: Of how a segmenter is fitted: a store's is fitted again after a change.
-VERSION = 3
+VERSION = 4
 #: What the table names a fitted segmenter, before its fingerprint.
 _PREFIX = "trained:"
 
@@ -34,19 +39,44 @@ class Trained(PredictorSegmenter):
     rank: ClassVar[int] = 2
     description: ClassVar[str] = "a SegFormer fitted on the annotated train images"
     settings: ClassVar[type[PredictorSettings]] = TrainedSegmentation
+    learns_from_masks: ClassVar[bool] = True
 
     def state(self, settings: TrainedSegmentation, taxonomy: Taxonomy, base: Path) -> list[object]:
         """Leaves, the version of fitting, and the checkpoint that it starts from."""
         state = [*super().state(settings, taxonomy, base), VERSION]
         if settings.checkpoint is not None:
             state.append(checkpoint_identity(resolve_checkpoint(settings.checkpoint, base)))
+        if (chosen := settings.pseudo_labels) is not None:
+            state.append(_pseudo_labeler(chosen).state(chosen, taxonomy, base))
         return state
 
-    def learned_from(self, settings: TrainedSegmentation, store: Store) -> str | None:
-        """Annotated train images: another such image is another segmenter."""
-        from heml.segmentation.annotated_content import annotated_content
+    def problems(
+        self, settings: TrainedSegmentation, taxonomy: Taxonomy
+    ) -> Iterator[tuple[tuple[str, ...], str]]:
+        """What the segmenter of the pseudo-labels says of its own settings."""
+        if (chosen := settings.pseudo_labels) is None:
+            return
+        for path, problem in _pseudo_labeler(chosen).problems(chosen, taxonomy):
+            yield ("pseudo_labels", *path), problem
+        if chosen.corrections is not None:
+            yield (
+                ("pseudo_labels", "corrections"),
+                "corrections are of the images' segments: name the file one level up",
+            )
 
-        return annotated_content(store)
+    def learned_from(self, settings: TrainedSegmentation, store: Store) -> str | None:
+        """Annotated train images, with pseudo-labels the others too: another such image is
+        another segmenter.
+        """
+        from heml.segmentation.train_content import train_content
+
+        chosen = settings.pseudo_labels
+        if chosen is None:
+            return train_content(store, annotated_only=True)
+        return fingerprint(
+            train_content(store, annotated_only=False),
+            _pseudo_labeler(chosen).learned_from(chosen, store),
+        )
 
     def keeps_masks(self, settings: TrainedSegmentation) -> bool:
         """As the settings say."""
@@ -58,26 +88,37 @@ class Trained(PredictorSegmenter):
         """Fits it, or finds it in the store."""
         from heml.segmentation.segformer import fitted_segmenter
 
-        checkpoint = settings.checkpoint and resolve_checkpoint(settings.checkpoint, context.base)
         fitted = fitted_segmenter(
             context.store,
             context.key,
             settings,
             context.leaf_of_class(),
             list(context.taxonomy.leaves),
-            checkpoint,
+            settings.checkpoint and resolve_checkpoint(settings.checkpoint, context.base),
+            self._labeler(settings, context),
             context.progress,
         )
-        held_out = fitted.held_out
-        facts = {
-            "mean_iou": round(held_out.value, 6),
-            "mean_iou_low": round(held_out.low, 6),
-            "mean_iou_high": round(held_out.high, 6),
-            "iou": {n: v if v is None else round(v, 6) for n, v in held_out.by_class.items()},
-            "held_out_images": held_out.images,
-            "fitted_images": fitted.images,
-        }
-        return self._loader(settings, fitted.folder, context.taxonomy, context.key), facts
+        return self._loader(settings, fitted.folder, context.taxonomy, context.key), fitted.facts
+
+    @staticmethod
+    def _labeler(settings: TrainedSegmentation, context: SegmentationContext) -> Labeler | None:
+        """The other segmenter, in the same store under a fingerprint of its own."""
+        from heml.segmentation.pseudo_labels import Labeler
+
+        chosen = settings.pseudo_labels
+        if chosen is None:
+            return None
+        segmenter = _pseudo_labeler(chosen)
+
+        def load() -> Predictor:
+            key = fingerprint(
+                chosen.described(),
+                segmenter.state(chosen, context.taxonomy, context.base),
+                segmenter.learned_from(chosen, context.store),
+            )
+            return segmenter.prepare(chosen, replace(context, key=key))[0]()
+
+        return Labeler(chosen, load)
 
     def trial(
         self, settings: TrainedSegmentation, context: SegmentationContext, store: Store
@@ -114,11 +155,25 @@ class Trained(PredictorSegmenter):
             checkpoint=str(folder),
             taxonomy=taxonomy.at_leaf_level(),
             overrides={},
-            licence=None,
+            licence=_licence(folder),
             allow_pickle=False,
             device=settings.device,
             name=f"{_PREFIX}{key}",
         )
+
+
+def _pseudo_labeler(settings: PredictorSettings) -> PredictorSegmenter:
+    segmenter = SEGMENTERS[settings.kind]
+    assert isinstance(segmenter, PredictorSegmenter)
+    return segmenter
+
+
+def _licence(folder: Path) -> str | None:
+    """What was learned from another segmenter's labels has its license."""
+    from heml.segmentation.fitted_segmenter import Fitted
+
+    fitted = Fitted.read(folder)
+    return None if fitted is None else fitted.licence
 
 
 SEGMENTERS.register(Trained())

@@ -9,11 +9,18 @@ from heml.segmentation.cache import image_key
 from heml.storage.store import Store
 
 
-def annotated_content(store: Store) -> str:
-    """Hash of the annotated train images."""
+def train_content(store: Store, annotated_only: bool) -> str:
+    """Hash of the train images and their masks.
+
+    Parameters
+    ----------
+    store : Store
+    annotated_only : bool
+        Whether images without a mask are left out.
+    """
     content = hashlib.sha256()
     for batch in iterate_images(store, ["image_id", "split", "sha256", "mask"]):
         for row in batch.to_pylist():
-            if row["split"] == "train" and row["mask"] is not None:
+            if row["split"] == "train" and (row["mask"] is not None or not annotated_only):
                 content.update(row["image_id"].encode() + image_key(row["sha256"], row["mask"]))
     return content.hexdigest()
