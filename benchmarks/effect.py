@@ -98,6 +98,7 @@ def compare(tasks: list[Task], taxonomy: str | dict, options: argparse.Namespace
         for task in tasks:
             say(f"pipeline on {task.table}")
             extra = {"metric": {"epochs": 6}} if options.quick or options.portraits else {}
+            extra |= yaml.safe_load(options.recipe.read_text()) if options.recipe else {}
             stores[task] = run_pipeline(
                 task, taxonomy, options.work, extra, discover=options.discover
             ).root
@@ -165,6 +166,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--attribute", help="column of the attribute")
     parser.add_argument(
         "--taxonomy", help=f"one of {', '.join(builtin_names())}, or a YAML file with one"
+    )
+    parser.add_argument(
+        "--recipe", type=Path, help="YAML with more recipe keys of our arm, such as segmentation"
     )
     parser.add_argument(
         "--discover", action="store_true", help="our arm is given no attribute: it is discovered"
