@@ -9,7 +9,9 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
+import pyarrow as pa
 
 from data_contracts import RECOMBINED_SAMPLES
 from heml.compute.cluster_map import cluster_map
@@ -87,7 +89,10 @@ def write_samples(
 def _attempts(
     recombiner: Recombiner, tally: _Tally, elsewhere: Elsewhere | None, processes: int
 ) -> Iterator[list[dict[str, Any]]]:
+    donors = _codes(recombiner.plan["donor_id"])
     for places in rounds(tally.slots, tally.missing):
+        # What a donor gives, its matte and its scenery, is made once for the edits that follow.
+        places = sorted(places, key=lambda place: (donors[place], place))
         batches = [places[start : start + BATCH] for start in range(0, len(places), BATCH)]
         # Once here, not once in every process; and the summary states the limits.
         recombiner.calibrate(batches)
@@ -95,6 +100,13 @@ def _attempts(
             yield from map(recombiner.attempt, batches)
         else:
             yield from cluster_map(elsewhere(recombiner.gates.limits), batches, processes)
+
+
+def _codes(column: pa.ChunkedArray) -> np.ndarray:
+    """A number for each value, in the order in which values appear first."""
+    encoded = column.combine_chunks().dictionary_encode()
+    codes: np.ndarray = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False)
+    return codes
 
 
 class _Tally:

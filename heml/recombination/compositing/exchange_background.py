@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from scipy.ndimage import binary_dilation, distance_transform_edt
+from scipy.ndimage import distance_transform_edt
 from torch import Tensor
 
 from heml.images.bounding_box import bounding_box
@@ -24,8 +24,8 @@ from heml.taxonomy import Taxonomy
 
 #: Opacity of the donor's foreground up to which a pixel counts as scenery, of 255.
 CLEAR = 8
-#: Room around what shows of a hole: it is filled as far as the foreground's soft edge reaches.
-ROOM = 3
+#: Key of a donor's picture without its foreground among what is known of it.
+_PLATE = "plate"
 
 
 @dataclass(frozen=True)
@@ -86,19 +86,23 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     """Recombined images of edits with one key."""
     tall, wide, donor_tall, donor_wide = edits[0].key
     piece = Window(0, 0, donor_tall, donor_wide)
-    donor = colors([cut(_shown(e), piece) for e in edits], device)
+    donor = colors([cut(_plate(e), piece) for e in edits], device)
     known = _planes([_inside(e.scenery, piece) for e in edits], device)
     matrices = np.stack([e.matrix for e in edits])
     warped, seen = warp(donor, weights(known), matrices, (tall, wide))
-    # Interpolation mixes both sides at the outline.
+    # At the outline interpolation mixes what the donor shows with what was filled in.
     shown = erode(seen > 0.5, 1).squeeze(1).cpu().numpy()
     return [_recombined(*each) for each in zip(edits, pixels(warped), shown, strict=True)]
 
 
-def _shown(edit: Exchange) -> np.ndarray:
-    """The donor's picture, in gray where the host is gray."""
-    gray = edit.host.gray and not edit.donor.gray
-    return in_gray(edit.donor.image) if gray else edit.donor.image
+def _plate(edit: Exchange) -> np.ndarray:
+    """The donor's picture without its foreground, filled once for all its hosts; in gray where the
+    host is gray."""
+    donor, scenery = edit.donor, edit.scenery
+    plate = donor.once(
+        (_PLATE, tuple(edit.classes)), lambda: fill_patches(donor.image, ~scenery, scenery)
+    )
+    return in_gray(plate) if edit.host.gray and not donor.gray else plate
 
 
 def _recombined(edit: Exchange, scenery: np.ndarray, shown: np.ndarray) -> Recombined:
@@ -109,8 +113,6 @@ def _recombined(edit: Exchange, scenery: np.ndarray, shown: np.ndarray) -> Recom
     if front is None:
         front = Matte(np.zeros((height, width), np.uint8), edit.host.image)
     kept = front.alpha >= SOLID
-    hole = ~shown & binary_dilation(front.alpha < 255, iterations=ROOM)
-    scenery = fill_patches(scenery, hole, shown)
     opacity = front.alpha[..., None].astype(np.float32) / 255
     mixed = scenery + opacity * (front.color.astype(np.float32) - scenery)
     return Recombined(

@@ -100,6 +100,7 @@ def _reading(
 
 def _best(edits: list[str], count: int, scores: Scores | None) -> list[str]:
     """Those that look least edited; in the order of the plan where nothing is known of them."""
+    edits = sorted(edits)  # ids are numbers of the plan, with zeros in front
     if scores is None:
         return edits[:count]
     return sorted(edits, key=lambda edit: -scores.samples.get(edit, 0.5))[:count]

@@ -48,6 +48,7 @@ class SegmentedImageReader:
 
 
 def _size(segmented_image: SegmentedImage) -> int:
-    # Masks, their label map, and the mattes of two sets of classes, which take longest to make.
+    # Masks, their label map, and what takes longest to make: the mattes of two sets of classes and
+    # the scenery without its foreground.
     pixels = segmented_image.size[0] * segmented_image.size[1]
-    return pixels * (3 + len(segmented_image.masks) + 2 + 2 * 4)
+    return pixels * (3 + len(segmented_image.masks) + 2 + 2 * 4 + 3)
