@@ -55,6 +55,15 @@ RECOMBINED_SAMPLES = Contract(
         Column("refused_by", pa.list_(pa.string()), "Every gate that refused, in their order."),
         GATE_COLUMNS,
         Column(
+            "misfit",
+            pa.float32(),
+            "How far a moved segment is from where, and from how large, the host's own was, in its "
+            "extents; where the label is moved, with the difference in light of host and donor. "
+            "Null where no segment replaces one of its kind.",
+            nullable=True,
+            at_least=0,
+        ),
+        Column(
             "critic",
             pa.float32(),
             "Share of real images that look more edited than the sample around the edit, to a "
@@ -70,5 +79,5 @@ RECOMBINED_SAMPLES = Contract(
         Column("width", pa.int32(), "Width in pixels.", at_least=1),
         Column("height", pa.int32(), "Height in pixels.", at_least=1),
     ),
-    version=(2, 2),
+    version=(2, 3),
 )

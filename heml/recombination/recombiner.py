@@ -17,6 +17,7 @@ from heml.recombination.compositing.inpaint import Inpainter
 from heml.recombination.imaging.image_reader import SegmentedImageReader
 from heml.recombination.imaging.segmented_image import Recombined, SegmentedImage
 from heml.recombination.judging.judge import MeasuredLimits, Verdict
+from heml.recombination.judging.misfit import measure_misfit
 from heml.recombination.origins import Generator, origin_columns
 from heml.segmentation.masks import encode
 from heml.storage.code_version import code_fingerprint
@@ -102,7 +103,9 @@ class Recombiner:
             samples = self._inpainter.redraw(samples, nodes, [edit["seed"] for edit in edits])
             generator = self._inpainter.generator
         verdicts = self.gates.judge(samples, hosts, donors, edits)
-        return list(self._pool.map(partial(_row, generator), edits, samples, verdicts))
+        measure = partial(measure_misfit, taxonomy=self._taxonomy)
+        misfits = self._pool.map(measure, samples, hosts, donors, edits)
+        return list(self._pool.map(partial(_row, generator), edits, samples, verdicts, misfits))
 
     def _edit(self, edit: dict[str, Any], host: SegmentedImage, donor: SegmentedImage) -> Edit:
         protected = [leaf for leaf in self._roles.label_nodes if leaf not in edit["nodes"]]
@@ -111,7 +114,11 @@ class Recombiner:
 
 
 def _row(
-    generator: Generator | None, edit: dict[str, Any], sample: Recombined, verdict: Verdict
+    generator: Generator | None,
+    edit: dict[str, Any],
+    sample: Recombined,
+    verdict: Verdict,
+    misfit: float | None,
 ) -> dict[str, Any]:
     buffer = io.BytesIO()
     # A low level: one more takes twice the time for two hundredths of the size.
@@ -126,6 +133,7 @@ def _row(
         "reason": verdict.reason,
         "refused_by": list(verdict.refused_by),
         **verdict.numbers,
+        "misfit": misfit,
         "critic": None,
         "image": {"bytes": buffer.getvalue(), "path": f"{edit['edit_id']}.png"},
         "masks": [

@@ -29,7 +29,7 @@ from heml.storage.sharded_parquet import ShardWriter
 #: Edits that are made together.
 BATCH = 32
 #: Samples that are made for each one that is wanted, as far as there are edits: the best are kept.
-CHOICE = 1.4
+CHOICE = 1.6
 
 #: Gives the job of making edits, by their places in the plan, in another process.
 Elsewhere = Callable[[MeasuredLimits], Job[Sequence[int], list[dict[str, Any]]]]

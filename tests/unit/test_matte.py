@@ -8,7 +8,13 @@ from numpy.testing import assert_allclose, assert_array_equal
 from heml.recombination.imaging.matte import SOLID, estimate_matte, segment_matte, trimap_of
 from heml.recombination.imaging.patch_fill import fill_patches
 from heml.recombination.imaging.segmented_image import SegmentedImage
-from heml.recombination.imaging.tone import LIGHTNESS, MAX_CONTRAST, MOST_SHIFT, bounded_tone
+from heml.recombination.imaging.tone import (
+    LIGHTNESS,
+    MAX_CONTRAST,
+    MOST_EXPOSURE,
+    MOST_SHIFT,
+    bounded_tone,
+)
 
 FRONT, BACK = np.array([200.0, 60, 40]), np.array([30.0, 120, 200])
 
@@ -151,7 +157,16 @@ def test_what_accompanies_an_attribute_changes_little():
     contrast, shift = bounded_tone(own, wanted, torch.tensor([True]))
     change = (contrast * own[:, 0] + shift - own[:, 0])[0]
     assert_allclose(change, (MOST_SHIFT[0], MOST_SHIFT[1], -MOST_SHIFT[2]), atol=1e-4)
-    assert_allclose(contrast[0], MAX_CONTRAST, atol=1e-6)
+    # Lighter by 18 of 30: its contrast may grow as much more.
+    assert_allclose(contrast[0], (MAX_CONTRAST[0] * 48 / 30, *MAX_CONTRAST[1:]), atol=1e-6)
+
+
+def test_contrast_follows_the_light_within_its_bound():
+    own, wanted = statistics((15, 5, 5), (6, 4, 4)), statistics((60, 5, 5), (30, 4, 4))
+    toned, _ = bounded_tone(own, wanted, torch.tensor([False]))
+    back, _ = bounded_tone(wanted, own, torch.tensor([False]))
+    assert_allclose(toned[0, 0], MOST_EXPOSURE * MAX_CONTRAST[0], atol=1e-6)
+    assert_allclose(back[0, 0], 1 / toned[0, 0], atol=1e-6)
 
 
 def test_lights_do_not_clip():

@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+import numpy as np
+from scipy.stats import rankdata
 
 from data_contracts import RECOMBINED_SAMPLES
 from heml.images.images_table import ImageReader, decode_image
 from heml.recombination.critic.critic import Candidate, Scores, criticize
 from heml.recombination.critic.crops import edit_crops
+from heml.recombination.plan.schedule import Kind
 from heml.recombination.refusals import SPARE
 from heml.recombination.rounds import Slot, is_identity, slot_of
 from heml.storage.sharded_parquet import ShardedTable, ShardWriter
@@ -23,6 +27,9 @@ def choose_samples(
     candidates: Path, folder: Path, wanted: Counter[Slot], reader: ImageReader, seed: int
 ) -> dict[str, Any]:
     """Writes every row of a table of candidates, the best of each slot accepted.
+
+    The best look least edited and fit best. Kinds of edit are kept in proportion to what passed of
+    them: the choice must not change the mixture that the plan gave every group.
 
     Parameters
     ----------
@@ -44,16 +51,23 @@ def choose_samples(
     """
     table = ShardedTable(candidates, RECOMBINED_SAMPLES)
     passed = defaultdict[Slot, list[str]](list)
-    operators: dict[str, str] = {}
-    columns = ["edit_id", "reason", "direction", "label", "attributes", "operator"]
-    for batch in table.batches(columns, 4096):
+    kinds: dict[str, Kind] = {}
+    misfits: dict[str, float] = {}
+    columns = ["edit_id", "reason", "direction", "label", "attributes", "operator", "nodes"]
+    for batch in table.batches([*columns, "misfit"], 4096):
         for row in batch.to_pylist():
             if not row["reason"]:
                 passed[slot_of(row)].append(row["edit_id"])
-                operators[row["edit_id"]] = row["operator"]
+                kinds[row["edit_id"]] = row["operator"], tuple(row["nodes"])
+                misfits[row["edit_id"]] = row["misfit"] or 0.0
     spare = any(len(own) > wanted[slot] for slot, own in passed.items())
-    scores = criticize(_reading(table, reader), len(operators), seed) if spare else None
-    kept = {edit for slot, own in passed.items() for edit in _best(own, wanted[slot], scores)}
+    scores = criticize(_reading(table, reader), len(kinds), seed) if spare else None
+    looks = {} if scores is None else scores.samples
+    kept = {
+        edit
+        for slot, own in passed.items()
+        for edit in best_of_each_kind(own, wanted[slot], kinds, looks, misfits)
+    }
     # By networks that did not choose: those that did would flatter their choice.
     chosen = None if scores is None else criticize(_reading(table, reader, kept), len(kept), ~seed)
     with ShardWriter(folder, RECOMBINED_SAMPLES) as writer:
@@ -66,8 +80,8 @@ def choose_samples(
                 writer.write([row], len(row["image"]["bytes"]))
     return {
         "accepted": len(kept),
-        "accepted_by_operator": dict(sorted(Counter(operators[edit] for edit in kept).items())),
-        "spares": len(operators) - len(kept),
+        "accepted_by_operator": dict(sorted(Counter(kinds[edit][0] for edit in kept).items())),
+        "spares": len(kinds) - len(kept),
         "critic": _described(scores, chosen),
     }
 
@@ -98,12 +112,59 @@ def _reading(
     return read
 
 
-def _best(edits: list[str], count: int, scores: Scores | None) -> list[str]:
-    """Those that look least edited; in the order of the plan where nothing is known of them."""
-    edits = sorted(edits)  # ids are numbers of the plan, with zeros in front
-    if scores is None:
-        return edits[:count]
-    return sorted(edits, key=lambda edit: -scores.samples.get(edit, 0.5))[:count]
+def best_of_each_kind(
+    edits: Sequence[str],
+    count: int,
+    kinds: Mapping[str, Kind],
+    looks: Mapping[str, float],
+    misfits: Mapping[str, float],
+) -> list[str]:
+    """The best edits of one slot.
+
+    Parameters
+    ----------
+    edits : sequence of str
+    count : int
+        How many are wanted.
+    kinds : mapping of str to Kind
+        Edit → operator and nodes; as many of each are kept as its share of the edits says.
+    looks, misfits : mapping of str to float
+        What the critic says, high for what does not look edited; and how badly segments fit. An
+        edit is as good as the worse of its two ranks; by the order of the plan where nothing is
+        known.
+
+    Returns
+    -------
+    list of str
+        At most `count`.
+    """
+    by_kind = defaultdict[Kind, list[str]](list)
+    for edit in sorted(edits):  # ids are numbers of the plan, with zeros in front
+        by_kind[kinds[edit]].append(edit)
+    shares = in_shares({kind: len(own) for kind, own in by_kind.items()}, count)
+    kept: list[str] = []
+    for kind, own in by_kind.items():
+        # Ties have the best of their ranks: what is the same for all decides nothing.
+        ranks = np.minimum(
+            rankdata([looks.get(edit, 0.5) for edit in own], "max"),
+            rankdata([-misfits.get(edit, 0.0) for edit in own], "max"),
+        )
+        order = np.argsort(-ranks, kind="stable")
+        kept += [own[place] for place in order[: shares[kind]]]
+    return kept
+
+
+def in_shares(counts: Mapping[Kind, int], total: int) -> dict[Kind, int]:
+    """A total divided in proportion to counts, none above its own: the largest remainders first."""
+    everything = sum(counts.values())
+    if everything <= total:
+        return dict(counts)
+    exact = {kind: total * count / everything for kind, count in counts.items()}
+    shares = {kind: int(part) for kind, part in exact.items()}
+    first = sorted(counts, key=lambda kind: (shares[kind] - exact[kind], kind))
+    for kind in first[: total - sum(shares.values())]:
+        shares[kind] += 1
+    return shares
 
 
 def _described(passed: Scores | None, kept: Scores | None) -> dict[str, Any]:

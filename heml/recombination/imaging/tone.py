@@ -12,6 +12,9 @@ from torch import Tensor
 
 #: Contrast is stretched or squeezed by at most this factor, in L, a and b.
 MAX_CONTRAST = (1.35, 1.25, 1.25)
+#: Contrast of lightness may change by as much more as the lightness itself, up to this factor: the
+#: same hair in more light has more contrast as well.
+MOST_EXPOSURE = 2.0
 #: Largest shift of the mean of a segment that only accompanies the attribute, in LAB units: skin
 #: stays skin.
 MOST_SHIFT = (18.0, 8.0, 8.0)
@@ -37,13 +40,20 @@ def bounded_tone(own: Tensor, wanted: Tensor, accompanies: Tensor) -> tuple[Tens
     """
     most = own.new_tensor(MAX_CONTRAST)
     deviation = own[..., 1, :].clamp_min(1)
-    contrast = (wanted[..., 1, :] / deviation).clamp(1 / most, most)
-    reach = SPARE * contrast[..., 0] * own[..., 1, 0]
-    lowest, highest = LIGHTNESS[0] + reach, LIGHTNESS[1] - reach
-    middle = (lowest + highest) / 2
-    mean = wanted[..., 0, :].clone()
-    mean[..., 0] = mean[..., 0].clamp(torch.minimum(lowest, middle), torch.maximum(highest, middle))
-    change = mean - own[..., 0, :]
     bound = own.new_tensor(MOST_SHIFT)
+    change = wanted[..., 0, :] - own[..., 0, :]
     change = torch.where(accompanies[..., None], change.clamp(-bound, bound), change)
-    return contrast, own[..., 0, :] + change - contrast * own[..., 0, :]
+    exposure = torch.ones_like(deviation)
+    own_lightness = own[..., 0, 0]
+    lightness = (own_lightness + change[..., 0]).clamp_min(1) / own_lightness.clamp_min(1)
+    exposure[..., 0] = lightness.clamp(1 / MOST_EXPOSURE, MOST_EXPOSURE)
+    lowest, highest = exposure.clamp(max=1) / most, exposure.clamp(min=1) * most
+    contrast = torch.minimum(torch.maximum(wanted[..., 1, :] / deviation, lowest), highest)
+    reach = SPARE * contrast[..., 0] * own[..., 1, 0]
+    darkest, lightest = LIGHTNESS[0] + reach, LIGHTNESS[1] - reach
+    middle = (darkest + lightest) / 2
+    mean = own[..., 0, :] + change
+    mean[..., 0] = mean[..., 0].clamp(
+        torch.minimum(darkest, middle), torch.maximum(lightest, middle)
+    )
+    return contrast, mean - contrast * own[..., 0, :]

@@ -17,9 +17,9 @@ from heml.recombination.plan.train_split import TrainSplit
 from heml.recombination.rebalance_settings import RebalanceSettings
 
 #: Edits planned per wanted sample: gates refuse some.
-OVERSAMPLE = 2.0
+OVERSAMPLE = 2.4
 #: Of these, edits of affordable candidates come first: enough to choose from if few are refused.
-AMPLE = 1.5
+AMPLE = 1.8
 #: A candidate that costs more than this many times the cheapest is for spares, and for groups that
 #: cheaper candidates cannot fill.
 AFFORDABLE = 2.5

@@ -1,0 +1,94 @@
+"""How badly a moved segment sits where the host had its own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from heml.metrics.views import union
+from heml.recombination.imaging.segmented_image import Place, Recombined, SegmentedImage
+from heml.recombination.operator import OPERATORS
+from heml.taxonomy import BACKGROUND, Taxonomy
+
+#: What a segment of another size counts for, by the logarithm of the ratio, and a host and a donor
+#: that differ in light, by the difference of brightness from black, 0, to white, 1.
+SIZE_WEIGHT, LIGHT_WEIGHT = 0.5, 1.0
+#: Extent of an even distribution, in standard deviations.
+_EXTENT = 12**0.5
+
+
+def measure_misfit(
+    sample: Recombined,
+    host: SegmentedImage,
+    donor: SegmentedImage,
+    edit: Mapping[str, Any],
+    taxonomy: Taxonomy,
+) -> float | None:
+    """How far a moved segment is from where, and from how large, the host's own was.
+
+    A mouth that sits beside its place, or that is half as wide, comes from a face of another pose.
+    Where the label's segments are moved, host and donor keep their light, and its difference counts
+    as well; colors of other segments go along with an attribute.
+
+    Parameters
+    ----------
+    sample : Recombined
+    host, donor : SegmentedImage
+    edit : mapping
+        Columns operator, direction and nodes of the plan.
+    taxonomy : Taxonomy
+
+    Returns
+    -------
+    float or None
+        In extents of the host's segment, 0 for a perfect fit; None where no segment is moved onto
+        one of its kind.
+    """
+    if not OPERATORS[edit["operator"]].moves_pixels or edit["nodes"] == [BACKGROUND]:
+        return None
+    found = []
+    for node in edit["nodes"]:
+        old, new = (image.place(taxonomy.classes_of(node)) for image in (host, sample))
+        if old is not None and new is not None:
+            found.append(_apart(old, new))
+    if not found:
+        return None
+    misfit = float(np.mean(found))
+    if edit["direction"] == "swap_label":
+        kept = [leaf for leaf in taxonomy.leaves if leaf not in {*edit["nodes"], BACKGROUND}]
+        misfit += LIGHT_WEIGHT * _light_apart(host, donor, kept, taxonomy)
+    return misfit
+
+
+def _apart(old: Place, new: Place) -> float:
+    """Distance of the centers, and difference of the sizes, of two segments."""
+    extent = _EXTENT * max(float(old.spread.mean()), 1.0)
+    shift = float(np.linalg.norm(new.center - old.center)) / extent
+    sizes = [max(float(place.spread.mean()), 0.5) for place in (new, old)]
+    return shift + SIZE_WEIGHT * abs(float(np.log(sizes[0] / sizes[1])))
+
+
+def _light_apart(
+    host: SegmentedImage, donor: SegmentedImage, leaves: Sequence[str], taxonomy: Taxonomy
+) -> float:
+    """Difference of the mean brightness of leaves that both have, 0 to 1; 0 without any."""
+    shared = [
+        name
+        for leaf in leaves
+        if all(image.place(taxonomy.classes_of(leaf)) for image in (host, donor))
+        for name in taxonomy.classes_of(leaf)
+    ]
+    levels = [
+        image.once(("light", tuple(shared)), partial(_light, image, shared))
+        for image in (host, donor)
+    ]
+    return abs(levels[0] - levels[1])
+
+
+def _light(image: SegmentedImage, classes: Sequence[str]) -> float:
+    """Mean brightness of some classes, 0 to 1; 0 without a pixel."""
+    inside = union(image.masks, classes)
+    return 0.0 if inside is None or not inside.any() else float(image.image[inside].mean()) / 255
