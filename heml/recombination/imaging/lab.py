@@ -1,7 +1,7 @@
 """sRGB to CIE LAB and back, for batches.
 
 What kornia's `rgb_to_lab` and `lab_to_rgb` give (D65, 2° observer), to 0.001 LAB units. Theirs mix
-channels by a matrix product, whose last bits depend on what else is in the batch; here nothing
+channels by a matrix product, whose last bits may depend on what else is in the batch; here nothing
 does. It also takes a third of their time on a CPU: both pieces of a curve are added instead of
 selected, powers are computed with logarithms, and memory is reused.
 """
