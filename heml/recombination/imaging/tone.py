@@ -12,6 +12,8 @@ from torch import Tensor
 
 #: Contrast is stretched or squeezed by at most this factor, in L, a and b.
 MAX_CONTRAST = (1.35, 1.25, 1.25)
+#: The same of a segment that only accompanies the attribute: harsh skin shows at once.
+ACCOMPANYING_CONTRAST = (1.2, 1.15, 1.15)
 #: Contrast of lightness may change by as much more as the lightness itself, up to this factor: the
 #: same hair in more light has more contrast as well.
 MOST_EXPOSURE = 2.0
@@ -38,15 +40,17 @@ def bounded_tone(own: Tensor, wanted: Tensor, accompanies: Tensor) -> tuple[Tens
     contrast, shift : Tensor, shape (..., 3)
         A pixel becomes `contrast * lab + shift`.
     """
-    most = own.new_tensor(MAX_CONTRAST)
+    follows = accompanies[..., None]
+    most = torch.where(follows, own.new_tensor(ACCOMPANYING_CONTRAST), own.new_tensor(MAX_CONTRAST))
     deviation = own[..., 1, :].clamp_min(1)
     bound = own.new_tensor(MOST_SHIFT)
     change = wanted[..., 0, :] - own[..., 0, :]
-    change = torch.where(accompanies[..., None], change.clamp(-bound, bound), change)
+    change = torch.where(follows, change.clamp(-bound, bound), change)
     exposure = torch.ones_like(deviation)
     own_lightness = own[..., 0, 0]
     lightness = (own_lightness + change[..., 0]).clamp_min(1) / own_lightness.clamp_min(1)
     exposure[..., 0] = lightness.clamp(1 / MOST_EXPOSURE, MOST_EXPOSURE)
+    exposure = torch.where(follows, torch.ones_like(exposure), exposure)
     lowest, highest = exposure.clamp(max=1) / most, exposure.clamp(min=1) * most
     contrast = torch.minimum(torch.maximum(wanted[..., 1, :] / deviation, lowest), highest)
     reach = SPARE * contrast[..., 0] * own[..., 1, 0]

@@ -14,8 +14,8 @@ from heml.recombination.operator import OPERATORS
 from heml.taxonomy import BACKGROUND, Taxonomy
 
 #: What a segment of another size counts for, by the logarithm of the ratio, and a host and a donor
-#: that differ in light, by the difference of brightness from black, 0, to white, 1.
-SIZE_WEIGHT, LIGHT_WEIGHT = 0.5, 1.0
+#: in another light, by the distance of their mean colors, RGB from 0 to 1.
+SIZE_WEIGHT, LIGHT_WEIGHT = 0.5, 1.5
 #: Extent of an even distribution, in standard deviations.
 _EXTENT = 12**0.5
 
@@ -74,7 +74,7 @@ def _apart(old: Place, new: Place) -> float:
 def _light_apart(
     host: SegmentedImage, donor: SegmentedImage, leaves: Sequence[str], taxonomy: Taxonomy
 ) -> float:
-    """Difference of the mean brightness of leaves that both have, 0 to 1; 0 without any."""
+    """Distance of the mean colors of leaves that both have, 0 to 1; 0 without any."""
     shared = [
         name
         for leaf in leaves
@@ -85,10 +85,13 @@ def _light_apart(
         image.once(("light", tuple(shared)), partial(_light, image, shared))
         for image in (host, donor)
     ]
-    return abs(levels[0] - levels[1])
+    return float(np.sqrt(np.mean((levels[0] - levels[1]) ** 2)))
 
 
-def _light(image: SegmentedImage, classes: Sequence[str]) -> float:
-    """Mean brightness of some classes, 0 to 1; 0 without a pixel."""
+def _light(image: SegmentedImage, classes: Sequence[str]) -> np.ndarray:
+    """Mean RGB of some classes, float (3,) from 0 to 1; 0 without a pixel."""
     inside = union(image.masks, classes)
-    return 0.0 if inside is None or not inside.any() else float(image.image[inside].mean()) / 255
+    if inside is None or not inside.any():
+        return np.zeros(3)
+    mean: np.ndarray = image.image[inside].mean(axis=0) / 255
+    return mean
