@@ -58,8 +58,9 @@ RECOMBINED_SAMPLES = Contract(
             "misfit",
             pa.float32(),
             "How far a moved segment is from where, and from how large, the host's own was, in its "
-            "extents; where the label is moved, with the difference in light of host and donor. "
-            "Null where no segment replaces one of its kind.",
+            "extents; where the label is moved, with the difference in light of host and donor. Of "
+            "exchanged scenery: its filled share and how else its own foreground was placed. Null "
+            "where no segment replaces one of its kind.",
             nullable=True,
             at_least=0,
         ),

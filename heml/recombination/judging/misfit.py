@@ -1,4 +1,4 @@
-"""How badly a moved segment sits where the host had its own."""
+"""How badly a moved segment sits in its place, or a foreground in new scenery."""
 
 from __future__ import annotations
 
@@ -30,8 +30,9 @@ def measure_misfit(
     """How far a moved segment is from where, and from how large, the host's own was.
 
     A mouth that sits beside its place, or that is half as wide, comes from a face of another pose.
-    Where the label's segments are moved, host and donor keep their light, and its difference counts
-    as well; colors of other segments go along with an attribute.
+    A foreground fits scenery before which one of its size stood on the same ground, and of which
+    little had to be filled. Where the label's segments are moved, host and donor keep their light,
+    and its difference counts as well; colors of other segments go along with an attribute.
 
     Parameters
     ----------
@@ -45,10 +46,13 @@ def measure_misfit(
     -------
     float or None
         In extents of the host's segment, 0 for a perfect fit; None where no segment is moved onto
-        one of its kind.
+        one of its kind. Of exchanged scenery: the filled share of the image, the difference of the
+        foregrounds' sizes, and that of their lowest points in image heights.
     """
-    if not OPERATORS[edit["operator"]].moves_pixels or edit["nodes"] == [BACKGROUND]:
+    if not OPERATORS[edit["operator"]].moves_pixels:
         return None
+    if edit["nodes"] == [BACKGROUND]:
+        return _misplaced(sample, host, donor, taxonomy)
     found = []
     for node in edit["nodes"]:
         old, new = (image.place(taxonomy.classes_of(node)) for image in (host, sample))
@@ -60,6 +64,24 @@ def measure_misfit(
     if edit["direction"] == "swap_label":
         kept = [leaf for leaf in taxonomy.leaves if leaf not in {*edit["nodes"], BACKGROUND}]
         misfit += LIGHT_WEIGHT * _light_apart(host, donor, kept, taxonomy)
+    return misfit
+
+
+def _misplaced(
+    sample: Recombined, host: SegmentedImage, donor: SegmentedImage, taxonomy: Taxonomy
+) -> float:
+    """What `measure_misfit` says of exchanged scenery."""
+    front = [c for leaf in taxonomy.leaves if leaf != BACKGROUND for c in taxonomy.classes_of(leaf)]
+    misfit = 0.0 if sample.filled is None else float(sample.filled.mean())
+    places = [image.place(front) for image in (host, donor)]
+    if all(places):
+        bottoms, extents = [], []
+        for image, place in zip((host, donor), places, strict=True):
+            assert place is not None
+            bottoms.append(place.box[3] / image.size[0])
+            extents.append(max(float(place.spread.mean()), 0.5) / image.size[0])
+        misfit += abs(bottoms[0] - bottoms[1])
+        misfit += SIZE_WEIGHT * abs(float(np.log(extents[0] / extents[1])))
     return misfit
 
 
