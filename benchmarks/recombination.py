@@ -275,7 +275,7 @@ def _write_samples(folder: Path, count: int) -> dict[str, float]:
     target = folder / f"samples-{count}"
     with worker_pool() as pool:
         run, reader = RunContext(store, taxonomy), SegmentedImageReader(store)
-        recombiner = Recombiner(run, Roles({}, ()), _NoGates(), reader, pool)
+        recombiner = Recombiner(run, Roles({}, ()), _NoGates(), reader, pool, pd.DataFrame())
         # From here on: loading modules has a peak of its own.
         Path("/proc/self/clear_refs").write_text("5")
         before, start_time = _peak(), time.process_time()

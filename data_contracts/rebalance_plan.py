@@ -35,7 +35,8 @@ EDIT_COLUMNS = (
     Column(
         "recolored_nodes",
         pa.list_(pa.string()),
-        "Leaves that stay the host's, in the donor's colors.",
+        "Leaves that stay the host's, in the donor's colors or, where colors encode the label, "
+        "changed by what the attribute's value changes in them.",
     ),
     Column("host_id", pa.string(), "Image that the sample starts from (train split)."),
     Column("donor_id", pa.string(), "Image that the nodes are taken from (train split)."),

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
 
 from heml.recombination.imaging.segmented_image import SegmentedImage
 
@@ -25,6 +27,8 @@ class Edit:
     recolored : sequence of str
         Leaves of the host that get the donor's colors too. Protected ones that are not among them
         only stand in another light.
+    tints : mapping of str to float array (3,)
+        Leaves of `recolored` whose mean changes by this much in LAB instead.
     """
 
     operator: str
@@ -33,3 +37,4 @@ class Edit:
     nodes: Sequence[str]
     protected: Sequence[str] = ()
     recolored: Sequence[str] = ()
+    tints: Mapping[str, np.ndarray] = field(default_factory=dict)

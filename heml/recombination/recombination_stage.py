@@ -34,7 +34,7 @@ from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 from heml.tree.metric_tree import MetricTree
 
-VERSION = 25
+VERSION = 26
 #: With fewer wanted samples than this, one process is done before others have started.
 WORTH_PROCESSES = 400
 #: Bytes of encoded hosts and donors that the critic keeps.
@@ -92,7 +92,8 @@ def recombine(
         resegment = find_segmenter()
         calibration = Calibration(run, tree, roles, index, resegment is not None)
         gates = fit_gates(calibration, reader, resegment, limits)
-        return Recombiner(run, roles, gates, reader, pool, inpainter)
+        values = index.set_index("image_id")[list(run.attributes)]
+        return Recombiner(run, roles, gates, reader, pool, values, inpainter)
 
     def elsewhere(limits: MeasuredLimits) -> Job[Sequence[int], list[dict[str, Any]]]:
         def make() -> Callable[[Sequence[int]], list[dict[str, Any]]]:

@@ -8,6 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from functools import partial
 from typing import Any, Protocol
 
+import numpy as np
+import pandas as pd
 import pyarrow.parquet as pq
 from PIL import Image
 
@@ -55,6 +57,8 @@ class Recombiner:
     gates : Judge
     reader : SegmentedImageReader
     pool : ThreadPoolExecutor
+    values : DataFrame
+        Attribute values, a column each in the plan's order, by image id.
     inpainter : Inpainter, optional
         Draws seams and holes anew.
     """
@@ -66,6 +70,7 @@ class Recombiner:
         gates: Judge,
         reader: SegmentedImageReader,
         pool: ThreadPoolExecutor,
+        values: pd.DataFrame,
         inpainter: Inpainter | None = None,
     ) -> None:
         self.gates = gates
@@ -75,6 +80,7 @@ class Recombiner:
         self._roles = roles
         self._reader = reader
         self._pool = pool
+        self._values = values
         self._inpainter = inpainter
 
     def calibrate(self, batches: Iterable[Sequence[int]]) -> None:
@@ -109,8 +115,24 @@ class Recombiner:
 
     def _edit(self, edit: dict[str, Any], host: SegmentedImage, donor: SegmentedImage) -> Edit:
         protected = [leaf for leaf in self._roles.label_nodes if leaf not in edit["nodes"]]
-        recolored = list(edit["recolored_nodes"])
-        return Edit(edit["operator"], host, donor, list(edit["nodes"]), protected, recolored)
+        tints = self._tints(edit)
+        # The colors of the others encode the label: a donor's would bring its own along.
+        fixed = {leaf for leaf in self._roles.label_colors if leaf not in tints}
+        recolored = [leaf for leaf in edit["recolored_nodes"] if leaf not in fixed]
+        return Edit(edit["operator"], host, donor, list(edit["nodes"]), protected, recolored, tints)
+
+    def _tints(self, edit: dict[str, Any]) -> dict[str, np.ndarray]:
+        """What the new attribute values change in the colors of leaves that encode the label."""
+        tints: dict[str, np.ndarray] = {}
+        if edit["direction"] != "swap_attribute":
+            return tints
+        for attribute, wanted in zip(self._values.columns, edit["attributes"], strict=True):
+            had = str(self._values.at[edit["host_id"], attribute])
+            for leaf, effects in self._roles.color_effects.get(attribute, {}).items():
+                if leaf in edit["recolored_nodes"] and had in effects and wanted in effects:
+                    change = np.subtract(effects[wanted], effects[had])
+                    tints[leaf] = tints.get(leaf, np.zeros(3)) + change
+        return tints
 
 
 def _row(

@@ -7,6 +7,7 @@ import pytest
 
 from heml.compute.threads import worker_pool
 from heml.recombination.attribution.label_colors import colors_that_encode_label
+from heml.recombination.attribution.leaf_colors import measure_leaf_colors
 from heml.recombination.compositing.color_statistics import LEAST, measure_colors
 from heml.recombination.compositing.compose import Edit, compose_batch
 from heml.recombination.imaging.segmented_image import SegmentedImage
@@ -207,6 +208,12 @@ class Shelf:
         return [self._images[image_id] for image_id in image_ids]
 
 
+def colors_that_encode(segmented_images, labels, evidence):
+    ids = list(segmented_images)
+    colors = measure_leaf_colors(Shelf(segmented_images), ids, list(labels), ["shirt"], TAXONOMY)
+    return colors_that_encode_label(colors, labels, {"shirt": evidence})
+
+
 @pytest.mark.parametrize(("by_color", "expected"), [(True, ("shirt",)), (False, ())])
 def test_labels_colors_that_encode_labels_are_known(by_color, expected):
     rng = np.random.default_rng(0)
@@ -217,10 +224,7 @@ def test_labels_colors_that_encode_labels_are_known(by_color, expected):
         segmented_images[str(number)] = segmented_image(
             shirt=tuple(np.add(base, rng.integers(-40, 40, 3)))
         )
-    found = colors_that_encode_label(
-        Shelf(segmented_images), list(segmented_images), labels, {"shirt": 0.45}, TAXONOMY
-    )
-    assert found == expected
+    assert colors_that_encode(segmented_images, labels, 0.45) == expected
 
 
 def test_a_leaf_of_one_label_tells_nothing_by_its_colors():
@@ -229,9 +233,4 @@ def test_a_leaf_of_one_label_tells_nothing_by_its_colors():
         str(n): segmented_image(shirt=RED) if label == "a" else segmented_image(coat=RED)
         for n, label in enumerate(labels)
     }
-    assert (
-        colors_that_encode_label(
-            Shelf(segmented_images), list(segmented_images), labels, {"shirt": 0.4}, TAXONOMY
-        )
-        == ()
-    )
+    assert colors_that_encode(segmented_images, labels, 0.4) == ()

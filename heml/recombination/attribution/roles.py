@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 
 from heml.images.groups import TIMES
+from heml.recombination.attribution.color_effects import ColorEffects
 from heml.recombination.attribution.presence import Presence
 from heml.taxonomy import BACKGROUND, Taxonomy
 
@@ -41,6 +42,8 @@ class Roles:
         Doubts that the scores alone do not show.
     label_colors : tuple of str
         Those of `label_nodes` whose colors encode the label.
+    color_effects : dict
+        What attributes' values change in the colors of `label_colors`; see `color_effects`.
     """
 
     attribute_nodes: dict[str, tuple[str, ...]]
@@ -49,6 +52,7 @@ class Roles:
     label_presence: tuple[Presence, ...] = ()
     remarks: tuple[str, ...] = ()
     label_colors: tuple[str, ...] = ()
+    color_effects: ColorEffects = field(default_factory=dict)
 
     def describe(self) -> dict[str, Any]:
         """As plain data; `roles_from` reads it back."""
@@ -64,6 +68,10 @@ def roles_from(content: Mapping[str, Any]) -> Roles:
         tuple(Presence(**p) for p in content["label_presence"]),
         tuple(content["remarks"]),
         tuple(content["label_colors"]),
+        {
+            attribute: {leaf: {v: tuple(lab) for v, lab in own.items()} for leaf, own in by.items()}
+            for attribute, by in content["color_effects"].items()
+        },
     )
 
 

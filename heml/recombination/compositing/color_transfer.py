@@ -78,6 +78,7 @@ def prepare(
     leaves: Sequence[str],
     lit: Sequence[str],
     taxonomy: Taxonomy,
+    tints: Mapping[str, np.ndarray] | None = None,
 ) -> Transfer | None:
     """Which pixels get which colors; None if sample and donor share no segment.
 
@@ -92,7 +93,10 @@ def prepare(
         Leaves that keep their colors. One that lies in a larger leaf takes part in the change of
         light there; smaller ones beside it that look like it stay too.
     taxonomy : Taxonomy
+    tints : mapping of str to float array (3,), optional
+        Leaves of `leaves` whose mean changes by this much in LAB, whatever the donor shows.
     """
+    tints = tints or {}
     here, there = measure_colors(sample, taxonomy), measure_colors(donor, taxonomy)
     parts = np.zeros(sample.size, np.int16)
     own, wanted = [], []
@@ -100,6 +104,8 @@ def prepare(
     around, staying = _around(masks, leaves, lit, here)
     for leaf in leaves:
         reference = there.get(leaf) or sibling_colors(leaf, there, taxonomy)
+        if leaf in tints and leaf in here:
+            reference = here[leaf]._replace(mean=here[leaf].mean + tints[leaf])
         inside = masks[leaf]
         if leaf in staying or leaf not in here or reference is None or inside is None:
             continue

@@ -117,7 +117,7 @@ def _prepare_colors(edit: Edit, image: Recombined, taxonomy: Taxonomy) -> _Prepa
     if not edit.recolored:
         return _transfer_colors, None
     lit = [leaf for leaf in edit.protected if leaf not in edit.recolored]
-    prepared = color_transfer.prepare(image, edit.donor, edit.recolored, lit, taxonomy)
+    prepared = color_transfer.prepare(image, edit.donor, edit.recolored, lit, taxonomy, edit.tints)
     return _transfer_colors, prepared
 
 

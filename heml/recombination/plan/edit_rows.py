@@ -47,6 +47,7 @@ def edit_row(
     layouts: Layouts,
     recolorable: Sequence[str],
     worn: Collection[str] = (),
+    tinted: Sequence[str] = (),
 ) -> dict[str, Any]:
     """A row of the `rebalance_plan` contract.
 
@@ -62,10 +63,15 @@ def edit_row(
     worn : collection of str
         Leaves whose presence is an attribute. What is put on or taken off brings no colors along:
         the rest of the image stays as it is.
+    tinted : sequence of str
+        Leaves whose colors encode the label and change with the attribute: they are changed by what
+        its value changes, since a donor would bring its label along.
     """
     candidate = edit.candidate
     recolors = candidate.direction in RECOLORING and not set(candidate.nodes) <= set(worn)
-    recolored = recolorable if recolors else ()
+    recolored = [*recolorable] if recolors else []
+    if recolors and candidate.direction == "swap_attribute":
+        recolored += tinted
     return {
         "edit_id": f"edit-{number:06d}",
         "label": label,

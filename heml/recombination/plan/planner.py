@@ -84,6 +84,9 @@ class Planner:
         self._recolorable = (
             leaves_to_recolor(roles, layouts.leaves, members or {}) if settings.donor_colors else ()
         )
+        self._tinted = sorted(
+            {leaf for by_leaf in roles.color_effects.values() for leaf in by_leaf}
+        )
         self._worn = {p.leaf for found in roles.presence.values() for p in found}
 
     def plan(self) -> Plan:
@@ -177,7 +180,9 @@ class Planner:
         edits += [(e, g.label, g.attributes) for g in groups for e in g.balancing.edits]
         edits += [(e, g.label, g.attributes) for g in groups for e in g.within_group.edits]
         rows = [
-            edit_row(number, *edit, split, self._layouts, self._recolorable, self._worn)
+            edit_row(
+                number, *edit, split, self._layouts, self._recolorable, self._worn, self._tinted
+            )
             for number, edit in enumerate(edits)
         ]
         return pd.DataFrame(rows, columns=REBALANCE_PLAN.column_names)

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 
 import numpy as np
 import pandas as pd
 
 from heml.images.groups import joined
+from heml.recombination.attribution.color_effects import ColorEffects, color_effects
 from heml.recombination.attribution.label_colors import colors_that_encode_label
+from heml.recombination.attribution.leaf_colors import LeafColors, measure_leaf_colors
 from heml.recombination.attribution.presence import find_presence
 from heml.recombination.attribution.roles import (
     Roles,
@@ -93,11 +95,35 @@ def _with_colors(
         return roles  # colors do not encode a presence
     labels = texts(train["label"])
     evidence = label_evidence(measured, max(len(set(labels)), 1), _chance(train, run.attributes))
-    encoding = colors_that_encode_label(
+    values = {attribute: texts(train[attribute]) for attribute in run.attributes}
+    colors = measure_leaf_colors(
         SegmentedImageReader(run.store),
         train["image_id"].tolist(),
-        labels.astype(str),
-        {leaf: float(evidence[leaf]) for leaf in roles.label_nodes},
+        list(zip(labels, *values.values(), strict=True)),
+        roles.label_nodes,
         run.taxonomy,
     )
-    return replace(roles, label_colors=encoding)
+    own_evidence = {leaf: float(evidence[leaf]) for leaf in roles.label_nodes}
+    encoding = colors_that_encode_label(colors, labels.astype(str), own_evidence)
+    effects: ColorEffects = {}
+    for leaf in encoding:
+        for attribute, found in _effects(colors[leaf], labels, values).items():
+            effects.setdefault(attribute, {})[leaf] = found
+    return replace(roles, label_colors=encoding, color_effects=effects)
+
+
+def _effects(
+    colors: LeafColors, labels: np.ndarray, values: Mapping[str, np.ndarray]
+) -> dict[str, dict[str, tuple[float, float, float]]]:
+    """What attributes change in a leaf's colors, from records of which all values are known."""
+    known = np.array(
+        [
+            row
+            for row in range(len(colors.rows))
+            if all(v[colors.rows[row]] is not None for v in (labels, *values.values()))
+        ],
+        int,
+    )
+    rows = colors.rows[known]
+    own = {attribute: [str(v) for v in column[rows]] for attribute, column in values.items()}
+    return color_effects(colors.mean[known], [str(v) for v in labels[rows]], own)
