@@ -182,6 +182,7 @@ def _samples(store: Store, count: int) -> None:
                 "accepted": not reason,
                 "reason": reason,
                 "refused_by": [reason] if reason else [],
+                "misfit": None,
                 "critic": None,
                 "image": {"bytes": buffer.getvalue(), "path": f"edit-{number:06d}.png"},
                 "masks": [{"class_name": "hair", "rle": encode(pixels[..., 0] > 99)}],

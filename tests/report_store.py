@@ -304,6 +304,7 @@ class ReportStore:
                     "accepted": not reason,
                     "reason": reason,
                     "refused_by": [reason] if reason else [],
+                    "misfit": None,
                     "critic": None,
                     "gate_label": 0.9,
                     "gate_attribute": 0.8,
