@@ -13,6 +13,7 @@ from data_contracts.quarantine import QUARANTINE
 from data_contracts.rebalance_plan import PLANNED_GROUPS, REBALANCE_PLAN
 from data_contracts.rebalanced_dataset import REBALANCED_DATASET
 from data_contracts.recombined_samples import RECOMBINED_SAMPLES
+from data_contracts.segment_stability import SEGMENT_STABILITY
 from data_contracts.segments import SEGMENTS
 from data_contracts.vocabulary import Vocabulary
 
@@ -33,6 +34,7 @@ __all__ = [
     "REBALANCE_PLAN",
     "RECOMBINED_SAMPLES",
     "SEGMENTS",
+    "SEGMENT_STABILITY",
     "Column",
     "Contract",
     "ContractError",

@@ -38,6 +38,9 @@ def purge_images(store: Store, image_ids: Set[str]) -> None:
     for stage, folder in zip(_NAMES, folders, strict=True):
         if counts.get(stage):
             outputs = [folder, store.quarantine] if stage == "images" else [folder]
+            if stage == "segments" and store.segment_stability.exists():
+                _without_stability(store.segment_stability, image_ids)
+                outputs.append(store.segment_stability)
             # The files are no longer what this manifest lists.
             try:
                 before = read_manifest(store.root, stage)
@@ -76,6 +79,14 @@ def _without(folder: Path, names: tuple[str, ...], image_ids: Set[str]) -> list[
                         writer.write_table(kept, row_group_size=len(kept))
         copy_keys(folder, aside, image_ids)
     return gone
+
+
+def _without_stability(path: Path, image_ids: Set[str]) -> None:
+    """Writes a small table in one file again without the rows of these images."""
+    table = pq.read_table(path)
+    unwanted = pc.is_in(table["image_id"], pa.array(sorted(image_ids), pa.string()))
+    with write_aside(path) as aside:
+        pq.write_table(table.filter(pc.invert(unwanted)), aside, compression="zstd")
 
 
 def _fewer_images(summary: dict[str, Any], gone: list[dict[str, Any]]) -> dict[str, Any]:

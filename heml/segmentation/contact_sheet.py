@@ -36,6 +36,8 @@ class LeafSummary(NamedTuple):
         Mean over the images that have it.
     doubted : int
         Images in which it is doubted.
+    stability, word_agreement : float or None
+        Means over the images for which they are known.
     """
 
     name: str
@@ -43,6 +45,8 @@ class LeafSummary(NamedTuple):
     area: float | None
     confidence: float | None
     doubted: int
+    stability: float | None = None
+    word_agreement: float | None = None
 
 
 def summarize(trial: Trial) -> list[LeafSummary]:
@@ -56,12 +60,18 @@ def summarize(trial: Trial) -> list[LeafSummary]:
             LeafSummary(
                 name,
                 len(having) / max(len(trial.images), 1),
-                float(np.mean(areas)) if areas else None,
-                float(np.mean(sure)) if sure else None,
+                _mean(areas),
+                _mean(sure),
                 sum(name in image.doubts for image in having),
+                _mean([i.stability[name] for i in trial.images if name in i.stability]),
+                _mean([i.word_agreement[name] for i in trial.images if name in i.word_agreement]),
             )
         )
     return found
+
+
+def _mean(values: list[float]) -> float | None:
+    return float(np.mean(values)) if values else None
 
 
 def colors(names: Sequence[str]) -> dict[str, tuple[int, int, int]]:
@@ -144,8 +154,18 @@ def _tile(image: TriedImage, palette: dict[str, tuple[int, int, int]]) -> Image.
     tile.paste(pictures[1], (size[0] + 2, 0))
     font = ImageFont.load_default(12)
     draw = ImageDraw.Draw(tile)
-    draw.text((0, _HEIGHT + 3), _fitting(image.image_id, tile.width, font), _FAINT, font)
+    draw.text((0, _HEIGHT + 3), _fitting(_caption(image), tile.width, font), _FAINT, font)
     return tile
+
+
+def _caption(image: TriedImage) -> str:
+    """The least sure numbers first: a long name is cut off."""
+    numbers = [
+        f"{word} {min(of.values()):.2f}"
+        for word, of in (("confidence", image.confidence), ("stability", image.stability))
+        if of and any(value < 1 for value in of.values())
+    ]
+    return ", ".join(numbers) + ("; " if numbers else "") + image.image_id
 
 
 def _legend(
@@ -179,6 +199,7 @@ def _numbers(summary: LeafSummary) -> str:
     return (
         f"in {summary.share:.0%}, {summary.area:.1%} of the area, confidence "
         f"{summary.confidence:.2f}"
+        + ("" if summary.stability is None else f", stability {summary.stability:.2f}")
     )
 
 

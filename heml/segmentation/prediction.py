@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
 
 import numpy as np
@@ -19,10 +19,14 @@ class Prediction:
         Index of the leaf, 255 where none is.
     confidence : dict of int to float
         Index → mean probability over its pixels, for present leaves.
+    word_agreement : dict of int to float
+        Index → mean IoU of the pixels that each two of its words find, for leaves with several
+        words of which one finds something. Empty where words find nothing.
     """
 
     ids: np.ndarray
     confidence: dict[int, float]
+    word_agreement: dict[int, float] = field(default_factory=dict)
 
 
 class Predictor(Protocol):

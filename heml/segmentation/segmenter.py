@@ -73,12 +73,18 @@ class SegmentationJob:
     noticed : callable
         Sentences about the images that were segmented in this process: words that find the same,
         for example.
+    predictor : Predictor, optional
+        What finds the segments, for a look at how stable they are. None where nothing is found.
+    keeps_masks : bool
+        Whether images with a mask keep it, and are not given to the predictor.
     """
 
     make: Callable[[], Callable[[Shard], Found]]
     names: list[str]
     facts: Mapping[str, Any] = field(default_factory=dict)
     noticed: Callable[[], list[str]] = list
+    predictor: Predictor | None = None
+    keeps_masks: bool = False
 
 
 class Segmenter(ABC):
@@ -224,7 +230,14 @@ class PredictorSegmenter(Segmenter):
             **facts,
         }
         noticed = getattr(predictor, "noticed", list)
-        return SegmentationJob(make, list(context.taxonomy.leaves), facts, noticed)
+        return SegmentationJob(
+            make,
+            list(context.taxonomy.leaves),
+            facts,
+            noticed,
+            predictor,
+            self.keeps_masks(settings),
+        )
 
 
 SEGMENTERS: Registry[Segmenter] = Registry(

@@ -6,9 +6,12 @@ from typing import Any, Literal
 
 from pydantic import Field
 
+from data_contracts.segment_stability import CHANGES
 from heml.parts.settings import Settings
 
-_ELSEWHERE = ("device", "checkpoint", "masks", "corrections")
+_ELSEWHERE = (
+    "device", "checkpoint", "masks", "corrections", "stability_images", "stability_changes",
+)  # fmt: skip
 
 
 class SegmenterSettings(Settings):
@@ -39,8 +42,8 @@ class SegmenterSettings(Settings):
     def described(self) -> dict[str, Any]:
         """What segments depend on, JSON-like, for a fingerprint.
 
-        Without where checkpoints lie, whose content is part of a segmenter's state, and without
-        corrections, whose content the stage adds.
+        Without where checkpoints lie, whose content is part of a segmenter's state, without
+        corrections, whose content the stage adds, and without how stability is measured.
         """
         nested = {name: value for name, value in self if isinstance(value, SegmenterSettings)}
         content = self.model_dump(exclude={*_ELSEWHERE, *nested})
@@ -60,4 +63,27 @@ class PredictorSettings(SegmenterSettings):
         "drop", description="keep: marked in the table; drop: counted and left out."
     )
     batch_size: int = Field(8, ge=1, description="Images segmented together.")
+    stability_images: int = Field(
+        32,
+        ge=0,
+        description="Images, chosen by hash, that are segmented again with every small change to "
+        "measure how stable their segments are; 0: none.",
+    )
+    stability_changes: list[Literal["mirror", "shift", "zoom"]] = Field(
+        ["mirror", "shift", "zoom"],
+        min_length=1,
+        description="Those changes. Leave mirror out where leaves tell left from right.",
+    )
     device: Literal["auto", "cpu", "cuda", "mps"] = "auto"
+
+    @property
+    def changes(self) -> list[str]:
+        """Changes with which stability is measured, once each; none where it is not measured.
+
+        A segmenter that must not learn from mirror images (a setting of its own) is not judged by
+        them.
+        """
+        wanted = set(self.stability_changes) if self.stability_images else set()
+        if not getattr(self, "mirror", True):
+            wanted.discard("mirror")
+        return [name for name in CHANGES if name in wanted]

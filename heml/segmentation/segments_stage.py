@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 from collections import Counter, defaultdict
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -24,6 +24,7 @@ from heml.segmentation.segmenter import (
     Segmenter,
 )
 from heml.segmentation.segmenter_settings import SegmenterSettings
+from heml.segmentation.stability_sample import stability_state, write_stability
 from heml.storage.atomic_write import write_aside
 from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
@@ -37,7 +38,7 @@ VERSION = 4
 
 
 def segment(run: RunContext, settings: SegmenterSettings, base: Path | None = None) -> Outcome:
-    """Writes the store's `segments` table.
+    """Writes the store's tables `segments` and, where they are found, `segment_stability`.
 
     Annotated segments are named by their class, segments of a network by their leaf: what comes
     after uses `taxonomy.at_leaf_level()` then.
@@ -58,7 +59,8 @@ def segment(run: RunContext, settings: SegmenterSettings, base: Path | None = No
         segments are made with are those of the store's earlier table), `segments`, `doubted` ones
         by reason and `dropped` ones; by class `presence`, the share of images that have it, and
         `mean_area`, its mean share of the image's pixels where it is present; `content`, a hash of
-        all rows; `corrected` images, where the settings name corrections; of a fitted segmenter
+        all rows; `corrected` images, where the settings name corrections; where segments are
+        found, `mean_confidence` by class, and what `write_stability` says; of a fitted segmenter
         `mean_iou` with its interval, and by class; of pseudo-labels how many there are, whose, and
         how well they agree with the masks.
 
@@ -90,7 +92,7 @@ def segment(run: RunContext, settings: SegmenterSettings, base: Path | None = No
 
         corrections = Corrections(base / settings.corrections)
     corrected = () if corrections is None else (corrections.digest_of_all(),)
-    key = fingerprint(how, images["content"], *corrected)
+    key = fingerprint(how, images["content"], *corrected, *stability_state(settings))
     context = SegmentationContext(store, taxonomy, kept, base, how, run.progress)
     return run_stage(
         store,
@@ -120,12 +122,16 @@ class _Work:
 
     def run(self) -> tuple[dict[str, Any], list[Path]]:
         job = self._segmenter.job(self._settings, self._context)
-        summary = self._write(self._segmented(job), job.names)
+        summary = self._write(self._segmented(job), job)
         if self._corrections is not None:
             summary["corrected"] = self._corrected
         if absent := [name for name, share in summary["presence"].items() if not share]:
             self._context.progress(f"segments: found in no image: {', '.join(absent)}")
-        return {**summary, **job.facts}, [self._context.store.segments]
+        stability = write_stability(job, self._settings, self._context, self._corrections or ())
+        outputs = [self._context.store.segments]
+        if stability:
+            outputs.append(self._context.store.segment_stability)
+        return {**summary, **stability, **job.facts}, outputs
 
     def _segmented(self, job: SegmentationJob) -> Iterator[Segmented]:
         """All images in stored order; those that an earlier pass segmented are its own."""
@@ -142,11 +148,14 @@ class _Work:
                 else:
                     yield Segmented(image.image_id, image.key, rows)
 
-    def _write(self, images: Iterable[Segmented], names: list[str]) -> dict[str, Any]:
+    def _write(self, images: Iterable[Segmented], job: SegmentationJob) -> dict[str, Any]:
+        names, found_by = job.names, job.predictor and job.predictor.name
         count = segments = dropped = reused = 0
         presence: Counter[str] = Counter()
         doubts: Counter[str] = Counter()
         area: defaultdict[str, float] = defaultdict(float)
+        sure: defaultdict[str, float] = defaultdict(float)
+        found: Counter[str] = Counter()
         content = hashlib.sha256()
         throttled = ThrottledProgress(self._context.progress)
         with (
@@ -165,6 +174,9 @@ class _Work:
                 for row in rows:
                     presence[row["class_name"]] += 1
                     area[row["class_name"]] += row["area"] / (row["height"] * row["width"])
+                    if row["segmenter"] == found_by:
+                        sure[row["class_name"]] += row["confidence"]
+                        found[row["class_name"]] += 1
                 content.update(json.dumps(rows).encode())
                 count += 1
                 segments += len(rows)
@@ -180,6 +192,7 @@ class _Work:
             "mean_area": {
                 name: round(area[name] / presence[name], 6) for name in names if presence[name]
             },
+            **({} if found_by is None else {"mean_confidence": _means(sure, found, names)}),
             "content": content.hexdigest(),
             "images_per_second": throttled.rate(count),
         }
@@ -198,3 +211,9 @@ class _Work:
         trusted = [row for row in image.rows if row["doubt"] is None]
         found = Counter(row["doubt"] for row in image.rows)
         return trusted, [found[reason] for reason in DOUBTS]
+
+
+def _means(
+    totals: Mapping[str, float], counts: Mapping[str, int], names: Iterable[str]
+) -> dict[str, float]:
+    return {name: round(totals[name] / counts[name], 6) for name in names if counts.get(name)}

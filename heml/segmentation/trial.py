@@ -4,21 +4,24 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from data_contracts.images import IMAGES
+from heml.compute.batching import in_parts
 from heml.compute.progress import Progress
 from heml.images.images_table import decode_image
 from heml.segmentation.cache import EarlierSegments
+from heml.segmentation.certainty import certainty
 from heml.segmentation.masks import decode
 from heml.segmentation.row_group_job import Image, Shard, shards
-from heml.segmentation.segment_rows import doubt
-from heml.segmentation.segmenter import SEGMENTERS, SegmentationContext
-from heml.segmentation.segmenter_settings import SegmenterSettings
+from heml.segmentation.segment_rows import ANNOTATED, doubt
+from heml.segmentation.segmenter import SEGMENTERS, SegmentationContext, SegmentationJob
+from heml.segmentation.segmenter_settings import PredictorSettings, SegmenterSettings
+from heml.segmentation.stability import LeafStability, measure
 from heml.sources.raw import RawRecord, Unacceptable
 from heml.sources.validate import check_image, check_mask
 from heml.storage.sharded_parquet import ShardWriter
@@ -42,6 +45,11 @@ class TriedImage:
     confidence : dict of str to float
     doubts : dict of str to str
         Segments that are doubted, and why; they are among the masks.
+    stability : dict of str to float
+        Mean IoU with the segments of slightly changed images; also of names that are found in
+        these alone. Empty where it is not measured.
+    word_agreement : dict of str to float
+        See `Prediction`.
     """
 
     image_id: str
@@ -49,6 +57,13 @@ class TriedImage:
     masks: dict[str, np.ndarray]
     confidence: dict[str, float]
     doubts: dict[str, str]
+    stability: dict[str, float] = field(default_factory=dict)
+    word_agreement: dict[str, float] = field(default_factory=dict)
+
+    @property
+    def certainty(self) -> float:
+        """See `heml.segmentation.certainty`."""
+        return certainty({n: self.confidence[n] for n in self.masks}, self.stability)
 
 
 @dataclass(frozen=True)
@@ -58,6 +73,7 @@ class Trial:
     Parameters
     ----------
     images : list of TriedImage
+        The most doubtful first.
     names : list of str
         Leaves, or classes for a segmenter that gives these.
     refused : list of str
@@ -137,14 +153,39 @@ def try_segmenter(
                 if rows is not None:
                     found[image.image_id] = rows
     made = [row for rows in found.values() for row in rows]
+    stability = _stability(job, settings, pixels, found, progress)
+    tried = [
+        _tried(i, pixels[i], rows, settings, stability.get(i, {})) for i, rows in found.items()
+    ]
     return Trial(
-        [_tried(i, pixels[i], rows, settings) for i, rows in found.items()],
+        sorted(tried, key=lambda image: image.certainty),
         list(dict.fromkeys(job.names)),
         refused,
         made[0]["segmenter"] if made else None,
         made[0]["segmenter_licence"] if made else None,
         job.noticed(),
     )
+
+
+def _stability(
+    job: SegmentationJob,
+    settings: SegmenterSettings,
+    pixels: Mapping[str, np.ndarray],
+    found: Mapping[str, list[dict[str, Any]]],
+    progress: Progress,
+) -> dict[str, dict[str, LeafStability]]:
+    """How the segments of the images hold that the segmenter found."""
+    if job.predictor is None or not isinstance(settings, PredictorSettings):
+        return {}
+    changes = settings.changes
+    given = {i for i, rows in found.items() if any(r["segmenter"] == ANNOTATED for r in rows)}
+    ids = [i for i in found if i not in given]
+    measured: dict[str, dict[str, LeafStability]] = {}
+    for part in in_parts(ids if changes else [], settings.batch_size):
+        progress(f"stability ({', '.join(changes)}): {len(measured)} of {len(ids)} images done")
+        leaves = measure(job.predictor, [pixels[i] for i in part], changes, settings.least_area)
+        measured |= dict(zip(part, leaves, strict=True))
+    return measured
 
 
 def _stored(
@@ -206,7 +247,11 @@ def _parts(shard: Shard, size: int) -> list[Shard]:
 
 
 def _tried(
-    image_id: str, pixels: np.ndarray, rows: list[dict[str, Any]], settings: SegmenterSettings
+    image_id: str,
+    pixels: np.ndarray,
+    rows: list[dict[str, Any]],
+    settings: SegmenterSettings,
+    stability: Mapping[str, LeafStability],
 ) -> TriedImage:
     doubts = {
         row["class_name"]: why
@@ -219,4 +264,6 @@ def _tried(
         {row["class_name"]: decode(row["rle"], row["height"], row["width"]) for row in rows},
         {row["class_name"]: row["confidence"] for row in rows},
         doubts,
+        {name: found.mean for name, found in stability.items()},
+        {n: f.word_agreement for n, f in stability.items() if f.word_agreement is not None},
     )

@@ -62,6 +62,11 @@ class Store:
         return self.root / "segments"
 
     @property
+    def segment_stability(self) -> Path:
+        """Where a segmenter finds segments; a sample of the images."""
+        return self.root / "segment_stability.parquet"
+
+    @property
     def segmenter(self) -> Path:
         """Folder of fitted segmenters by fingerprint."""
         return self.root / "segmenter"

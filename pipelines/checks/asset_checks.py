@@ -28,6 +28,7 @@ from data_contracts import (
     REBALANCE_PLAN,
     REBALANCED_DATASET,
     RECOMBINED_SAMPLES,
+    SEGMENT_STABILITY,
     SEGMENTS,
     Contract,
     ContractError,
@@ -185,6 +186,10 @@ def recipe_checks(recipe: LoadedRecipe) -> list[dg.AssetChecksDefinition]:
             ),
             _beside("discovered_groups", DISCOVERED_GROUPS, lambda store: store.discovered_groups),
         ]
+    if getattr(recipe.settings.segmentation, "changes", ()):
+        steps["segments"].append(
+            _beside("segments", SEGMENT_STABILITY, lambda store: store.segment_stability)
+        )
     if recipe.settings.effect.enabled:
         steps["debias_effect"] = [
             contract_rule("debias_effect", DEBIAS_EFFECT, lambda store: store.debias_effect),

@@ -10,11 +10,14 @@ from pipelines.cli.terminal import write_line
 
 if TYPE_CHECKING:
     from heml.segmentation.contact_sheet import LeafSummary
+    from heml.segmentation.trial import TriedImage
 
 app = typer.Typer(no_args_is_help=True, help="Look at what a recipe's segmenter finds.")
 
 #: Where the picture lies in the recipe's store, if no other place is named.
 SHEET = "segments_try.png"
+#: Images in the table; the picture has all.
+_SHOWN = 12
 
 
 @app.command("try")
@@ -31,7 +34,9 @@ def try_(
 
     The images are chosen by the seed. What `heml run` made stays as it is: nothing of the store is
     changed but the picture. A `trained` segmenter is shown once `heml run` has fitted it; an
-    `annotated` one shows the masks. Striped segments in the picture are doubted.
+    `annotated` one shows the masks. Striped segments in the picture are doubted. Where segments
+    are found, the most doubtful images come first: those whose segments are unsure, or change
+    when the image is mirrored, shifted or enlarged a little (stability: mean IoU).
     """
     import tempfile
 
@@ -78,9 +83,13 @@ def try_(
     for line in trial.refused:
         write_line(f"not used: {line}")
     summaries = summarize(trial)
-    header = ("leaf", "images", "mean area", "confidence", "doubted")
-    for line in text_table(header, [_cells(summary) for summary in summaries]):
+    for line in text_table(*_leaves(summaries)):
         write_line(line)
+    if any(image.stability for image in trial.images):
+        write_line("")
+        for line in text_table(*_doubtful(trial.images[:_SHOWN])):
+            write_line(line)
+        write_line("")
     for line in trial.noticed:
         write_line(f"note: {line}")
     never = [summary.name for summary in summaries if not summary.share]
@@ -93,15 +102,46 @@ def try_(
     write_line(f"wrote {path}")
 
 
-def _cells(summary: "LeafSummary") -> list[str]:
-    """A row of the table; dashes where a leaf is in no image."""
-    return [
-        summary.name,
-        f"{summary.share:.0%}",
-        "–" if summary.area is None else f"{summary.area:.1%}",
-        "–" if summary.confidence is None else f"{summary.confidence:.2f}",
-        str(summary.doubted),
+def _leaves(summaries: "list[LeafSummary]") -> tuple[list[str], list[list[str]]]:
+    """The table of leaves; dashes where a leaf is in no image."""
+    header = ["leaf", "images", "mean area", "confidence", "doubted"]
+    rows = [
+        [
+            summary.name,
+            f"{summary.share:.0%}",
+            "–" if summary.area is None else f"{summary.area:.1%}",
+            _number(summary.confidence),
+            str(summary.doubted),
+        ]
+        for summary in summaries
     ]
+    measured = {
+        "stability": [summary.stability for summary in summaries],
+        "words agree": [summary.word_agreement for summary in summaries],
+    }
+    for name, values in measured.items():
+        if any(value is not None for value in values):
+            header.append(name)
+            for row, value in zip(rows, values, strict=True):
+                row.append(_number(value))
+    return header, rows
+
+
+def _doubtful(images: "list[TriedImage]") -> tuple[list[str], list[list[str]]]:
+    """The table of images: of each its least sure and its least stable segment."""
+    rows = [[image.image_id, _least(image.confidence), _least(image.stability)] for image in images]
+    return ["most doubtful first", "least confidence", "least stability"], rows
+
+
+def _least(values: dict[str, float]) -> str:
+    if not values:
+        return "–"
+    name = min(values, key=lambda each: values[each])
+    return f"{values[name]:.2f} {name}"
+
+
+def _number(value: float | None) -> str:
+    return "–" if value is None else f"{value:.2f}"
 
 
 @app.command()

@@ -102,6 +102,9 @@ def test_words_are_tried_with_a_checkpoint(tried, tmp_path):
     assert status == DONE, said
     assert "loading the segmenter" in said
     assert "segmenting: 8 of 12 images done" in said
+    assert "stability (mirror, shift, zoom): 8 of 12 images done" in said
+    assert re.search(r"doubted +stability +words agree", said)
+    assert re.search(r"shape +\d+% .* [01]\.\d\d +[01]\.\d\d", said)
 
 
 def test_leaves_with_the_same_pixels_and_leaves_that_are_not_found_are_told(tried, tmp_path):
@@ -123,6 +126,16 @@ def test_what_needs_no_masks_is_fitted_on_the_images_that_are_shown(tried):
     assert status == DONE, said
     assert "segmenting: 0 of 2 images done" in said
     assert re.search(r"shape +\d+%", said)
+    assert re.search(r"most doubtful first +least confidence +least stability", said)
+    first, second = re.findall(r"images/\S+ +(0\.\d\d) \w+ +([01]\.\d\d) \w+", said)
+    assert all(0 <= float(number) <= 1 for number in (*first, *second))
+
+
+def test_stability_is_left_out_where_the_recipe_says_so(tried):
+    status, said = tried("{kind: unsupervised, stability_images: 0}", "--images", "2")
+    assert status == DONE, said
+    assert "stability (" not in said
+    assert "least stability" not in said
 
 
 def test_a_segmenter_that_must_be_fitted_says_so(tried):
@@ -167,11 +180,15 @@ def test_numbers_and_colors_by_hand():
     half = np.array([[1, 1, 0, 0]] * 2, bool)
     whole = np.ones((2, 4), bool)
     images = [
-        TriedImage("a", pixels, {"hair": half}, {"hair": 0.5}, {}),
+        TriedImage("a", pixels, {"hair": half}, {"hair": 0.5}, {}, {"hair": 0.5, "hat": 0.0}),
         TriedImage("b", pixels, {"hair": whole}, {"hair": 1.0}, {"hair": "unsure"}),
     ]
+    assert [image.certainty for image in images] == [0.25, 1.0]
     trial = Trial(images, ["hair", "hat"], [], "toy", None, [])
-    assert summarize(trial) == [("hair", 1.0, 0.75, 0.75, 1), ("hat", 0.0, None, None, 0)]
+    assert summarize(trial) == [
+        ("hair", 1.0, 0.75, 0.75, 1, 0.5, None),
+        ("hat", 0.0, None, None, 0, 0.0, None),
+    ]
     palette = colors([*map(str, range(24)), "background"])
     assert len(set(palette.values())) == 25
     assert len(set(palette["background"])) == 1

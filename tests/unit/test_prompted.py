@@ -103,6 +103,36 @@ def test_words_of_one_leaf_are_joined_and_the_rest_knows_how_near_words_came():
     assert prediction.confidence == pytest.approx({0: 0.8, 3: (0.6 + 1.0) / 2})
 
 
+def test_words_of_a_leaf_agree_by_their_pixels():
+    rows = {
+        "sparrow": [0.9, 0.9, 0.1, 0.0],
+        "finch": [0.0, 0.7, 0.8, 0.0],
+        "pond": [0.0, 0.0, 0.0, 0.9],
+        "lake": [0.0, 0.0, 0.0, 0.6],
+        "beak": [0.9, 0.0, 0.0, 0.0],
+        "hawk": [0.2, 0.1, 0.1, 0.1],
+    }
+    prompts = {"bird": ["sparrow", "finch", "hawk"], "beak": ["beak"], "water": ["pond", "lake"]}
+    (prediction,) = segmenter(Rows(rows), prompts).predict([np.zeros((1, 4, 3), np.uint8)])
+    # sparrow and finch share one of three pixels; neither agrees with hawk, which finds nothing
+    assert prediction.word_agreement == pytest.approx({0: 1 / 9, 2: 1.0})
+    (nothing,) = segmenter(Rows({}), prompts).predict([np.zeros((1, 4, 3), np.uint8)])
+    assert nothing.word_agreement == {}
+
+
+def test_pixels_of_words_are_compared_coarsely_in_large_images():
+    from heml.segmentation.prompting.word_agreement import WordAgreement
+
+    agreement = WordAgreement([4, 4, 7])
+    whole = torch.zeros(600, 1000, dtype=torch.bool)
+    whole[:, :500] = True
+    half = whole.clone()
+    half[300:] = False
+    for word, claimed in enumerate((whole, half, whole)):
+        agreement.add(word, claimed)
+    assert agreement.by_leaf() == pytest.approx({4: 0.5}, abs=0.02)
+
+
 def test_a_prompt_that_finds_nothing_has_no_segment():
     (prediction,) = segmenter(Rows({"bird": [0.9, 0.0]})).predict([np.zeros((1, 2, 3), np.uint8)])
     assert prediction.ids.tolist() == [[0, 3]]

@@ -12,6 +12,7 @@ from torch.nn.functional import interpolate
 from heml.segmentation.prediction import Prediction
 from heml.segmentation.prompting.family import Finder, Found, working_size
 from heml.segmentation.prompting.overlaps import LeafScores, assign, same_pixels
+from heml.segmentation.prompting.word_agreement import WordAgreement
 
 #: Pairs of leaves with the same pixels that are told one by one.
 _PAIRS = 5
@@ -67,7 +68,8 @@ class PromptedSegmenter:
     def predict(self, images: Sequence[np.ndarray]) -> list[Prediction]:
         """Segments of a batch of images; see `heml.segmentation.prediction.Predictor`."""
         results = []
-        for image, (found, highest) in zip(images, self.claims(images), strict=True):
+        claims, agreement = self._claims(images)
+        for image, (found, highest), agreed in zip(images, claims, agreement, strict=True):
             size = working_size(image)
             self._images += 1
             self._gone.update(same_pixels(found))
@@ -75,7 +77,7 @@ class PromptedSegmenter:
             if size != image.shape[:2]:
                 small = torch.from_numpy(ids)[None, None]
                 ids = interpolate(small, size=image.shape[:2], mode="nearest")[0, 0].numpy()
-            results.append(Prediction(ids, confidence))
+            results.append(Prediction(ids, confidence, agreed.by_leaf()))
         return results
 
     def noticed(self) -> list[str]:
@@ -98,24 +100,35 @@ class PromptedSegmenter:
             Leaves that claim something, in their order; the highest score of any prompt at each
             pixel of the image's `working_size`.
         """
+        return self._claims(images)[0]
+
+    def _claims(
+        self, images: Sequence[np.ndarray]
+    ) -> tuple[list[tuple[list[LeafScores], np.ndarray]], list[WordAgreement]]:
+        agreement = [WordAgreement(self._leaf_of) for _ in images]
         scores: list[dict[int, torch.Tensor]] = [{} for _ in images]
         highest = [torch.zeros(working_size(i), device=self._device) for i in images]
         for found in self._finder.find(images, self._prompts, self._threshold):
             highest[found.image] = torch.maximum(highest[found.image], found.scores)
-            self._join(scores[found.image], found)
-        return [
+            if self._join(scores[found.image], found):
+                agreement[found.image].add(found.prompt, found.scores > self._threshold)
+        claims = [
             (
                 [self._leaf(leaf, of[leaf].cpu().numpy()) for leaf in sorted(of)],
                 high.cpu().numpy(),
             )
             for of, high in zip(scores, highest, strict=True)
         ]
+        return claims, agreement
 
-    def _join(self, of: dict[int, torch.Tensor], found: Found) -> None:
+    def _join(self, of: dict[int, torch.Tensor], found: Found) -> bool:
+        """Adds what a prompt found to its leaf; False if it found nothing."""
+        if not (found.scores > self._threshold).any():
+            return False
         leaf = self._leaf_of[found.prompt]
-        if (found.scores > self._threshold).any():
-            known = of.get(leaf)
-            of[leaf] = found.scores if known is None else torch.maximum(known, found.scores)
+        known = of.get(leaf)
+        of[leaf] = found.scores if known is None else torch.maximum(known, found.scores)
+        return True
 
     def _leaf(self, leaf: int, scores: np.ndarray) -> LeafScores:
         return LeafScores(leaf, scores, scores > self._threshold)
