@@ -11,7 +11,7 @@ from heml.segmentation.masks import SegmentReader
 from heml.storage.store import Store
 
 #: Decoded images that are kept, in bytes of their arrays, and row groups of encoded ones.
-_CACHE_BYTES, _CACHE_ENCODED = 192 << 20, 64 << 20
+_CACHE_BYTES, _CACHE_ENCODED = 384 << 20, 64 << 20
 
 
 class SegmentedImageReader:
