@@ -8,6 +8,7 @@ import pytest
 from data_contracts import RECOMBINED_SAMPLES
 from heml.recombination.critic.critic import FEWEST, Candidate, criticize
 from heml.recombination.critic.crops import PIECES, SIDE, edit_crops
+from heml.recombination.critic.crops_file import CropsFile
 
 
 def photograph(rng) -> np.ndarray:
@@ -68,6 +69,17 @@ def test_marked_samples_look_edited_to_networks_that_did_not_see_them():
     assert 0.6 < scores.auc().value < 0.95
 
 
+def test_pieces_are_read_from_a_file_as_they_were_written(tmp_path):
+    own = candidates(5, {1})
+    file = CropsFile(tmp_path / "crops.bin", iter(own))
+    for _ in range(2):
+        found = list(file.read())
+        assert [(c.edit_id, c.host_id) for c in found] == [(c.edit_id, c.host_id) for c in own]
+        for before, after in zip(own, found, strict=True):
+            assert all(map(np.array_equal, before.crops, after.crops))
+    assert [c.edit_id for c in file.read({"edit-3", "edit-0"})] == ["edit-0", "edit-3"]
+
+
 def test_few_samples_have_no_critic():
     assert criticize(list, FEWEST - 1, 0) is None
 
@@ -91,6 +103,7 @@ def test_the_best_of_each_slot_are_kept(tmp_path, monkeypatch):
             writer.write([row], 1)
     scores = Scores({f"edit-{n}": n / 10 for n in range(6)}, ["h"] * 2, [True, False], [0, 1])
     monkeypatch.setattr(choose, "criticize", lambda *_: scores)
+    monkeypatch.setattr(choose, "_read_crops", lambda *_: iter(()))
     wanted = Counter({("balancing", ("a", "x")): 2})
     found = choose.choose_samples(tmp_path / "candidates", tmp_path / "out", wanted, None, 0)
     assert (found["accepted"], found["spares"]) == (2, 3)

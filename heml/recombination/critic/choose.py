@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +11,11 @@ import numpy as np
 from scipy.stats import rankdata
 
 from data_contracts import RECOMBINED_SAMPLES
+from heml.compute.prefetch import map_ahead
 from heml.images.images_table import ImageReader, decode_image
 from heml.recombination.critic.critic import Candidate, Scores, criticize
 from heml.recombination.critic.crops import edit_crops
+from heml.recombination.critic.crops_file import CropsFile
 from heml.recombination.plan.schedule import Kind
 from heml.recombination.refusals import SPARE
 from heml.recombination.rounds import Slot, is_identity, slot_of
@@ -61,7 +63,8 @@ def choose_samples(
                 kinds[row["edit_id"]] = row["operator"], tuple(row["nodes"])
                 misfits[row["edit_id"]] = row["misfit"] or 0.0
     spare = any(len(own) > wanted[slot] for slot, own in passed.items())
-    scores = criticize(_reading(table, reader), len(kinds), seed) if spare else None
+    crops = CropsFile(candidates / "crops.bin", _read_crops(table, reader)) if spare else None
+    scores = None if crops is None else criticize(crops.read, len(kinds), seed)
     looks = {} if scores is None else scores.samples
     kept = {
         edit
@@ -69,7 +72,9 @@ def choose_samples(
         for edit in best_of_each_kind(own, wanted[slot], kinds, looks, misfits)
     }
     # By networks that did not choose: those that did would flatter their choice.
-    chosen = None if scores is None else criticize(_reading(table, reader, kept), len(kept), ~seed)
+    chosen = None
+    if crops is not None and scores is not None:
+        chosen = criticize(lambda: crops.read(kept), len(kept), ~seed)
     with ShardWriter(folder, RECOMBINED_SAMPLES) as writer:
         for batch in table.batches(table.names, _READ):
             for row in batch.to_pylist():
@@ -86,30 +91,35 @@ def choose_samples(
     }
 
 
-def _reading(
-    table: ShardedTable, reader: ImageReader, kept: set[str] | None = None
-) -> Callable[[], Iterator[Candidate]]:
-    """Candidates that passed the gates, or those of them that are kept."""
+def _read_crops(table: ShardedTable, reader: ImageReader) -> Iterator[Candidate]:
+    """Candidates that passed the gates."""
+    found = map_ahead(_cropped, _with_originals(table, reader))
+    return (candidate for candidate in found if candidate is not None)
+
+
+def _with_originals(
+    table: ShardedTable, reader: ImageReader
+) -> Iterator[tuple[dict[str, Any], bytes, bytes]]:
+    """Rows that passed the gates, each with the encoded host and donor."""
     columns = ["edit_id", "reason", "direction", "label", "attributes"]
     columns += ["host_id", "donor_id", "seed", "image"]
+    for batch in table.batches(columns, _READ):
+        rows = [row for row in batch.to_pylist() if not row["reason"]]
+        rows = [row for row in rows if not is_identity(slot_of(row))]
+        ids = list(dict.fromkeys(row[end] for row in rows for end in ("host_id", "donor_id")))
+        real = {
+            image_id: found["image"]["bytes"]
+            for image_id, found in zip(ids, reader.rows(ids, ["image"]), strict=True)
+        }
+        for row in rows:
+            yield row, real[row["host_id"]], real[row["donor_id"]]
 
-    def read() -> Iterator[Candidate]:
-        for batch in table.batches(columns, _READ):
-            rows = [row for row in batch.to_pylist() if not row["reason"]]
-            rows = [row for row in rows if not is_identity(slot_of(row))]
-            rows = [row for row in rows if kept is None or row["edit_id"] in kept]
-            ids = list(dict.fromkeys(row[end] for row in rows for end in ("host_id", "donor_id")))
-            real = {
-                image_id: decode_image(found["image"]["bytes"])
-                for image_id, found in zip(ids, reader.rows(ids, ["image"]), strict=True)
-            }
-            for row in rows:
-                sample = decode_image(row["image"]["bytes"])
-                crops = edit_crops(sample, real[row["host_id"]], real[row["donor_id"]], row["seed"])
-                if crops is not None:
-                    yield Candidate(row["edit_id"], row["host_id"], crops)
 
-    return read
+def _cropped(given: tuple[dict[str, Any], bytes, bytes]) -> Candidate | None:
+    row, *originals = given
+    images = [decode_image(data) for data in (row["image"]["bytes"], *originals)]
+    crops = edit_crops(images[0], images[1], images[2], row["seed"])
+    return None if crops is None else Candidate(row["edit_id"], row["host_id"], crops)
 
 
 def best_of_each_kind(
