@@ -50,6 +50,18 @@ def test_leaf_that_carries_the_attribute_and_leaf_that_tells_the_label():
     assert roles.remarks == ()
 
 
+def test_of_leaves_that_carry_the_attribute_alike_the_one_without_the_label_is_moved():
+    # A tint of the whole image: the mouth shows it a little better than the hair.
+    weak = (0.42, 0.79, 0.01, 0.79, 0.42)
+    roles = find_roles(
+        scores(hair=weak, top=weak, mouth=(0.43, 0.91, 0.01, 0.9, 0.67)),
+        2,
+        TAXONOMY,
+    )
+    assert roles.attribute_nodes == {"tone": ("hair",)}
+    assert roles.label_nodes == ("mouth",)
+
+
 def test_branch_is_moved_where_no_leaf_stands_out():
     weak = (0.2, 0.7, 0.01, 0.7, 0.5)
     roles = find_roles(scores(hair=weak, hat=weak), 2, TAXONOMY)

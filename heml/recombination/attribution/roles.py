@@ -157,6 +157,9 @@ def _encoding_nodes(
             return (str(small),), f"{attribute}: no single leaf encodes it, the branch {small} does"
     if len(leaves):
         chosen = leaves[leaves["score"] >= NEAR_BEST * best_leaf]
+        # With a leaf that encodes the label too, the label would go along: another does as well.
+        movable = chosen[~chosen["node"].isin(forbidden)]
+        chosen = movable if len(movable) else chosen
         remark = ""
         if "score_low" in chosen and chosen["score_low"].iloc[0] < TOUCHES_ZERO:
             remark = (
