@@ -12,6 +12,7 @@ from torch import Tensor
 
 from heml.images.bounding_box import bounding_box
 from heml.metrics.views import union
+from heml.recombination.imaging.grain import with_grain
 from heml.recombination.imaging.gray import in_gray
 from heml.recombination.imaging.masked import weights
 from heml.recombination.imaging.matte import SOLID, Matte, segment_matte
@@ -90,6 +91,7 @@ def exchange_background(edits: Sequence[Exchange], device: torch.device) -> list
     known = _planes([_inside(e.scenery, piece) for e in edits], device)
     matrices = np.stack([e.matrix for e in edits])
     warped, seen = warp(donor, weights(known), matrices, (tall, wide))
+    warped = with_grain(warped, seen > 0.5, donor, known)
     # At the outline interpolation mixes what the donor shows with what was filled in.
     shown = erode(seen > 0.5, 1).squeeze(1).cpu().numpy()
     return [_recombined(*each) for each in zip(edits, pixels(warped), shown, strict=True)]

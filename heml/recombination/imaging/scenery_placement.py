@@ -45,6 +45,8 @@ def place_scenery(
     scale = min(max(cover, needed), cover * MOST_ENLARGED)
     shift = end - scale * start
     shift = np.clip(shift, [width - scale * wide, height - scale * tall], 0)
+    if scale == 1:
+        shift = np.round(shift)  # no pixel has to be interpolated
     return np.column_stack([scale * np.eye(2), shift])
 
 
