@@ -15,6 +15,7 @@ from heml.parts.wording import chance, decimal, percent, plural
 from heml.recombination.gate import GATES
 from heml.report.content.bias_facts import discovered, measures_by_attribute
 from heml.report.content.findings import effect_caveats, findings
+from heml.report.content.found_segments import found_segments
 from heml.report.content.galleries import group_gallery, sample_gallery
 from heml.report.content.glossary import GLOSSARY
 from heml.report.content.pair_explanation import explained_pairs
@@ -40,7 +41,7 @@ from heml.storage.stage import Outcome, run_stage
 from heml.storage.store import Store
 from heml.taxonomy import Taxonomy
 
-VERSION = 7
+VERSION = 8
 
 SECTIONS = (
     ("short", "Summary"),
@@ -129,6 +130,7 @@ def _page(
         measures=measures_by_attribute(store),
         history=scores_over_measurements(read_history(store)),
         discovered=discovered(store, images, facts.attributes),
+        found=found_segments(store, images, taxonomy),
         groups=[(group, group_gallery(images, group)) for group in facts.groups],
         accepted=sample_gallery(store, images, accepted=True),
         refused=sample_gallery(store, images, accepted=False),

@@ -13,13 +13,15 @@ import pandas as pd
 import pyarrow.parquet as pq
 import pytest
 from PIL import Image
-from report_store import EVIL, RECIPE, TAXONOMY, Page, ReportStore, leave_out_figures
+from report_store import CLASSES, EVIL, RECIPE, TAXONOMY, Page, ReportStore, leave_out_figures
 from statsmodels.stats.proportion import proportion_confint
 
 from data_contracts import (
     BIAS_SCORES,
     DEBIAS_EFFECT,
     RECOMBINED_SAMPLES,
+    SEGMENT_STABILITY,
+    SEGMENTS,
 )
 from heml.bias.history import remember_scores
 from heml.dataset import revocation
@@ -28,14 +30,19 @@ from heml.effect.summary import arm_effects
 from heml.parts.wording import chance, decimal, percent
 from heml.report import report_stage
 from heml.report.content.findings import findings
+from heml.report.content.found_segments import found_segments
 from heml.report.content.report_facts import gather
 from heml.report.content.revoked_images import RevokedImagesError
 from heml.report.drawing.encoding import SMALL
 from heml.report.drawing.style import ink_on
+from heml.report.drawing.thumbnails import leaf_colors, outlined
 from heml.report.drawing.tree_drawing import places
 from heml.report.figures import by_name
 from heml.report.figures.examples import contrasting_pairs, sample_examples, spread
+from heml.report.figures.store_images import StoreImages
 from heml.report.report_stage import SECTIONS, render_report
+from heml.segmentation.segment_rows import segment_rows
+from heml.storage.sharded_parquet import ShardWriter
 from heml.storage.store import Store
 from heml.tree.metric_tree import MetricTree
 
@@ -436,3 +443,90 @@ def test_revoked_images_are_not_shown_where_revoking_was_interrupted(
     with pytest.raises(RevokedImagesError, match=f"^{expected} still hold revoked images"):
         own.render()
     assert not own.store.report.exists()
+
+
+def found_by_a_segmenter(own: ReportStore, measured: bool = True) -> None:
+    """The store's segments as if a network had found them: the later an image, the surer."""
+    ids = list(own.masks)
+    with ShardWriter(own.store.segments, SEGMENTS) as writer:
+        for place, image_id in enumerate(ids):
+            sure = dict.fromkeys(CLASSES, 0.5 + place / 100)
+            writer.write(
+                segment_rows(image_id, own.masks[image_id], CLASSES, sure, EVIL, None), 100
+            )
+    rows = [
+        {
+            "image_id": image_id,
+            "class_name": leaf,
+            "stability": 0.9 - place / 100,
+            "mirror": 0.9 - place / 100,
+            "shift": None,
+            "zoom": None,
+            "word_agreement": None,
+            "made_from": bytes(32),
+        }
+        for place, image_id in enumerate(ids)
+        for leaf in ("background", "shape")
+    ]
+    stability = [
+        {"leaf": "background", "mean": 0.81, "low": 0.72, "high": 0.89, "images": 26},
+        {"leaf": "shape", "mean": 0.61, "low": 0.52, "high": 0.69, "images": 25},
+    ]
+    told = {"stability": stability, "stability_images": 26} if measured else {}
+    words = {"word_agreement": [{"leaf": "shape", "mean": 0.37}]} if measured else {}
+    if measured:
+        pq.write_table(SEGMENT_STABILITY.table(rows), own.store.segment_stability)
+    summary = own.store.summary("segments") | {
+        "segmenter": EVIL,
+        "images": len(ids),
+        "dropped": 1,
+        "mean_confidence": {"background": 0.66, "shape": 0.64},
+        **told,
+        **words,
+    }
+    own.store.finish("segments", "found", summary, [])
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_found_segments_are_shown_with_the_doubtful_images_first(own: ReportStore) -> None:
+    found_by_a_segmenter(own)
+    text = Page(own.render()).text
+    assert "1 doubted segment was left out" in text
+    assert re.search(r"background\s+100%\s+0\.66\s+0\.81 \[0\.72, 0\.89\]\s+26\s+–", text)
+    assert re.search(r"shape\s+100%\s+0\.64\s+0\.61 \[0\.52, 0\.69\]\s+25\s+0\.37", text)
+    assert re.search(r"hat\s+25%\s+–\s+–\s+0\s+–", text)
+    found = found_segments(own.store, StoreImages(own.store), TAXONOMY)
+    assert found is not None
+    of_least = [f"confidence 0.{50 + n}, stability 0.{90 - n}" for n in range(6)]
+    assert [image.caption for image in found.least_sure] == of_least
+    of_least = [f"confidence 0.{75 - n}, stability 0.{65 + n}" for n in range(6)]
+    assert [image.caption for image in found.least_stable] == of_least
+    assert len({image.caption for image in found.random} - set(of_least)) == 6
+    for caption in (i.caption for i in (*found.least_sure, *found.least_stable, *found.random)):
+        assert text.count(caption) == 1
+
+
+@pytest.mark.usefixtures("undrawn")
+def test_without_stability_found_segments_are_shown_by_confidence(own: ReportStore) -> None:
+    found_by_a_segmenter(own, measured=False)
+    text = Page(own.render()).text
+    assert "Found segments" in text
+    assert "confidence 0.50" in text
+    assert "tability" not in text
+
+
+def test_annotated_segments_are_not_called_found(page: Page) -> None:
+    assert "Found segments" not in page.text
+
+
+def test_outlines_follow_the_inner_edge_but_not_the_images_border() -> None:
+    image = np.zeros((60, 100, 3), np.uint8)
+    shape = np.zeros((60, 100), bool)
+    shape[:, :50] = True
+    shown = outlined(image, {"shape": shape, "background": ~shape}, TAXONOMY, 100)
+    color = [int(leaf_colors(TAXONOMY)["shape"][i : i + 2], 16) for i in (1, 3, 5)]
+    assert (shown[:, 47:50] == color).all()
+    assert (shown[:, 50] == 255).all()
+    assert not shown[:, :47].any()
+    assert not shown[:, 51:].any()
+    assert outlined(image, {}, TAXONOMY, 50).shape == (30, 50, 3)
