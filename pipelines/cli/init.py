@@ -32,14 +32,24 @@ def init(
     out: Annotated[
         Path | None, typer.Option(help="File to write. Default: <name>.yaml here.")
     ] = None,
+    captioner: Annotated[
+        str | None,
+        typer.Option(
+            metavar="NAME_OR_FOLDER",
+            help="Checkpoint that captions images (BLIP, GIT, ViT-GPT2), on the Hub or a folder: "
+            "what captions name is drafted as words for images without masks.",
+        ),
+    ] = None,
 ) -> None:
     """Look at a dataset, say what was found, and write a commented recipe that runs.
 
-    Chooses label, attributes and taxonomy, and says why. Only metadata is read.
+    Chooses label, attributes and taxonomy, and says why. Only metadata is read, with --captioner
+    also a few dozen images.
     """
+    from heml.compute.checkpoints import CheckpointError
     from heml.sources.raw import SourceError
     from pipelines.recipe.draft.draft import draft_recipe
     from pipelines.recipe.model import RecipeError
 
-    with refusing(SourceError, RecipeError):
-        draft_recipe(given, label, attribute, name, out, write_line)
+    with refusing(SourceError, RecipeError, CheckpointError):
+        draft_recipe(given, label, attribute, name, out, write_line, captioner)

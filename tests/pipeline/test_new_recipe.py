@@ -13,6 +13,8 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+import tiny_captioners
+import torch
 from conftest import png
 from PIL import Image
 from pydantic import TypeAdapter
@@ -248,6 +250,50 @@ def test_without_masks_prompts_are_drafted_from_columns(draft, faces):
     assert prompts["hair"] == "hair"
     assert set(prompts) <= {"mouth", "hair", "coin", "background"}
     assert prompts["background"] == "rest"
+
+
+def test_a_captioner_adds_words(draft, faces, tmp_path):
+    torch.manual_seed(1)
+    folder = tmp_path / "blip"
+    folder.mkdir()
+    tiny_captioners.blip(folder)
+    masks = [row["mask_name"] for row in faces.rows]
+    recipe, said = draft(faces.root, "--captioner", str(folder))
+    assert "captions   none: the masks say what is in the images" in said
+    for row in faces.rows:
+        row["mask_name"] = ""
+    faces.write()
+    without, _ = draft(faces.root)
+    columns = set(with_words(without.path).settings.segmentation.prompts)
+    recipe, said = draft(faces.root, "--captioner", str(folder))
+    assert recipe is not None, said
+    captioned = re.search(r"captions   (\d+) train images, by blip, licence apache-2.0", said)
+    assert 20 <= int(captioned[1]) <= 48 < len(masks)
+    assert "CHANGE-ME" in recipe.path.read_text()
+    assert recipe.settings.segmentation.kind == "unsupervised"
+    prompts = with_words(recipe.path).settings.segmentation.prompts
+    added = set(prompts) - columns
+    assert added
+    assert added <= {*tiny_captioners.WORDS, "object"}
+    for leaf in added - {"object"}:
+        assert re.search(
+            rf"{leaf}: {leaf}   # in \d+ of {captioned[1]} captions", recipe.path.read_text()
+        )
+    again, _ = draft(faces.root, "--captioner", str(folder))
+    assert with_words(again.path).settings.segmentation.prompts == prompts
+
+
+def test_captioners_that_cannot_be_used_are_refused(draft, faces, tmp_path):
+    for row in faces.rows:
+        row["mask_name"] = ""
+    faces.write()
+    recipe, said = draft(faces.root, "--captioner", "./nowhere")
+    assert (recipe, "no such folder" in said) == (None, True)
+    folder = tmp_path / "silent"
+    folder.mkdir()
+    tiny_captioners.silent(folder)
+    recipe, said = draft(faces.root, "--captioner", str(folder))
+    assert (recipe, "no word for a thing is in several of" in said) == (None, True)
 
 
 def test_without_masks_and_words_object_and_background_are_found(photos):

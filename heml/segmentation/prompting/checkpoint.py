@@ -51,6 +51,31 @@ class PromptCheckpoint:
                 self.place, use_safetensors=True, dtype=torch.float32, **self.options()
             ).eval()
 
+    def whole_model(self, cls: Any) -> Any:
+        """The same for an automatic class, which also takes networks of other tasks.
+
+        Raises
+        ------
+        CheckpointError
+            If weights of the network are not in the checkpoint: they would be random.
+        """
+        import torch
+
+        with self._explained():
+            model, loaded = cls.from_pretrained(
+                self.place,
+                use_safetensors=True,
+                dtype=torch.float32,
+                output_loading_info=True,
+                **self.options(),
+            )
+        if missing := sorted(loaded["missing_keys"]):
+            raise CheckpointError(
+                f"checkpoint {self.place}: it lacks {len(missing)} weights of a "
+                f"{type(model).__name__}, {missing[0]} for example; it was made for another task"
+            )
+        return model.eval()
+
     def tokenizer(self) -> Any:
         """What splits words."""
         from transformers import AutoTokenizer

@@ -13,6 +13,7 @@ from heml.sources.layout import LAYOUTS
 from heml.sources.raw import SourceError
 from heml.storage.atomic_write import write_aside
 from heml.taxonomy import nearest
+from pipelines.recipe.draft.captioned import add_captioned
 from pipelines.recipe.draft.columns import Findings, associations, best_label, look
 from pipelines.recipe.draft.find import Content, find_source, read
 from pipelines.recipe.draft.one_line import one_line
@@ -40,8 +41,11 @@ def draft_recipe(
     name: str | None,
     out: Path | None,
     say: Say,
+    captioner: str | None = None,
 ) -> Path:
     """Looks at a dataset's metadata; writes a commented recipe, and the schema beside it.
+
+    Images are looked at only where a captioner is named and the dataset has no masks.
 
     Parameters
     ----------
@@ -53,6 +57,9 @@ def draft_recipe(
         File to write; must not exist. Default: `<name>.yaml` in the current folder.
     say : callable
         Takes each line of what is found and chosen.
+    captioner : str, optional
+        Checkpoint that writes captions, a folder or a name on the Hub: what they name is proposed
+        as words to look for.
 
     Returns
     -------
@@ -65,6 +72,8 @@ def draft_recipe(
         If the dataset cannot be used, or a choice must be made.
     RecipeError
         If what was drafted would not load.
+    CheckpointError
+        If the captioner cannot be used, or its captions name nothing.
     """
 
     def tell(line: str) -> None:
@@ -92,7 +101,11 @@ def draft_recipe(
         tell(f"refusals   about {share:.0%} of the rows: max_refused is {limit}")
     prompts = draft_prompts(findings, label, attributes)
     if taxonomy is None:
+        if captioner is not None:
+            add_captioned(prompts, read(content, label, attributes), label, captioner, tell)
         _say_without_masks(prompts, tell)
+    elif captioner is not None:
+        tell("captions   none: the masks say what is in the images")
     text = recipe_text(name, findings, label, attributes, taxonomy, limit, prompts, trained)
     read(content, label, attributes).check(annotated=taxonomy is not None)
     with write_aside(path) as aside:

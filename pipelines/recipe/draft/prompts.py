@@ -66,6 +66,23 @@ class DraftedPrompts:
     prompts: dict[str, list[str]] = field(default_factory=dict)
     reasons: dict[str, str] = field(default_factory=dict)
 
+    def named(self) -> set[str]:
+        """All words that are there, and single ones of several, lower-case."""
+        words = {word.lower() for of in self.prompts.values() for word in of}
+        return words | {each for word in words for each in word.split()} | set(self.prompts)
+
+    def add_captioned(self, word: str, of_label: bool, reason: str) -> None:
+        """Adds a word that captions name; of the label's things, to the leaf that they share."""
+        if word in self.named():
+            return
+        if not of_label:
+            self.add(_leaf(word), [word], reason)
+        elif _OBJECT in self.prompts:
+            self.prompts[_OBJECT].append(word)
+            self.reasons[_OBJECT] += f"; {word}: {reason}"
+        else:
+            self.add(_OBJECT, [word], f"{word}: {reason}")
+
     def add(self, leaf: str, words: Sequence[str], reason: str) -> None:
         """Adds a leaf, once."""
         if leaf not in self.prompts:
