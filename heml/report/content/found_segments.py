@@ -53,9 +53,10 @@ class FoundLeaf:
 
 @dataclass(frozen=True)
 class OutlinedImage:
-    """An image with its segments outlined, and what is said of it."""
+    """An image with its segments outlined, the end of its id, and what is said of it."""
 
     picture: Embedded
+    name: str
     caption: str
 
 
@@ -184,7 +185,11 @@ def _outlined(
     ]
     picture = outlined(images.image(image_id), images.segments(image_id), taxonomy, BOX)
     alt = f"Image {image_id} with its segments outlined"
-    return OutlinedImage(embed(encoded(picture, BOX, BOX), alt, DENSITY), ", ".join(numbers))
+    return OutlinedImage(
+        embed(encoded(picture, BOX, BOX), alt, DENSITY),
+        image_id.rsplit("/", 1)[-1],
+        ", ".join(numbers),
+    )
 
 
 def _rank(image_id: str) -> bytes:
