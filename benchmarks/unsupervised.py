@@ -44,7 +44,7 @@ _TAXONOMY = Taxonomy(
 _NECK, _CLOTH = ("neck", "neck_l"), ("cloth",)
 #: Set → what counts as the object → classes of the masks that do not. The first is the one that
 #: settings were chosen on.
-_BEHIND: dict[str, dict[str, tuple[str, ...]]] = {
+BEHIND: dict[str, dict[str, tuple[str, ...]]] = {
     "pets": {"pet": ("background",)},
     "ccp": {"person": ("background",)},
     "celebamask": {
@@ -55,7 +55,7 @@ _BEHIND: dict[str, dict[str, tuple[str, ...]]] = {
     },
 }
 #: Class whose pixels are of both sides.
-_RIM = {"pets": "border"}
+RIM = {"pets": "border"}
 _SETTINGS = UnsupervisedSegmentation(kind="unsupervised")
 
 
@@ -65,7 +65,7 @@ def main() -> None:
         prog="python -m benchmarks.unsupervised", description=__doc__.split("\n\n")[0]
     )
     parser.add_argument("--root", type=Path, required=True, help="folder of the set")
-    parser.add_argument("--set", choices=sorted(_BEHIND), required=True)
+    parser.add_argument("--set", choices=sorted(BEHIND), required=True)
     parser.add_argument("--part", choices=["tune", "report"], default="report")
     parser.add_argument("--most", type=int, help="images; default: all of the part")
     parser.add_argument("--work", type=Path, required=True, help="new folder of copies and store")
@@ -105,16 +105,15 @@ def _measure(arguments: argparse.Namespace, progress: Progress) -> Iterator[str]
         + f"; {summary['dropped']} segments doubted and dropped."
     )
     of_id = {_image_id(row["file_name"]): row for row in rows}
-    names = json.loads((arguments.root / "classes.json").read_text())
-    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in _BEHIND[arguments.set]}
+    found: dict[str, dict[str, np.ndarray]] = {name: {} for name in BEHIND[arguments.set]}
     for image_id, masks in iterate_masks(store):
         path = arguments.root / of_id[image_id]["mask_name"]
         annotated = np.asarray(Image.open(path))
         predicted = np.zeros(annotated.shape, np.uint8)
         if "object" in masks:
             predicted[masks["object"]] = 1
-        for name, behind in _BEHIND[arguments.set].items():
-            lut = _truth(names, behind, _RIM.get(arguments.set))
+        for name, behind in BEHIND[arguments.set].items():
+            lut = binary_truth(arguments.root, behind, RIM.get(arguments.set))
             found[name][image_id] = confusion(lut[annotated], predicted, 2)
     lines = []
     for name, by_image in found.items():
@@ -184,9 +183,10 @@ def _copy_images(rows: list[dict[str, str]], root: Path, data: Path) -> None:
     (data / "metadata.csv").write_text("\n".join(["file_name,split,label", *lines]))
 
 
-def _truth(names: dict[str, str], behind: tuple[str, ...], rim: str | None) -> np.ndarray:
+def binary_truth(root: Path, behind: tuple[str, ...], rim: str | None) -> np.ndarray:
+    """Class id in a set's masks → 1 for the object, 0 for what is behind, `IGNORED` for the rim."""
     lut = np.full(256, IGNORED, np.uint8)
-    for number, name in names.items():
+    for number, name in json.loads((root / "classes.json").read_text()).items():
         if name != rim:
             lut[int(number)] = name not in behind
     return lut

@@ -13,7 +13,8 @@ from typing import Any
 import numpy as np
 
 from heml.compute.batching import in_parts
-from heml.compute.progress import Progress
+from heml.compute.progress import Progress, silent
+from heml.compute.throttled_progress import ThrottledProgress
 from heml.images.images_table import decode_image, decode_mask
 from heml.segmentation.iou import IGNORED, confusion, iou
 from heml.segmentation.prediction import Prediction, Predictor
@@ -148,17 +149,16 @@ def _found(
     predictor: Predictor,
     settings: PredictorSettings,
     image_ids: Collection[str],
-    progress: Progress | None = None,
+    progress: Progress = silent,
 ) -> Iterator[tuple[Mapping[str, Any], np.ndarray, np.ndarray]]:
     """Rows of images, their pixels and the leaves found in them, doubted ones left out."""
-    done = 0
+    done, throttled = 0, ThrottledProgress(progress)
     for part in in_parts(iterate_chosen(store, image_ids, ["image", "mask"]), settings.batch_size):
         pixels = [decode_image(row["image"]["bytes"]) for row in part]
         for row, image, found in zip(part, pixels, predictor.predict(pixels), strict=True):
             yield row, image, _sure(found, settings)
         done += len(part)
-        if progress is not None:
-            progress(f"segmenter: {done} of {len(image_ids)} images pseudo-labeled")
+        throttled.tell(f"segmenter: {done} of {len(image_ids)} images pseudo-labeled")
 
 
 def _sure(found: Prediction, settings: PredictorSettings) -> np.ndarray:
