@@ -56,6 +56,7 @@ def main() -> None:
     parser.add_argument("--root", type=Path, required=True, help="folder of the set")
     parser.add_argument("--set", choices=sorted(BEHIND), required=True)
     parser.add_argument("--part", choices=["tune", "report"], default="report")
+    parser.add_argument("--most", type=int, help="images; default: all of the part")
     parser.add_argument("--annotated", type=int, default=40, help="images that keep their mask")
     parser.add_argument("--draws", type=int, default=2, help="of the annotated images")
     parser.add_argument("--steps", type=int, help="default: the recipe's")
@@ -85,7 +86,7 @@ def _measure(arguments: argparse.Namespace, progress: Progress) -> Iterator[list
             row
             for row in csv.DictReader(file)
             if row["mask_name"] and in_part(row["file_name"], arguments.part)
-        ]
+        ][: arguments.most]
     truths = {}
     for row in rows:
         target = data / row["file_name"]

@@ -93,14 +93,15 @@ def pseudo_labels(
         return PseudoLabels(None, {"pseudo_labeled_images": 0})
     predictor = labeler.load()
     by_leaf = _agreement(store, predictor, labeler.settings, images.fitted, lut)
-    known = [value for value in by_leaf.values() if value is not None]
-    agreement = float(np.mean(known)) if known else 0.0
+    agreement = _mean(by_leaf)
+    held_out = _mean(_agreement(store, predictor, labeler.settings, images.held_out, lut))
     enough = agreement >= least_agreement
     facts = {
         "pseudo_labeled_images": count if enough else 0,
         "pseudo_labeler": predictor.name,
         "pseudo_labeler_licence": predictor.licence,
         "pseudo_label_agreement": round(agreement, 6),
+        "pseudo_labeler_held_out_iou": round(held_out, 6),
         "pseudo_label_iou": {n: v if v is None else round(v, 6) for n, v in by_leaf.items()},
     }
     said = (
@@ -123,6 +124,11 @@ def pseudo_labels(
         )
     )
     return PseudoLabels(on_disk(found, count, images.size, folder), facts)
+
+
+def _mean(by_leaf: Mapping[str, float | None]) -> float:
+    known = [value for value in by_leaf.values() if value is not None]
+    return float(np.mean(known)) if known else 0.0
 
 
 def _agreement(

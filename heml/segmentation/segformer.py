@@ -186,6 +186,12 @@ def fitted_segmenter(
         f"segmenter: mean IoU {result.value:.3f} ({result.low:.3f} to {result.high:.3f}) on "
         f"{result.images} held-out images"
     )
+    if guessed.facts.get("pseudo_labeler_held_out_iou", 0.0) > result.value:
+        progress(
+            f"segmenter: on the same images {guessed.facts['pseudo_labeler']} alone reaches "
+            f"{guessed.facts['pseudo_labeler_held_out_iou']:.3f}: chance, with few images, or the "
+            "better choice"
+        )
     fitted = Fitted(folder, len(images.fitted), steps, result, guessed.facts)
     with write_aside(folder) as aside:
         with system_errors(aside):

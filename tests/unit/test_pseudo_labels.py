@@ -128,6 +128,9 @@ def test_images_without_a_mask_are_learned_from_beside_the_annotated(
     assert (summary["fitted_images"], summary["held_out_images"]) == (9, 5)
     assert summary["mean_iou_low"] <= summary["mean_iou"] <= summary["mean_iou_high"]
     assert any("9 images without a mask are pseudo-labeled" in line for line in lines)
+    # what was fitted here has learned nothing: the labeler is better, and that is said
+    assert summary["pseudo_labeler_held_out_iou"] == 1.0
+    assert any("bright-1 alone reaches 1.000" in line for line in lines)
 
 
 def test_labels_that_mean_another_thing_are_not_used(dataset, store, taxonomy, learned):
