@@ -54,7 +54,7 @@ class TrainedSegmentation(PredictorSettings):
     steps: int | None = Field(
         None,
         ge=1,
-        description="null: by the number of annotated images, from 800 to 4000.",
+        description="null: by the number of images that it is fitted on, from 1500 to 4000.",
     )
     pseudo_labels: PseudoLabelSettings | None = Field(
         None,

@@ -161,6 +161,16 @@ def test_segments_that_the_labeler_doubts_are_not_learned(dataset, store, taxono
     assert set(np.unique(learned[1][1].masks)) == {0, 1}
 
 
+def test_steps_follow_the_number_of_images_unless_the_settings_say_them(
+    dataset, store, taxonomy, learned
+):
+    annotated_and_others(dataset, 14, 9)
+    summary = run(dataset, store, taxonomy, steps=None, pseudo_labels=BRIGHT)
+    assert learned[0][2].steps == summary["fitted_steps"] == segformer.default_steps(9 + 9)
+    assert [segformer.default_steps(n) for n in (8, 400, 10_000)] == [1500, 2800, 4000]
+    assert run(dataset, store, taxonomy, steps=3)["fitted_steps"] == 3
+
+
 def test_only_so_many_images_are_labeled(dataset, store, taxonomy, learned):
     annotated_and_others(dataset, 14, 9)
     summary = run(dataset, store, taxonomy, pseudo_labels=BRIGHT, most_pseudo_labels=4)
