@@ -115,7 +115,10 @@ def compare(tasks: list[Task], taxonomy: str | dict, options: argparse.Namespace
     for task in tasks:
         if task in stores:
             say(f"detector of recombined images on {task.name}")
-            found[task.name] = _artifacts(Store(stores[task]), settings)
+            try:
+                found[task.name] = _artifacts(Store(stores[task]), settings)
+            except ValueError as error:  # too few recombined images
+                say(f"not measured: {error}")
     trials = [
         Trial(d.test_names, d.splits["test"].groups, _correct(results, task, arms, settings.seeds))
         for task, d in zip(tasks, data, strict=True)

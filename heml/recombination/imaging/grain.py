@@ -13,7 +13,7 @@ from heml.recombination.imaging.pyramid import binomial_blur
 
 #: Sharpening at most, as a multiple of the detail that is left; and the amplitude of what counts as
 #: grain, in [0, 1]: edges are not to ring.
-MOST, AMPLITUDE = 3.0, 0.06
+MOST, AMPLITUDE = 3.0, 0.016
 
 
 def with_grain(image: Tensor, inside: Tensor, source: Tensor, known: Tensor) -> Tensor:
