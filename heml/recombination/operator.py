@@ -42,6 +42,8 @@ class Move:
         Whether presence or absence of a node is the value that changes.
     vanishes : bool
         Whether the value to be reached is the absence of all nodes.
+    background : bool
+        Whether what lies behind all else is exchanged.
     """
 
     direction: str
@@ -51,6 +53,7 @@ class Move:
     has: np.ndarray
     presence: bool = False
     vanishes: bool = False
+    background: bool = False
 
 
 class Fitting(NamedTuple):

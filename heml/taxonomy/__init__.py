@@ -7,18 +7,22 @@ built-in ones and proposes a new one from trained leaves.
 from heml.taxonomy.builtin import builtin, builtin_names
 from heml.taxonomy.taxonomy import (
     BACKGROUND,
+    BEHIND,
     Kind,
     Taxonomy,
     TaxonomyError,
+    background_among,
     from_mapping,
     nearest,
 )
 
 __all__ = [
     "BACKGROUND",
+    "BEHIND",
     "Kind",
     "Taxonomy",
     "TaxonomyError",
+    "background_among",
     "builtin",
     "builtin_names",
     "from_mapping",

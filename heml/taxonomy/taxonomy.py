@@ -12,6 +12,8 @@ from typing import Literal
 NAME = re.compile(r"[a-z][a-z0-9_]*")
 #: The leaf that surrounds all others, where a taxonomy has it.
 BACKGROUND = "background"
+#: Other names that such a leaf has.
+BEHIND = (BACKGROUND, "surroundings", "rest", "backdrop", "scene", "scenery")
 Kind = Literal["leaf", "branch", "root"]
 _KEYS = ("name", "leaves", "tree", "ignored", "classes")
 
@@ -25,6 +27,15 @@ def nearest(word: str, words: Iterable[str]) -> str:
     known = sorted(words)
     match = difflib.get_close_matches(word, known, n=1, cutoff=0.5)
     return f"did you mean '{match[0]}'?" if match else f"use one of: {', '.join(known)}"
+
+
+def background_among(leaves: Iterable[str]) -> str | None:
+    """The leaf that lies behind all others: the one called so, else the only one with another name
+    of `BEHIND`; None if there is none."""
+    found = [leaf for leaf in leaves if leaf in BEHIND]
+    if BACKGROUND in found:
+        return BACKGROUND
+    return found[0] if len(found) == 1 else None
 
 
 @dataclass(frozen=True)
@@ -153,6 +164,11 @@ class Taxonomy:
             [node for node in self.nodes if height[node] == level]
             for level in range(max(height.values()) + 1)
         ]
+
+    @property
+    def background(self) -> str | None:
+        """The leaf that lies behind all others, where there is one."""
+        return background_among(self.leaves)
 
     @property
     def nodes(self) -> list[str]:

@@ -112,6 +112,23 @@ def test_background_is_never_moved_with_something_else():
     assert find_roles(scores(background=best), 2).attribute_nodes["tone"] == ("background",)
 
 
+@pytest.mark.parametrize(
+    ("leaves", "background"),
+    [
+        (("rest", "head"), "rest"),
+        (("scene", "background", "person"), "background"),
+        (("rest", "scene", "person"), None),
+        (("hair", "mouth"), None),
+    ],
+)
+def test_what_lies_behind_is_known_by_its_name(leaves, background):
+    tree = Taxonomy("toy", {leaf: (leaf,) for leaf in leaves}, {"image": leaves})
+    assert tree.background == background
+    frame = np.full((1, len(leaves), 4), 0.5, np.float32)
+    layouts = Layouts(["a"], leaves, frame, np.full((1, len(leaves)), 0.5, np.float32))
+    assert layouts.background == background
+
+
 def test_leaf_that_guesses_the_common_label_tells_nothing():
     # Nine in ten have one label: .9 on both sides is what chance_accuracy gives.
     roles = find_roles(scores(), 2, TAXONOMY, chance={"tone": 0.9})

@@ -131,7 +131,7 @@ def find_roles(
         label_nodes = tuple(leaf for leaf in label_leaves if leaf not in taken)
     else:
         near = _near_best(evidence.drop(list(taken), errors="ignore"))
-        label_nodes = _background_alone(tuple(near.index))
+        label_nodes = _background_alone(tuple(near.index), taxonomy)
     return Roles(encoding, label_nodes, presence, label_presence, tuple(remarks))
 
 
@@ -167,7 +167,7 @@ def _encoding_nodes(
                 "but the "
                 "interval of its score touches 0"
             )
-        return _background_alone(tuple(map(str, chosen["node"]))), remark
+        return _background_alone(tuple(map(str, chosen["node"])), taxonomy), remark
     return _most_leaking(attribute, own, forbidden)
 
 
@@ -193,12 +193,12 @@ def _most_leaking(
     return (), f"{attribute}: no node encodes it clearly enough to be moved"
 
 
-def _background_alone(nodes: tuple[str, ...]) -> tuple[str, ...]:
+def _background_alone(nodes: tuple[str, ...], taxonomy: Taxonomy | None) -> tuple[str, ...]:
     """The background is exchanged as a whole, never pasted together with something before it."""
-    if BACKGROUND not in nodes or len(nodes) == 1:
+    background = BACKGROUND if taxonomy is None else taxonomy.background
+    if background not in nodes or len(nodes) == 1:
         return nodes
-    first = nodes[0] == BACKGROUND
-    return (BACKGROUND,) if first else tuple(node for node in nodes if node != BACKGROUND)
+    return nodes[:1] if nodes[0] == background else tuple(n for n in nodes if n != background)
 
 
 def label_evidence(scores: pd.DataFrame, labels: int, chance: Mapping[str, float]) -> pd.Series:

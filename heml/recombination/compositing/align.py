@@ -8,7 +8,7 @@ import numpy as np
 
 from heml.recombination.imaging.segmented_image import Place, SegmentedImage
 from heml.recombination.imaging.similarity_transform import fit_similarity_transform
-from heml.taxonomy import BACKGROUND, Taxonomy
+from heml.taxonomy import Taxonomy
 
 #: Weight of a moved leaf's own points, against 1 of the leaves around it.
 OWN_WEIGHT = 3.0
@@ -43,7 +43,7 @@ def align_donor(
     places = {
         leaf: (there, here)
         for leaf, classes in taxonomy.leaves.items()
-        if leaf != BACKGROUND
+        if leaf != taxonomy.background
         and (there := donor.place(classes)) is not None
         and (here := host.place(classes)) is not None
     }

@@ -19,7 +19,7 @@ from heml.recombination.imaging.pyramid import (
     downsample2x_mask,
     erode,
 )
-from heml.taxonomy import BACKGROUND, Taxonomy
+from heml.taxonomy import Taxonomy
 
 #: A kept class may come along from the donor behind a moved segment if it makes up this share of
 #: what surrounds the host's own, or the donor's.
@@ -34,7 +34,7 @@ def label_kinds(edit: Transplant, names: Sequence[str], taxonomy: Taxonomy) -> n
     """Bits of each shifted label, uint8 (classes + 2,)."""
     kinds = np.full(len(names) + SHIFT, _CLASS | _INSIDE, np.uint8)
     kinds[:SHIFT] = 0, _INSIDE
-    scenery = [names.index(c) for c in taxonomy.leaves.get(BACKGROUND, ())]
+    scenery = [names.index(c) for c in taxonomy.leaves.get(taxonomy.background or "", ())]
     for classes, bit in ((edit.moved, _MOVED), (edit.protected, _PROTECTED), (scenery, _SCENERY)):
         kinds[[c + SHIFT for c in classes]] |= bit
     return kinds

@@ -11,7 +11,7 @@ import numpy as np
 from heml.metrics.views import union
 from heml.recombination.imaging.segmented_image import Place, Recombined, SegmentedImage
 from heml.recombination.operator import OPERATORS
-from heml.taxonomy import BACKGROUND, Taxonomy
+from heml.taxonomy import Taxonomy
 
 #: What a segment of another size counts for, by the logarithm of the ratio, and a host and a donor
 #: in another light, by the distance of their mean colors, RGB from 0 to 1.
@@ -51,7 +51,7 @@ def measure_misfit(
     """
     if not OPERATORS[edit["operator"]].moves_pixels:
         return None
-    if edit["nodes"] == [BACKGROUND]:
+    if edit["nodes"] == [taxonomy.background]:
         return _misplaced(sample, host, donor, taxonomy)
     found = []
     for node in edit["nodes"]:
@@ -62,7 +62,9 @@ def measure_misfit(
         return None
     misfit = float(np.mean(found))
     if edit["direction"] == "swap_label":
-        kept = [leaf for leaf in taxonomy.leaves if leaf not in {*edit["nodes"], BACKGROUND}]
+        kept = [
+            leaf for leaf in taxonomy.leaves if leaf not in {*edit["nodes"], taxonomy.background}
+        ]
         misfit += LIGHT_WEIGHT * _light_apart(host, donor, kept, taxonomy)
     return misfit
 
@@ -71,7 +73,12 @@ def _misplaced(
     sample: Recombined, host: SegmentedImage, donor: SegmentedImage, taxonomy: Taxonomy
 ) -> float:
     """What `measure_misfit` says of exchanged scenery."""
-    front = [c for leaf in taxonomy.leaves if leaf != BACKGROUND for c in taxonomy.classes_of(leaf)]
+    front = [
+        c
+        for leaf in taxonomy.leaves
+        if leaf != taxonomy.background
+        for c in taxonomy.classes_of(leaf)
+    ]
     misfit = 0.0 if sample.filled is None else float(sample.filled.mean())
     places = [image.place(front) for image in (host, donor)]
     if all(places):

@@ -6,7 +6,6 @@ from typing import TYPE_CHECKING
 
 from heml.recombination.operator import OPERATORS, Fitting, Move, Operator
 from heml.recombination.operators.transplant import compute
-from heml.taxonomy import BACKGROUND
 
 if TYPE_CHECKING:
     from heml.recombination.compositing.place_segments import Transplant
@@ -15,7 +14,7 @@ if TYPE_CHECKING:
 
 
 def feasible(move: Move) -> Fitting | None:
-    if move.nodes == (BACKGROUND,):
+    if move.background:
         return None
     return Fitting(move.hosts & ~move.has, move.donors & move.has)
 

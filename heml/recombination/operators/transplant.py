@@ -6,7 +6,6 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from heml.recombination.operator import OPERATORS, Fitting, Move, Operator
-from heml.taxonomy import BACKGROUND
 
 if TYPE_CHECKING:
     import torch
@@ -18,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def feasible(move: Move) -> Fitting | None:
-    if move.nodes == (BACKGROUND,):
+    if move.background:
         return None
     return Fitting(move.hosts & move.has, move.donors & move.has)
 

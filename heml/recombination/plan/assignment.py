@@ -15,7 +15,6 @@ import numpy as np
 from heml.recombination.plan.assignment_flow import cheapest_edits, most_edits
 from heml.recombination.plan.candidates import EditCandidate
 from heml.recombination.plan.layout import Layouts
-from heml.taxonomy import BACKGROUND
 
 #: Donors that are compared with a host, and how many of the best of them are drawn from.
 COMPARED, NEAREST = 128, 8
@@ -140,8 +139,8 @@ class Assignment:
 
     def _mismatch(self, candidate: EditCandidate, host: int, donors: np.ndarray) -> np.ndarray:
         """How badly donors fit the host, float array."""
-        if candidate.nodes == (BACKGROUND,):
+        if candidate.nodes == (self._layouts.background,):
             return self._layouts.uncovered(host, donors, candidate.nodes)
-        left_out = {*candidate.nodes, BACKGROUND}
+        left_out = {*candidate.nodes, self._layouts.background}
         kept = [leaf for leaf in self._layouts.leaves if leaf not in left_out]
         return self._layouts.mismatch(host, donors, kept, candidate.nodes)

@@ -17,7 +17,6 @@ from heml.recombination.attribution.roles import Roles
 from heml.recombination.operator import OPERATORS, Move
 from heml.recombination.plan.layout import Layouts
 from heml.recombination.plan.train_split import TrainSplit
-from heml.taxonomy import BACKGROUND
 
 
 @dataclass(frozen=True, eq=False)
@@ -104,7 +103,10 @@ class EditCandidates:
         """All candidates for a group, the cheapest first; without any, why there is none."""
         target = np.array(list(values), dtype=object)
         found = self._attribute_swaps(label, target)
-        if not (self._moves_all_foreground() and any(c.nodes == (BACKGROUND,) for c in found)):
+        if not (
+            self._moves_all_foreground()
+            and any(c.nodes == (self._layouts.background,) for c in found)
+        ):
             found += self._label_swaps(label, target)
         found.sort(key=lambda c: (c.cost, c.direction, c.operator, c.nodes))
         return (found, None) if found else ([], self._why_not(label, target))
@@ -134,7 +136,7 @@ class EditCandidates:
     def _moves_all_foreground(self) -> bool:
         """Whether moving the label moves all that stands before the background: then exchanging
         the background gives the same samples, without a hole where the host's foreground was."""
-        front = {leaf for leaf in self._layouts.leaves if leaf != BACKGROUND}
+        front = {leaf for leaf in self._layouts.leaves if leaf != self._layouts.background}
         return bool(front) and front <= set(self._label_moved)
 
     def _attribute_swaps(self, label: str, target: np.ndarray) -> list[EditCandidate]:
@@ -197,7 +199,14 @@ class EditCandidates:
         has = self._layouts.any_present(nodes, {r.leaf: r.least_area for r, _ in rules})
         gone = {rule.leaf for rule, value in rules if not rule.present.get(value, True)}
         move = Move(
-            direction, nodes, hosts, donors, has, presence=bool(rules), vanishes=gone == set(nodes)
+            direction,
+            nodes,
+            hosts,
+            donors,
+            has,
+            presence=bool(rules),
+            vanishes=gone == set(nodes),
+            background=nodes == (self._layouts.background,),
         )
         found = []
         for name in self._operators:
@@ -206,7 +215,7 @@ class EditCandidates:
                 rows = np.flatnonzero(fitting.hosts), np.flatnonzero(fitting.donors)
                 cost = self._cost(name, nodes)
                 found.append(EditCandidate(direction, name, nodes, *rows, cost))
-        if nodes == (BACKGROUND,) and any(OPERATORS[c.operator].moves_pixels for c in found):
+        if move.background and any(OPERATORS[c.operator].moves_pixels for c in found):
             # Scenery in the colors of another one is none that there is: another one is.
             found = [c for c in found if OPERATORS[c.operator].moves_pixels]
         return found

@@ -9,7 +9,7 @@ from heml.recombination.attribution.roles import Roles
 from heml.recombination.plan.assignment import Assigned
 from heml.recombination.plan.layout import Layouts
 from heml.recombination.plan.train_split import TrainSplit
-from heml.taxonomy import BACKGROUND
+from heml.taxonomy import background_among
 
 #: Directions in which the host gets the donor's colors. Where the label is moved the host keeps
 #: its attribute, and with it the colors that go with it; an image's own colors are the same.
@@ -33,8 +33,8 @@ def leaves_to_recolor(
         Node → its leaves.
     """
     encoding = [node for nodes in roles.attribute_nodes.values() for node in nodes]
-    fixed = {leaf for node in encoding for leaf in members.get(node, (node,))}
-    fixed |= {BACKGROUND, *roles.label_colors}
+    fixed: set[str | None] = {leaf for node in encoding for leaf in members.get(node, (node,))}
+    fixed |= {background_among(leaves), *roles.label_colors}
     return tuple(leaf for leaf in leaves if leaf not in fixed)
 
 

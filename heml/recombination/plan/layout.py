@@ -13,6 +13,7 @@ from heml.recombination.imaging.similarity_transform import (
     fit_similarity_transform,
 )
 from heml.storage.run_context import RunContext
+from heml.taxonomy import background_among
 
 #: What a doubling of scale, a radian of turn and a leaf that only one of the two has count for, in
 #: image heights: matching layouts is a matter of a few hundredths.
@@ -43,6 +44,11 @@ class Layouts:
     boxes: np.ndarray
     areas: np.ndarray
     aspects: np.ndarray | None = None
+
+    @property
+    def background(self) -> str | None:
+        """The leaf that lies behind all others, where there is one."""
+        return background_among(self.leaves)
 
     def present(self, leaf: str, least_area: float = 0.0) -> np.ndarray:
         """Whether the leaf fills more than a share of each image, bool array (N,)."""

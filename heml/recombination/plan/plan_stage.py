@@ -22,7 +22,7 @@ from heml.storage.fingerprint import fingerprint
 from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 
-VERSION = 15
+VERSION = 16
 
 
 def make_plan(

@@ -18,14 +18,12 @@ from heml.segmentation.segmenter import (
 )
 from heml.segmentation.segmenter_settings import PredictorSettings
 from heml.storage.store import Store
-from heml.taxonomy import Taxonomy, nearest
+from heml.taxonomy import BACKGROUND, Taxonomy, nearest
 
 #: Of how it is fitted: a store's is fitted again after a change.
 VERSION = 4
 #: What the table names it, before its fingerprint.
 _PREFIX = "unsupervised:"
-#: Leaves that lie behind the object, where the recipe does not say which.
-BEHIND = ("background", "surroundings", "rest", "backdrop", "scene")
 
 
 class UnsupervisedSegmentation(PredictorSettings):
@@ -35,7 +33,7 @@ class UnsupervisedSegmentation(PredictorSettings):
     background: str | None = Field(
         None,
         description="Leaf of what lies behind the object. Default: the one named background, "
-        "surroundings, rest, backdrop or scene.",
+        "surroundings, rest, backdrop, scene or scenery.",
     )
     most_images: int = Field(
         1000, ge=1, description="Train images that are looked at to learn what the set has."
@@ -53,7 +51,7 @@ class Unsupervised(PredictorSegmenter):
 
     def own_leaves(self, settings: UnsupervisedSegmentation) -> dict[str, list[str]]:
         """An object and what lies behind it."""
-        return {"object": [], settings.background or BEHIND[0]: []}
+        return {"object": [], settings.background or BACKGROUND: []}
 
     def problems(
         self, settings: UnsupervisedSegmentation, taxonomy: Taxonomy
@@ -138,10 +136,7 @@ class Unsupervised(PredictorSegmenter):
 
 def background_leaf(settings: UnsupervisedSegmentation, taxonomy: Taxonomy) -> str | None:
     """The leaf that lies behind the object; None where neither the recipe nor its name says so."""
-    if settings.background is not None:
-        return settings.background
-    found = [leaf for leaf in BEHIND if leaf in taxonomy.leaves]
-    return found[0] if len(found) == 1 else None
+    return taxonomy.background if settings.background is None else settings.background
 
 
 SEGMENTERS.register(Unsupervised())
