@@ -81,7 +81,8 @@ def test_a_tinted_segment_changes_by_the_tint_and_not_by_the_donor():
         return SegmentedImage(image, {"background": ~pet, "pet": pet})
 
     host, donor = scene((120, 110, 100)), scene((60, 90, 60))
-    tint = {"pet": np.array([0.0, 2.0, -6.0])}
+    # More than what accompanies an attribute may change by.
+    tint = {"pet": np.array([0.0, 6.0, -20.0])}
     edit = Edit("recolor", host, donor, [], [], ["pet"], tint)
     sample = compose_batch([edit], TAXONOMY)[0]
     before, after = (measure_colors(i, TAXONOMY)["pet"].mean for i in (host, sample))

@@ -58,6 +58,8 @@ class Transfer:
         Number of each pixel's segment, from 1 on; 0 keeps its color.
     own, wanted : float32 array (parts, 2, 3)
         Mean and standard deviation in LAB, as they are and as they should be.
+    tinted : bool array (parts,)
+        Segments that change by what an attribute was found to change: within no further bounds.
     """
 
     sample: Recombined
@@ -65,6 +67,7 @@ class Transfer:
     parts: np.ndarray
     own: np.ndarray
     wanted: np.ndarray
+    tinted: np.ndarray
 
     @property
     def key(self) -> tuple[int, ...]:
@@ -99,7 +102,7 @@ def prepare(
     tints = tints or {}
     here, there = measure_colors(sample, taxonomy), measure_colors(donor, taxonomy)
     parts = np.zeros(sample.size, np.int16)
-    own, wanted = [], []
+    own, wanted, tinted = [], [], []
     masks = {leaf: union(sample.masks, taxonomy.classes_of(leaf)) for leaf in (*leaves, *lit)}
     around, staying = _around(masks, leaves, lit, here)
     for leaf in leaves:
@@ -111,6 +114,7 @@ def prepare(
             continue
         own.append(here[leaf][1:])
         wanted.append(reference[1:])
+        tinted.append(leaf in tints)
         parts[inside] = len(own)
         for kept in around.get(leaf, ()):
             parts[kept] = len(own)
@@ -121,7 +125,8 @@ def prepare(
         get[..., 1:] = have[..., 1:]
     box = bounding_box(parts)
     assert box is not None  # no mask of a measured leaf is empty
-    return Transfer(sample, window_around(box, sample.size), parts, have, get)
+    window = window_around(box, sample.size)
+    return Transfer(sample, window, parts, have, get, np.array(tinted))
 
 
 def _around(
@@ -168,10 +173,12 @@ def transfer_colors(edits: Sequence[Transfer], device: torch.device) -> list[Rec
     parts = torch.from_numpy(np.stack([cut(e.parts, e.window) for e in edits])).to(device)
     rows = 1 + max(len(e.own) for e in edits)
     own, wanted = (torch.zeros(len(edits), rows, 2, 3) for _ in range(2))
+    accompanies = torch.ones(len(edits), rows, dtype=torch.bool)
     for place, edit in enumerate(edits):
         own[place, 1 : 1 + len(edit.own)] = torch.from_numpy(edit.own)
         wanted[place, 1 : 1 + len(edit.own)] = torch.from_numpy(edit.wanted)
-    contrast, shift = bounded_tone(own, wanted, torch.ones(len(edits), rows, dtype=torch.bool))
+        accompanies[place, 1 : 1 + len(edit.own)] = torch.from_numpy(~edit.tinted)
+    contrast, shift = bounded_tone(own, wanted, accompanies)
     # Rows of part 0 leave what they meet as it is.
     contrast[:, 0], shift[:, 0] = 1, 0
     first = torch.arange(len(edits), device=device)[:, None, None] * rows
@@ -185,6 +192,9 @@ def transfer_colors(edits: Sequence[Transfer], device: torch.device) -> list[Rec
 
     lab = rgb_to_lab(image)
     unlike = unlike_own(lab - spread(own[:, :, 0]), spread(own[:, :, 1]))
+    if not bool(accompanies.all()):
+        # A tint lies on every pixel of its segment.
+        unlike = unlike * spread(weights(accompanies)[..., None].expand(-1, -1, 3))[:, :1]
     # Neighboring segments blend over a few pixels.
     toned = lab.mul_(binomial_blur(spread(contrast))).add_(binomial_blur(spread(shift)))
     amount = weights((parts > 0)[:, None]) / (1 + unlike)
