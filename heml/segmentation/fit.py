@@ -36,6 +36,9 @@ _DECAY = 0.995
 #: borders afterwards.
 _COARSE = ((0.5, 0.5), (0.8, 0.75))
 
+#: Until which share of the steps pseudo-labeled images are learned from, where there are any.
+_PSEUDO_LABELED = 0.6
+
 
 @dataclass(frozen=True)
 class Fit:
@@ -83,14 +86,17 @@ def class_weights(masks: np.ndarray, classes: int) -> torch.Tensor:
 
 
 def pseudo_label_share(done: float) -> float:
-    """Share of pseudo-labeled images in a batch.
+    """Share of pseudo-labeled images in a batch: first these alone, then annotated ones alone.
+
+    What is learned last is what the annotator meant. Mixed batches learn more from good labels,
+    but take over the mistakes of others.
 
     Parameters
     ----------
     done : float
         How much of the training is done, 0 to 1.
     """
-    return 0.5
+    return 1.0 if done < _PSEUDO_LABELED else 0.0
 
 
 def _augmentation(mirror: bool) -> K.AugmentationSequential:

@@ -56,6 +56,16 @@ def test_mirror_images_are_shown_if_wanted(mirror):
     assert left_is_bright.any() == mirror
 
 
+def test_pseudo_labeled_images_come_first_and_annotated_ones_last():
+    images, masks = halves(8)
+    model = Pixelwise()
+    how = Fit((SIDE, SIDE), steps=50, batch_size=4, learning_rate=0.1, mirror=False)
+    others = Examples(images[:, :, ::-1].copy(), masks)  # whose left half is bright
+    fit(model, Examples(images, masks), 2, how, lambda x: x, pseudo_labeled=others)
+    left = [bool(x[..., :4].mean() > x[..., -4:].mean()) for x in model.shown]
+    assert left == [True] * 30 + [False] * 20
+
+
 def test_what_color_tells_is_learned_and_averaged():
     _, average = fitted(*halves(8), steps=60)
     with torch.no_grad():

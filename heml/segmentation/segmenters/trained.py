@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from heml.segmentation.pseudo_labels import Labeler
 
 #: Of how a segmenter is fitted: a store's is fitted again after a change.
-VERSION = 5
+VERSION = 6
 #: What the table names a fitted segmenter, before its fingerprint.
 _PREFIX = "trained:"
 
