@@ -34,7 +34,7 @@ from heml.storage.run_context import RunContext
 from heml.storage.stage import Outcome, run_stage
 from heml.tree.metric_tree import MetricTree
 
-VERSION = 28
+VERSION = 29
 #: With fewer wanted samples than this, one process is done before others have started.
 WORTH_PROCESSES = 400
 #: Bytes of encoded hosts and donors that the critic keeps.

@@ -76,6 +76,12 @@ def test_scenery_fits_a_foreground_of_its_own_size_on_its_own_ground():
     assert misfit(sample, same, host, **edit) == pytest.approx(0.1)
 
 
+def test_what_a_removal_uncovers_is_of_one_light():
+    bare, edit = face(Recombined, width=0), {"operator": "remove", "direction": "swap_attribute"}
+    assert misfit(bare, **edit) == pytest.approx(0, abs=1e-6)
+    assert misfit(bare, face(shade=49), **edit) == pytest.approx(LIGHT_WEIGHT * 51 / 255, rel=0.01)
+
+
 def test_what_the_host_lacked_has_no_misfit():
     assert misfit(face(Recombined), host=face(width=0)) is None
 

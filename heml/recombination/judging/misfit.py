@@ -31,8 +31,9 @@ def measure_misfit(
 
     A mouth that sits beside its place, or that is half as wide, comes from a face of another pose.
     A foreground fits scenery before which one of its size stood on the same ground, and of which
-    little had to be filled. Where the label's segments are moved, host and donor keep their light,
-    and its difference counts as well; colors of other segments go along with an attribute.
+    little had to be filled. Where the label's segments are moved, or one is removed and the donor
+    shows what was behind it, host and donor keep their light, and its difference counts as well;
+    colors of other segments go along with an attribute.
 
     Parameters
     ----------
@@ -53,15 +54,16 @@ def measure_misfit(
         return None
     if edit["nodes"] == [taxonomy.background]:
         return _misplaced(sample, host, donor, taxonomy)
-    found = []
+    found, removed = [], False
     for node in edit["nodes"]:
         old, new = (image.place(taxonomy.classes_of(node)) for image in (host, sample))
         if old is not None and new is not None:
             found.append(_apart(old, new))
-    if not found:
+        removed |= old is not None and new is None
+    if not found and not removed:
         return None
-    misfit = float(np.mean(found))
-    if edit["direction"] == "swap_label":
+    misfit = float(np.mean(found)) if found else 0.0
+    if removed or edit["direction"] == "swap_label":
         kept = [
             leaf for leaf in taxonomy.leaves if leaf not in {*edit["nodes"], taxonomy.background}
         ]
