@@ -26,7 +26,7 @@ REBALANCED_DATASET = Contract(
         Column(
             "recolored_nodes",
             pa.list_(pa.string()),
-            "Leaves of the host that got the donor's colors.",
+            "Leaves of the host that got the donor's colors, or those of another attribute value.",
         ),
         Column("operator", pa.string(), "How.", nullable=True, among=OPERATOR_NAMES),
         Column("direction", pa.string(), "What was moved.", nullable=True),

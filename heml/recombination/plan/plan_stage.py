@@ -108,8 +108,14 @@ def _describe(plan: Plan, roles: Roles, label_name: str) -> dict[str, Any]:
         if nodes
     ]
     moves.append(f"{label_name} with {', '.join(roles.label_nodes) or 'no leaf'}")
-    if roles.label_colors:
-        moves.append(f"colors of {', '.join(roles.label_colors)} stay: they encode {label_name}")
+    for attribute, by_leaf in roles.color_effects.items():
+        moves.append(
+            f"colors of {', '.join(by_leaf)}, which encode {label_name}, change by what "
+            f"{attribute} changes in them"
+        )
+    tinted = {leaf for by_leaf in roles.color_effects.values() for leaf in by_leaf}
+    if staying := [leaf for leaf in roles.label_colors if leaf not in tinted]:
+        moves.append(f"colors of {', '.join(staying)} stay: they encode {label_name}")
     return {
         "edits": len(edits),
         "wanted": int(groups["n_wanted"].sum()),
