@@ -14,6 +14,7 @@ from heml.compute.checkpoints import checkpoint_identity
 from heml.compute.cluster_map import cluster
 from heml.compute.processes import Job, process_count
 from heml.compute.threads import worker_pool
+from heml.images.closed_form import prepare_matting
 from heml.images.images_table import ImageReader, image_index
 from heml.metrics.metric_settings import MetricSettings
 from heml.recombination.compositing.compose import compute_device
@@ -21,7 +22,6 @@ from heml.recombination.compositing.inpaint import Inpainter, find_checkpoint
 from heml.recombination.compositing.inpaint_settings import InpaintSettings
 from heml.recombination.gate import Resegment
 from heml.recombination.imaging.image_reader import SegmentedImageReader
-from heml.recombination.imaging.matte import prepare_matting
 from heml.recombination.judging.calibration import Calibration
 from heml.recombination.judging.judge import MeasuredLimits, fit_gates
 from heml.recombination.plan.train_roles import planned_roles
@@ -104,7 +104,7 @@ def recombine(
     def compute() -> tuple[dict[str, Any], list[Path]]:
         groups = pd.read_parquet(store.planned_groups)
         wanted = int(groups[["n_balancing", "n_within_group"]].to_numpy().sum())
-        prepare_matting(run.progress)
+        prepare_matting("recombined_samples", run.progress)
         processes = 1 if inpaint is not None else _processes(wanted)
         with write_aside(store.recombined_samples) as folder, worker_pool() as pool:
             spread = elsewhere if cluster() or processes > 1 else None

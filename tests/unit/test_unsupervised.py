@@ -11,6 +11,7 @@ from heml.segmentation.segmenter import SEGMENTERS, SegmentationContext
 from heml.segmentation.segmenters.unsupervised import UnsupervisedSegmentation
 from heml.segmentation.segments_stage import segment
 from heml.segmentation.unsupervised.fitted import fitted_on
+from heml.segmentation.unsupervised.outline import outlined
 from heml.segmentation.unsupervised.regions import find_regions, working_image
 from heml.segmentation.unsupervised.saliency import (
     boundary_connectivity,
@@ -200,3 +201,25 @@ def test_what_lies_behind_must_be_known(leaves, background, problem):
     said = [message for _, message in SEGMENTERS["unsupervised"].problems(settings, taxonomy)]
     assert len(said) == (problem is not None)
     assert all(problem in message for message in said)
+
+
+def test_an_outline_that_is_off_moves_to_the_edge():
+    pixels, truth = scene(3)
+    off = np.roll(truth, (4, -3), axis=(0, 1)) * 0.6 + 0.2
+    found = outlined(pixels, off) > 0.5
+    assert iou(off > 0.5, truth) < 0.85
+    assert iou(found, truth) > 0.95
+
+
+@pytest.mark.parametrize("objectness", [0.2, 0.8])
+def test_without_an_outline_nothing_moves(objectness):
+    pixels, _ = scene(3)
+    given = np.full((SIZE, SIZE), objectness)
+    assert (outlined(pixels, given) == given).all()
+
+
+def test_a_thin_object_keeps_its_outline():
+    pixels, _ = scene(3)
+    given = np.zeros((SIZE, SIZE))
+    given[:, 40:44] = 0.9
+    assert (outlined(pixels, given) == given).all()

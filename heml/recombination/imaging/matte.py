@@ -8,7 +8,7 @@ before another scene without a rim of the old one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -16,6 +16,7 @@ from PIL import Image
 from scipy.ndimage import distance_transform_edt, uniform_filter
 
 from heml.images.bounding_box import bounding_box
+from heml.images.closed_form import closed_form_alpha
 from heml.metrics.views import union
 from heml.recombination.imaging.segmented_image import SegmentedImage
 
@@ -32,9 +33,6 @@ MARGIN = 6
 FAR, NEAR = 91, 7
 #: Opacity from which a pixel counts as the segment's, of 255.
 SOLID = 128
-#: Regularization of the matting Laplacian, and the solver's tolerance: opacities are right to a
-#: thousandth, which is less than a byte tells.
-EPSILON, TOLERANCE = 1e-6, 1e-4
 
 
 class Matte(NamedTuple):
@@ -116,7 +114,7 @@ def _solved(image: np.ndarray, trimap: np.ndarray) -> tuple[np.ndarray, np.ndarr
         # Nearest: a mean of inside and outside would be sure of being neither.
         trimap = np.asarray(Image.fromarray(trimap).resize(size, Image.Resampling.NEAREST))
     piece = image.astype(np.float64) / 255
-    soft = (_closed_form(piece, trimap.astype(np.float64)) * 255).round().astype(np.uint8)
+    soft = (closed_form_alpha(piece, trimap.astype(np.float64)) * 255).round().astype(np.uint8)
     own = (_own_color(piece, soft / 255) * 255).round().astype(np.uint8)
     if factor > 1:
         soft, own = (
@@ -144,26 +142,6 @@ def trimap_of(inside: np.ndarray, unclear: np.ndarray) -> np.ndarray:
     return trimap
 
 
-def _closed_form(image: np.ndarray, trimap: np.ndarray) -> np.ndarray:
-    """Opacity by the matting Laplacian, float (H, W); the trimap's own where it has no solution."""
-    from pymatting import estimate_alpha_cf
-
-    if min(trimap.shape) < 3 or not ((trimap == 1).any() and (trimap == 0).any()):
-        # Nothing to tell one side from the other by.
-        return (trimap >= 0.5).astype(float)
-    try:
-        solved: np.ndarray = estimate_alpha_cf(
-            image,
-            trimap,
-            laplacian_kwargs={"epsilon": EPSILON},
-            cg_kwargs={"rtol": TOLERANCE, "maxiter": 500},
-        )
-    except ValueError:
-        # Flat drawings can leave the system singular.
-        return trimap
-    return solved
-
-
 def _own_color(image: np.ndarray, alpha: np.ndarray) -> np.ndarray:
     """RGB of the segment by itself, float (H, W, 3) in [0, 1]."""
     front, back = image, image
@@ -183,15 +161,3 @@ def _mean(values: np.ndarray, weights: np.ndarray, size: int) -> np.ndarray:
     total = uniform_filter(values * weights, sizes, mode="nearest")
     mean: np.ndarray = total / (uniform_filter(weights, sizes, mode="nearest") + 1e-5)
     return mean
-
-
-def prepare_matting(progress: Callable[[str], None]) -> None:
-    """Imports the matting library; its first import on a machine compiles it for a minute."""
-    import importlib.util
-    from pathlib import Path
-
-    spec = importlib.util.find_spec("pymatting")
-    folder = Path(spec.origin).parent if spec and spec.origin else None
-    if folder is not None and not list(folder.glob("laplacian/__pycache__/*.nbi")):
-        progress("recombined_samples: compiling the matting library, once, about a minute")
-    import pymatting  # noqa: F401

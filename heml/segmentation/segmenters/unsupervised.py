@@ -21,7 +21,7 @@ from heml.storage.store import Store
 from heml.taxonomy import BACKGROUND, Taxonomy, nearest
 
 #: Of how it is fitted: a store's is fitted again after a change.
-VERSION = 4
+VERSION = 5
 #: What the table names it, before its fingerprint.
 _PREFIX = "unsupervised:"
 
@@ -91,8 +91,10 @@ class Unsupervised(PredictorSegmenter):
         self, settings: UnsupervisedSegmentation, context: SegmentationContext
     ) -> tuple[Callable[[], Predictor], Mapping[str, Any]]:
         """Fits it, or finds it in the store."""
+        from heml.images.closed_form import prepare_matting
         from heml.segmentation.unsupervised.fitted import fitted_folder
 
+        prepare_matting("segmenter", context.progress)
         folder, facts = fitted_folder(
             context.store, context.key, settings.most_images, settings.seed, context.progress
         )

@@ -12,6 +12,8 @@ from safetensors.torch import load_file
 from heml.segmentation.prediction import Prediction
 from heml.segmentation.unsupervised.fitted import WEIGHTS
 from heml.segmentation.unsupervised.model import ObjectModel, from_tensors, look
+from heml.segmentation.unsupervised.outline import outlined
+from heml.segmentation.unsupervised.regions import working_image
 
 
 class ObjectFinder:
@@ -46,11 +48,18 @@ class ObjectFinder:
     def _one(self, pixels: np.ndarray) -> Prediction:
         height, width = pixels.shape[:2]
         seen = look(pixels)
-        found = self._model.objectness(seen)[seen.regions.labels].astype(np.float32)
-        enlarged = Image.fromarray(found).resize((width, height), Image.Resampling.BILINEAR)
-        objectness = np.asarray(enlarged)
+        found = self._model.objectness(seen)[seen.regions.labels]
+        alpha = outlined(working_image(pixels), found)
+        opacity, objectness = (
+            np.asarray(
+                Image.fromarray(plane.astype(np.float32)).resize(
+                    (width, height), Image.Resampling.BILINEAR
+                )
+            )
+            for plane in (alpha, found)
+        )
         behind, before = self._behind, 1 - self._behind
-        ids = np.where(objectness > 0.5, before, behind).astype(np.uint8)
+        ids = np.where(opacity > 0.5, before, behind).astype(np.uint8)
         sure = np.maximum(objectness, 1 - objectness)
         return Prediction(ids, {int(i): float(sure[ids == i].mean()) for i in np.unique(ids)})
 
