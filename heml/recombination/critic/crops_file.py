@@ -10,8 +10,9 @@ import numpy as np
 from heml.recombination.critic.critic import Candidate
 from heml.recombination.critic.crops import PIECES, SIDE, Crops
 
-_SAMPLE, _REAL = (PIECES, 3, SIDE, SIDE), (2 * PIECES, 3, SIDE, SIDE)
-_BYTES = int(np.prod(_SAMPLE)) + int(np.prod(_REAL))
+#: Pieces of a sample, then those of its host and its donor.
+_SHAPE = (3 * PIECES, 3, SIDE, SIDE)
+_BYTES = int(np.prod(_SHAPE))
 
 
 class CropsFile:
@@ -31,8 +32,7 @@ class CropsFile:
         with path.open("wb") as file:
             for candidate in candidates:
                 self._ids.append((candidate.edit_id, candidate.host_id))
-                for pieces in candidate.crops:
-                    file.write(np.ascontiguousarray(pieces, np.uint8).tobytes())
+                file.write(np.concatenate(candidate.crops).tobytes())
 
     def read(self, kept: set[str] | None = None) -> Iterator[Candidate]:
         """The candidates, or those of some edits; the same in every call."""
@@ -40,7 +40,5 @@ class CropsFile:
             for place, (edit_id, host_id) in enumerate(self._ids):
                 if kept is None or edit_id in kept:
                     file.seek(place * _BYTES)
-                    found = np.frombuffer(file.read(_BYTES), np.uint8)
-                    ends = np.split(found, [int(np.prod(_SAMPLE))])
-                    crops = Crops(ends[0].reshape(_SAMPLE), ends[1].reshape(_REAL))
-                    yield Candidate(edit_id, host_id, crops)
+                    found = np.frombuffer(file.read(_BYTES), np.uint8).reshape(_SHAPE)
+                    yield Candidate(edit_id, host_id, Crops(found[:PIECES], found[PIECES:]))

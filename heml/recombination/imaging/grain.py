@@ -17,7 +17,7 @@ MOST, AMPLITUDE = 3.0, 0.016
 
 
 def with_grain(image: Tensor, inside: Tensor, source: Tensor, known: Tensor) -> Tensor:
-    """Resampled pictures with the fine detail of those that they come from.
+    """Resampled pictures with the fine detail, measured in green, of those that they come from.
 
     Parameters
     ----------
@@ -44,28 +44,32 @@ def with_grain(image: Tensor, inside: Tensor, source: Tensor, known: Tensor) -> 
 
 
 def _sharpened(image: Tensor, inside: Tensor, source: Tensor, known: Tensor) -> Tensor:
-    wanted = _detail(source, known)
-    before = _detail(image, inside)
-    if not 0 < before < wanted:
+    wanted = _detail(source[0, 1], _whole(known))
+    plane, whole = image[0, 1], _whole(inside)
+    if not 0 < _detail(plane, whole) < wanted:
         return image
     fine = (image - binomial_blur(image)).clamp_(-AMPLITUDE, AMPLITUDE)
     low, high = 0.0, MOST
     # Detail grows with sharpening: halving the interval finds the amount.
     for _ in range(6):
         middle = (low + high) / 2
-        if _detail(torch.add(image, fine, alpha=middle), inside) < wanted:
+        if _detail(torch.add(plane, fine[0, 1], alpha=middle), whole) < wanted:
             low = middle
         else:
             high = middle
     return torch.add(image, fine, alpha=low).clamp_(0, 1)
 
 
-def _detail(image: Tensor, mask: Tensor) -> float:
-    """Mean absolute Laplacian of green where all of it lies in a mask; 0 without a pixel."""
-    plane, inside = image[0, 1], mask[0, 0]
+def _whole(mask: Tensor) -> Tensor:
+    """Where a Laplacian lies in a mask (1, 1, H, W) with all its pixels, bool (H - 2, W - 2)."""
+    inside = mask[0, 0]
+    whole = inside[1:-1, 1:-1] & inside[:-2, 1:-1] & inside[2:, 1:-1]
+    return whole & inside[1:-1, :-2] & inside[1:-1, 2:]
+
+
+def _detail(plane: Tensor, whole: Tensor) -> float:
+    """Mean absolute Laplacian of a channel (H, W) at some pixels; 0 without any."""
     middle = plane[1:-1, 1:-1]
     around = plane[:-2, 1:-1] + plane[2:, 1:-1] + plane[1:-1, :-2] + plane[1:-1, 2:]
-    whole = inside[1:-1, 1:-1] & inside[:-2, 1:-1] & inside[2:, 1:-1]
-    whole = whole & inside[1:-1, :-2] & inside[1:-1, 2:]
     found = (4 * middle - around).abs_()[whole]
     return float(found.mean()) if len(found) else 0.0

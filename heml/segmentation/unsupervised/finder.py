@@ -47,9 +47,10 @@ class ObjectFinder:
 
     def _one(self, pixels: np.ndarray) -> Prediction:
         height, width = pixels.shape[:2]
-        seen = look(pixels)
+        small = working_image(pixels)
+        seen = look(small)
         found = self._model.objectness(seen)[seen.regions.labels]
-        alpha = outlined(working_image(pixels), found)
+        alpha = outlined(small, found)
         opacity, objectness = (
             np.asarray(
                 Image.fromarray(plane.astype(np.float32)).resize(
